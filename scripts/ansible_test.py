@@ -1,0 +1,72 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Run ansible-test sanity and units on a copy of the collection: python scripts/ansible_test.py [sanity|units] [args].
+
+ansible-test wants a real directory .../ansible_collections/holdfast/ha outside any other git work tree, so the files
+that git knows or would add are copied to a temporary folder first.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+NOT_SHIPPED = ("lab/", "scripts/", "molecule/", ".ci/", "tests/unit/scripts/", "tests/unit/lab/")
+
+
+def shipped_files() -> list[str]:
+    """Return the collection's files: tracked and untracked ones, less ignored ones and development's own."""
+    listed = subprocess.run(
+        ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    names = sorted(set(listed.stdout.split("\0")) - {""})
+    return [name for name in names if not name.startswith(NOT_SHIPPED) and (ROOT / name).is_file()]
+
+
+def copy(names: list[str], target: Path) -> None:
+    """Copy the named files below target, folders included."""
+    for name in names:
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / name, target / name)
+
+
+def run(target: Path, command: str, arguments: list[str]) -> int:
+    """Run one ansible-test command in the copy and report its time; return its exit code."""
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    environment = os.environ | {"PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}"}
+    environment.pop("ANSIBLE_CONFIG", None)
+    started = time.monotonic()
+    argv = [str(BIN / "ansible-test"), command, "--python", python, "--color", "no", *arguments]
+    code = subprocess.run(argv, cwd=target, env=environment, check=False).returncode
+    print(f"ansible-test {command}: {'ok' if code == 0 else 'FAILED'}, {time.monotonic() - started:.0f} s", flush=True)
+    return code
+
+
+def main(arguments: list[str]) -> int:
+    """Run sanity and units, or the one named with its own arguments; return the worst exit code."""
+    commands = [arguments[0]] if arguments else ["sanity", "units"]
+    with tempfile.TemporaryDirectory(prefix="holdfast-ansible-test-") as folder:
+        collections = Path(folder) / "ansible_collections"
+        target = collections / "holdfast" / "ha"
+        copy(shipped_files(), target)
+        for needed in ("ansible", "community"):
+            source = ROOT / "collections" / "ansible_collections" / needed
+            if source.is_dir():
+                (collections / needed).symlink_to(source)
+        return max(run(target, command, arguments[1:]) for command in commands)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
