@@ -1,0 +1,172 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Inventory plugin: layers the clusters' model on an ordinary inventory."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: topology
+short_description: Derives high-availability clusters from groups, host variables and one file
+version_added: 0.1.0
+author:
+  - Holdfast contributors (@holdfast)
+description:
+  - Reads a file whose name ends in C(topology.ha.yml) or C(topology.ha.yaml), which names clusters with their virtual IP addresses,
+    pools, databases and roles, and combines it with the hosts, groups and variables of the inventory sources parsed before it.
+  - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds the groups
+    C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_haproxy), C(holdfast_keepalived), C(holdfast_backup) and
+    C(holdfast_cluster_<name>).
+  - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the fix. The variables
+    of the collection's roles are checked as well, as far as they stand in the inventory.
+  - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.
+notes:
+  - In an inventory directory files are read in alphabetical order, so C(hosts.yml) comes before C(topology.ha.yml). Among several C(-i)
+    options the topology's has to be the last.
+  - Ansible only warns of an inventory source that it cannot read, unless C(any_unparsed_is_failed) in the section C([inventory]) of
+    C(ansible.cfg) is true. Set it.
+  - Files in C(group_vars) and C(host_vars) beside the inventory are seen, those beside a playbook are not.
+options:
+  plugin:
+    description: Marks the file as one for this plugin.
+    type: str
+    required: true
+    choices: [holdfast.ha.topology]
+  clusters:
+    description:
+      - The clusters by name. A name consists of lower-case letters, digits and C(_), and is also Patroni's scope and pgBackRest's stanza.
+      - C(groups) maps C(etcd), C(postgresql), C(haproxy) and C(backup) to groups of the inventory. Where it is absent, the groups with
+        these names are taken as far as they exist; where it is given, the cluster has the named parts only.
+      - C(network) is the network, or a list of them, in which hosts and virtual addresses must lie. By default those of the virtual addresses.
+      - C(clients) lists the networks that may log in to PostgreSQL directly. By default C(network). Balancers may always.
+      - C(vips) maps names to C(address) (with prefix length), C(interface) (found by the address when absent), C(virtual_router_id)
+        (1 to 255, derived from the names when absent) and C(priorities) (by host, 1 to 254, derived when absent).
+      - C(vrrp_sync_groups) maps names to lists of virtual addresses that move together.
+      - C(pools) maps names to C(port), C(service), C(vip) (one or a list), C(balance), and for the service V(postgresql) C(role)
+        (V(primary), V(standby) or V(any)), for any other service C(mode) (V(tcp) or V(http)), C(servers) (a mapping of C(group), C(port)
+        and C(check_port), or a list with C(name), C(address), C(port), C(check_port)) and C(check) (C(type) V(tcp) or V(http), C(path), C(tls)).
+        By default V(primary) on port 5000 and V(standby) on port 5001.
+      - C(databases) lists C(name) and C(owner), C(roles) lists C(name). Passwords stand in C(ha_role_passwords), never here.
+      - C(ports) may change C(postgresql), C(patroni), C(etcd_client) and C(etcd_peer).
+      - C(allow_single_etcd) set to V(true) allows a cluster that survives no failure.
+    type: raw
+    required: true
+"""
+
+EXAMPLES = r"""
+# Groups etcd, postgresql, haproxy and backup in hosts.yml; the rest is default.
+plugin: holdfast.ha.topology
+clusters:
+  main:
+    vips:
+      main: {address: 192.0.2.100/24}
+    databases: [{name: app, owner: app}]
+    roles: [{name: app}]
+
+---
+# Balancers for a web service, without any PostgreSQL.
+plugin: holdfast.ha.topology
+clusters:
+  web:
+    groups: {haproxy: balancers}
+    vips:
+      main: {address: 192.0.2.100/24, virtual_router_id: 51}
+      main6: {address: "2001:db8::100/64", virtual_router_id: 51}
+    vrrp_sync_groups:
+      both: [main, main6]
+    pools:
+      web:
+        port: 80
+        service: web
+        vip: [main, main6]
+        mode: http
+        servers: {group: webservers, port: 8080}
+        check: {type: http, path: /healthz}
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.errors import AnsibleParserError
+from ansible.inventory.data import InventoryData
+from ansible.inventory.helpers import get_group_vars, sort_groups
+from ansible.inventory.host import Host
+from ansible.parsing.dataloader import DataLoader
+from ansible.parsing.vault import EncryptedString
+from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
+
+ROLES_DIRECTORY = Path(__file__).resolve().parents[2] / "roles"
+
+
+class InventoryModule(BaseInventoryPlugin):
+    """Adapter between Ansible's inventory and the topology's pure functions."""
+
+    NAME = "holdfast.ha.topology"
+
+    def verify_file(self, path: str) -> bool:
+        """Whether the file is a topology by its name."""
+        return super().verify_file(path) and path.endswith(("topology.ha.yml", "topology.ha.yaml"))
+
+    def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
+        """Add C(ha) and the groups to the inventory, or refuse it unchanged."""
+        super().parse(inventory, loader, path, cache)
+        lines: dict[str, int] = {}
+        try:
+            document, lines = read_document(Path(path).read_text(encoding="utf-8"))
+            topology = build(document, read_inventory(inventory, loader, path), load_roles(ROLES_DIRECTORY, ROLES))
+        except TopologyError as error:
+            raise AnsibleParserError(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}") from None
+        for host, variables in topology.hosts.items():
+            inventory.set_variable(host, "ha", variables)
+        for group, hosts in topology.groups.items():
+            inventory.add_group(group)
+            for host in hosts:
+                inventory.add_child(group, host)
+
+
+def read_inventory(inventory: InventoryData, loader: DataLoader, path: str) -> Inventory:
+    """What earlier sources, group_vars and host_vars say, as plain data."""
+    sources = [*inventory.processed_sources, path]
+    names = {name: tuple(sorted(host.name for host in group.get_hosts())) for name, group in inventory.groups.items()}
+    hosts = {name: _plain_variables(_variables(inventory, host, loader, sources)) for name, host in inventory.hosts.items()}
+    return Inventory(hosts, names)
+
+
+def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources: list[str]) -> dict[str, Any]:
+    """A host's variables in Ansible's own order of precedence."""
+    groups = sort_groups({inventory.groups["all"], *host.get_groups()})
+    of_groups = combine_vars(get_group_vars(groups), get_vars_from_inventory_sources(loader, sources, groups, "all"))
+    of_host = combine_vars(host.get_vars(), get_vars_from_inventory_sources(loader, sources, [host], "all"))
+    return combine_vars(of_groups, of_host)
+
+
+def _plain_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables that concern the topology and the roles."""
+    return {
+        name: plain(value)
+        for name, value in variables.items()
+        if name == "ansible_host" or (name.startswith("ha_")) or role_of(name)
+    }  # fmt: skip
+
+
+def plain(value: Any) -> Any:
+    """Plain data, with OPAQUE in place of what is vaulted or templated."""
+    if isinstance(value, EncryptedString):
+        return OPAQUE
+    if isinstance(value, str):
+        return OPAQUE if "{{" in value or "{%" in value else str(value)
+    if isinstance(value, Mapping):
+        return {str(key): plain(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(part) for part in value]
+    return value

@@ -1,0 +1,44 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The whole way: parse, validate, derive."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .derive import derive_groups, derive_host
+from .model import Inventory
+from .parse import parse
+from .problems import Problems, TopologyError
+from .roles import RoleSpec
+from .validate import validate
+from .variables import check_variables
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What the plugin adds to the inventory."""
+
+    hosts: Mapping[str, dict[str, Any]]
+    groups: Mapping[str, list[str]]
+
+
+def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) -> Topology:
+    """Build the model of every cluster.
+
+    :arg document: the topology file's plain data.
+    :arg inventory: the hosts, their variables and groups.
+    :arg roles: what each role takes, by role name; roles that are absent are not checked.
+    :raises TopologyError: with every problem found.
+    """
+    problems = Problems()
+    clusters = parse(document, inventory, problems)
+    validate(clusters, inventory, problems)
+    check_variables(clusters, inventory, roles, problems)
+    if problems.found:
+        raise TopologyError(problems.found)
+    hosts = {host.name: derive_host(cluster, host) for cluster in clusters for host in cluster.hosts}
+    return Topology(hosts, derive_groups(clusters))

@@ -1,0 +1,155 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a valid cluster to one plain dict per host, and to groups."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+from typing import Any
+
+from .model import COMPONENTS, Cluster, Host, Network
+from .packages import COMPONENT_PACKAGES
+from .pools import pool_dict
+from .vrrp import priorities, router_id
+
+
+def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
+    """The host's C(ha): who it is, and all it needs to know of its cluster."""
+    return {
+        "cluster": cluster.name,
+        "name": host.name,
+        "address": host.address,
+        "zone": host.zone,
+        "components": cluster.components(host.name),
+        "coordinator": [part for part in COMPONENTS if cluster.of(part) and cluster.of(part)[0].name == host.name],
+        "packages": packages(cluster, host),
+        "members": [{**_peer(member), "zone": member.zone, "components": cluster.components(member.name)} for member in cluster.hosts],
+        "certificate": certificate(cluster, host),
+        "etcd": etcd(cluster),
+        "postgresql": postgresql(cluster),
+        "pools": pools(cluster),
+        "vrrp": vrrp(cluster, host),
+        "backup": backup(cluster),
+    }
+
+
+def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
+    """Host names by group; every component has its group, if need be an empty one."""
+    clusters = tuple(clusters)
+    groups = {"holdfast": [host.name for cluster in clusters for host in cluster.hosts]}
+    for component in COMPONENTS:
+        groups[f"holdfast_{component}"] = [host.name for cluster in clusters for host in cluster.of(component)]
+    for cluster in clusters:
+        groups[f"holdfast_cluster_{cluster.name}"] = [host.name for host in cluster.hosts]
+    return groups
+
+
+def packages(cluster: Cluster, host: Host) -> list[str]:
+    """Every Debian package of the host's components, sorted."""
+    parts = {"common", *cluster.components(host.name)}
+    if "postgresql" in parts and cluster.of("backup"):
+        parts.add("backup")
+    return sorted({package for part in parts for package in COMPONENT_PACKAGES[part]})
+
+
+def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
+    """Names and addresses under which others reach the host."""
+    is_name = host.name != host.address
+    names = [host.name, host.name.partition(".")[0]] if is_name else []
+    virtual = [str(vip.address.ip) for vip in cluster.vips] if host in cluster.of("haproxy") else []
+    addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
+    return {"common_name": host.name, "dns": _unique([*names, "localhost"]), "ip": _unique(addresses)}
+
+
+def etcd(cluster: Cluster) -> dict[str, Any] | None:
+    """The etcd cluster, or None."""
+    members = cluster.of("etcd")
+    if not members:
+        return None
+    return {
+        "token": f"holdfast-{cluster.name}",
+        "client_port": cluster.ports.etcd_client,
+        "peer_port": cluster.ports.etcd_peer,
+        "members": [_peer(host) for host in members],
+        "endpoints": [f"https://{_bracketed(host.address)}:{cluster.ports.etcd_client}" for host in members],
+    }
+
+
+def postgresql(cluster: Cluster) -> dict[str, Any] | None:
+    """The Patroni cluster, or None."""
+    members = cluster.of("postgresql")
+    if not members:
+        return None
+    return {
+        "scope": cluster.name,
+        "port": cluster.ports.postgresql,
+        "rest_port": cluster.ports.patroni,
+        "members": [{**_peer(host), "failover_priority": host.failover_priority} for host in members],
+        "clients": clients(cluster),
+        "databases": [dict(database) for database in cluster.databases],
+        "roles": [dict(role) for role in cluster.roles],
+    }
+
+
+def clients(cluster: Cluster) -> list[str]:
+    """Networks that may log in. The balancers are among them: PostgreSQL sees their address, not the client's."""
+    networks = list(cluster.clients)
+    for host in cluster.of("haproxy"):
+        for address in host.addresses:
+            single = ip_network(address)
+            if not any(_contains(network, single) for network in networks):
+                networks.append(single)
+    return _unique(map(str, networks))
+
+
+def _contains(network: Network, single: Network) -> bool:
+    return single.network_address in network
+
+
+def pools(cluster: Cluster) -> list[dict[str, Any]]:
+    """The pools with the addresses they listen on (none: all of the balancer's)."""
+    addresses = {vip.name: str(vip.address.ip) for vip in cluster.vips}
+    return [pool_dict(pool, [addresses[name] for name in pool.vips]) for pool in cluster.pools]
+
+
+def vrrp(cluster: Cluster, host: Host) -> dict[str, Any]:
+    """VRRP instances as this host runs them; on other hosts priority and source are None."""
+    instances = []
+    for vip in cluster.vips:
+        version = vip.address.version
+        peers = [str(peer.address_of(version)) for peer in cluster.of("haproxy") if peer.name != host.name]
+        is_balancer = host in cluster.of("haproxy")
+        instances.append(
+            {
+                "name": vip.name,
+                "virtual_router_id": router_id(cluster, vip),
+                "priority": priorities(cluster, vip).get(host.name),
+                "source": str(host.address_of(version)) if is_balancer else None,
+                "peers": peers,
+                "addresses": [str(vip.address)],
+                "interface": vip.interface or host.interface,
+            }
+        )
+    return {"instances": instances, "sync_groups": [{"name": group.name, "instances": list(group.instances)} for group in cluster.sync_groups]}
+
+
+def backup(cluster: Cluster) -> dict[str, Any] | None:
+    """The pgBackRest stanza, or None."""
+    if not cluster.of("backup"):
+        return None
+    databases = [{**_peer(host), "port": cluster.ports.postgresql} for host in cluster.of("postgresql")]
+    return {"stanza": cluster.name, "repository": _peer(cluster.of("backup")[0]), "databases": databases}
+
+
+def _peer(host: Host) -> dict[str, Any]:
+    return {"name": host.name, "address": host.address}
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _unique(values: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(values))

@@ -1,0 +1,86 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One host's own variables: its addresses, zone and priorities."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from .model import Address, Host, Inventory
+from .node import Node, suggestion
+from .problems import OPAQUE, Problems
+
+HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+HOST_VARIABLES = (
+    "ha_address", "ha_extra_addresses", "ha_zone", "ha_failover_priority", "ha_vrrp_priority", "ha_interface", "ha_secrets", "ha_role_passwords",
+)  # fmt: skip
+
+
+def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
+    """Read what the inventory says of a host; a problem is told once however often this is called."""
+    root = Node(name, inventory.hosts.get(name, {}), problems)
+    Node("inventory host", name, problems).matching(HOST_NAME, "a name of at most 63 letters, digits, -, _ and . (set ansible_host to its address)")
+    for variable in root.value:
+        if variable.startswith("ha_") and variable not in HOST_VARIABLES:
+            problems.add(f"{name}: {variable}", OPAQUE, "is an unknown variable", suggestion(variable, HOST_VARIABLES))
+    zone = _variable(root, "ha_zone")
+    failover = _variable(root, "ha_failover_priority")
+    vrrp = _variable(root, "ha_vrrp_priority")
+    interface = _variable(root, "ha_interface")
+    failover_priority = failover.integer(0, 1000) if failover else None
+    return Host(
+        name=name,
+        addresses=read_addresses(root),
+        zone=(zone.text() if zone else None) or "default",
+        failover_priority=1 if failover_priority is None else failover_priority,
+        vrrp_priority=vrrp.integer(1, 254) if vrrp else None,
+        interface=interface.text() if interface else None,
+    )
+
+
+def _variable(root: Node, name: str) -> Node | None:
+    value = root.value.get(name)
+    return None if value is None else Node(f"{root.path}: {name}", value, root.problems)
+
+
+def read_addresses(root: Node) -> tuple[Address, ...]:
+    """The host's address (ha_address, else ansible_host, else its name) and the extra ones."""
+    main = host_address(root)
+    extra = _variable(root, "ha_extra_addresses")
+    read = [main, *(item.address() for item in extra.items())] if extra else [main]
+    return tuple(dict.fromkeys(address for address in read if address is not None))
+
+
+def host_address(root: Node) -> Address | None:
+    """The one address that the other members use."""
+    own = _variable(root, "ha_address")
+    if own:
+        return own.address()
+    connection = _variable(root, "ansible_host") or Node(f"{root.path}: ansible_host", root.path, root.problems)
+    if is_address(connection.value):
+        return connection.address()
+    if "ansible_host" in root.value:
+        connection.fail("is a name, not an IP address", f"set ha_address of {root.path} to its IP address")
+    else:
+        connection.problems.add(connection.path, OPAQUE, "is missing", f"set ansible_host or ha_address of {root.path} to its IP address")
+    return None
+
+
+def is_address(value: Any) -> bool:
+    """Whether a value is written as an IP address."""
+    try:
+        return isinstance(value, str) and bool(ip_address(value))
+    except ValueError:
+        return False
+
+
+def known_addresses(inventory: Inventory) -> Mapping[Address, tuple[str, ...]]:
+    """Host names by address, over the whole inventory, as far as addresses are plain."""
+    known: dict[Address, tuple[str, ...]] = {}
+    for name in sorted(inventory.hosts):
+        for address in read_addresses(Node(name, inventory.hosts[name], Problems())):
+            known[address] = (*known.get(address, ()), name)
+    return known

@@ -1,0 +1,157 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a cluster is: typed, frozen, without any I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
+from typing import Any, Union
+
+Address = Union[IPv4Address, IPv6Address]
+Interface = Union[IPv4Interface, IPv6Interface]
+Network = Union[IPv4Network, IPv6Network]
+
+GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
+"""Components whose members are a group of the user's."""
+
+COMPONENTS = ("etcd", "postgresql", "haproxy", "keepalived", "backup")
+
+COMPONENT_ROLES = {
+    "etcd": "etcd",
+    "postgresql": "patroni",
+    "haproxy": "haproxy",
+    "keepalived": "keepalived",
+    "backup": "pgbackrest",
+}
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """What the inventory already holds: variables by host, host names by group."""
+
+    hosts: Mapping[str, Mapping[str, Any]]
+    groups: Mapping[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Host:
+    """A member of a cluster; C(addresses) is empty when none could be read."""
+
+    name: str
+    addresses: tuple[Address, ...] = ()
+    zone: str = "default"
+    failover_priority: int = 1
+    vrrp_priority: int | None = None
+    interface: str | None = None
+
+    @property
+    def address(self) -> str:
+        """The address the other members use."""
+        return str(self.addresses[0])
+
+    def address_of(self, version: int) -> Address | None:
+        """The host's first address of IP version 4 or 6."""
+        return next((address for address in self.addresses if address.version == version), None)
+
+
+@dataclass(frozen=True)
+class Vip:
+    """A virtual IP address with its network."""
+
+    name: str
+    address: Interface
+    interface: str | None = None
+    virtual_router_id: int | None = None
+    priorities: Mapping[str, int] | None = None
+
+
+@dataclass(frozen=True)
+class SyncGroup:
+    """VRRP instances that move together."""
+
+    name: str
+    instances: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Check:
+    """How HAProxy asks a server whether it may serve."""
+
+    type: str = "tcp"
+    path: str | None = None
+    tls: bool = False
+
+
+@dataclass(frozen=True)
+class Server:
+    """One server of a pool."""
+
+    name: str
+    address: str
+    port: int
+    check_port: int
+
+
+@dataclass(frozen=True)
+class Pool:
+    """A named HAProxy service with its backend."""
+
+    name: str
+    port: int
+    service: str
+    role: str | None
+    mode: str
+    balance: str | None
+    vips: tuple[str, ...]
+    servers: tuple[Server, ...]
+    check: Check
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports of the services on the members."""
+
+    postgresql: int = 5432
+    patroni: int = 8008
+    etcd_client: int = 2379
+    etcd_peer: int = 2380
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One cluster as declared; C(members) is sorted by host name."""
+
+    name: str
+    members: Mapping[str, tuple[Host, ...]]
+    networks: tuple[Network, ...] = ()
+    networks_declared: bool = False
+    clients: tuple[Network, ...] = ()
+    vips: tuple[Vip, ...] = ()
+    sync_groups: tuple[SyncGroup, ...] = ()
+    pools: tuple[Pool, ...] = ()
+    databases: tuple[Mapping[str, Any], ...] = ()
+    roles: tuple[Mapping[str, Any], ...] = ()
+    ports: Ports = Ports()
+    allow_single_etcd: bool = False
+
+    @property
+    def path(self) -> str:
+        """Where the cluster stands in the topology file."""
+        return f"clusters.{self.name}"
+
+    def of(self, component: str) -> tuple[Host, ...]:
+        """The hosts of a component, sorted by name."""
+        return self.members.get(component, ())
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """All hosts of the cluster, sorted by name."""
+        unique = {host.name: host for hosts in self.members.values() for host in hosts}
+        return tuple(unique[name] for name in sorted(unique))
+
+    def components(self, host: str) -> list[str]:
+        """What runs on a host, in the order in which it is built."""
+        return [component for component in COMPONENTS if any(member.name == host for member in self.of(component))]

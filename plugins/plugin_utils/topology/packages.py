@@ -1,0 +1,15 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Debian packages by component, equal to the roles' defaults (a unit test compares them)."""
+
+from __future__ import annotations
+
+COMPONENT_PACKAGES: dict[str, tuple[str, ...]] = {
+    "common": ("python3-cryptography", "ssl-cert"),
+    "etcd": ("etcd-client", "etcd-server"),
+    "postgresql": ("patroni", "postgresql", "python3-etcd", "python3-psycopg2"),
+    "haproxy": ("haproxy",),
+    "keepalived": ("keepalived",),
+    "backup": ("pgbackrest",),
+}

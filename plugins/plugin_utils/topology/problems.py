@@ -1,0 +1,80 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Located problems: what is wrong, where, and how to put it right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Opaque:
+    """Stands for a value that exists but is not looked at: vaulted or templated."""
+
+    def __repr__(self) -> str:
+        return "<not shown>"
+
+
+OPAQUE = Opaque()
+HIDDEN = Opaque()
+"""Given as the value of a problem whose value must not or need not be shown."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One refused input: the variable, its value (unless hidden), what is wrong and the fix."""
+
+    where: str
+    value: Any
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        value = "" if isinstance(self.value, Opaque) else f" = {shorten(self.value)}"
+        return f"{self.where}{value}: {self.what}. Fix: {self.fix}."
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """The value as Python writes it, cut to a line's length."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+@dataclass
+class Problems:
+    """Collects problems, so that all are told at once; the same one is kept only once."""
+
+    found: list[Problem] = field(default_factory=list)
+
+    def add(self, where: str, value: Any, what: str, fix: str) -> None:
+        """Remember one problem."""
+        problem = Problem(where, value, what, fix)
+        if str(problem) not in map(str, self.found):
+            self.found.append(problem)
+
+
+class TopologyError(ValueError):
+    """The inventory cannot be built as it stands; every reason is in C(problems)."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(f"{len(problems)} problem(s) in the topology")
+        self.problems = problems
+
+    def describe(self, lines: Mapping[str, int]) -> str:
+        """All problems as a numbered list.
+
+        :arg lines: dotted path of a key in the topology file -> its line number.
+        """
+        return "\n".join(f"  {number}. {_line(problem.where, lines)}{problem}" for number, problem in enumerate(self.problems, 1))
+
+
+def _line(where: str, lines: Mapping[str, int]) -> str:
+    """C(line 12: ) of the key or of its nearest ancestor that stands in the file."""
+    path = where
+    while path:
+        if path in lines:
+            return f"line {lines[path]}: "
+        path = path.rpartition(".")[0]
+    return ""
