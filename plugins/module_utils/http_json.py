@@ -75,9 +75,7 @@ class HttpJsonClient:
         """Return the decoded answer; raise EndpointError without one or at status >= 400."""
         response = self.fetch(method, path, body, headers)
         if response.status >= 400:
-            raise EndpointError(
-                self._url(path), response.status, error_text(response.body), response.body
-            )
+            raise EndpointError(self._url(path), response.status, error_text(response.body), response.body)
         return response.body
 
     def fetch(
@@ -120,9 +118,7 @@ class HttpJsonClient:
         url = urlsplit(self.base_url)
         host = url.hostname or ""
         if url.scheme == "https":
-            return http.client.HTTPSConnection(
-                host, url.port, timeout=self.timeout, context=self._tls
-            )
+            return http.client.HTTPSConnection(host, url.port, timeout=self.timeout, context=self._tls)
         return http.client.HTTPConnection(host, url.port, timeout=self.timeout)
 
     @cached_property

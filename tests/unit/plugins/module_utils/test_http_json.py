@@ -75,9 +75,7 @@ def test_request(url: str, arguments: dict[str, t.Any], base: str, expected: dic
 
 
 def test_body_and_headers_are_sent(url: str) -> None:
-    response = HttpJsonClient(url, token="t").fetch(
-        "POST", "/x", {"a": [1]}, {"Authorization": "raw"}
-    )
+    response = HttpJsonClient(url, token="t").fetch("POST", "/x", {"a": [1]}, {"Authorization": "raw"})
     assert response.body["body"] == {"a": [1]}
     assert response.body["authorization"] == "raw"
     assert response.headers["x-echo"] == "yes"

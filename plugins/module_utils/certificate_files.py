@@ -1,0 +1,109 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Small files compared and replaced whole, so that a killed run leaves the old or the new one."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class File:
+    """A file as it shall be. ``content`` None leaves what is there, and nothing where nothing is."""
+
+    path: str
+    content: bytes | None
+    owner: str
+    group: str
+    mode: int
+
+
+def read(path: str) -> bytes | None:
+    """Return a file's content, or None when there is no such file."""
+    try:
+        return Path(path).read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return None
+
+
+def directory_differs(path: str) -> bool:
+    """Tell whether a path isn't a directory of root's that everybody may enter and nobody else change."""
+    try:
+        status = Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    return (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != (0, 0, 0o755)
+
+
+def put_directory(path: str) -> None:
+    """Make a directory root's with mode 0755, and those above it where they are missing."""
+    for missing in [parent for parent in reversed(Path(path).parents) if not parent.exists()]:
+        put_directory(str(missing))
+    Path(path).mkdir(exist_ok=True)
+    os.chown(path, 0, 0)
+    Path(path).chmod(0o755)
+
+
+def unknown_accounts(files: list[File]) -> list[str]:
+    """Return the owners and groups this system doesn't know, as ``user x`` and ``group y``."""
+    users = {f"user {file.owner}" for file in files if not _known(pwd.getpwnam, file.owner)}
+    groups = {f"group {file.group}" for file in files if not _known(grp.getgrnam, file.group)}
+    return sorted(users | groups)
+
+
+def differs(file: File) -> bool:
+    """Tell whether a file's content, owner, group or mode is not as it shall be."""
+    try:
+        status = Path(file.path).lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return file.content is not None
+    if not stat.S_ISREG(status.st_mode) or (file.content is not None and read(file.path) != file.content):
+        return True
+    try:
+        ids = _ids(file)
+    except KeyError:
+        return True
+    return (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) != (*ids, file.mode)
+
+
+def put(file: File) -> None:
+    """Make a file as it shall be: replaced at once when its content differs, else in place."""
+    if file.content is not None and read(file.path) != file.content:
+        _replace(file, file.content)
+    else:
+        os.chown(file.path, *_ids(file))
+        Path(file.path).chmod(file.mode)
+
+
+def _replace(file: File, content: bytes) -> None:
+    path = Path(file.path)
+    staged = path.with_name(f".{path.name}.new")
+    with suppress(FileNotFoundError):
+        staged.unlink()
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fchown(descriptor, *_ids(file))
+        os.fchmod(descriptor, file.mode)
+        os.fsync(descriptor)
+    staged.replace(path)
+
+
+def _ids(file: File) -> tuple[int, int]:
+    return pwd.getpwnam(file.owner).pw_uid, grp.getgrnam(file.group).gr_gid
+
+
+def _known(look_up: object, name: str) -> bool:
+    try:
+        look_up(name)  # type: ignore[operator]
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,319 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificate
+short_description: A host's private key and the certificates made for it
+version_added: 0.1.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Keeps everything on the host's side of its certificates in one step. It makes the private key (ECDSA P-256)
+    when there is none, writes the certificate authority's certificate, and looks at the certificates present.
+  - A certificate that is missing, soon ends, says other names than it should, belongs to another key or was issued by
+    another authority is reported in RV(requests) together with a signing request. Have that signed, and call the module
+    again with the result in O(signed).
+  - The private key never leaves the host, and the authority's key is never needed on it.
+  - Files are replaced whole, and every decision is taken from what is found on the host, so an interrupted run is
+    finished by the next one.
+requirements:
+  - cryptography >= 38 on the host
+attributes:
+  check_mode:
+    support: full
+    description: Predicts changes even where cryptography, the group or the authority are missing as yet.
+  diff_mode:
+    support: full
+    description: Shows which files change and why, never a private key.
+options:
+  directory:
+    description: Directory kept as root's with mode 0755, for the files to be in.
+    type: path
+    required: true
+  private_key_path:
+    description: Path of the private key.
+    type: path
+    required: true
+  private_key_owner:
+    description: Owner of the private key.
+    type: str
+    default: root
+  private_key_group:
+    description: Group that may read the private key.
+    type: str
+    default: ssl-cert
+  private_key_mode:
+    description: Mode of the private key, in octal.
+    type: str
+    default: "0640"
+  ca_path:
+    description: Path of the certificate authority's certificate.
+    type: path
+    required: true
+  ca_content:
+    description:
+      - The authority's certificate as PEM. Of several, all are trusted and the first one issues.
+      - May only be empty in check mode, for an authority that is yet to be made.
+    type: str
+    required: true
+  certificates:
+    description: The certificates to keep.
+    type: list
+    elements: dict
+    required: true
+    suboptions:
+      path:
+        description: Path of the certificate.
+        type: path
+        required: true
+      common_name:
+        description: Common name of the subject. Without it the subject has none, as etcd's JSON gateway demands.
+        type: str
+      unit_name:
+        description: Organizational unit of a subject without a common name.
+        type: str
+        default: holdfast
+      dns:
+        description: DNS names.
+        type: list
+        elements: str
+        default: []
+      ip:
+        description: IP addresses.
+        type: list
+        elements: str
+        default: []
+  signed:
+    description: Certificates just issued, as PEM, by the path they belong to. One that doesn't fit is refused.
+    type: dict
+    default: {}
+  renew_before_days:
+    description: A certificate that ends within this many days is renewed.
+    type: int
+    default: 30
+"""
+
+EXAMPLES = r"""
+- name: Look after the key and the certificate
+  holdfast.ha.certificate: &certificate
+    directory: /etc/holdfast/tls
+    private_key_path: /etc/holdfast/tls/host.key
+    ca_path: /etc/holdfast/tls/ca.crt
+    ca_content: "{{ lookup('ansible.builtin.file', 'pki/ca.crt') }}"
+    certificates:
+      - path: /etc/holdfast/tls/host.crt
+        common_name: db1
+        dns: [db1, localhost]
+        ip: [198.51.100.11, 127.0.0.1]
+  register: examined
+
+- name: Sign what is requested
+  community.crypto.x509_certificate_pipe:
+    provider: ownca
+    csr_content: "{{ item.csr }}"
+    ownca_path: pki/ca.crt
+    ownca_privatekey_path: pki/ca.key
+  loop: "{{ examined.requests }}"
+  delegate_to: localhost
+  register: signed
+
+- name: Install what was signed
+  holdfast.ha.certificate:
+    <<: *certificate
+    signed: "{{ dict(examined.requests | map(attribute='path') | zip(signed.results | map(attribute='certificate'))) }}"
+  when: examined.requests | length > 0
+"""
+
+RETURN = r"""
+requests:
+  description: What has to be signed. Empty when all certificates are right, and in check mode.
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: Path of the certificate.
+      type: str
+    csr:
+      description: The signing request as PEM.
+      type: str
+reasons:
+  description: Why certificates have to be issued, by path.
+  returned: success
+  type: dict
+  sample:
+    /etc/holdfast/tls/host.crt:
+      - there is no readable certificate
+changed_paths:
+  description: Files that were, or would be, written.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import typing as t
+from datetime import UTC, datetime, timedelta
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.holdfast.ha.plugins.module_utils import certificate_files as files
+from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted, reasons_to_renew
+
+ARGUMENTS = {
+    "directory": {"type": "path", "required": True},
+    "private_key_path": {"type": "path", "required": True, "no_log": False},
+    "private_key_owner": {"type": "str", "default": "root", "no_log": False},
+    "private_key_group": {"type": "str", "default": "ssl-cert", "no_log": False},
+    "private_key_mode": {"type": "str", "default": "0640", "no_log": False},
+    "ca_path": {"type": "path", "required": True},
+    "ca_content": {"type": "str", "required": True},
+    "certificates": {
+        "type": "list",
+        "elements": "dict",
+        "required": True,
+        "options": {
+            "path": {"type": "path", "required": True},
+            "common_name": {"type": "str"},
+            "unit_name": {"type": "str", "default": "holdfast"},
+            "dns": {"type": "list", "elements": "str", "default": []},
+            "ip": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "signed": {"type": "dict", "default": {}},
+    "renew_before_days": {"type": "int", "default": 30},
+}
+
+
+class Keeper:
+    """One run: what is found on the host, what has to change, and doing it."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self.module = module
+        self.params: dict[str, t.Any] = module.params
+        self.wanted = [wanted_certificate(entry) for entry in self.params["certificates"]]
+        self.key = crypto.load_key(files.read(self.params["private_key_path"])) or crypto.new_key()
+        self.ca = crypto.load_certificate(self.params["ca_content"].encode())
+
+    def run(self) -> dict[str, t.Any]:
+        """Compare, write unless in check mode, and return the module's result."""
+        reasons = {wanted.path: found for wanted in self.wanted if (found := self.reasons(wanted))}
+        self.refuse_unfit(reasons)
+        directories = [path for path in [self.params["directory"]] if files.directory_differs(path)]
+        changed = [file for file in self.files() if files.differs(file)]
+        if not self.module.check_mode:
+            self.refuse_unknown_accounts(changed)
+            for path in directories:
+                files.put_directory(path)
+            for file in changed:
+                files.put(file)
+        return result(reasons, [*directories, *(file.path for file in changed)], self.requests(reasons))
+
+    def reasons(self, wanted: Wanted) -> tuple[str, ...]:
+        """Return why a certificate, the one just signed or the one on disk, won't do."""
+        if self.ca is None:
+            return ("there is no certificate authority yet",)
+        certificate = crypto.load_certificate(self.pem(wanted.path))
+        found = crypto.describe(certificate, self.key, self.ca) if certificate else None
+        days = 0 if wanted.path in self.params["signed"] else self.params["renew_before_days"]
+        return reasons_to_renew(found, wanted, datetime.now(UTC), timedelta(days=days))
+
+    def pem(self, path: str) -> bytes | None:
+        """Return the certificate just signed for a path, or the one found there."""
+        signed = self.params["signed"].get(path)
+        return files.read(path) if signed is None else with_newline(signed)
+
+    def files(self) -> list[files.File]:
+        """Return every file as it shall be."""
+        params = self.params
+        key = files.File(
+            params["private_key_path"],
+            crypto.key_pem(self.key) if crypto.load_key(files.read(params["private_key_path"])) is None else None,
+            params["private_key_owner"],
+            params["private_key_group"],
+            int(params["private_key_mode"], 8),
+        )
+        public = {params["ca_path"]: with_newline(params["ca_content"]) if self.ca else None}
+        public |= {wanted.path: None for wanted in self.wanted}
+        public |= {path: with_newline(pem) for path, pem in params["signed"].items()}
+        return [key, *(files.File(path, content, "root", "root", 0o644) for path, content in public.items())]
+
+    def requests(self, reasons: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
+        """Return what has to be signed."""
+        if self.module.check_mode:
+            return []
+        return [
+            {"path": wanted.path, "csr": crypto.new_request(self.key, wanted)}
+            for wanted in self.wanted
+            if wanted.path in reasons
+        ]
+
+    def refuse_unfit(self, reasons: dict[str, tuple[str, ...]]) -> None:
+        """Fail without an authority, and on signed certificates that won't do."""
+        if self.ca is None and not self.module.check_mode:
+            self.module.fail_json(msg="ca_content holds no certificate")
+        unfit = {path: reasons[path] for path in self.params["signed"] if path in reasons}
+        if unfit:
+            self.module.fail_json(msg=f"The certificate just signed is refused: {unfit}", reasons=unfit)
+
+    def refuse_unknown_accounts(self, changed: list[files.File]) -> None:
+        """Fail before anything is written when an owner or a group doesn't exist."""
+        unknown = files.unknown_accounts(changed)
+        if unknown:
+            self.module.fail_json(
+                msg=f"This host has no {', '.join(unknown)}; Debian's package ssl-cert has that group"
+            )
+
+
+def wanted_certificate(entry: dict[str, t.Any]) -> Wanted:
+    """Return the pure form of one entry of the option ``certificates``."""
+    return Wanted(entry["path"], entry["common_name"], entry["unit_name"], tuple(entry["dns"]), tuple(entry["ip"]))
+
+
+def with_newline(pem: str) -> bytes:
+    """Return PEM text as bytes that end in exactly one newline."""
+    return pem.strip().encode() + b"\n"
+
+
+def result(
+    reasons: t.Mapping[str, t.Sequence[str]], changed_paths: list[str], requests: list[dict[str, str]]
+) -> dict[str, t.Any]:
+    """Return the module's result; its diff names files and reasons only."""
+    before = [f"{path}: {reason}" for path, found in reasons.items() for reason in found]
+    after = sorted({*changed_paths, *reasons})
+    return {
+        "changed": bool(changed_paths or reasons),
+        "reasons": reasons,
+        "changed_paths": changed_paths,
+        "requests": requests,
+        "diff": {
+            "before": "".join(f"{line}\n" for line in before),
+            "after": "".join(f"{path}: as it shall be\n" for path in after),
+        },
+    }
+
+
+def prediction(params: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Return the result of a check on a host that can't look into certificates yet."""
+    paths = [params["directory"], params["private_key_path"], params["ca_path"]]
+    reasons = {entry["path"]: ["python3-cryptography is not installed yet"] for entry in params["certificates"]}
+    return result(reasons, paths, [])
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    if crypto.CRYPTOGRAPHY_ERROR:
+        if module.check_mode:
+            module.exit_json(**prediction(module.params))
+        module.fail_json(msg=missing_required_lib("cryptography >= 38"), exception=crypto.CRYPTOGRAPHY_ERROR)
+    try:
+        outcome = Keeper(module).run()
+    except ValueError as error:
+        module.fail_json(msg=f"A name, an address or the authority's certificate won't do: {error}")
+    module.exit_json(**outcome)
+
+
+if __name__ == "__main__":
+    main()
