@@ -1,0 +1,248 @@
+#!/usr/bin/env python3
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Create and remove the containers that stand for the hosts of an inventory.
+
+    lab/nodes.py up inventory/lab/hosts.yml      one container holdfast-<host> per host, at its ansible_host address
+    lab/nodes.py down inventory/lab/hosts.yml    the containers and their network are gone
+    lab/nodes.py status inventory/lab/hosts.yml  exit 0 when every node runs
+
+LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman).
+"""
+
+from __future__ import annotations
+
+import argparse
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import packages
+from engine import Engine, LabError, ready_engine, wait_until
+from image import node_image
+from progress import say, step
+
+_ROOT = Path(__file__).resolve().parent.parent
+_STATE = _ROOT / ".lab"
+_KEY = _STATE / "id_ed25519"
+_KNOWN_HOSTS = _STATE / "known_hosts"
+_INOTIFY_INSTANCES_PER_NODE = 5
+_BOOT_SECONDS = 90
+
+# CAP_SYS_TIME is not namespaced: a node must never set the machine's clock.
+_CONTAINER_OPTIONS = (
+    "--cap-add=ALL",
+    "--cap-drop=SYS_RESOURCE",
+    "--cap-drop=SYS_TIME",
+    "--security-opt=seccomp=unconfined",
+    "--security-opt=apparmor=unconfined",
+    "--cgroupns=private",
+    "--tmpfs=/run",
+    "--tmpfs=/tmp",
+    "--shm-size=256m",
+    "--sysctl=net.ipv6.conf.all.disable_ipv6=0",
+)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A host of the inventory and the container that stands for it."""
+
+    name: str
+    address: ipaddress.IPv4Address
+
+    @property
+    def container(self) -> str:
+        return f"holdfast-{self.name}"
+
+    @property
+    def ipv6(self) -> str:
+        """An address in the network's own ULA prefix; the host part is that of the IPv4 address."""
+        a, b, c, host = str(self.address).split(".")
+        return f"fd00:{a}:{b}:{c}::{host}/64"
+
+
+@dataclass(frozen=True)
+class Network:
+    """The /24 that all the nodes of an inventory share."""
+
+    subnet: ipaddress.IPv4Network
+
+    @property
+    def name(self) -> str:
+        return f"holdfast-{self.subnet.network_address}"
+
+    @property
+    def packages_address(self) -> str:
+        return str(self.subnet.network_address + 250)
+
+
+def network_of(nodes: Iterable[Node]) -> Network:
+    """The one /24 in which all nodes lie; LabError names them when there are several."""
+    subnets = {ipaddress.ip_network(f"{node.address}/24", strict=False) for node in nodes}
+    if len(subnets) != 1:
+        raise LabError(f"the hosts must lie in exactly one /24, but they lie in {sorted(map(str, subnets)) or 'none'}")
+    return Network(subnets.pop())
+
+
+def nodes_of(inventory: dict) -> list[Node]:
+    """Nodes of what `ansible-inventory --list` printed; LabError names a host without a literal IPv4 ansible_host."""
+    hostvars = inventory["_meta"]["hostvars"]
+    nodes = []
+    for name in sorted(hostvars):
+        address = hostvars[name].get("ansible_host")
+        try:
+            nodes.append(Node(name, ipaddress.IPv4Address(address)))
+        except ipaddress.AddressValueError:
+            raise LabError(f"host {name}: ansible_host is {address!r}; a lab node needs an IPv4 address") from None
+    return nodes
+
+
+def read_inventory(path: Path) -> list[Node]:
+    program = Path(sys.executable).with_name("ansible-inventory")
+    if not program.exists():
+        program = _ROOT / ".venv/bin/ansible-inventory"
+    result = subprocess.run([program, "-i", path, "--list"], capture_output=True, text=True, check=False)
+    if result.returncode:
+        raise LabError(f"ansible-inventory -i {path} failed: {result.stderr.strip()}")
+    return nodes_of(json.loads(result.stdout))
+
+
+def up(engine: Engine, nodes: list[Node], release: str) -> None:
+    """Create what is missing, start what is stopped, and wait until every node answers on SSH."""
+    network = network_of(nodes)
+    running = set(engine.containers(running_only=True))
+    if all(node.container in running for node in nodes):
+        say(f"{len(nodes)} nodes are running already")
+        return
+    _check_inotify_room(len(running), len(nodes))
+    image = node_image(engine, release)
+    _ensure_key()
+    _ensure_network(engine, network)
+    proxy = packages.serve(engine, image, network.name, network.packages_address)
+    with step(f"creating {len(nodes)} {release} nodes"), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda node: _ensure_node(engine, node, network, image, proxy), nodes))
+    with step("waiting for systemd and sshd"), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda node: _wait_for_boot(engine, node), nodes))
+
+
+def down(engine: Engine, nodes: list[Node]) -> None:
+    """Remove the nodes, their anonymous volumes and their network; the image and the package cache stay."""
+    network = network_of(nodes)
+    existing = set(engine.containers())
+    doomed = [node.container for node in nodes if node.container in existing]
+    if doomed:
+        with step(f"removing {len(doomed)} nodes"):
+            engine.run("rm", "--force", "--volumes", *doomed)
+    packages.leave(engine, network.name)
+    if engine.inspect("network", network.name):
+        engine.run("network", "rm", network.name)
+    _forget_host_keys(nodes)
+
+
+def _check_inotify_room(running: int, wanted: int) -> None:
+    limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    needed = (running + wanted) * _INOTIFY_INSTANCES_PER_NODE
+    if needed > limit:
+        raise LabError(
+            f"fs.inotify.max_user_instances is {limit}; {running} running and {wanted} new containers may take "
+            f"{needed}: remove some, or raise it (sysctl fs.inotify.max_user_instances={needed})"
+        )
+
+
+def _ensure_key() -> None:
+    _STATE.mkdir(mode=0o700, exist_ok=True)
+    if not _KEY.exists():
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "holdfast-lab", "-f", _KEY], check=True)
+
+
+def _ensure_network(engine: Engine, network: Network) -> None:
+    if engine.inspect("network", network.name) is None:
+        engine.run("network", "create", f"--subnet={network.subnet}", network.name)
+
+
+def _ensure_node(engine: Engine, node: Node, network: Network, image: str, proxy: str) -> None:
+    known = engine.inspect("container", node.container)
+    if known is None:
+        _create_node(engine, node, network, image)
+        _forget_host_keys([node])
+    if known is None or not known["State"]["Running"]:
+        engine.run("start", node.container)
+    engine.run("exec", "-i", node.container, "sh", "-c", "cat >/root/.ssh/authorized_keys", stdin=_public_key())
+    engine.run("exec", "-i", node.container, "sh", "-c", "cat >/etc/apt/apt.conf.d/00lab", stdin=proxy)
+
+
+def _create_node(engine: Engine, node: Node, network: Network, image: str) -> None:
+    engine.run(
+        "create",
+        f"--name={node.container}",
+        f"--hostname={node.name}",
+        f"--network={network.name}",
+        f"--ip={node.address}",
+        f"--env=LAB_IPV6={node.ipv6}",
+        *_CONTAINER_OPTIONS,
+        image,
+    )
+
+
+def _public_key() -> str:
+    return _KEY.with_suffix(".pub").read_text()
+
+
+def _wait_for_boot(engine: Engine, node: Node) -> None:
+    def booted() -> bool:
+        result = subprocess.run(
+            [engine.program, "exec", node.container, "systemctl", "is-system-running"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return result.stdout.strip() in ("running", "degraded")
+
+    wait_until(booted, seconds=_BOOT_SECONDS, what=f"the boot of {node.container}")
+    wait_until(
+        lambda: engine.succeeds("exec", node.container, "systemctl", "is-active", "ssh.service"),
+        seconds=_BOOT_SECONDS,
+        what=f"sshd on {node.container}",
+    )
+
+
+def _forget_host_keys(nodes: Iterable[Node]) -> None:
+    if not _KNOWN_HOSTS.exists():
+        return
+    addresses = {str(node.address) for node in nodes}
+    kept = [line for line in _KNOWN_HOSTS.read_text().splitlines(keepends=True) if line.split(" ")[0] not in addresses]
+    _KNOWN_HOSTS.write_text("".join(kept))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("up", "down", "status"))
+    parser.add_argument("inventory", type=Path, help="an inventory file whose hosts have an IPv4 ansible_host in one /24")
+    arguments = parser.parse_args()
+    try:
+        engine = ready_engine()
+        nodes = read_inventory(arguments.inventory)
+        if arguments.action == "status":
+            return 0 if {node.container for node in nodes} <= set(engine.containers(running_only=True)) else 1
+        if arguments.action == "down":
+            down(engine, nodes)
+        else:
+            up(engine, nodes, os.environ.get("LAB_OS", "trixie"))
+    except LabError as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

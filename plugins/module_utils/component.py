@@ -1,0 +1,222 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The plan of a component: what its files and units need, computed from what was asked and what is there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Any
+
+SECRET_BEFORE = "(content not shown: before)\n"
+SECRET_AFTER = "(content not shown: after)\n"
+_SYSTEMD_DIRECTORY = "/etc/systemd/system/"
+_STATIC_UNIT_FILE_STATES = frozenset({"static", "generated", "transient", "indirect", "alias"})
+UNIT_PROPERTIES = (
+    "Id",
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "InactiveExitTimestamp",
+    "StateChangeTimestamp",
+)
+
+
+class Kind(Enum):
+    """What a path holds."""
+
+    NOTHING = "absent"
+    FILE = "file"
+    DIRECTORY = "directory"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Ownership:
+    """Names of owner and group, and the permission bits."""
+
+    owner: str
+    group: str
+    mode: int
+
+
+@dataclass(frozen=True)
+class WantedPath:
+    """A file (with content), a directory (without) or nothing at all, wanted at a path."""
+
+    path: str
+    kind: Kind
+    ownership: Ownership | None = None
+    content: str | None = None
+    secret: bool = False
+    validate: str | None = None
+
+
+@dataclass(frozen=True)
+class FoundPath:
+    """What is at a path now; ownership names that do not resolve are given as numbers."""
+
+    kind: Kind
+    ownership: Ownership | None = None
+    content: str | None = None
+    modified: float | None = None
+
+
+@dataclass(frozen=True)
+class PathChange:
+    """What one path needs."""
+
+    wanted: WantedPath
+    found: FoundPath
+
+    @property
+    def content_differs(self) -> bool:
+        return self.found.kind is not self.wanted.kind or self.found.content != self.wanted.content
+
+    def as_diff(self) -> dict[str, Any]:
+        """One entry of Ansible's `diff`; the content of secret files is masked."""
+        return {
+            "before_header": self.wanted.path,
+            "after_header": self.wanted.path,
+            "before": _describe(self.found.kind, self.found.ownership, self._shown(self.found.content, SECRET_BEFORE)),
+            "after": _describe(self.wanted.kind, self.wanted.ownership, self._shown(self.wanted.content, SECRET_AFTER)),
+        }
+
+    def _shown(self, content: str | None, mask: str) -> str | None:
+        return mask if self.wanted.secret and self.content_differs and content is not None else content
+
+
+def _describe(kind: Kind, ownership: Ownership | None, content: str | None) -> str:
+    if kind is Kind.NOTHING:
+        return ""
+    attributes = f"{ownership.owner}:{ownership.group} {ownership.mode:04o}" if ownership else "unknown"
+    return f"# {kind.value} {attributes}\n{content or ''}"
+
+
+def plan_paths(wanted: Collection[WantedPath], found: Mapping[str, FoundPath]) -> list[PathChange]:
+    """The changes that turn what was found into what is wanted, in the order in which it was asked."""
+    return [
+        PathChange(item, found[item.path])
+        for item in wanted
+        if found[item.path].kind is not item.kind
+        or found[item.path].ownership != item.ownership
+        or (item.kind is Kind.FILE and found[item.path].content != item.content)
+    ]
+
+
+@dataclass(frozen=True)
+class WantedUnit:
+    """A systemd unit and the state it should be in."""
+
+    name: str
+    started: bool = True
+    enabled: bool | None = True
+    restart_on: tuple[str, ...] = ()
+    reload_on: tuple[str, ...] = ()
+    restart: bool = True
+    wait: bool = True
+    timeout: float = 60.0
+
+
+@dataclass(frozen=True)
+class FoundUnit:
+    """What systemd says of a unit; times are seconds since the epoch, 0 when it never ran."""
+
+    load_state: str = "not-found"
+    active_state: str = "inactive"
+    unit_file_state: str = ""
+    needs_daemon_reload: bool = False
+    started_at: float = 0.0
+    state_changed_at: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.active_state in ("active", "reloading", "activating", "refreshing")
+
+
+@dataclass(frozen=True)
+class UnitPlan:
+    """The systemctl verbs a unit needs, in order, and whether it runs with an outdated configuration."""
+
+    name: str
+    verbs: tuple[str, ...] = ()
+    stale: bool = False
+
+
+@dataclass(frozen=True)
+class Changes:
+    """Paths whose content changes in this run, and when each watched path was last modified (epoch seconds)."""
+
+    changing: frozenset[str] = frozenset()
+    modified: Mapping[str, float] = field(default_factory=dict)
+
+    def newer_than(self, paths: Collection[str], moment: float) -> bool:
+        return any(path in self.changing or self.modified.get(path, 0.0) > moment for path in paths)
+
+
+def plan_unit(wanted: WantedUnit, found: FoundUnit, changes: Changes) -> UnitPlan:
+    """The verbs for one unit: enablement first, then the one verb that brings it into the wanted state."""
+    stale = found.running and wanted.started and changes.newer_than(wanted.restart_on, found.started_at)
+    verbs = [*_enablement_verbs(wanted, found), *_state_verbs(wanted, found, changes, stale)]
+    return UnitPlan(wanted.name, tuple(verbs), stale=stale and not wanted.restart)
+
+
+def _enablement_verbs(wanted: WantedUnit, found: FoundUnit) -> list[str]:
+    masked = found.load_state == "masked" or found.unit_file_state.startswith("masked")
+    verbs = ["unmask"] if masked and (wanted.enabled or wanted.started) else []
+    if wanted.enabled is None or found.unit_file_state in _STATIC_UNIT_FILE_STATES:
+        return verbs
+    if wanted.enabled != (found.unit_file_state == "enabled") and not (masked and not wanted.enabled):
+        verbs.append("enable" if wanted.enabled else "disable")
+    return verbs
+
+
+def _state_verbs(wanted: WantedUnit, found: FoundUnit, changes: Changes, stale: bool) -> list[str]:
+    if not wanted.started:
+        return ["stop"] if found.running else []
+    if not found.running:
+        return ["start"]
+    if stale and wanted.restart:
+        return ["restart"]
+    read_at = found.started_at if found.active_state == "activating" else found.state_changed_at
+    return ["reload"] if changes.newer_than(wanted.reload_on, read_at) else []
+
+
+def needs_daemon_reload(changed_paths: Collection[str], found: Collection[FoundUnit]) -> bool:
+    """Tell whether systemd has to read its unit files again."""
+    return any(path.startswith(_SYSTEMD_DIRECTORY) for path in changed_paths) or any(
+        unit.needs_daemon_reload for unit in found
+    )
+
+
+def parse_units(shown: str) -> dict[str, FoundUnit]:
+    """Units by name, from `systemctl show --timestamp=us+utc --property=…` of several units."""
+    blocks = (
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in shown.strip().split("\n\n")
+    )
+    return {block["Id"]: _unit(block) for block in blocks if "Id" in block}
+
+
+def _unit(properties: Mapping[str, str]) -> FoundUnit:
+    return FoundUnit(
+        load_state=properties.get("LoadState", "not-found"),
+        active_state=properties.get("ActiveState", "inactive"),
+        unit_file_state=properties.get("UnitFileState", ""),
+        needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
+        started_at=_epoch(properties.get("InactiveExitTimestamp", "")),
+        state_changed_at=_epoch(properties.get("StateChangeTimestamp", "")),
+    )
+
+
+def _epoch(text: str) -> float:
+    """Seconds since the epoch of systemd's `Mon 2026-01-05 10:11:12.123456 UTC`; 0 for an empty or n/a time."""
+    words = text.split()
+    if len(words) < 3:
+        return 0.0
+    moment = datetime.strptime(f"{words[1]} {words[2]}", "%Y-%m-%d %H:%M:%S.%f")
+    return moment.replace(tzinfo=timezone.utc).timestamp()

@@ -1,0 +1,459 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: component
+short_description: Files and systemd units of one component, in one step
+version_added: 0.1.0
+description:
+  - Brings the directories, files and systemd units of a component into their declared state, in this order, in one call.
+  - All files are staged and validated before the first one is replaced; each is replaced atomically.
+  - >-
+    A unit is restarted (or reloaded) when it started (or last changed its state) before one of the files it depends on
+    was last modified. That is read from the host each time, so a run that was interrupted between writing a file
+    and restarting its service is completed by the next run, which a handler could not do.
+  - In check mode users, groups, directories and units that do not exist yet are predicted as changes, never errors.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Predicts the same plan that a run would carry out.
+    support: full
+  diff_mode:
+    description: Shows what changes in every file; the content of secret files is masked.
+    support: full
+options:
+  directories:
+    description: Directories that must exist. Missing parents are made with mode 0755.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: {description: Absolute path., type: path, required: true}
+      owner: {description: Name of the owner., type: str, default: root}
+      group: {description: Name of the group., type: str, default: root}
+      mode: {description: Permission bits in octal., type: str, default: "0755"}
+  files:
+    description: Files that must exist with this content.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: {description: Absolute path., type: path, required: true}
+      content: {description: The content. Exactly one of O(files[].content) and O(files[].secret_content) is needed., type: str}
+      secret_content: {description: The content of a file that holds secrets; never shown., type: str}
+      owner: {description: Name of the owner., type: str, default: root}
+      group: {description: Name of the group., type: str, default: root}
+      mode: {description: Permission bits in octal., type: str, default: "0644"}
+      validate:
+        description: Command that must exit with 0 for the staged file, whose path stands in for V(%s).
+        type: str
+  absent:
+    description: Paths of files, links or whole directories that must not exist.
+    type: list
+    elements: path
+    default: []
+  units:
+    description: systemd units, brought into their state in this order.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name: {description: Name of the unit with its suffix., type: str, required: true}
+      state: {description: Whether it runs., type: str, choices: [started, stopped], default: started}
+      enabled:
+        description: Whether it starts at boot. A masked unit is unmasked when it has to run or to be enabled.
+        type: bool
+        default: true
+      restart_on:
+        description: The unit is restarted when it started before one of these files was last modified.
+        type: list
+        elements: path
+        default: []
+      reload_on:
+        description: The unit is reloaded when its state last changed before one of these files was last modified.
+        type: list
+        elements: path
+        default: []
+      restart:
+        description: With V(false) a running unit with an outdated configuration goes on; RV(stale) names it.
+        type: bool
+        default: true
+      wait:
+        description: Wait until the unit is active. With V(false) systemd is only told to start it.
+        type: bool
+        default: true
+      timeout:
+        description: Seconds within which the unit must become active.
+        type: float
+        default: 60
+"""
+
+EXAMPLES = r"""
+- name: Configure and run HAProxy
+  holdfast.ha.component:
+    files:
+      - path: /etc/haproxy/haproxy.cfg
+        content: "{{ lookup('ansible.builtin.template', 'haproxy.cfg.j2') }}"
+        validate: haproxy -c -f %s
+    units:
+      - name: haproxy.service
+        reload_on: [/etc/haproxy/haproxy.cfg]
+
+- name: Keep a password file, and restart the members with an outdated configuration one after the other
+  holdfast.ha.component:
+    files:
+      - path: /etc/example/password
+        secret_content: "{{ example_password }}"
+        mode: "0600"
+    units:
+      - name: example.service
+        restart_on: [/etc/example/password]
+  throttle: 1
+"""
+
+RETURN = r"""
+changed_paths:
+  description: Paths that were created, changed or removed.
+  returned: success
+  type: list
+  elements: str
+unit_actions:
+  description: The systemctl verbs carried out, by unit, in order. Units that needed none are left out.
+  returned: success
+  type: dict
+  sample: {haproxy.service: [enable, start]}
+stale:
+  description: Units with O(units[].restart=false) that run with a configuration older than their files.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import grp
+import os
+import pwd
+import shlex
+import shutil
+import stat
+import tempfile
+import time
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.component import (
+    UNIT_PROPERTIES,
+    Changes,
+    FoundPath,
+    FoundUnit,
+    Kind,
+    Ownership,
+    PathChange,
+    UnitPlan,
+    WantedPath,
+    WantedUnit,
+    needs_daemon_reload,
+    parse_units,
+    plan_paths,
+    plan_unit,
+)
+
+_POLL_SECONDS = 0.1
+_OWNERSHIP = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
+_PATHS = {"type": "list", "elements": "path", "default": []}
+
+
+def argument_spec():
+    """The module's argument specification."""
+    return {
+        "directories": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "path": {"type": "path", "required": True},
+                "mode": {"type": "str", "default": "0755"},
+                **_OWNERSHIP,
+            },
+        },
+        "files": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "path": {"type": "path", "required": True},
+                "content": {"type": "str"},
+                "secret_content": {"type": "str", "no_log": True},
+                "mode": {"type": "str", "default": "0644"},
+                "validate": {"type": "str"},
+                **_OWNERSHIP,
+            },
+            "mutually_exclusive": [("content", "secret_content")],
+            "required_one_of": [("content", "secret_content")],
+        },
+        "absent": _PATHS,
+        "units": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "name": {"type": "str", "required": True},
+                "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+                "enabled": {"type": "bool", "default": True},
+                "restart_on": _PATHS,
+                "reload_on": _PATHS,
+                "restart": {"type": "bool", "default": True},
+                "wait": {"type": "bool", "default": True},
+                "timeout": {"type": "float", "default": 60},
+            },
+        },
+    }
+
+
+def wanted_paths(params) -> list[WantedPath]:
+    """What the parameters ask of paths: directories, files and absences, in the order in which they are applied."""
+    return [
+        *(WantedPath(item["path"], Kind.DIRECTORY, _ownership(item)) for item in params["directories"]),
+        *(_wanted_file(item) for item in params["files"]),
+        *(WantedPath(path, Kind.NOTHING) for path in params["absent"]),
+    ]
+
+
+def _wanted_file(item) -> WantedPath:
+    secret = item["secret_content"] is not None
+    content = item["secret_content"] if secret else item["content"]
+    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, secret, item["validate"])
+
+
+def _ownership(item) -> Ownership:
+    return Ownership(item["owner"], item["group"], int(item["mode"], 8))
+
+
+def wanted_units(params) -> list[WantedUnit]:
+    """What the parameters ask of units."""
+    return [
+        WantedUnit(
+            name=item["name"],
+            started=item["state"] == "started",
+            enabled=item["enabled"],
+            restart_on=tuple(item["restart_on"]),
+            reload_on=tuple(item["reload_on"]),
+            restart=item["restart"],
+            wait=item["wait"],
+            timeout=item["timeout"],
+        )
+        for item in params["units"]
+    ]
+
+
+def find_path(path: str) -> FoundPath:
+    """What is at a path now."""
+    try:
+        status = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return FoundPath(Kind.NOTHING)
+    ownership = Ownership(_user_name(status.st_uid), _group_name(status.st_gid), stat.S_IMODE(status.st_mode))
+    if stat.S_ISDIR(status.st_mode):
+        return FoundPath(Kind.DIRECTORY, ownership)
+    if not stat.S_ISREG(status.st_mode):
+        return FoundPath(Kind.OTHER, ownership)
+    with open(path, encoding="utf-8", errors="surrogateescape") as file:
+        return FoundPath(Kind.FILE, ownership, file.read(), status.st_mtime)
+
+
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+class Host:
+    """The host's files and units, changed through this class only."""
+
+    def __init__(self, module: AnsibleModule) -> None:
+        self._module = module
+
+    def units(self, names: list[str]) -> dict[str, FoundUnit]:
+        """What systemd says of the units; one it doesn't know is reported as not found."""
+        if not names:
+            return {}
+        properties = ",".join(UNIT_PROPERTIES)
+        _rc, shown, _err = self._module.run_command(
+            ["systemctl", "show", "--timestamp=us+utc", f"--property={properties}", *names]
+        )
+        known = parse_units(shown)
+        return {name: known.get(name, FoundUnit()) for name in names}
+
+    def apply_paths(self, plan: list[PathChange]) -> None:
+        """Carry out a plan of paths: directories, then files (all staged and validated first), then absences."""
+        for change in plan:
+            if change.wanted.kind is Kind.DIRECTORY:
+                self._make_directory(change)
+        staged = [(self._stage(change.wanted), change) for change in plan if change.wanted.kind is Kind.FILE]
+        try:
+            for stage, change in staged:
+                self._validate(stage, change.wanted)
+            for stage, change in staged:
+                self._put(stage, change)
+        finally:
+            for stage, _change in staged:
+                if os.path.exists(stage):
+                    os.unlink(stage)
+        for change in plan:
+            if change.wanted.kind is Kind.NOTHING:
+                self._remove(change.wanted.path)
+
+    def _make_directory(self, change: PathChange) -> None:
+        path = change.wanted.path
+        if change.found.kind in (Kind.FILE, Kind.OTHER) and not os.path.isdir(path):
+            self._module.fail_json(msg=f"{path} is a {change.found.kind.value}, but a directory is wanted; move it away")
+        os.makedirs(path, exist_ok=True)
+        self._own(path, change.wanted.ownership)
+
+    def _stage(self, wanted: WantedPath) -> str:
+        directory = os.path.dirname(wanted.path)
+        os.makedirs(directory, exist_ok=True)
+        handle, stage = tempfile.mkstemp(prefix=".holdfast-", dir=directory)
+        with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(wanted.content or "")
+            file.flush()
+            os.fsync(file.fileno())
+        self._own(stage, wanted.ownership)
+        return stage
+
+    def _validate(self, stage: str, wanted: WantedPath) -> None:
+        if not wanted.validate:
+            return
+        command = shlex.split(wanted.validate.replace("%s", shlex.quote(stage)))
+        rc, out, err = self._module.run_command(command)
+        if rc:
+            shown = "its output is not shown, for the file holds secrets" if wanted.secret else (err or out).strip()
+            self._module.fail_json(msg=f"{wanted.path} was not replaced: {wanted.validate} exited with {rc}: {shown}")
+
+    def _put(self, stage: str, change: PathChange) -> None:
+        if change.found.kind is Kind.DIRECTORY:
+            self._module.fail_json(msg=f"{change.wanted.path} is a directory, but a file is wanted; move it away")
+        if change.content_differs:
+            os.replace(stage, change.wanted.path)
+        else:
+            self._own(change.wanted.path, change.wanted.ownership)
+
+    def _own(self, path: str, ownership: Ownership | None) -> None:
+        if ownership is None:
+            return
+        try:
+            uid, gid = pwd.getpwnam(ownership.owner).pw_uid, grp.getgrnam(ownership.group).gr_gid
+        except KeyError as error:
+            self._module.fail_json(msg=f"{path} cannot be given to {ownership.owner}:{ownership.group}: {error.args[0]}")
+        os.chown(path, uid, gid)
+        os.chmod(path, ownership.mode)
+
+    @staticmethod
+    def _remove(path: str) -> None:
+        if os.path.isdir(path) and not os.path.islink(path):
+            shutil.rmtree(path)
+        else:
+            os.unlink(path)
+
+    def daemon_reload(self) -> None:
+        """Let systemd read its unit files again."""
+        self._systemctl("daemon-reload")
+
+    def apply_unit(self, wanted: WantedUnit, plan: UnitPlan) -> None:
+        """Carry out the verbs of a unit and wait until it is active."""
+        for verb in plan.verbs:
+            if verb == "reload":
+                self._wait_until_active(wanted)
+                self._systemctl("reload-or-restart", wanted.name)
+            elif verb in ("start", "restart"):
+                self._module.run_command(["systemctl", "reset-failed", wanted.name])
+                self._systemctl(verb, "--no-block", wanted.name)
+            else:
+                self._systemctl(verb, wanted.name)
+        if wanted.started and wanted.wait:
+            self._wait_until_active(wanted)
+
+    def _systemctl(self, *arguments: str) -> None:
+        rc, _out, err = self._module.run_command(["systemctl", *arguments])
+        if rc:
+            self._module.fail_json(msg=f"systemctl {' '.join(arguments)} exited with {rc}: {err.strip()}")
+
+    def _wait_until_active(self, wanted: WantedUnit) -> None:
+        deadline = time.monotonic() + wanted.timeout
+        while True:
+            state = self.units([wanted.name])[wanted.name].active_state
+            if state in ("active", "reloading", "refreshing"):
+                return
+            if state == "failed" or time.monotonic() > deadline:
+                self._fail_unit(wanted, state)
+            time.sleep(_POLL_SECONDS)
+
+    def _fail_unit(self, wanted: WantedUnit, state: str) -> None:
+        _rc, journal, _err = self._module.run_command(
+            ["journalctl", "--no-pager", "--lines=20", "--output=cat", f"--unit={wanted.name}"]
+        )
+        self._module.fail_json(
+            msg=f"{wanted.name} is {state}, not active, within {wanted.timeout:.0f} s; its last words: {journal.strip()}"
+        )
+
+
+def converge(module: AnsibleModule, host: Host) -> dict:
+    """Bring the host into the wanted state, or in check mode only tell what that would change."""
+    wanted = wanted_paths(module.params)
+    path_plan = plan_paths(wanted, {item.path: find_path(item.path) for item in wanted})
+    changed_paths = [change.wanted.path for change in path_plan]
+    if not module.check_mode:
+        host.apply_paths(path_plan)
+
+    units = wanted_units(module.params)
+    found = host.units([unit.name for unit in units])
+    if needs_daemon_reload(changed_paths, found.values()) and not module.check_mode:
+        host.daemon_reload()
+        found = host.units([unit.name for unit in units])
+
+    changes = _changes(path_plan, units)
+    plans = {unit.name: plan_unit(unit, found[unit.name], changes) for unit in units}
+    if not module.check_mode:
+        for unit in units:
+            host.apply_unit(unit, plans[unit.name])
+    return _result(path_plan, changed_paths, plans)
+
+
+def _changes(path_plan: list[PathChange], units: list[WantedUnit]) -> Changes:
+    watched = {path for unit in units for path in (*unit.restart_on, *unit.reload_on)}
+    modified = {path: os.stat(path).st_mtime for path in watched if os.path.exists(path)}
+    return Changes(frozenset(change.wanted.path for change in path_plan if change.content_differs), modified)
+
+
+def _result(path_plan: list[PathChange], changed_paths: list[str], plans: dict[str, UnitPlan]) -> dict:
+    actions = {name: list(plan.verbs) for name, plan in plans.items() if plan.verbs}
+    diff = [change.as_diff() for change in path_plan]
+    if actions:
+        diff.append({"prepared": "".join(f"{name}: {', '.join(verbs)}\n" for name, verbs in actions.items())})
+    return {
+        "changed": bool(path_plan or actions),
+        "diff": diff,
+        "changed_paths": changed_paths,
+        "unit_actions": actions,
+        "stale": [name for name, plan in plans.items() if plan.stale],
+    }
+
+
+def main() -> None:
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module.exit_json(**converge(module, Host(module)))
+
+
+if __name__ == "__main__":
+    main()
