@@ -1,0 +1,45 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action before the module holdfast.ha.host_preflight: measures the host's clock against the controller's."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+SAMPLES = 2
+
+
+class ActionModule(ActionBase):
+    """Run the module and add the measured clock; a module that fails becomes a finding."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return the module's findings, and clock = [least, greatest] seconds ahead of the controller."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        samples = [sample for _number in range(SAMPLES) if (sample := self._clock())]
+        done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
+        if done.get("failed"):
+            message = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
+            fix = "give the host Python 3.11 or newer and root's rights"
+            result["findings"] = [{"check": "module", "value": message, "fix": fix, "level": "error"}]
+        else:
+            result["findings"] = done["findings"]
+        if samples:
+            result["clock"] = min(samples, key=lambda sample: sample[1] - sample[0])
+        return result
+
+    def _clock(self) -> tuple[float, float] | None:
+        """Ask the host for its time: it answered somewhen between two readings of our own clock."""
+        before = time.time()
+        answer = self._low_level_execute_command("date +%s.%N", sudoable=False)
+        after = time.time()
+        try:
+            theirs = float(answer["stdout"].strip())
+        except ValueError:
+            return None
+        return theirs - after, theirs - before

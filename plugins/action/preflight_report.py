@@ -1,0 +1,109 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action behind the module holdfast.ha.preflight_report."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.plugins.action import ActionBase
+from ansible.release import __version__ as ansible_version
+from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ARGUMENTS: dict[str, Any] = {
+    "register": {"type": "str", "default": "preflight__host"},
+    "group": {"type": "str", "default": "holdfast"},
+    "clock_skew": {"type": "float", "default": 0.5},
+}
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """Return what an installed collection's MANIFEST.json or a source tree's galaxy.yml says, {} without either."""
+    built, source = folder / "MANIFEST.json", folder / "galaxy.yml"
+    if built.is_file():
+        return json.loads(built.read_text(encoding="utf-8"))["collection_info"]
+    return (yaml.safe_load(source.read_text(encoding="utf-8")) or {}) if source.is_file() else {}
+
+
+def installed_version(name: str) -> str | None:
+    """Return a collection's version, "" when it doesn't tell, None when it isn't installed."""
+    try:
+        folders = list(importlib.import_module(f"ansible_collections.{name}").__path__)
+    except ImportError:
+        return None
+    return str(manifest(Path(folders[0])).get("version") or "")
+
+
+def controller_findings(root: Path) -> Iterator[Finding]:
+    """Yield what the controller lacks to run the collection in root."""
+    requires = yaml.safe_load((root / "meta" / "runtime.yml").read_text(encoding="utf-8"))["requires_ansible"]
+    dependencies = manifest(root).get("dependencies") or {}
+    versions = {name: installed_version(name) for name in dependencies}
+    yield from preflight.version_findings(ansible_version, requires, versions, dependencies)
+
+
+def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFinding]:
+    """Yield what holdfast.ha.host_preflight found on a host, or that it could not be asked."""
+    if not seen or "findings" not in seen:
+        reason = str((seen or {}).get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
+        fix = "check ansible_host, the SSH key and that the host is up"
+        yield HostFinding(host, Finding("connection", reason, fix))
+        return
+    for finding in seen["findings"]:
+        yield HostFinding(host, Finding(**finding))
+
+
+class ActionModule(ActionBase):
+    """Show the findings of all hosts and fail when one of them is an error."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return findings, all of them warnings: [{host, check, value, fix, level}]."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        variables = task_vars or {}
+        hosts = list(variables["groups"].get(arguments["group"], []))
+        hostvars = variables["hostvars"]
+        seen = {host: hostvars[host].get(arguments["register"]) for host in hosts}
+        found = [
+            *(HostFinding("controller", finding) for finding in controller_findings(ROOT)),
+            *(HostFinding("controller", finding) for finding in preflight.topology_findings(hosts)),
+            *self._secrets(hosts, hostvars),
+            *(finding for host in hosts for finding in host_findings(host, seen[host])),
+        ]
+        clocks = {host: tuple(item["clock"]) for host, item in seen.items() if item and "clock" in item}
+        found += preflight.clock_findings(clocks, arguments["clock_skew"])
+        text = preflight.report(len(hosts), found)
+        stopping = preflight.errors(found)
+        Display().display(text)
+        if stopping:
+            result |= {"failed": True, "msg": f"{len(stopping)} errors, nothing was changed"}
+        else:
+            result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
+        return result
+
+    @staticmethod
+    def _secrets(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+        """Yield what is wrong with the secrets, asked once for each cluster."""
+        clusters: dict[str, str] = {}
+        for host in hosts:
+            clusters.setdefault(hostvars[host]["ha"]["cluster"], host)
+        for host in clusters.values():
+            roles = [role["name"] for role in hostvars[host]["ha"]["postgresql"]["roles"]]
+            names = ("ha_secrets", "ha_role_passwords")
+            variables = {name: hostvars[host][name] for name in names if name in hostvars[host]}
+            for finding in preflight.secrets_findings(variables, roles):
+                yield HostFinding(host, finding)

@@ -1,0 +1,206 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a host must offer before anything is changed on it: pure judgements on observed facts."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+SUPPORTED = {"debian": ("12", "13")}
+UNTESTED = {"ubuntu": ("22.04", "24.04", "26.04")}
+ERROR = "error"
+WARNING = "warning"
+TCP_LISTEN = "0A"
+ANY_ADDRESS = (ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"))  # noqa: S104 (compared, never bound)
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A listening TCP socket; process is the owner's name, "" when unknown."""
+
+    address: str
+    port: int
+    inode: int = 0
+    process: str = ""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was seen on a host. Sizes are MiB; clock_synchronized is None when the kernel doesn't tell."""
+
+    os_id: str
+    os_version: str
+    init: str
+    memory: int
+    disk: int
+    interfaces: Mapping[str, Sequence[str]]
+    listeners: Sequence[Listener]
+    python_apt: bool
+    clock_synchronized: bool | None
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port that a component will own: where it listens (none: everywhere) and the names of its process."""
+
+    port: int
+    component: str
+    processes: Sequence[str]
+    addresses: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class VirtualAddress:
+    """An address in CIDR notation that a VRRP instance moves, and its interface when the user named one."""
+
+    address: str
+    interface: str | None = None
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """What a host needs. Sizes are MiB."""
+
+    address: str | None
+    ports: Sequence[Port]
+    virtual_addresses: Sequence[VirtualAddress]
+    memory: int
+    disk: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something wrong on a host: which check, what was seen, how to mend it, and whether it stops the work."""
+
+    check: str
+    value: str
+    fix: str
+    level: str = ERROR
+
+
+def judge(facts: Facts, expected: Expectation) -> list[Finding]:
+    """Return everything that is wrong on a host, [] when nothing is."""
+    return [
+        *judge_system(facts),
+        *judge_sizes(facts, expected),
+        *judge_address(facts, expected.address),
+        *judge_virtual_addresses(facts, expected.virtual_addresses),
+        *judge_ports(facts, expected.ports),
+    ]
+
+
+def judge_system(facts: Facts) -> Iterator[Finding]:
+    """Yield what is wrong with the operating system."""
+    shown = f"{facts.os_id} {facts.os_version}".strip() or "unknown"
+    if facts.os_version in UNTESTED.get(facts.os_id, ()):
+        yield Finding("operating system", shown, "not tested here: Debian 12 and 13 are", WARNING)
+    elif facts.os_version not in SUPPORTED.get(facts.os_id, ()):
+        yield Finding("operating system", shown, "use Debian 12 or 13")
+    if facts.init != "systemd":
+        yield Finding("init", facts.init, "boot the host with systemd")
+    if not facts.python_apt:
+        yield Finding("python3-apt", "not importable", "apt-get install python3-apt, --check needs it", WARNING)
+    if facts.clock_synchronized is False:
+        yield Finding("clock", "not synchronized", "enable systemd-timesyncd or chrony", WARNING)
+
+
+def judge_sizes(facts: Facts, expected: Expectation) -> Iterator[Finding]:
+    """Yield what is too small."""
+    if facts.memory < expected.memory:
+        yield Finding("memory", f"{facts.memory} MiB", f"give the host at least {expected.memory} MiB")
+    if facts.disk < expected.disk:
+        yield Finding("free disk in /var/lib", f"{facts.disk} MiB", f"make room for at least {expected.disk} MiB")
+
+
+def judge_address(facts: Facts, address: str | None) -> Iterator[Finding]:
+    """Yield a finding when the host doesn't carry the address the inventory gives it."""
+    carried = {ipaddress.ip_interface(cidr).ip for cidrs in facts.interfaces.values() for cidr in cidrs}
+    if address and ipaddress.ip_address(address) not in carried:
+        yield Finding("address", f"{address} is on no interface", "set ha_address to an address of this host")
+
+
+def judge_virtual_addresses(facts: Facts, wanted: Sequence[VirtualAddress]) -> Iterator[Finding]:
+    """Yield a finding for each virtual address that has no interface to live on."""
+    for virtual in wanted:
+        if virtual.interface and virtual.interface not in facts.interfaces:
+            yield Finding("interface", f"{virtual.interface} of {virtual.address} does not exist", "name another one")
+        elif not virtual.interface and not interface_of(facts.interfaces, virtual.address):
+            network = ipaddress.ip_interface(virtual.address).network
+            yield Finding("interface", f"none in {network}", f"name the interface of {virtual.address} in its vip")
+
+
+def interface_of(interfaces: Mapping[str, Sequence[str]], virtual_address: str) -> str | None:
+    """Return the interface with an address of its own in the virtual address's network, None without any."""
+    virtual = ipaddress.ip_interface(virtual_address)
+    for name, cidrs in interfaces.items():
+        own = (ipaddress.ip_interface(cidr) for cidr in cidrs)
+        if any(address.ip in virtual.network and address.ip != virtual.ip for address in own):
+            return name
+    return None
+
+
+def judge_ports(facts: Facts, wanted: Sequence[Port]) -> Iterator[Finding]:
+    """Yield a finding for each wanted port that a process of another component listens on."""
+    for port in wanted:
+        for listener in facts.listeners:
+            if listener.port == port.port and overlap(listener.address, port.addresses):
+                if listener.process not in port.processes:
+                    owner = listener.process or "an unknown process"
+                    yield Finding(
+                        f"port {port.port}",
+                        f"{owner} listens on {listener.address}",
+                        f"stop it or give {port.component} another port",
+                    )
+                break
+
+
+def overlap(listening: str, addresses: Sequence[str]) -> bool:
+    """Say whether a listener's address collides with the wanted ones (none: every address)."""
+    held = ipaddress.ip_address(listening)
+    wanted = [ipaddress.ip_address(address) for address in addresses]
+    return not wanted or held in ANY_ADDRESS or held in wanted or any(address in ANY_ADDRESS for address in wanted)
+
+
+def parse_os_release(text: str) -> tuple[str, str]:
+    """Return (ID, VERSION_ID) of an os-release file, "" for what it lacks."""
+    values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+    return values.get("ID", "").strip('"'), values.get("VERSION_ID", "").strip('"')
+
+
+def parse_memory(text: str) -> int:
+    """Return MemTotal of /proc/meminfo in MiB."""
+    for line in text.splitlines():
+        if line.startswith("MemTotal:"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def parse_listeners(text: str) -> Iterator[Listener]:
+    """Yield the listening sockets of /proc/net/tcp or tcp6, their owners still unknown."""
+    for line in text.splitlines()[1:]:
+        fields = line.split()
+        if fields[3] == TCP_LISTEN:
+            address, port = fields[1].split(":")
+            yield Listener(parse_hex_address(address), int(port, 16), int(fields[9]))
+
+
+def parse_hex_address(text: str) -> str:
+    """Return an address of /proc/net/tcp*: 32-bit words in host byte order, little-endian on what we support."""
+    packed = b"".join(bytes.fromhex(text[start : start + 8])[::-1] for start in range(0, len(text), 8))
+    address = ipaddress.ip_address(packed)
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+def parse_interfaces(document: Sequence[Mapping[str, object]]) -> dict[str, list[str]]:
+    """Return {interface: [CIDR, ...]} of `ip -json address`, the loopback left out."""
+    interfaces: dict[str, list[str]] = {}
+    for link in document:
+        if link.get("ifname") and link["ifname"] != "lo":
+            found = link.get("addr_info")
+            addresses = found if isinstance(found, list) else []
+            interfaces[str(link["ifname"])] = [f"{item['local']}/{item['prefixlen']}" for item in addresses]
+    return interfaces

@@ -1,0 +1,220 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: host_preflight
+short_description: Look whether a host can take its part of a cluster
+version_added: 0.1.0
+description:
+  - Checks operating system, init, memory, disk, addresses, interfaces of virtual addresses, ports and clock.
+  - Never changes anything and never fails for what it finds, so that the findings of all hosts can be shown together.
+  - An action plugin of the same name measures how far the host's clock is from the controller's.
+author: Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check_mode and return changed status without changing the host.
+  diff_mode:
+    support: none
+    description: Will return details on what has changed when in diff mode.
+options:
+  address:
+    description: The host's own address, which an interface must carry.
+    type: str
+  ports:
+    description: TCP ports that the host's components will own.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      port:
+        description: The port.
+        type: int
+        required: true
+      component:
+        description: Who will listen on it.
+        type: str
+        required: true
+      processes:
+        description: Process names that may listen on it already.
+        type: list
+        elements: str
+        required: true
+      addresses:
+        description: Where it will listen, everywhere when empty.
+        type: list
+        elements: str
+        default: []
+  vrrp_instances:
+    description: VRRP instances, dictionaries with C(addresses) in CIDR notation and optionally C(interface).
+    type: list
+    elements: dict
+    default: []
+  memory:
+    description: The least memory in MiB.
+    type: int
+    default: 512
+  disk:
+    description: The least free space of C(/var/lib) in MiB.
+    type: int
+    default: 2048
+"""
+
+EXAMPLES = r"""
+- name: Look at a balancer
+  holdfast.ha.host_preflight:
+    address: 198.51.100.21
+    ports:
+      - {port: 5000, component: haproxy, processes: [haproxy], addresses: [198.51.100.100]}
+    vrrp_instances:
+      - {addresses: [198.51.100.100/24], interface: eth0}
+"""
+
+RETURN = r"""
+findings:
+  description: What is wrong, empty when nothing is.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    check:
+      description: The name of the check.
+      type: str
+    value:
+      description: What was seen.
+      type: str
+    fix:
+      description: How to mend it.
+      type: str
+    level:
+      description: V(error) stops the work, V(warning) does not.
+      type: str
+  sample:
+    - {check: port 5432, value: mysqld listens on 0.0.0.0, fix: stop it or give postgresql another port, level: error}
+clock:
+  description: The least and the greatest number of seconds by which the host's clock can be ahead of the controller's.
+  returned: when the clock could be measured
+  type: list
+  elements: float
+  sample: [-0.013, 0.021]
+"""
+
+import ctypes
+import importlib.util
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
+
+TIME_ERROR = 5
+DATA_DIRECTORY = "/var/lib"
+PORT_OPTIONS = {
+    "port": {"type": "int", "required": True},
+    "component": {"type": "str", "required": True},
+    "processes": {"type": "list", "elements": "str", "required": True},
+    "addresses": {"type": "list", "elements": "str", "default": []},
+}
+
+
+def read(path: str) -> str:
+    """Return a file's text, "" when it can't be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def free_disk(path: str) -> int:
+    """Return the free space in MiB of the file system that holds path."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize // 2**20
+
+
+def clock_synchronized() -> bool | None:
+    """Ask the kernel whether its clock is synchronized; None when it doesn't tell."""
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+    return None if state < 0 else state != TIME_ERROR
+
+
+def socket_owners(inodes: set[int]) -> dict[int, str]:
+    """Return the names of the processes that hold the sockets of these inodes."""
+    wanted = {f"socket:[{inode}]": inode for inode in inodes}
+    owners: dict[int, str] = {}
+    for process in Path("/proc").glob("[0-9]*") if wanted else ():
+        try:
+            links = [os.readlink(descriptor) for descriptor in (process / "fd").iterdir()]  # noqa: PTH115 (not a path)
+        except OSError:
+            continue
+        for link in links:
+            if link in wanted:
+                owners.setdefault(wanted[link], read(f"{process}/comm").strip())
+    return owners
+
+
+def listeners(ports: set[int]) -> list[preflight.Listener]:
+    """Return who listens on these TCP ports."""
+    tables = (read("/proc/net/tcp"), read("/proc/net/tcp6"))
+    found = [item for table in tables for item in preflight.parse_listeners(table) if item.port in ports]
+    owners = socket_owners({item.inode for item in found})
+    return [replace(item, process=owners.get(item.inode, "")) for item in found]
+
+
+def interfaces(module: AnsibleModule) -> dict[str, list[str]]:
+    """Return the host's addresses by interface, {} without iproute2."""
+    ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"])
+    code, output, _errors = module.run_command([ip, "-json", "address"]) if ip else (1, "", "")
+    return preflight.parse_interfaces(json.loads(output)) if code == 0 else {}
+
+
+def observe(module: AnsibleModule, ports: set[int]) -> preflight.Facts:
+    """Return the facts of this host."""
+    os_id, os_version = preflight.parse_os_release(read("/etc/os-release"))
+    return preflight.Facts(
+        os_id=os_id,
+        os_version=os_version,
+        init=read("/proc/1/comm").strip() or "unknown",
+        memory=preflight.parse_memory(read("/proc/meminfo")),
+        disk=free_disk(DATA_DIRECTORY),
+        interfaces=interfaces(module),
+        listeners=listeners(ports),
+        python_apt=importlib.util.find_spec("apt_pkg") is not None,
+        clock_synchronized=clock_synchronized(),
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "address": {"type": "str"},
+            "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT_OPTIONS},
+            "vrrp_instances": {"type": "list", "elements": "dict", "default": []},
+            "memory": {"type": "int", "default": 512},
+            "disk": {"type": "int", "default": 2048},
+        },
+        supports_check_mode=True,
+    )
+    virtual_addresses = [
+        preflight.VirtualAddress(address, instance.get("interface"))
+        for instance in module.params["vrrp_instances"]
+        for address in instance["addresses"]
+    ]
+    expected = preflight.Expectation(
+        address=module.params["address"],
+        ports=[preflight.Port(**port) for port in module.params["ports"]],
+        virtual_addresses=virtual_addresses,
+        memory=module.params["memory"],
+        disk=module.params["disk"],
+    )
+    facts = observe(module, {port.port for port in expected.ports})
+    module.exit_json(changed=False, findings=[asdict(finding) for finding in preflight.judge(facts, expected)])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must hold before a run: the controller's own state, clocks side by side, and the report of all findings."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SecretsError, complete
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+from packaging.specifiers import SpecifierSet
+from packaging.version import InvalidVersion, Version
+
+PGBACKREST_PORT = 8432
+Clock = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFinding:
+    """A finding and the host it was made on."""
+
+    host: str
+    finding: Finding
+
+
+def expected_ports(ha: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the TCP ports that a host's components will own, shaped as holdfast.ha.host_preflight takes them."""
+    components = ha["components"]
+    ports: list[dict[str, Any]] = []
+    if "etcd" in components:
+        ports += [_port(ha["etcd"][key], "etcd", ["etcd"]) for key in ("client_port", "peer_port")]
+    if "postgresql" in components:
+        ports.append(_port(ha["postgresql"]["port"], "postgresql", ["postgres"]))
+        ports.append(_port(ha["postgresql"]["rest_port"], "patroni", ["patroni", "python3"]))
+    if "haproxy" in components:
+        ports += [_port(pool["port"], "haproxy", ["haproxy"], pool["addresses"]) for pool in ha["pools"]]
+    if ha.get("backup") and ("postgresql" in components or "backup" in components):
+        ports.append(_port(PGBACKREST_PORT, "pgbackrest", ["pgbackrest"]))
+    return ports
+
+
+def _port(port: int, component: str, processes: list[str], addresses: Sequence[str] = ()) -> dict[str, Any]:
+    return {"port": port, "component": component, "processes": processes, "addresses": list(addresses)}
+
+
+def skew(one: Clock, other: Clock) -> float:
+    """Return the least number of seconds by which two clocks differ, each known to lie in an interval."""
+    return max(0.0, one[0] - other[1], other[0] - one[1])
+
+
+def clock_findings(clocks: Mapping[str, Clock], limit: float) -> Iterator[HostFinding]:
+    """Yield a finding for each host whose clock surely differs from another's by more than limit seconds."""
+    for host, clock in clocks.items():
+        worst, peer = max(((skew(clock, clocks[peer]), peer) for peer in clocks if peer != host), default=(0.0, ""))
+        if worst > limit:
+            finding = Finding(
+                "clock", f"{worst:.1f} s or more from {peer}", "synchronize with systemd-timesyncd or chrony"
+            )
+            yield HostFinding(host, finding)
+
+
+def version_findings(
+    ansible: str, requires_ansible: str, collections: Mapping[str, str | None], dependencies: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Yield what the controller lacks.
+
+    collections: {name: version, "" when unknown, None when missing}; dependencies: {name: version specifier}.
+    """
+    if not satisfies(ansible, requires_ansible):
+        yield Finding("ansible-core", ansible, f"install ansible-core {requires_ansible}")
+    for name, wanted in dependencies.items():
+        found = collections.get(name)
+        if found is None:
+            yield Finding("collection", f"{name} is missing", "ansible-galaxy collection install -r requirements.yml")
+        elif found and not satisfies(found, wanted):
+            fix = f"install {name}:{wanted} (ansible-galaxy collection install -r requirements.yml --upgrade)"
+            yield Finding("collection", f"{name} {found}", fix)
+
+
+def satisfies(version: str, specifier: str) -> bool:
+    """Say whether a version lies in a specifier such as >=2.19.0; an odd version counts as satisfying."""
+    try:
+        return Version(version) in SpecifierSet(specifier.replace("*", ""), prereleases=True)
+    except InvalidVersion:
+        return True
+
+
+def secrets_findings(variables: Mapping[str, Any], roles: Iterable[str]) -> Iterator[Finding]:
+    """Yield what is missing or weak in ha_secrets and ha_role_passwords, values never shown."""
+    try:
+        missing = complete(variables, roles).added
+    except SecretsError as error:
+        yield Finding("secrets", str(error), "edit the secrets file (ansible-vault edit)")
+        return
+    for name in missing:
+        yield Finding("secrets", f"{name} is missing", "run playbooks/secrets.yml with -i hosts.yml")
+
+
+def topology_findings(hosts: Sequence[str]) -> Iterator[Finding]:
+    """Yield a finding when the inventory holds no cluster."""
+    if not hosts:
+        yield Finding(
+            "topology",
+            "no host has a cluster",
+            "give -i the folder that holds topology.ha.yml beside hosts.yml; ansible-inventory -i FOLDER --list"
+            " shows why it was not parsed",
+        )
+
+
+def report(hosts: int, found: Sequence[HostFinding]) -> str:
+    """Return the findings as text, errors first, equal ones of several hosts on one line."""
+    counts = {level: sum(item.finding.level == level for item in found) for level in (ERROR, WARNING)}
+    head = f"Preflight: {hosts} hosts, {counts[ERROR]} errors, {counts[WARNING]} warnings"
+    ordered = sorted(found, key=lambda item: (item.finding.level, item.finding.check, item.finding.value))
+    rows = [
+        [finding.level, ",".join(item.host for item in items), finding.check, f"{finding.value} → {finding.fix}"]
+        for finding, items in itertools.groupby(ordered, key=lambda item: item.finding)
+    ]
+    return "\n".join([head, table(rows)] if rows else [head])
+
+
+def errors(found: Iterable[HostFinding]) -> list[HostFinding]:
+    """Return the findings that stop the work."""
+    return [item for item in found if item.finding.level == ERROR]

@@ -1,0 +1,127 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as sut
+
+GOOD = sut.Facts(
+    os_id="debian",
+    os_version="13",
+    init="systemd",
+    memory=2000,
+    disk=9000,
+    interfaces={"eth0": ["198.51.100.21/24", "2001:db8::21/64"]},
+    listeners=(sut.Listener("0.0.0.0", 5432, 1, "postgres"),),
+    python_apt=True,
+    clock_synchronized=True,
+)
+EXPECTED = sut.Expectation(
+    address="198.51.100.21",
+    ports=(sut.Port(5432, "postgresql", ["postgres"]), sut.Port(5000, "haproxy", ["haproxy"], ["198.51.100.100"])),
+    virtual_addresses=(sut.VirtualAddress("198.51.100.100/24"), sut.VirtualAddress("2001:db8::100/64", "eth0")),
+    memory=512,
+    disk=2048,
+)
+
+
+def test_a_good_host_has_no_findings():
+    assert sut.judge(GOOD, EXPECTED) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "value", "level"),
+    [
+        ({"os_id": "ubuntu", "os_version": "24.04"}, "operating system", "ubuntu 24.04", "warning"),
+        ({"os_version": "11"}, "operating system", "debian 11", "error"),
+        ({"os_id": "", "os_version": ""}, "operating system", "unknown", "error"),
+        ({"init": "tini"}, "init", "tini", "error"),
+        ({"memory": 256}, "memory", "256 MiB", "error"),
+        ({"disk": 100}, "free disk in /var/lib", "100 MiB", "error"),
+        ({"python_apt": False}, "python3-apt", "not importable", "warning"),
+        ({"clock_synchronized": False}, "clock", "not synchronized", "warning"),
+        (
+            {"listeners": (sut.Listener("::", 5432, 1, "mysqld"),)},
+            "port 5432",
+            "mysqld listens on ::",
+            "error",
+        ),
+        (
+            {"listeners": (sut.Listener("198.51.100.100", 5000),)},
+            "port 5000",
+            "an unknown process listens on 198.51.100.100",
+            "error",
+        ),
+    ],
+)
+def test_one_fault_is_one_finding(change, check, value, level):
+    (finding,) = sut.judge(dataclasses.replace(GOOD, **change), EXPECTED)
+    assert (finding.check, finding.value, finding.level) == (check, value, level)
+    assert finding.fix
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "value"),
+    [
+        ({"address": "198.51.100.99"}, "address", "198.51.100.99 is on no interface"),
+        ({"virtual_addresses": (sut.VirtualAddress("203.0.113.9/24"),)}, "interface", "none in 203.0.113.0/24"),
+        (
+            {"virtual_addresses": (sut.VirtualAddress("198.51.100.100/24", "eth1"),)},
+            "interface",
+            "eth1 of 198.51.100.100/24 does not exist",
+        ),
+    ],
+)
+def test_unmet_expectations(change, check, value):
+    (finding,) = sut.judge(GOOD, dataclasses.replace(EXPECTED, **change))
+    assert (finding.check, finding.value) == (check, value)
+
+
+def test_a_held_virtual_address_is_no_address_of_the_host():
+    assert sut.interface_of({"eth0": ["198.51.100.100/24"]}, "198.51.100.100/24") is None
+
+
+@pytest.mark.parametrize(
+    ("listening", "wanted", "collides"),
+    [
+        ("127.0.0.1", ["198.51.100.100"], False),
+        ("127.0.0.1", [], True),
+        ("0.0.0.0", ["198.51.100.100"], True),
+        ("198.51.100.100", ["0.0.0.0"], True),
+        ("2001:db8::1", ["2001:db8:0::1"], True),
+    ],
+)
+def test_overlap(listening, wanted, collides):
+    assert sut.overlap(listening, wanted) is collides
+
+
+def test_listeners_are_parsed():
+    text = (
+        "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
+        "   0: 0100007F:1538 00000000:0000 0A 00000000:00000000 00:00000000 00000000   100        0 4711 1 0\n"
+        "   1: 0100007F:1538 0100007F:1539 01 00000000:00000000 00:00000000 00000000   100        0 4712 1 0\n"
+    )
+    assert list(sut.parse_listeners(text)) == [sut.Listener("127.0.0.1", 5432, 4711)]
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("00000000", "0.0.0.0"),
+        ("B80D0120000000000000000001000000", "2001:db8::1"),
+        ("0000000000000000FFFF00000100007F", "127.0.0.1"),
+        ("00000000000000000000000000000000", "::"),
+    ],
+)
+def test_hex_addresses(text, address):
+    assert sut.parse_hex_address(text) == address
+
+
+def test_small_parsers():
+    assert sut.parse_os_release('NAME="Debian GNU/Linux"\nID=debian\nVERSION_ID="13"\n') == ("debian", "13")
+    assert sut.parse_memory("MemTotal:        2048000 kB\nMemFree: 1 kB\n") == 2000
+    link = {"ifname": "eth0", "addr_info": [{"local": "198.51.100.21", "prefixlen": 24}]}
+    assert sut.parse_interfaces([{"ifname": "lo"}, link, {}]) == {"eth0": ["198.51.100.21/24"]}

@@ -1,0 +1,110 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight as sut
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SECRETS
+
+HA = {
+    "components": ["etcd", "postgresql", "haproxy"],
+    "etcd": {"client_port": 2379, "peer_port": 2380},
+    "postgresql": {"port": 5432, "rest_port": 8008},
+    "pools": [{"port": 5000, "addresses": ["198.51.100.100"]}],
+    "backup": {"stanza": "lab"},
+}
+
+
+@pytest.mark.parametrize(
+    ("components", "ports"),
+    [
+        (["etcd", "postgresql"], [2379, 2380, 5432, 8008, 8432]),
+        (["haproxy", "keepalived"], [5000]),
+        (["backup"], [8432]),
+        ([], []),
+    ],
+)
+def test_expected_ports(components, ports):
+    assert [port["port"] for port in sut.expected_ports(HA | {"components": components})] == ports
+
+
+def test_no_repository_needs_no_port():
+    ports = sut.expected_ports(HA | {"backup": None})
+    assert 8432 not in [port["port"] for port in ports]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "seconds"),
+    [((0.0, 0.1), (0.05, 0.2), 0.0), ((0.0, 0.1), (2.1, 2.2), 2.0), ((5.0, 5.1), (-1.0, 0.0), 5.0)],
+)
+def test_skew_is_what_is_certain(one, other, seconds):
+    assert sut.skew(one, other) == pytest.approx(seconds)
+    assert sut.skew(other, one) == pytest.approx(seconds)
+
+
+def test_clock_findings_name_both_hosts():
+    found = list(sut.clock_findings({"a": (0, 0.1), "b": (0, 0.2), "c": (3, 3.1)}, 0.5))
+    assert [(item.host, item.finding.value) for item in found] == [
+        ("a", "2.9 s or more from c"),
+        ("b", "2.8 s or more from c"),
+        ("c", "2.9 s or more from a"),
+    ]
+    assert list(sut.clock_findings({"a": (0, 0.1)}, 0.5)) == []
+
+
+@pytest.mark.parametrize(
+    ("version", "specifier", "holds"),
+    [
+        ("2.21.5", ">=2.19.0", True),
+        ("2.18.1", ">=2.19.0", False),
+        ("2.22.0.dev0", ">=2.19.0", True),
+        ("odd", ">=1", True),
+        ("1.0.0", "*", True),
+    ],
+)
+def test_satisfies(version, specifier, holds):
+    assert sut.satisfies(version, specifier) is holds
+
+
+def test_version_findings():
+    found = sut.version_findings(
+        "2.18.0", ">=2.19.0", {"a.b": None, "c.d": "1.0.0", "e.f": ""}, {"a.b": ">=1", "c.d": ">=2", "e.f": ">=2"}
+    )
+    assert [(item.check, item.value) for item in found] == [
+        ("ansible-core", "2.18.0"),
+        ("collection", "a.b is missing"),
+        ("collection", "c.d 1.0.0"),
+    ]
+
+
+def test_secrets_findings():
+    complete = {"ha_secrets": dict.fromkeys(SECRETS, "x" * 20), "ha_role_passwords": {"app": "y" * 20}}
+    assert list(sut.secrets_findings(complete, ["app"])) == []
+    (finding,) = sut.secrets_findings(complete, ["app", "web"])
+    assert finding.value == "ha_role_passwords.web is missing"
+    (finding,) = sut.secrets_findings(complete | {"ha_role_passwords": {"app": "hunter2"}}, ["app"])
+    assert "ha_role_passwords.app" in finding.value
+    assert "hunter2" not in finding.value
+
+
+def test_topology_findings():
+    assert list(sut.topology_findings(["a"])) == []
+    assert len(list(sut.topology_findings([]))) == 1
+
+
+def test_report_joins_equal_findings():
+    weak = Finding("clock", "not synchronized", "mend it", "warning")
+    found = [
+        sut.HostFinding("a", weak),
+        sut.HostFinding("b", weak),
+        sut.HostFinding("b", Finding("init", "tini", "boot it")),
+    ]
+    assert sut.report(3, found).splitlines() == [
+        "Preflight: 3 hosts, 1 errors, 2 warnings",
+        "  error    b    init   tini → boot it",
+        "  warning  a,b  clock  not synchronized → mend it",
+    ]
+    assert sut.errors(found) == [found[2]]
+    assert sut.report(3, []) == "Preflight: 3 hosts, 0 errors, 0 warnings"
