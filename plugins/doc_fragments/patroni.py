@@ -1,0 +1,40 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Options shared by the modules that talk to Patroni."""
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """The connection to the members' REST interfaces."""
+
+    DOCUMENTATION = r"""
+options:
+  endpoints:
+    description:
+      - Base URLs of the members' REST interfaces, such as V(https://198.51.100.11:8008), as their C(connect_address) says.
+      - All are asked at once; the first that answers is given what is to be changed.
+    type: list
+    elements: str
+    required: true
+  ca:
+    description: Certificate authority to verify the members with.
+    type: path
+  cert:
+    description: Client certificate, needed for changes where Patroni verifies clients.
+    type: path
+  key:
+    description: Key of the client certificate.
+    type: path
+  username:
+    description: User of the REST interface, needed for changes.
+    type: str
+  password:
+    description: Password of that user.
+    type: str
+  request_timeout:
+    description: Seconds one endpoint has for one answer.
+    type: float
+    default: 3.0
+"""

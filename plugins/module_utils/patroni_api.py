@@ -1,0 +1,151 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Talking to the REST interfaces of a Patroni cluster's members, all at once and with a deadline."""
+
+from __future__ import annotations
+
+import time
+import typing as t
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member, merge_answers
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    "endpoints": {"type": "list", "elements": "str", "required": True},
+    "ca": {"type": "path"},
+    "cert": {"type": "path"},
+    "key": {"type": "path", "no_log": False},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+    "request_timeout": {"type": "float", "default": 3.0},
+}
+
+CYCLES_TO_APPLY = 3
+POLL_INTERVAL = 0.25
+
+
+class Refused(Exception):
+    """The cluster did not do, or not in time, what was asked; the message is for the user."""
+
+
+@dataclass(frozen=True)
+class PatroniApi:
+    """The endpoints of one cluster; any of them answers for the whole."""
+
+    clients: tuple[HttpJsonClient, ...]
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, t.Any]) -> PatroniApi:
+        """Return the client for a module's parameters (see ARGUMENT_SPEC)."""
+        return cls(
+            tuple(
+                HttpJsonClient(
+                    endpoint,
+                    ca=params["ca"],
+                    cert=params["cert"],
+                    key=params["key"],
+                    username=params["username"],
+                    password=params["password"],
+                    timeout=params["request_timeout"],
+                )
+                for endpoint in params["endpoints"]
+            )
+        )
+
+    def answers(self) -> list[Answer]:
+        """Return what every endpoint answers, in the endpoints' order."""
+        with ThreadPoolExecutor(max_workers=len(self.clients)) as pool:
+            return list(pool.map(ask, self.clients))
+
+    def cluster(self) -> Cluster:
+        """Return the cluster as a majority of its members sees it."""
+        return merge_answers(self.answers())
+
+    def read_configuration(self) -> dict[str, t.Any] | None:
+        """Return the dynamic configuration, None when there is none yet.
+
+        Raises EndpointError when no endpoint answers.
+        """
+        response = self._first(lambda client: client.fetch("GET", "/config"))
+        return response.body if response.status == 200 and isinstance(response.body, dict) else None
+
+    def patch_configuration(self, patch: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Apply a merge patch and return the configuration after it."""
+        return self._first(lambda client: client.request("PATCH", "/config", patch))
+
+    def put_configuration(self, configuration: Mapping[str, t.Any]) -> dict[str, t.Any]:
+        """Replace the configuration and return it."""
+        return self._first(lambda client: client.request("PUT", "/config", configuration))
+
+    def restart(self, member: Member, timeout: float) -> None:
+        """Restart PostgreSQL of one member and wait for it; ``timeout`` is seconds. Raises EndpointError."""
+        client = replace(self.clients[0], base_url=root_of(member), timeout=timeout + 10)
+        client.request("POST", "/restart", {"restart_pending": True, "timeout": int(timeout)})
+
+    def last_seen(self) -> dict[str, int]:
+        """Return, for every endpoint that answers, when its member last read the DCS (epoch seconds)."""
+        return {
+            answer.endpoint: int(answer.patroni.get("dcs_last_seen") or 0)
+            for answer in self.answers()
+            if answer.patroni
+        }
+
+    def _first(self, call: Callable[[HttpJsonClient], t.Any]) -> t.Any:
+        """Return the first endpoint's answer; a later one's when it can't be reached."""
+        silent: EndpointError | None = None
+        for client in self.clients:
+            try:
+                return call(client)
+            except EndpointError as error:
+                if error.status is not None:
+                    raise
+                silent = error
+        raise silent or EndpointError("", None, "no endpoint given")
+
+
+def ask(client: HttpJsonClient) -> Answer:
+    """Return what one endpoint answers to ``/patroni`` and ``/cluster``."""
+    try:
+        own = client.fetch("GET", "/patroni").body
+        cluster = client.fetch("GET", "/cluster")
+    except EndpointError as error:
+        return Answer(client.base_url, error=error.message)
+    return Answer(
+        client.base_url,
+        patroni=own if isinstance(own, dict) else None,
+        cluster=cluster.body if cluster.status == 200 and isinstance(cluster.body, dict) else None,
+    )
+
+
+def root_of(member: Member) -> str:
+    """Return the base URL of a member's REST interface."""
+    return (member.api_url or "").rsplit("/", 1)[0]
+
+
+def until(deadline: float) -> Iterator[float]:
+    """Yield the seconds left, at least once and then every POLL_INTERVAL until the monotonic deadline."""
+    while True:
+        left = deadline - time.monotonic()
+        yield left
+        if left <= 0:
+            return
+        time.sleep(POLL_INTERVAL)
+
+
+def await_applied(api: PatroniApi, timeout: float) -> None:
+    """Wait until every answering member has run enough cycles to have applied what changed before."""
+    seen = api.last_seen()
+    left = dict.fromkeys(seen, CYCLES_TO_APPLY)
+    for _seconds in until(time.monotonic() + timeout):
+        for endpoint, when in api.last_seen().items():
+            if when != seen.get(endpoint, when):
+                left[endpoint] -= 1
+            seen[endpoint] = when
+        if all(cycles <= 0 for cycles in left.values()):
+            return
+    behind = sorted(endpoint for endpoint, cycles in left.items() if cycles > 0)
+    raise Refused(f"not applied within {timeout:g} s by {', '.join(behind)}")

@@ -1,0 +1,199 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patroni_config
+short_description: Declare the dynamic configuration of a Patroni cluster
+version_added: 0.1.0
+description:
+  - Compares the configuration in the cluster's store with the declared one, and patches what differs.
+  - Run it on one host per cluster.
+author:
+  - Holdfast contributors (@holdfast)
+extends_documentation_fragment:
+  - holdfast.ha.patroni
+attributes:
+  check_mode:
+    support: full
+    description: The same plan is computed, but not applied. Without a cluster a change is predicted.
+  diff_mode:
+    support: full
+    description: Shows the stored configuration before and after.
+options:
+  config:
+    description:
+      - The declared configuration, with Patroni's own keys. A key that is null is removed.
+      - Values that differ only in their type, such as V(8) and V("8"), are equal.
+    type: dict
+    required: true
+  exact:
+    description: Also remove keys, at any depth, that O(config) does not name.
+    type: bool
+    default: false
+  keep:
+    description: Top-level keys that O(exact) spares.
+    type: list
+    elements: str
+    default:
+      - pause
+  timeout:
+    description:
+      - Seconds to wait for a cluster that has a configuration, and again for the members to apply a new one.
+    type: int
+    default: 120
+notes:
+  - Refuses timing that Patroni would not honour, such as a C(ttl) below C(loop_wait + 2 * retry_timeout).
+"""
+
+EXAMPLES = r"""
+- name: Declare the whole configuration
+  holdfast.ha.patroni_config:
+    endpoints: [https://198.51.100.11:8008, https://198.51.100.12:8008]
+    ca: /etc/holdfast/tls/ca.crt
+    username: holdfast
+    password: "{{ ha_secrets.patroni_rest }}"
+    exact: true
+    config:
+      ttl: 30
+      loop_wait: 10
+      retry_timeout: 10
+      synchronous_mode: true
+      postgresql:
+        use_pg_rewind: true
+        parameters:
+          max_connections: 200
+
+- name: Return one parameter to its default
+  holdfast.ha.patroni_config:
+    endpoints: [https://198.51.100.11:8008]
+    config:
+      postgresql:
+        parameters:
+          work_mem: null
+"""
+
+RETURN = r"""
+config:
+  description: The configuration after the module ran, or as it would be.
+  returned: success
+  type: dict
+patch:
+  description: What was changed; removed keys are null.
+  returned: success
+  type: dict
+pending_restart:
+  description: Names of the members that must be restarted before all of it is in force.
+  returned: success
+  type: list
+  elements: str
+"""
+
+import time
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import restart_order
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
+    ARGUMENT_SPEC,
+    PatroniApi,
+    Refused,
+    await_applied,
+    until,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import (
+    apply_patch,
+    plan,
+    timing_problem,
+    without_nulls,
+)
+
+CONFLICT = 409
+
+
+def load(api: PatroniApi, timeout: float) -> dict[str, t.Any] | None:
+    """Return the stored configuration, None when a running cluster has lost it.
+
+    Waits up to ``timeout`` seconds for a cluster that is still being created.
+    """
+    reason = "no member answers"
+    for _left in until(time.monotonic() + timeout):
+        try:
+            stored = api.read_configuration()
+        except EndpointError as error:
+            reason = str(error)
+            continue
+        if stored is not None or api.cluster().leader:
+            return stored
+        reason = "the cluster has no leader and no configuration yet"
+    raise Refused(f"no dynamic configuration within {timeout:g} s: {reason}")
+
+
+def apply(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.Any], timeout: float) -> None:
+    """Store the planned configuration and wait until the members have applied it."""
+    if current is None:
+        api.put_configuration(patch)
+    else:
+        api.patch_configuration(patch)
+    await_applied(api, timeout)
+
+
+def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """Compute the plan, apply it unless in check mode, and return the module's result."""
+    try:
+        current = load(api, 0 if check_mode else params["timeout"])
+    except Refused:
+        if not check_mode:
+            raise
+        current = None
+    patch = plan(current or {}, params["config"], params["exact"], params["keep"])
+    if patch and not check_mode:
+        apply(api, current, patch, params["timeout"])
+    after = apply_patch(current or {}, patch)
+    return {
+        "changed": bool(patch),
+        "config": after,
+        "patch": patch,
+        "pending_restart": [member.name for member in restart_order(api.cluster())],
+        "diff": {"before": current or {}, "after": after},
+    }
+
+
+def converge_despite_others(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+    """Plan once more when somebody else changed the configuration in between."""
+    try:
+        return converge(api, params, check_mode)
+    except EndpointError as error:
+        if error.status != CONFLICT:
+            raise
+        return converge(api, params, check_mode)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **ARGUMENT_SPEC,
+            "config": {"type": "dict", "required": True},
+            "exact": {"type": "bool", "default": False},
+            "keep": {"type": "list", "elements": "str", "default": ["pause"]},
+            "timeout": {"type": "int", "default": 120},
+        },
+        supports_check_mode=True,
+    )
+    problem = timing_problem(without_nulls(module.params["config"]))
+    if problem:
+        module.fail_json(msg=f"config: {problem}")
+    try:
+        result = converge_despite_others(PatroniApi.from_params(module.params), module.params, module.check_mode)
+    except (EndpointError, Refused) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()
