@@ -37,6 +37,8 @@ _KEY = _STATE / "id_ed25519"
 _KNOWN_HOSTS = _STATE / "known_hosts"
 _INOTIFY_INSTANCES_PER_NODE = 5
 _BOOT_SECONDS = 90
+# The image's package lists are empty; their age must say so.
+_USE_PACKAGE_CACHE = "cat >/etc/apt/apt.conf.d/00lab && touch --date=@0 /var/lib/apt/lists"
 
 # CAP_SYS_TIME is not namespaced: a node must never set the machine's clock.
 _CONTAINER_OPTIONS = (
@@ -178,7 +180,7 @@ def _ensure_node(engine: Engine, node: Node, network: Network, image: str, proxy
     if known is None or not known["State"]["Running"]:
         engine.run("start", node.container)
     engine.run("exec", "-i", node.container, "sh", "-c", "cat >/root/.ssh/authorized_keys", stdin=_public_key())
-    engine.run("exec", "-i", node.container, "sh", "-c", "cat >/etc/apt/apt.conf.d/00lab", stdin=proxy)
+    engine.run("exec", "-i", node.container, "sh", "-c", _USE_PACKAGE_CACHE, stdin=proxy)
 
 
 def _create_node(engine: Engine, node: Node, network: Network, image: str) -> None:
