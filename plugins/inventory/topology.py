@@ -12,20 +12,24 @@ version_added: 0.1.0
 author:
   - Holdfast contributors (@holdfast)
 description:
-  - Reads a file whose name ends in C(topology.ha.yml) or C(topology.ha.yaml), which names clusters with their virtual IP addresses,
-    pools, databases and roles, and combines it with the hosts, groups and variables of the inventory sources parsed before it.
-  - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds the groups
-    C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_haproxy), C(holdfast_keepalived), C(holdfast_backup) and
-    C(holdfast_cluster_<name>).
-  - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the fix. The variables
-    of the collection's roles are checked as well, as far as they stand in the inventory.
+  - Reads a file whose name ends in C(topology.ha.yml) or C(topology.ha.yaml), which names clusters with their virtual
+    IP addresses, pools, databases and roles, and combines it with the hosts, groups and variables of the inventory
+    sources parsed before it.
+  - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds
+    the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_haproxy), C(holdfast_keepalived),
+    C(holdfast_backup) and C(holdfast_cluster_<name>).
+  - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
+    fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
   - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.
 notes:
-  - In an inventory directory files are read in alphabetical order, so C(hosts.yml) comes before C(topology.ha.yml). Among several C(-i)
-    options the topology's has to be the last.
-  - Ansible only warns of an inventory source that it cannot read, unless C(any_unparsed_is_failed) in the section C([inventory]) of
-    C(ansible.cfg) is true. Set it.
+  - In an inventory directory files are read in alphabetical order, so C(hosts.yml) comes before C(topology.ha.yml).
+    Among several C(-i) options the topology's has to be the last.
+  - Ansible only warns of an inventory source that it cannot read, unless C(any_unparsed_is_failed) in the section
+    C([inventory]) of C(ansible.cfg) is true. Set it.
   - Files in C(group_vars) and C(host_vars) beside the inventory are seen, those beside a playbook are not.
+  - "Variables of a host: C(ansible_host), its IP address (or C(ha_address) where that is a name or another network);
+    C(ha_extra_addresses), a list of further ones, such as an IPv6 address; C(ha_zone); C(ha_failover_priority), with
+    V(0) for a member that never becomes primary; C(ha_vrrp_priority), 1 to 254; C(ha_interface) for virtual addresses."
 options:
   plugin:
     description: Marks the file as one for this plugin.
@@ -34,21 +38,32 @@ options:
     choices: [holdfast.ha.topology]
   clusters:
     description:
-      - The clusters by name. A name consists of lower-case letters, digits and C(_), and is also Patroni's scope and pgBackRest's stanza.
-      - C(groups) maps C(etcd), C(postgresql), C(haproxy) and C(backup) to groups of the inventory. Where it is absent, the groups with
-        these names are taken as far as they exist; where it is given, the cluster has the named parts only.
-      - C(network) is the network, or a list of them, in which hosts and virtual addresses must lie. By default those of the virtual addresses.
-      - C(clients) lists the networks that may log in to PostgreSQL directly. By default C(network). Balancers may always.
-      - C(vips) maps names to C(address) (with prefix length), C(interface) (found by the address when absent), C(virtual_router_id)
-        (1 to 255, derived from the names when absent) and C(priorities) (by host, 1 to 254, derived when absent).
+      - The clusters by name. A name consists of lower-case letters, digits and C(_), and is also Patroni's scope and
+        pgBackRest's stanza.
+      - C(groups) maps C(etcd), C(postgresql), C(haproxy) and C(backup) to groups of the inventory. Where it is absent,
+        the groups with these names are taken as far as they exist; where it is given, the cluster has only the parts
+        it names.
+      - C(network) is the network, or a list of them, in which hosts and virtual addresses must lie. Without it
+        balancers must lie in the networks of their virtual addresses, and other hosts may lie anywhere.
+      - C(clients) lists the networks that may log in to PostgreSQL, by default those of C(network) or of the virtual
+        addresses. The balancers always may, as PostgreSQL sees their addresses instead of their clients'.
+      - C(vips) maps names to C(address) (with its prefix length), C(interface) (by default found by the address),
+        C(virtual_router_id) (1 to 255, by default derived from the names of cluster and address) and C(priorities)
+        (1 to 254 by host, by default C(ha_vrrp_priority) of the host or derived from the names).
       - C(vrrp_sync_groups) maps names to lists of virtual addresses that move together.
-      - C(pools) maps names to C(port), C(service), C(vip) (one or a list), C(balance), and for the service V(postgresql) C(role)
-        (V(primary), V(standby) or V(any)), for any other service C(mode) (V(tcp) or V(http)), C(servers) (a mapping of C(group), C(port)
-        and C(check_port), or a list with C(name), C(address), C(port), C(check_port)) and C(check) (C(type) V(tcp) or V(http), C(path), C(tls)).
-        By default V(primary) on port 5000 and V(standby) on port 5001.
-      - C(databases) lists C(name) and C(owner), C(roles) lists C(name). Passwords stand in C(ha_role_passwords), never here.
+      - C(pools) maps names to pools, by default V(primary) on port 5000 and V(standby) on port 5001. Every pool has
+        C(port), C(service) and C(vip) (one name or a list; by default C(main) or the only one; without any virtual
+        address it listens on every address of its balancers).
+      - A pool with C(service) V(postgresql) (the default) has C(role) V(primary), V(standby) or V(any). A pool with any
+        other service has C(servers), either C(group), C(port) and C(check_port), or a list of C(name), C(address),
+        C(port) and C(check_port); C(mode) V(tcp) or V(http); and C(check) with C(type) V(tcp), V(http) or V(none),
+        C(path), C(tls), C(method), C(host) and C(status).
+      - C(balance), C(server_options), C(bind_options), C(frontend_options), C(backend_options), C(shutdown_sessions),
+        C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
+      - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a
+        database is by default the role of its name. Passwords stand in C(ha_role_passwords), never here.
       - C(ports) may change C(postgresql), C(patroni), C(etcd_client) and C(etcd_peer).
-      - C(allow_single_etcd) set to V(true) allows a cluster that survives no failure.
+      - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
     type: raw
     required: true
 """
@@ -97,7 +112,6 @@ from ansible.parsing.vault import EncryptedString
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
-
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
@@ -125,7 +139,9 @@ class InventoryModule(BaseInventoryPlugin):
             document, lines = read_document(Path(path).read_text(encoding="utf-8"))
             topology = build(document, read_inventory(inventory, loader, path), load_roles(ROLES_DIRECTORY, ROLES))
         except TopologyError as error:
-            raise AnsibleParserError(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}") from None
+            raise AnsibleParserError(
+                f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}"
+            ) from None
         for host, variables in topology.hosts.items():
             inventory.set_variable(host, "ha", variables)
         for group, hosts in topology.groups.items():
@@ -138,7 +154,9 @@ def read_inventory(inventory: InventoryData, loader: DataLoader, path: str) -> I
     """What earlier sources, group_vars and host_vars say, as plain data."""
     sources = [*inventory.processed_sources, path]
     names = {name: tuple(sorted(host.name for host in group.get_hosts())) for name, group in inventory.groups.items()}
-    hosts = {name: _plain_variables(_variables(inventory, host, loader, sources)) for name, host in inventory.hosts.items()}
+    hosts = {
+        name: _plain_variables(_variables(inventory, host, loader, sources)) for name, host in inventory.hosts.items()
+    }
     return Inventory(hosts, names)
 
 

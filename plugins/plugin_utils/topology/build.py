@@ -14,6 +14,7 @@ from .model import Inventory
 from .parse import parse
 from .problems import Problems, TopologyError
 from .roles import RoleSpec
+from .secrets import check_secrets
 from .validate import validate
 from .variables import check_variables
 
@@ -37,7 +38,9 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
     problems = Problems()
     clusters = parse(document, inventory, problems)
     validate(clusters, inventory, problems)
-    check_variables(clusters, inventory, roles, problems)
+    for cluster in clusters:
+        check_variables(cluster, inventory, roles, problems)
+        check_secrets(cluster, inventory, problems)
     if problems.found:
         raise TopologyError(problems.found)
     hosts = {host.name: derive_host(cluster, host) for cluster in clusters for host in cluster.hosts}

@@ -25,7 +25,10 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
         "components": cluster.components(host.name),
         "coordinator": [part for part in COMPONENTS if cluster.of(part) and cluster.of(part)[0].name == host.name],
         "packages": packages(cluster, host),
-        "members": [{**_peer(member), "zone": member.zone, "components": cluster.components(member.name)} for member in cluster.hosts],
+        "members": [
+            {**_peer(member), "zone": member.zone, "components": cluster.components(member.name)}
+            for member in cluster.hosts
+        ],
         "certificate": certificate(cluster, host),
         "etcd": etcd(cluster),
         "postgresql": postgresql(cluster),
@@ -88,8 +91,8 @@ def postgresql(cluster: Cluster) -> dict[str, Any] | None:
         "rest_port": cluster.ports.patroni,
         "members": [{**_peer(host), "failover_priority": host.failover_priority} for host in members],
         "clients": clients(cluster),
-        "databases": [dict(database) for database in cluster.databases],
-        "roles": [dict(role) for role in cluster.roles],
+        "databases": [dict(database.values) for database in cluster.databases],
+        "roles": [dict(role.values) for role in cluster.roles],
     }
 
 
@@ -111,7 +114,7 @@ def _contains(network: Network, single: Network) -> bool:
 def pools(cluster: Cluster) -> list[dict[str, Any]]:
     """The pools with the addresses they listen on (none: all of the balancer's)."""
     addresses = {vip.name: str(vip.address.ip) for vip in cluster.vips}
-    return [pool_dict(pool, [addresses[name] for name in pool.vips]) for pool in cluster.pools]
+    return [pool_dict(pool, [addresses[name] for name in pool.vips if name in addresses]) for pool in cluster.pools]
 
 
 def vrrp(cluster: Cluster, host: Host) -> dict[str, Any]:
@@ -132,7 +135,10 @@ def vrrp(cluster: Cluster, host: Host) -> dict[str, Any]:
                 "interface": vip.interface or host.interface,
             }
         )
-    return {"instances": instances, "sync_groups": [{"name": group.name, "instances": list(group.instances)} for group in cluster.sync_groups]}
+    return {
+        "instances": instances,
+        "sync_groups": [{"name": group.name, "instances": list(group.instances)} for group in cluster.sync_groups],
+    }
 
 
 def backup(cluster: Cluster) -> dict[str, Any] | None:

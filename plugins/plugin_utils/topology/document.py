@@ -21,10 +21,12 @@ def read_document(text: str) -> tuple[Any, dict[str, int]]:
     """
     try:
         root = yaml.compose(text, Loader=LOADER)
-        document = yaml.load(text, Loader=LOADER)
+        document = yaml.load(text, Loader=LOADER)  # noqa: S506 - one of the two safe loaders
     except yaml.YAMLError as error:
         fix = "correct the YAML; the topology takes plain values only, no !vault or other tags"
-        raise TopologyError([Problem("topology file", OPAQUE, f"is not valid YAML ({error})".replace("\n", " "), fix)]) from error
+        raise TopologyError(
+            [Problem("topology file", OPAQUE, f"is not valid YAML ({error})".replace("\n", " "), fix)]
+        ) from error
     lines: dict[str, int] = {}
     twice: list[Problem] = []
     _walk(root, "", lines, twice)

@@ -15,14 +15,23 @@ from .problems import OPAQUE, Problems
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 HOST_VARIABLES = (
-    "ha_address", "ha_extra_addresses", "ha_zone", "ha_failover_priority", "ha_vrrp_priority", "ha_interface", "ha_secrets", "ha_role_passwords",
-)  # fmt: skip
+    "ha_address",
+    "ha_extra_addresses",
+    "ha_zone",
+    "ha_failover_priority",
+    "ha_vrrp_priority",
+    "ha_interface",
+    "ha_secrets",
+    "ha_role_passwords",
+)
 
 
 def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
     """Read what the inventory says of a host; a problem is told once however often this is called."""
     root = Node(name, inventory.hosts.get(name, {}), problems)
-    Node("inventory host", name, problems).matching(HOST_NAME, "a name of at most 63 letters, digits, -, _ and . (set ansible_host to its address)")
+    Node("inventory host", name, problems).matching(
+        HOST_NAME, "a name of at most 63 letters, digits, -, _ and . (set ansible_host to its address)"
+    )
     for variable in root.value:
         if variable.startswith("ha_") and variable not in HOST_VARIABLES:
             problems.add(f"{name}: {variable}", OPAQUE, "is an unknown variable", suggestion(variable, HOST_VARIABLES))
@@ -65,7 +74,9 @@ def host_address(root: Node) -> Address | None:
     if "ansible_host" in root.value:
         connection.fail("is a name, not an IP address", f"set ha_address of {root.path} to its IP address")
     else:
-        connection.problems.add(connection.path, OPAQUE, "is missing", f"set ansible_host or ha_address of {root.path} to its IP address")
+        connection.problems.add(
+            connection.path, OPAQUE, "is missing", f"set ansible_host or ha_address of {root.path} to its IP address"
+        )
     return None
 
 

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
-from typing import Any, Union
+from typing import Any
 
-Address = Union[IPv4Address, IPv6Address]
-Interface = Union[IPv4Interface, IPv6Interface]
-Network = Union[IPv4Network, IPv6Network]
+Address = IPv4Address | IPv6Address
+Interface = IPv4Interface | IPv6Interface
+Network = IPv4Network | IPv6Network
 
 GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
 """Components whose members are a group of the user's."""
@@ -83,6 +83,7 @@ class Check:
     type: str = "tcp"
     path: str | None = None
     tls: bool = False
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,10 +105,19 @@ class Pool:
     service: str
     role: str | None
     mode: str
-    balance: str | None
     vips: tuple[str, ...]
     servers: tuple[Server, ...]
     check: Check
+    extra: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class SqlObject:
+    """A database or an SQL role; values are those of the postgresql_objects role, passwords never among them."""
+
+    path: str
+    name: str
+    values: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -132,8 +142,8 @@ class Cluster:
     vips: tuple[Vip, ...] = ()
     sync_groups: tuple[SyncGroup, ...] = ()
     pools: tuple[Pool, ...] = ()
-    databases: tuple[Mapping[str, Any], ...] = ()
-    roles: tuple[Mapping[str, Any], ...] = ()
+    databases: tuple[SqlObject, ...] = ()
+    roles: tuple[SqlObject, ...] = ()
     ports: Ports = Ports()
     allow_single_etcd: bool = False
 

@@ -57,7 +57,12 @@ class Node:
             if isinstance(key, str) and NAME.fullmatch(key):
                 pairs.append((key, node))
             else:
-                node.problems.add(node.path, key, "is not a valid name", "use lower-case letters, digits and _, a letter first, at most 31")
+                node.problems.add(
+                    node.path,
+                    key,
+                    "is not a valid name",
+                    "use lower-case letters, digits and _, a letter first, at most 31",
+                )
         return pairs
 
     def fields(self, known: Collection[str], required: Collection[str] = ()) -> dict[str, Node]:
@@ -139,7 +144,10 @@ class Node:
             self.fail("is not an IP address", "write one like 192.0.2.11 or 2001:db8::11, without a prefix length")
             return None
         if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
-            self.fail("is not an address that other hosts can reach", "use the host's unicast address in the cluster's network")
+            self.fail(
+                "is not an address that other hosts can reach",
+                "use the host's unicast address in the cluster's network",
+            )
             return None
         return address
 

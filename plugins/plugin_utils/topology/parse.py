@@ -5,18 +5,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from .hosts import read_host
-from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Ports, SyncGroup, Vip
+from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Ports, SqlObject, SyncGroup, Vip
 from .node import Node, suggestion
-from .pools import read_pools
-from .problems import Problems
+from .pools import Surroundings, read_pools
+from .problems import HIDDEN, Problems
 
 CLUSTER_KEYS = (
-    "groups", "network", "clients", "vips", "vrrp_sync_groups", "pools", "databases", "roles", "ports", "allow_single_etcd",
-)  # fmt: skip
+    "groups",
+    "network",
+    "clients",
+    "vips",
+    "vrrp_sync_groups",
+    "pools",
+    "databases",
+    "roles",
+    "ports",
+    "allow_single_etcd",
+)
 SQL_NAME = r"[^\s\"'\\]{1,63}"
 SQL_NAME_MEANING = "a PostgreSQL name of 1 to 63 characters without spaces or quotes"
 
@@ -42,6 +52,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
     members = read_members(node, fields.get("groups"), inventory, bool(vips))
     ports = read_ports(fields.get("ports"))
     declared = read_networks(fields.get("network"))
+    around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory)
     networks = declared or tuple(dict.fromkeys(vip.address.network for vip in vips))
     return Cluster(
         name=name,
@@ -51,7 +62,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         clients=read_networks(fields.get("clients")) or networks,
         vips=vips,
         sync_groups=read_sync_groups(fields.get("vrrp_sync_groups")),
-        pools=read_pools(node, fields.get("pools"), fields.get("vips"), members, ports, inventory),
+        pools=read_pools(fields.get("pools") or node.at("pools", None), around),
         databases=read_databases(fields.get("databases")),
         roles=read_roles(fields.get("roles")),
         ports=ports,
@@ -59,13 +70,18 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
     )
 
 
-def read_members(cluster: Node, groups: Node | None, inventory: Inventory, has_vips: bool) -> dict[str, tuple[Host, ...]]:
+def read_members(
+    cluster: Node, groups: Node | None, inventory: Inventory, has_vips: bool
+) -> dict[str, tuple[Host, ...]]:
     """Hosts by component. Without C(groups) every group that has a component's name counts."""
     members: dict[str, tuple[Host, ...]] = {}
     for component, node in _group_nodes(cluster, groups, inventory).items():
         names = inventory.groups.get(str(node.value))
         if names is None:
-            node.fail("is not a group of the inventory", suggestion(str(node.value), sorted(set(inventory.groups) - {"all", "ungrouped"})))
+            node.fail(
+                "is not a group of the inventory",
+                suggestion(str(node.value), sorted(set(inventory.groups) - {"all", "ungrouped"})),
+            )
         elif not names:
             node.fail(f"is an empty group, so {component} has no host", "add a host to the group or remove the group")
         else:
@@ -80,7 +96,9 @@ def _group_nodes(cluster: Node, groups: Node | None, inventory: Inventory) -> di
         fields = groups.fields(GROUP_COMPONENTS)
         return {component: node for component, node in fields.items() if node.text() is not None}
     default = cluster.at("groups", None)
-    return {component: default.at(component, component) for component in GROUP_COMPONENTS if component in inventory.groups}
+    return {
+        component: default.at(component, component) for component in GROUP_COMPONENTS if component in inventory.groups
+    }
 
 
 def read_networks(node: Node | None) -> tuple[Network, ...]:
@@ -111,6 +129,11 @@ def _vip(name: str, node: Node) -> Vip | None:
     return Vip(name, address, interface, router_id, priorities) if address else None
 
 
+def declared_names(node: Node | None) -> tuple[str, ...]:
+    """The keys of a mapping, whether or not their values could be read."""
+    return tuple(sorted(map(str, node.value))) if node and isinstance(node.value, dict) else ()
+
+
 def _priorities(node: Node) -> Mapping[str, int]:
     if not isinstance(node.value, dict):
         node.fail("is not a mapping", "write it as 'host: priority' lines")
@@ -128,26 +151,24 @@ def read_sync_groups(node: Node | None) -> tuple[SyncGroup, ...]:
     return tuple(groups)
 
 
-def read_databases(node: Node | None) -> tuple[Mapping[str, Any], ...]:
-    """Databases, each a mapping with at least name and owner."""
-    known = ("name", "owner", "encoding", "lc_collate", "lc_ctype", "template", "extensions", "conn_limit", "comment")
-    return tuple(
-        {"owner": entry["name"], **entry} for entry in _entries(node, known)
-    )  # fmt: skip
+def read_databases(node: Node | None) -> tuple[SqlObject, ...]:
+    """Databases; the owner is the role of the same name unless given."""
+    return tuple(replace(item, values={"owner": item.name, **item.values}) for item in _sql_objects(node))
 
 
-def read_roles(node: Node | None) -> tuple[Mapping[str, Any], ...]:
-    """SQL roles, each a mapping with at least a name; never a password."""
+def read_roles(node: Node | None) -> tuple[SqlObject, ...]:
+    """SQL roles."""
+    return tuple(_sql_objects(node))
+
+
+def _sql_objects(node: Node | None) -> Iterator[SqlObject]:
+    """Entries with a name. What else they may hold is for the spec of the role that makes them to say."""
     for item in node.items() if node else []:
-        if isinstance(item.value, dict) and "password" in item.value:
-            item.problems.add(f"{item.path}.password", None, "is a secret in a file that is not one", "move it to ha_role_passwords in your vaulted group_vars")
-    return tuple(_entries(node, ("name", "password", "login", "flags", "member_of", "connection_limit", "comment")))
-
-
-def _entries(node: Node | None, known: tuple[str, ...]) -> list[dict[str, Any]]:
-    entries = []
-    for item in node.items() if node else []:
-        fields = item.fields(known, required=("name",))
-        if "name" in fields and fields["name"].matching(SQL_NAME, SQL_NAME_MEANING):
-            entries.append({key: field.value for key, field in fields.items() if key != "password"})
-    return entries
+        entry = item.value if isinstance(item.value, dict) else {}
+        if "password" in entry:
+            fix = "move it to ha_role_passwords in your vaulted group_vars"
+            item.problems.add(f"{item.path}.password", HIDDEN, "is a secret in a file that is not vaulted", fix)
+        fields = item.fields({"name", *map(str, entry)}, required=("name",))
+        name = fields["name"].matching(SQL_NAME, SQL_NAME_MEANING) if "name" in fields else None
+        if name:
+            yield SqlObject(item.path, name, {key: field.value for key, field in fields.items() if key != "password"})

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from .hosts import host_address
@@ -20,26 +21,43 @@ DEFAULT_POOLS = {
     "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
     "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
 }
-BALANCES = ("roundrobin", "static-rr", "leastconn", "first", "source")
-POSTGRESQL_KEYS = ("port", "service", "vip", "balance", "role")
-GENERIC_KEYS = ("port", "service", "vip", "balance", "mode", "servers", "check")
+EXTRA_KEYS = (
+    "balance",
+    "server_options",
+    "bind_options",
+    "frontend_options",
+    "backend_options",
+    "shutdown_sessions",
+    "maxconn",
+    "timeouts",
+)
+"""Passed on as they are; the haproxy role's argument spec judges them."""
+
+POSTGRESQL_KEYS = ("port", "service", "vip", "role", *EXTRA_KEYS)
+GENERIC_KEYS = ("port", "service", "vip", "mode", "servers", "check", *EXTRA_KEYS)
+CHECK_EXTRA_KEYS = ("method", "host", "status")
 
 
-def read_pools(
-    cluster: Node, pools: Node | None, vips: Node | None, members: Mapping[str, tuple[Host, ...]], ports: Ports, inventory: Inventory
-) -> tuple[Pool, ...]:
+@dataclass(frozen=True)
+class Surroundings:
+    """What a cluster's pools refer to."""
+
+    members: Mapping[str, tuple[Host, ...]]
+    ports: Ports
+    vips: tuple[str, ...]
+    inventory: Inventory
+
+
+def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
     """The pools, sorted by port and name; where none are declared PostgreSQL gets its two."""
-    if pools is None:
-        wanted = POSTGRESQL in members and "haproxy" in members
-        pools = cluster.at("pools", DEFAULT_POOLS if wanted else {})
-    vip_names = sorted(vips.value) if vips and isinstance(vips.value, dict) else []
-    read = [_pool(name, node, vip_names, members, ports, inventory) for name, node in pools.named()]
+    if pools.value is None:
+        wanted = POSTGRESQL in around.members and "haproxy" in around.members
+        pools = Node(pools.path, DEFAULT_POOLS if wanted else {}, pools.problems)
+    read = [_pool(name, node, around) for name, node in pools.named()]
     return tuple(sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name)))
 
 
-def _pool(
-    name: str, node: Node, vip_names: list[str], members: Mapping[str, tuple[Host, ...]], ports: Ports, inventory: Inventory
-) -> Pool | None:
+def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
     service = node.value.get("service", POSTGRESQL) if isinstance(node.value, dict) else POSTGRESQL
     is_postgresql = service == POSTGRESQL
     required = ("port", "role") if is_postgresql else ("port", "servers")
@@ -47,62 +65,57 @@ def _pool(
     port = fields["port"].port() if "port" in fields else None
     role = fields["role"].choice(ROLE_PATHS) if is_postgresql and "role" in fields else None
     if is_postgresql:
-        servers = _postgresql_servers(node, members, ports)
+        servers = _postgresql_servers(node, around)
         check = Check("http", ROLE_PATHS.get(role or ""), tls=True)
     else:
-        servers = _servers(fields["servers"], inventory) if "servers" in fields else ()
+        servers = _servers(fields["servers"], around.inventory) if "servers" in fields else ()
         check = _check(fields.get("check"))
-    vip = _vips(node, fields.get("vip"), vip_names)
-    balance = fields["balance"].choice(BALANCES) if "balance" in fields else None
+    vips = _vips(node, fields.get("vip"), around.vips)
     mode = (fields["mode"].choice(("tcp", "http")) if "mode" in fields else None) or "tcp"
-    if port is None:
-        return None
-    return Pool(name, port, str(service), role, mode, balance, vip, servers, check)
+    extra = {key: fields[key].value for key in EXTRA_KEYS if key in fields}
+    return Pool(name, port, str(service), role, mode, vips, servers, check, extra) if port else None
 
 
-def _vips(node: Node, declared: Node | None, vip_names: list[str]) -> tuple[str, ...]:
+def _vips(node: Node, declared: Node | None, known: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the VIPs a pool listens on; empty means every address of the balancer."""
     if declared is None:
-        if len(vip_names) > 1 and "main" not in vip_names:
-            node.at("vip", None).fail("is missing, and the cluster has several VIPs", f"add 'vip:' with one or more of {', '.join(vip_names)}")
-        return ("main",) if "main" in vip_names else tuple(vip_names[:1])
+        if len(known) > 1 and "main" not in known:
+            fix = f"add 'vip:' with one or more of {', '.join(known)}"
+            node.at("vip", None).fail("is missing, and the cluster has several VIPs", fix)
+        return ("main",) if "main" in known else known[:1]
     names = []
     for item in declared.one_or_more():
-        if item.value in vip_names:
+        if item.value in known:
             names.append(item.value)
         else:
-            item.fail("is not a VIP of the cluster", suggestion(str(item.value), vip_names))
+            item.fail("is not a VIP of the cluster", suggestion(str(item.value), known))
     return tuple(dict.fromkeys(names))
 
 
-def _postgresql_servers(node: Node, members: Mapping[str, tuple[Host, ...]], ports: Ports) -> tuple[Server, ...]:
-    if POSTGRESQL not in members:
-        node.fail("serves PostgreSQL, but the cluster has no postgresql hosts", "name a postgresql group, or give the pool another service and its servers")
-    return tuple(
-        Server(host.name, host.address, ports.postgresql, ports.patroni) for host in members.get(POSTGRESQL, ()) if host.addresses
-    )  # fmt: skip
+def _postgresql_servers(node: Node, around: Surroundings) -> tuple[Server, ...]:
+    hosts = around.members.get(POSTGRESQL, ())
+    if not hosts:
+        fix = "name a postgresql group, or give the pool another service and its servers"
+        node.at("service", POSTGRESQL).fail("has no hosts in the cluster", fix)
+    ports = around.ports
+    return tuple(Server(host.name, host.address, ports.postgresql, ports.patroni) for host in hosts if host.addresses)
 
 
 def _servers(node: Node, inventory: Inventory) -> tuple[Server, ...]:
     """Servers from C({group, port}) or from a list of C({name, address, port})."""
-    servers = _listed_servers(node) if isinstance(node.value, list) else _group_servers(node, inventory)
-    seen: set[str] = set()
-    for server in servers:
-        if server.name in seen:
-            node.problems.add(f"{node.path}.{server.name}", server.name, "is named twice", "give every server a name of its own")
-        seen.add(server.name)
-    return servers
+    return _listed_servers(node) if isinstance(node.value, list) else _group_servers(node, inventory)
 
 
 def _group_servers(node: Node, inventory: Inventory) -> tuple[Server, ...]:
     fields = node.fields(("group", "port", "check_port"), required=("group", "port"))
     port = fields["port"].port() if "port" in fields else None
-    check_port = fields["check_port"].port() if "check_port" in fields else port
-    names = inventory.groups.get(str(fields["group"].value)) if "group" in fields else ()
+    check_port = fields["check_port"].port() if "check_port" in fields else None
+    names = inventory.groups.get(str(fields["group"].value), ()) if "group" in fields else ()
     if not names and "group" in fields:
-        fields["group"].fail("is not a group with hosts in the inventory", suggestion(str(fields["group"].value), sorted(inventory.groups)))
+        group = fields["group"]
+        group.fail("is not a group with hosts", suggestion(str(group.value), sorted(inventory.groups)))
     servers = []
-    for name in names or ():
+    for name in names:
         address = host_address(Node(name, inventory.hosts.get(name, {}), node.problems))
         if address and port:
             servers.append(Server(name, str(address), port, check_port or port))
@@ -110,36 +123,47 @@ def _group_servers(node: Node, inventory: Inventory) -> tuple[Server, ...]:
 
 
 def _listed_servers(node: Node) -> tuple[Server, ...]:
-    servers = []
-    for item in node.items():
-        fields = item.fields(("name", "address", "port", "check_port"), required=("name", "address", "port"))
-        name = fields["name"].matching(r"[A-Za-z0-9_.:-]+", "a server name of letters, digits and _.:-") if "name" in fields else None
-        address = fields["address"].address() if "address" in fields else None
-        port = fields["port"].port() if "port" in fields else None
-        check_port = fields["check_port"].port() if "check_port" in fields else port
-        if name and address and port:
-            servers.append(Server(name, str(address), port, check_port or port))
     if not node.value:
         node.fail("names no server", "add one like {name: web1, address: 192.0.2.21, port: 8080}")
-    return tuple(servers)
+    servers: dict[str, Server] = {}
+    for item in node.items():
+        server = _listed_server(item)
+        if server and server.name in servers:
+            item.at("name", server.name).fail("is declared twice", "give every server a name of its own")
+        if server:
+            servers[server.name] = server
+    return tuple(servers.values())
+
+
+def _listed_server(node: Node) -> Server | None:
+    fields = node.fields(("name", "address", "port", "check_port"), required=("name", "address", "port"))
+    name = (
+        fields["name"].matching(r"[A-Za-z0-9_.:-]+", "a name of letters, digits and _.:-") if "name" in fields else None
+    )
+    address = fields["address"].address() if "address" in fields else None
+    port = fields["port"].port() if "port" in fields else None
+    check_port = fields["check_port"].port() if "check_port" in fields else None
+    return Server(name, str(address), port, check_port or port) if name and address and port else None
 
 
 def _check(node: Node | None) -> Check:
-    """C({type: tcp|http, path, tls}); a plain TCP connection when not given."""
+    """C({type: tcp|http|none, path, tls, ...}); a plain TCP connection when not given."""
     if node is None:
         return Check()
-    fields = node.fields(("type", "path", "tls"), required=("type",))
-    kind = fields["type"].choice(("tcp", "http")) if "type" in fields else None
+    fields = node.fields(("type", "path", "tls", *CHECK_EXTRA_KEYS), required=("type",))
+    kind = fields["type"].choice(("tcp", "http", "none")) if "type" in fields else None
     path = fields["path"].matching(r"/\S*", "a path that begins with /") if "path" in fields else None
-    if path and kind == "tcp":
-        fields["path"].fail("has no meaning for a tcp check", "remove it or set type to http")
+    for key in ("path", *CHECK_EXTRA_KEYS):
+        if key in fields and kind and kind != "http":
+            fields[key].fail(f"has no meaning for a check of the type {kind}", "remove it or set type to http")
     tls = "tls" in fields and fields["tls"].boolean() is True
-    return Check(kind or "tcp", path or ("/" if kind == "http" else None), tls)
+    extra = {key: fields[key].value for key in CHECK_EXTRA_KEYS if key in fields}
+    return Check(kind or "tcp", path or ("/" if kind == "http" else None), tls, extra)
 
 
 def pool_dict(pool: Pool, addresses: list[str]) -> dict[str, Any]:
     """A pool in the shape of the haproxy role's input."""
-    plain: dict[str, Any] = {
+    return {
         "name": pool.name,
         "port": pool.port,
         "addresses": addresses,
@@ -147,8 +171,6 @@ def pool_dict(pool: Pool, addresses: list[str]) -> dict[str, Any]:
         "role": pool.role,
         "mode": pool.mode,
         "servers": [vars(server).copy() for server in pool.servers],
-        "check": {"type": pool.check.type, "path": pool.check.path, "tls": pool.check.tls},
+        "check": {"type": pool.check.type, "path": pool.check.path, "tls": pool.check.tls, **pool.check.extra},
+        **pool.extra,
     }
-    return plain if pool.balance is None else {**plain, "balance": pool.balance}
-
-

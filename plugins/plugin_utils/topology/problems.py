@@ -67,7 +67,9 @@ class TopologyError(ValueError):
 
         :arg lines: dotted path of a key in the topology file -> its line number.
         """
-        return "\n".join(f"  {number}. {_line(problem.where, lines)}{problem}" for number, problem in enumerate(self.problems, 1))
+        return "\n".join(
+            f"  {number}. {_line(problem.where, lines)}{problem}" for number, problem in enumerate(self.problems, 1)
+        )
 
 
 def _line(where: str, lines: Mapping[str, int]) -> str:

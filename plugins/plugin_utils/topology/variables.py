@@ -1,47 +1,51 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Role variables and secrets as the inventory gives them to the clusters' hosts."""
+"""Role variables as the inventory gives them to the clusters' hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .model import Cluster, Inventory
+from .derive import pools
+from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import HIDDEN, OPAQUE, Opaque, Problems
 from .roles import RoleSpec
 
-ROLES = ("certificates", "etcd", "haproxy", "keepalived", "packages", "patroni", "pgbackrest", "postgresql_objects")
+ROLES = (
+    "certificates",
+    "etcd",
+    "haproxy",
+    "keepalived",
+    "packages",
+    "patroni",
+    "pgbackrest",
+    "postgresql_objects",
+)
 """Roles whose variables are checked; each variable begins with its role's name."""
 
-SECRETS = {
-    "etcd": ("etcd_root",),
-    "postgresql": ("etcd_patroni", "postgresql_superuser", "postgresql_replication", "postgresql_rewind", "patroni_rest"),
-    "haproxy": ("haproxy_stats",),
-    "backup": ("pgbackrest_cipher",),
-}
-"""Keys of ha_secrets by the component that needs them."""
-
-MAKE_SECRETS = "generate it with playbooks/secrets.yml"
-TIMING_DEFAULTS = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
-TIMING_FLOORS = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
+TIMING = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
 
 
-def check_variables(clusters: Iterable[Cluster], inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
-    """Note unknown, mistyped and missing variables of every member."""
-    for cluster in clusters:
-        for host in cluster.hosts:
-            variables = inventory.hosts.get(host.name, {})
-            _check_roles(host.name, variables, roles, problems)
-        _check_secrets(cluster, inventory, problems)
-        _check_passwords(cluster, inventory, problems)
-        for host in cluster.of("postgresql"):
-            _check_timing(inventory.hosts.get(host.name, {}), roles.get("patroni"), problems)
+def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
+    """Note unknown and mistyped variables of the members, and what the roles would refuse in the topology."""
+    for host in cluster.hosts:
+        _check_host(inventory.hosts[host.name], roles, problems)
+    for host in cluster.of("postgresql"):
+        _check_timing(inventory.hosts[host.name], roles.get("patroni"), problems)
+    if "haproxy" in roles:
+        option = roles["haproxy"].options["haproxy_pools"]
+        for pool in pools(cluster):
+            _check_value(f"{cluster.path}.pools.{pool['name']}", [pool], option, problems)
+    if "postgresql_objects" in roles:
+        options = roles["postgresql_objects"].options
+        _check_sql(cluster.databases, options["postgresql_objects_databases"], problems)
+        _check_sql(cluster.roles, options["postgresql_objects_roles"], problems)
 
 
 def role_of(variable: str) -> str | None:
@@ -58,80 +62,63 @@ def has_opaque(value: Any) -> bool:
     return isinstance(value, Opaque)
 
 
-def _check_roles(host: str, variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], problems: Problems) -> None:
+def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], problems: Problems) -> None:
     for variable, value in variables.items():
-        spec = roles.get(role_of(variable) or "")
-        if spec is None:
+        role = role_of(variable)
+        if role is None or role not in roles:
             continue
-        if variable not in spec.options:
-            problems.add(variable, OPAQUE, f"is not a variable of the role {role_of(variable)}", suggestion(variable, spec.options))
+        options = roles[role].options
+        if variable not in options:
+            what = f"is not a variable of the role {role}"
+            problems.add(variable, OPAQUE, what, suggestion(variable, options))
         elif not has_opaque(value):
-            _check_value(variable, value, spec.options[variable], problems)
+            _check_value(variable, value, options[variable], problems)
 
 
-def _check_value(variable: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
-    """Let Ansible's own validator judge one variable."""
-    alone = {key: part for key, part in option.items() if key not in ("required", "default")}
-    result = ArgumentSpecValidator({variable: alone}).validate({variable: value})
+def _check_sql(objects: tuple[SqlObject, ...], option: Mapping[str, Any], problems: Problems) -> None:
+    for item in objects:
+        unknown = sorted(set(item.values) - set(option["options"]))
+        for key in unknown:
+            problems.add(
+                f"{item.path}.{key}", item.values[key], "is an unknown key", suggestion(key, option["options"])
+            )
+        if not unknown:
+            _check_value(item.path, [dict(item.values)], option, problems)
+
+
+def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
+    """Let Ansible's own validator judge one variable, as the role would."""
+    alone = {key: part for key, part in option.items() if key not in {"required", "default"}}
     secret = _is_secret(option)
-    for message in result.error_messages:
-        what = f"is not of the type {option.get('type', 'str')} that the role documents" if secret else f"is refused ({message})"
-        problems.add(variable, HIDDEN if secret else value, what, _type_fix(option))
+    for message in ArgumentSpecValidator({"value": alone}).validate({"value": value}).error_messages:
+        what = "is not what the role takes" if secret else f"is not what the role takes ({message})"
+        problems.add(where, HIDDEN if secret else value, what, _fix(option))
 
 
 def _is_secret(option: Mapping[str, Any]) -> bool:
     return bool(option.get("no_log")) or any(_is_secret(part) for part in (option.get("options") or {}).values())
 
 
-def _type_fix(option: Mapping[str, Any]) -> str:
+def _fix(option: Mapping[str, Any]) -> str:
     if option.get("choices"):
         return f"use one of {', '.join(map(str, option['choices']))}"
     elements = f" of {option['elements']}" if option.get("elements") else ""
-    return f"write a value of the type {option.get('type', 'str')}{elements} as the role's argument_specs say"
-
-
-def _check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
-    for component, keys in SECRETS.items():
-        for host in cluster.of(component):
-            secrets = inventory.hosts.get(host.name, {}).get("ha_secrets")
-            for key in keys:
-                _check_secret("ha_secrets", key, secrets, component, problems)
-
-
-def _check_passwords(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
-    wanted = [str(role["name"]) for role in cluster.roles if role.get("login", True)]
-    for host in cluster.of("postgresql"):
-        passwords = inventory.hosts.get(host.name, {}).get("ha_role_passwords")
-        for name in wanted:
-            _check_secret("ha_role_passwords", name, passwords, f"the role in {cluster.path}.roles", problems)
-
-
-def _check_secret(variable: str, key: str, secrets: Any, needed_by: str, problems: Problems) -> None:
-    """Only the presence counts; no value is ever shown."""
-    if isinstance(secrets, Opaque):
-        return
-    if secrets is not None and not isinstance(secrets, dict):
-        problems.add(variable, HIDDEN, "is not a mapping", f"write it as 'name: secret' lines, or {MAKE_SECRETS}")
-        return
-    value = (secrets or {}).get(key)
-    if isinstance(value, Opaque) or (isinstance(value, str) and value.strip()):
-        return
-    what = "is missing" if value is None else "is not a non-empty text"
-    problems.add(f"{variable}.{key}", HIDDEN, f"{what}, and {needed_by} needs it", f"{MAKE_SECRETS} or put it in your vaulted group_vars")
+    return f"write a value of the type {option.get('type', 'str')}{elements}; the role's argument_specs tell more"
 
 
 def _check_timing(variables: Mapping[str, Any], patroni: RoleSpec | None, problems: Problems) -> None:
     """Patroni keeps its promise of one leader only while loop_wait + 2 * retry_timeout <= ttl."""
-    defaults = {**TIMING_DEFAULTS, **({} if patroni is None else patroni.defaults)}
-    values = {name: variables.get(name, defaults[name]) for name in TIMING_DEFAULTS}
-    numbers = {name: value for name, value in values.items() if isinstance(value, int) and not isinstance(value, bool)}
-    for name, number in numbers.items():
-        if number < TIMING_FLOORS[name]:
-            problems.add(name, number, "is below Patroni's floor, which Patroni would use instead", f"set it to {TIMING_FLOORS[name]} or more")
-    if len(numbers) < len(values):
+    defaults = {**TIMING, **(patroni.defaults if patroni else {})}
+    values = {name: variables.get(name, defaults[name]) for name in TIMING}
+    seconds = {name: value for name, value in values.items() if type(value) is int}
+    for name, number in seconds.items():
+        if number < TIMING[name]:
+            what = "is below Patroni's floor, which Patroni would use instead"
+            problems.add(name, number, what, f"set it to {TIMING[name]} or more")
+    if len(seconds) < len(TIMING):
         return
-    least = numbers["patroni_loop_wait"] + 2 * numbers["patroni_retry_timeout"]
-    if least > numbers["patroni_ttl"]:
-        shown = " + 2 * ".join(f"{name} ({numbers[name]})" for name in ("patroni_loop_wait", "patroni_retry_timeout"))
-        fix = f"raise patroni_ttl to {least} or more, or lower patroni_loop_wait or patroni_retry_timeout"
-        problems.add("patroni_ttl", numbers["patroni_ttl"], f"is less than {shown}", fix)
+    ttl, loop_wait, retry_timeout = seconds.values()
+    if loop_wait + 2 * retry_timeout > ttl:
+        what = f"is less than patroni_loop_wait ({loop_wait}) + 2 * patroni_retry_timeout ({retry_timeout})"
+        fix = f"raise it to {loop_wait + 2 * retry_timeout} or more, or lower one of the other two"
+        problems.add("patroni_ttl", ttl, what, fix)

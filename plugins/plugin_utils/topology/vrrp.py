@@ -38,7 +38,9 @@ def priorities(cluster: Cluster, vip: Vip) -> dict[str, int]:
     balancers = cluster.of("haproxy")
     explicit = {host.name: number for host in balancers if (number := explicit_priority(vip, host)) is not None}
     unit = sync_group_of(cluster, vip) or vip.name
-    derived = _spread(f"{cluster.name}/{unit}", (host.name for host in balancers if host.name not in explicit), explicit)
+    derived = _spread(
+        f"{cluster.name}/{unit}", (host.name for host in balancers if host.name not in explicit), explicit
+    )
     return {**explicit, **derived}
 
 

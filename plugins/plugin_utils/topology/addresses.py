@@ -1,0 +1,87 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for addresses: of hosts, of virtual IPs, and of the networks they lie in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .hosts import known_addresses
+from .model import Address, Cluster, Inventory, Vip
+from .problems import OPAQUE, Problems
+
+
+def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
+    """Note addresses that are taken, out of their network or unreachable for their peers."""
+    _host_addresses(clusters, problems)
+    _vip_addresses(clusters, inventory, problems)
+    for cluster in clusters:
+        if cluster.networks_declared:
+            _declared_network(cluster, problems)
+        for vip in cluster.vips:
+            _vip_network(cluster, vip, problems)
+        if cluster.of("postgresql") and not cluster.clients and not cluster.of("haproxy"):
+            fix = "list the networks of PostgreSQL's clients, like [192.0.2.0/24]"
+            problems.add(f"{cluster.path}.clients", OPAQUE, "is missing: nobody could log in", fix)
+
+
+def vip_path(cluster: Cluster, vip: Vip) -> str:
+    """Where a VIP's address stands."""
+    return f"{cluster.path}.vips.{vip.name}.address"
+
+
+def _host_addresses(clusters: Iterable[Cluster], problems: Problems) -> None:
+    owner: dict[Address, str] = {}
+    for host in {host.name: host for cluster in clusters for host in cluster.hosts}.values():
+        for address in host.addresses:
+            if owner.setdefault(address, host.name) != host.name:
+                where = f"{host.name}: ansible_host"
+                what = f"is also the address of {owner[address]}"
+                problems.add(where, str(address), what, "give every host its own address")
+
+
+def _vip_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems: Problems) -> None:
+    hosts = known_addresses(inventory)
+    seen: dict[Address, str] = {}
+    for cluster in clusters:
+        for vip in cluster.vips:
+            where, address = vip_path(cluster, vip), vip.address.ip
+            fix = f"choose a free address in {vip.address.network}"
+            if address in hosts:
+                problems.add(where, str(vip.address), f"is the address of the host {hosts[address][0]}", fix)
+            if address in seen:
+                problems.add(where, str(vip.address), f"is also {seen[address]}", fix)
+            seen[address] = where
+
+
+def _declared_network(cluster: Cluster, problems: Problems) -> None:
+    declared = ", ".join(map(str, cluster.networks))
+    for vip in cluster.vips:
+        if not _within(vip.address.ip, cluster):
+            fix = f"choose a free address in {declared}, or correct {cluster.path}.network"
+            problems.add(vip_path(cluster, vip), str(vip.address), f"is outside the cluster's network {declared}", fix)
+    for host in cluster.hosts:
+        if host.addresses and not any(_within(address, cluster) for address in host.addresses):
+            fix = f"correct the address (or ha_address), or list its network in {cluster.path}.network"
+            where = f"{host.name}: ansible_host"
+            problems.add(where, host.address, f"is outside the cluster's network {declared}", fix)
+
+
+def _within(address: Address, cluster: Cluster) -> bool:
+    return any(address in network for network in cluster.networks)
+
+
+def _vip_network(cluster: Cluster, vip: Vip, problems: Problems) -> None:
+    """A balancer can hold a VIP only where it has an address of its own in the VIP's network."""
+    where, shown, network = vip_path(cluster, vip), str(vip.address), vip.address.network
+    if network.num_addresses > 2 and vip.address.ip in (network.network_address, network.broadcast_address):
+        problems.add(where, shown, f"is no host's address in {network}", "choose one between the first and the last")
+    for host in cluster.of("haproxy"):
+        source = host.address_of(vip.address.version)
+        if host.addresses and source is None:
+            what = f"is IPv{vip.address.version}, and no such address of its balancer {host.name} is known"
+            problems.add(where, shown, what, f"list one in ha_extra_addresses of {host.name}")
+        elif source and network.num_addresses > 1 and source not in network:
+            what = f"lies in {network}, but its balancer {host.name} is at {source}"
+            problems.add(where, shown, what, "put both into one network, or correct the prefix length")

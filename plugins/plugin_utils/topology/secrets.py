@@ -1,0 +1,68 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Secrets that must exist. Only their presence counts; no value is ever shown."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from .model import Cluster, Inventory, SqlObject
+from .problems import HIDDEN, Opaque, Problems
+
+SECRETS = {
+    "etcd": ("etcd_root",),
+    "postgresql": (
+        "etcd_patroni",
+        "patroni_rest",
+        "postgresql_replication",
+        "postgresql_rewind",
+        "postgresql_superuser",
+    ),
+    "haproxy": ("haproxy_stats",),
+    "backup": ("pgbackrest_cipher",),
+}
+"""Keys of ha_secrets by the component that needs them."""
+
+GENERATE = "generate it with playbooks/secrets.yml or put it into a vaulted file of group_vars"
+
+
+def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
+    """Note missing keys of ha_secrets and missing passwords of roles that log in."""
+    for component, keys in SECRETS.items():
+        for host in cluster.of(component):
+            secrets = _mapping("ha_secrets", inventory.hosts[host.name], problems)
+            for key in keys:
+                _present(f"ha_secrets.{key}", secrets, f"{component} on {host.name}", problems)
+    for host in cluster.of("postgresql"):
+        passwords = _mapping("ha_role_passwords", inventory.hosts[host.name], problems)
+        for role in filter(_logs_in, cluster.roles):
+            _present(f"ha_role_passwords.{role.name}", passwords, f"the role {role.name} in {cluster.path}", problems)
+
+
+def _logs_in(role: SqlObject) -> bool:
+    """Whether a role needs a password."""
+    flags = re.split(r"[\s,]+", str(role.values.get("flags", "")).upper())
+    return "NOLOGIN" not in flags and role.values.get("state") != "absent"
+
+
+def _mapping(variable: str, variables: Mapping[str, Any], problems: Problems) -> Mapping[str, Any] | None:
+    """The secrets by key, or None where they cannot be looked into."""
+    secrets = variables.get(variable, {})
+    if isinstance(secrets, dict):
+        return secrets
+    if not isinstance(secrets, Opaque):
+        problems.add(variable, HIDDEN, "is not a mapping", "write it as 'name: secret' lines")
+    return None
+
+
+def _present(where: str, secrets: Mapping[str, Any] | None, needed_by: str, problems: Problems) -> None:
+    if secrets is None or any(problem.where == where for problem in problems.found):
+        return
+    value = secrets.get(where.partition(".")[2])
+    if value is None:
+        problems.add(where, HIDDEN, f"is missing; {needed_by} needs it", GENERATE)
+    elif not isinstance(value, Opaque) and not (isinstance(value, str) and value.strip()):
+        problems.add(where, HIDDEN, f"is not a non-empty text; {needed_by} needs it", GENERATE)
