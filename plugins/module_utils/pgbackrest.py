@@ -1,0 +1,263 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What pgBackRest says about its repository, and what follows from it.
+
+Everything here is pure: text and data in, data out. The commands are run by :mod:`pgbackrest_cli`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+BackupType = Literal["full", "diff", "incr"]
+StanzaStep = Literal["delete", "create", "upgrade"]
+BackupStep = Literal["keep", "take", "wait"]
+
+BACKUP_TYPES: tuple[BackupType, ...] = ("full", "diff", "incr")
+
+# A differential backup rests on a full one and an incremental on either, so a "higher" type serves as well.
+SERVES: Mapping[str, frozenset[str]] = {
+    "full": frozenset({"full"}),
+    "diff": frozenset({"full", "diff"}),
+    "incr": frozenset(BACKUP_TYPES),
+}
+
+STATUS_OK = 0
+STATUS_MISSING_PATH = 1
+STATUS_NO_BACKUP = 2
+STATUS_MISSING_DATA = 3
+STATUS_MIXED = 4
+STATUS_DATABASE_MISMATCH = 5
+
+BACKUP_LABEL = re.compile(r"^\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?$")
+
+
+class PgBackRestError(Exception):
+    """pgBackRest's state or answer is one that must not, or cannot, be converged."""
+
+
+@dataclass(frozen=True)
+class Backup:
+    """One backup set; times are seconds since the epoch, sizes are bytes."""
+
+    label: str
+    type: str
+    started: int
+    finished: int
+    size: int
+    repository_size: int
+    database_id: int
+    wal_start: str
+    wal_stop: str
+    error: bool
+
+
+@dataclass(frozen=True)
+class Wal:
+    """The archived WAL segments of one database, first and last."""
+
+    archive_id: str
+    minimum: str | None
+    maximum: str | None
+
+
+@dataclass(frozen=True)
+class Stanza:
+    """A stanza as ``pgbackrest info`` reports it."""
+
+    name: str
+    code: int
+    message: str
+    locked: bool
+    cipher: str
+    database_id: int | None
+    system_id: str | None
+    postgresql_version: str | None
+    backups: tuple[Backup, ...]
+    wal: tuple[Wal, ...]
+
+    @property
+    def exists(self) -> bool:
+        """Whether the repository knows the stanza."""
+        return self.code in {STATUS_OK, STATUS_NO_BACKUP}
+
+    @property
+    def current_backups(self) -> tuple[Backup, ...]:
+        """The backups of the database that the stanza serves now, oldest first."""
+        return tuple(backup for backup in self.backups if backup.database_id == self.database_id)
+
+
+@dataclass(frozen=True)
+class BackupPlan:
+    """What is to be done to have a backup of the wanted type, and which one serves already."""
+
+    step: BackupStep
+    backup: Backup | None = None
+
+
+def parse_version(text: str) -> str:
+    """``pgBackRest 2.55.1`` -> ``2.55.1``."""
+    match = re.search(r"\d+(\.\d+)+", text)
+    if match is None:
+        raise PgBackRestError(f"pgbackrest version: no version in {text!r}")
+    return match.group()
+
+
+def parse_info(text: str) -> tuple[Stanza, ...]:
+    """Parse what ``pgbackrest info --output=json`` printed."""
+    try:
+        documents = json.loads(text)
+        return tuple(_stanza(document) for document in documents)
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        raise PgBackRestError(f"pgbackrest info: unreadable answer ({error!r}): {text[:200]!r}") from error
+
+
+def find_stanza(stanzas: Iterable[Stanza], name: str) -> Stanza:
+    """Return the stanza called *name*, or one that says its path is missing."""
+    for stanza in stanzas:
+        if stanza.name == name:
+            return stanza
+    return Stanza(name, STATUS_MISSING_PATH, "missing stanza path", False, "none", None, None, None, (), ())
+
+
+def parse_listing(text: str) -> tuple[str, ...]:
+    """Return the names in what ``pgbackrest repo-ls --output=json`` printed, without the listed path itself."""
+    try:
+        return tuple(sorted(name for name in json.loads(text) if name != "."))
+    except (ValueError, TypeError) as error:
+        raise PgBackRestError(f"pgbackrest repo-ls: unreadable answer: {text[:200]!r}") from error
+
+
+def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaStep, ...]:
+    """Return the steps that make the stanza usable.
+
+    *leftovers* are the names found under the stanza's paths in the repository. They matter when pgBackRest no longer
+    knows the stanza: an interrupted creation leaves files that only deletion clears. Backup sets are never deleted.
+    """
+    if stanza.exists:
+        return ()
+    if stanza.code == STATUS_DATABASE_MISMATCH:
+        return ("upgrade",)
+    if stanza.code == STATUS_MIXED:
+        return ("create",)
+    if stanza.code not in {STATUS_MISSING_PATH, STATUS_MISSING_DATA}:
+        raise PgBackRestError(f"stanza {stanza.name}: {stanza.message}")
+    return _plan_creation(stanza, tuple(leftovers))
+
+
+def plan_backup(stanza: Stanza, wanted: str, max_age: int | None, now: int) -> BackupPlan:
+    """Return whether a backup that serves as *wanted* type and is at most *max_age* seconds old must be taken."""
+    backup = newest(stanza.current_backups, wanted)
+    if backup is not None and (max_age is None or now - backup.finished <= max_age):
+        return BackupPlan("keep", backup)
+    return BackupPlan("wait" if stanza.locked else "take", backup)
+
+
+def newest(backups: Iterable[Backup], wanted: str) -> Backup | None:
+    """Return the backup that finished last among those that serve as *wanted* type."""
+    serving = [backup for backup in backups if backup.type in SERVES[wanted]]
+    return max(serving, key=lambda backup: backup.finished, default=None)
+
+
+def describe_stanza(stanza: Stanza, now: int) -> dict[str, Any]:
+    """Return the stanza as plain data with the ages, in seconds, of its newest backups."""
+    return {
+        "name": stanza.name,
+        "code": stanza.code,
+        "message": stanza.message,
+        "ok": stanza.code == STATUS_OK,
+        "locked": stanza.locked,
+        "cipher": stanza.cipher,
+        "system_id": stanza.system_id,
+        "postgresql_version": stanza.postgresql_version,
+        "backups": [describe_backup(backup, now) for backup in stanza.backups],
+        "last": {kind: _describe_last(stanza, kind, now) for kind in BACKUP_TYPES},
+        "wal": [{"archive_id": wal.archive_id, "min": wal.minimum, "max": wal.maximum} for wal in stanza.wal],
+    }
+
+
+def describe_backup(backup: Backup, now: int) -> dict[str, Any]:
+    """Return a backup as plain data with its age and duration in seconds."""
+    return {
+        "label": backup.label,
+        "type": backup.type,
+        "started": backup.started,
+        "finished": backup.finished,
+        "age": now - backup.finished,
+        "duration": backup.finished - backup.started,
+        "size": backup.size,
+        "repository_size": backup.repository_size,
+        "wal_start": backup.wal_start,
+        "wal_stop": backup.wal_stop,
+        "error": backup.error,
+    }
+
+
+def _describe_last(stanza: Stanza, kind: str, now: int) -> dict[str, Any] | None:
+    backup = max(
+        (backup for backup in stanza.current_backups if backup.type == kind),
+        key=lambda backup: backup.finished,
+        default=None,
+    )
+    return None if backup is None else describe_backup(backup, now)
+
+
+def _plan_creation(stanza: Stanza, leftovers: tuple[str, ...]) -> tuple[StanzaStep, ...]:
+    labels = [name for name in leftovers if BACKUP_LABEL.match(name)]
+    if labels:
+        raise PgBackRestError(
+            f"stanza {stanza.name}: {stanza.message}, but the repository still holds the backup sets "
+            f"{', '.join(labels)}; restore the stanza's info files, or move these backups away, and run again"
+        )
+    return ("delete", "create") if leftovers else ("create",)
+
+
+def _stanza(document: Mapping[str, Any]) -> Stanza:
+    databases = document.get("db") or []
+    current = max(databases, key=lambda database: database["id"], default={})
+    status = document["status"]
+    return Stanza(
+        name=document["name"],
+        code=status["code"],
+        message=_message(document),
+        locked=bool(status.get("lock", {}).get("backup", {}).get("held", False)),
+        cipher=document.get("cipher", "none"),
+        database_id=current.get("id"),
+        system_id=str(current["system-id"]) if current else None,
+        postgresql_version=current.get("version"),
+        backups=tuple(_backup(backup) for backup in document.get("backup") or []),
+        wal=tuple(Wal(wal["id"], wal.get("min"), wal.get("max")) for wal in document.get("archive") or []),
+    )
+
+
+def _message(document: Mapping[str, Any]) -> str:
+    """Return the stanza's message, or what went wrong with its repositories where it says only "other"."""
+    failures = [
+        repository["status"]["message"]
+        for repository in document.get("repo") or []
+        if repository["status"]["code"] not in {STATUS_OK, STATUS_NO_BACKUP}
+    ]
+    message = str(document["status"]["message"])
+    return "; ".join(failures) if message == "other" and failures else message
+
+
+def _backup(document: Mapping[str, Any]) -> Backup:
+    info = document["info"]
+    archive = document.get("archive") or {}
+    return Backup(
+        label=document["label"],
+        type=document["type"],
+        started=document["timestamp"]["start"],
+        finished=document["timestamp"]["stop"],
+        size=info["size"],
+        repository_size=info["repository"].get("size", info["repository"]["delta"]),
+        database_id=document["database"]["id"],
+        wal_start=archive.get("start") or "",
+        wal_stop=archive.get("stop") or "",
+        error=bool(document.get("error") or False),
+    )

@@ -1,0 +1,289 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Running ``pgbackrest`` on the repository host, and converging a stanza and its backups with it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
+    Backup,
+    BackupStep,
+    PgBackRestError,
+    Stanza,
+    find_stanza,
+    newest,
+    parse_info,
+    parse_listing,
+    parse_version,
+    plan_backup,
+    plan_stanza,
+)
+
+Runner = Callable[[Sequence[str]], tuple[int, str, str]]
+CheckResult = Literal["passed", "not_run", "backup_running"]
+
+# pgBackRest's exit codes are the codes of its errors.
+FILE_INVALID = 28
+HOST_CONNECT = 48
+LOCK_ACQUIRE = 50
+DB_CONNECT = 56
+DB_QUERY = 57
+STOPPED = 62
+DB_MISSING = 80
+ARCHIVE_TIMEOUT = 82
+
+# A member that is starting, failing over or not archiving yet answers with one of these.
+PASSING = frozenset({HOST_CONNECT, LOCK_ACQUIRE, DB_CONNECT, DB_QUERY, DB_MISSING, ARCHIVE_TIMEOUT})
+
+TIMED_OUT = 124  # coreutils' timeout(1)
+POLL_SECONDS = 1.0
+ARCHIVE_TIMEOUT_SECONDS = 60.0
+
+COMMON_SPEC: dict[str, dict[str, Any]] = {
+    "user": {"type": "str", "default": "postgres"},
+    "config": {"type": "path"},
+}
+
+
+class Deadline:
+    """A monotonic deadline that polls can ask and pause on."""
+
+    def __init__(
+        self,
+        seconds: float,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.seconds = seconds
+        self._now = now
+        self._sleep = sleep
+        self._end = now() + seconds
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left, never below 0."""
+        return max(0.0, self._end - self._now())
+
+    def pause(self) -> bool:
+        """Sleep one poll interval; return False when no time is left instead."""
+        if self.remaining <= 0:
+            return False
+        self._sleep(min(POLL_SECONDS, self.remaining))
+        return True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one command answered."""
+
+    command: str
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def error(self) -> str:
+        """The error pgBackRest reported, without its log prefix."""
+        text = f"{self.stderr}\n{self.stdout}"
+        match = re.search(r"ERROR: (.*)", text, re.DOTALL)
+        detail = (match.group(1) if match else text).strip() or "no message"
+        return f"pgbackrest {self.command} failed with code {self.code}: {detail}"
+
+
+@dataclass(frozen=True)
+class StanzaOutcome:
+    """What was done to the stanza, how it was before and is now, and whether archiving was proven."""
+
+    before: Stanza
+    after: Stanza
+    actions: tuple[str, ...] = ()
+    check: CheckResult = "not_run"
+
+
+@dataclass(frozen=True)
+class BackupOutcome:
+    """Which backup served before, which serves now (None where it is yet to be taken), and what had to be done."""
+
+    step: BackupStep
+    previous: Backup | None
+    backup: Backup | None
+
+
+@dataclass
+class PgBackRest:
+    """The ``pgbackrest`` command of this host, run as the user that owns the repository."""
+
+    run_command: Runner
+    user: str = "postgres"
+    config: str | None = None
+    _prefix: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if os.geteuid() == 0:
+            self._prefix = ["runuser", "-u", self.user, "--"]
+
+    def run(self, command: str, *options: str, stanza: str | None = None, timeout: float | None = None) -> Answer:
+        """Run one command; *timeout* in seconds ends it. Never raises for an exit code."""
+        argv = list(self._prefix)
+        if timeout is not None:
+            argv += ["timeout", f"{timeout:.0f}"]
+        argv.append("pgbackrest")
+        if self.config:
+            argv.append(f"--config={self.config}")
+        if stanza:
+            argv.append(f"--stanza={stanza}")
+        return Answer(command, *self.run_command([*argv, command, *options]))
+
+    def demand(self, command: str, *options: str, stanza: str | None = None, timeout: float | None = None) -> str:
+        """Run one command and return its output, or raise PgBackRestError."""
+        answer = self.run(command, *options, stanza=stanza, timeout=timeout)
+        if answer.code != 0:
+            raise PgBackRestError(answer.error)
+        return answer.stdout
+
+    def version(self) -> str:
+        """Return the installed version, for instance ``2.55.1``."""
+        return parse_version(self.demand("version"))
+
+    def stanzas(self, name: str | None = None) -> tuple[Stanza, ...]:
+        """Return the stanzas that the repository knows."""
+        return parse_info(self.demand("info", "--output=json", stanza=name))
+
+    def stanza(self, name: str) -> Stanza:
+        """Return one stanza, which may be missing."""
+        return find_stanza(self.stanzas(name), name)
+
+    def leftovers(self, name: str) -> tuple[str, ...]:
+        """Return what lies in the repository under a stanza's paths."""
+        listings = (self.demand("repo-ls", "--output=json", f"{part}/{name}") for part in ("archive", "backup"))
+        return tuple(entry for listing in listings for entry in parse_listing(listing))
+
+    def patiently(
+        self, command: str, *options: str, stanza: str, deadline: Deadline, passing: frozenset[int] = PASSING
+    ) -> Answer:
+        """Run a command again while its failure is one that passes; clear a stop file that is in its way."""
+        while True:
+            answer = self.run(command, *options, stanza=stanza, timeout=max(1.0, deadline.remaining))
+            if answer.code == STOPPED:
+                self.demand("start", stanza=stanza)
+            elif answer.code not in passing:
+                return answer
+            if not deadline.pause():
+                return answer
+
+
+def client_of(module: AnsibleModule) -> PgBackRest:
+    """Return the client that a module's parameters describe."""
+    environment = {"LC_ALL": "C.UTF-8"}
+    return PgBackRest(
+        run_command=lambda argv: module.run_command(list(argv), cwd="/", environ_update=environment),
+        user=module.params["user"],
+        config=module.params["config"],
+    )
+
+
+def predict_absent(module: AnsibleModule, **result: Any) -> None:
+    """Without an installed pgBackRest, predict a change in check mode and fail otherwise."""
+    if shutil.which("pgbackrest") is not None:
+        return
+    if module.check_mode:
+        module.exit_json(changed=True, **result)
+    module.fail_json(msg="pgbackrest is not installed on this host; install the package pgbackrest first")
+
+
+def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadline, dry_run: bool) -> StanzaOutcome:
+    """Make the stanza exist and fit its database, and prove archiving as *check* says (always, changed or never)."""
+    before = client.stanza(name)
+    steps = plan_stanza(before, () if before.exists else client.leftovers(name))
+    if dry_run:
+        return StanzaOutcome(before, before, steps)
+    for step in steps:
+        _apply_step(client, name, step, deadline)
+    actions: tuple[str, ...] = steps
+    result: CheckResult = "not_run"
+    if check == "always" or (check == "changed" and steps):
+        result, upgraded = _prove(client, name, bool(steps), deadline)
+        actions += ("upgrade",) if upgraded else ()
+    return StanzaOutcome(before, client.stanza(name) if actions else before, actions, result)
+
+
+def converge_backup(
+    client: PgBackRest,
+    name: str,
+    wanted: str,
+    max_age: int | None,
+    deadline: Deadline,
+    dry_run: bool,
+    now: Callable[[], float] = time.time,
+) -> BackupOutcome:
+    """Have a backup that serves as *wanted* type, waiting for a running one before judging whether to take it."""
+    while True:
+        plan = plan_backup(client.stanza(name), wanted, max_age, int(now()))
+        if plan.step == "keep":
+            return BackupOutcome("keep", plan.backup, plan.backup)
+        if dry_run:
+            return BackupOutcome("take", plan.backup, None)
+        if plan.step == "take" and _take(client, name, wanted, deadline):
+            break
+        if not deadline.pause():
+            raise PgBackRestError(
+                f"stanza {name}: another backup still holds the lock after {deadline.seconds:.0f} s of waiting"
+            )
+    backups = client.stanza(name).current_backups
+    return BackupOutcome("take", plan.backup, newest(backups, wanted))
+
+
+def _apply_step(client: PgBackRest, name: str, step: str, deadline: Deadline) -> None:
+    if step == "delete":
+        client.demand("stop", stanza=name)
+        client.demand("stanza-delete", "--force", stanza=name, timeout=max(1.0, deadline.remaining))
+        return
+    answer = client.patiently(f"stanza-{step}", stanza=name, deadline=deadline)
+    if answer.code != 0:
+        raise PgBackRestError(answer.error)
+
+
+def _prove(client: PgBackRest, name: str, changed: bool, deadline: Deadline) -> tuple[CheckResult, bool]:
+    """Run pgBackRest's check; return its result and whether the stanza had to be upgraded to the database first."""
+    answer = _check(client, name, deadline)
+    upgraded = answer.code == FILE_INVALID and not changed
+    if upgraded:
+        _apply_step(client, name, "upgrade", deadline)
+        answer = _check(client, name, deadline)
+    if answer.code == LOCK_ACQUIRE:
+        return "backup_running", upgraded
+    if answer.code != 0:
+        raise PgBackRestError(answer.error)
+    return "passed", upgraded
+
+
+def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
+    """Run the check; unlike other failures, a lock held by a backup may last for hours and is not waited for."""
+    timeout = max(1.0, min(ARCHIVE_TIMEOUT_SECONDS, deadline.remaining))
+    return client.patiently(
+        "check", f"--archive-timeout={timeout:.0f}", stanza=name, deadline=deadline, passing=PASSING - {LOCK_ACQUIRE}
+    )
+
+
+def _take(client: PgBackRest, name: str, wanted: str, deadline: Deadline) -> bool:
+    """Take a backup; return False when another one holds the lock."""
+    answer = client.run("backup", f"--type={wanted}", stanza=name, timeout=max(1.0, deadline.remaining))
+    if answer.code == LOCK_ACQUIRE:
+        return False
+    if answer.code == STOPPED:
+        client.demand("start", stanza=name)
+        return False
+    if answer.code == TIMED_OUT:
+        raise PgBackRestError(f"stanza {name}: the {wanted} backup was ended after {deadline.seconds:.0f} s")
+    if answer.code != 0:
+        raise PgBackRestError(answer.error)
+    return True

@@ -1,0 +1,171 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgbackrest_info
+short_description: Report pgBackRest stanzas, backups and archived WAL
+version_added: 0.1.0
+description:
+  - Reads what C(pgbackrest info) knows and returns it parsed, with the ages and sizes of the newest backups.
+  - Also reports the installed version and the number of processors, which a configuration may be sized by.
+  - On a host without pgBackRest it returns an empty answer, with RV(version) null.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so shows no difference.
+    support: none
+options:
+  stanza:
+    description: Report this stanza only. It is reported as missing when the repository does not know it.
+    type: str
+  stanzas:
+    description: Whether to ask the repository at all; V(false) reports the installation only.
+    type: bool
+    default: true
+  user:
+    description: System user that owns the repository, as which C(pgbackrest) runs.
+    type: str
+    default: postgres
+  config:
+    description: Path of the configuration file. pgBackRest's own default when unset.
+    type: path
+seealso:
+  - module: holdfast.ha.pgbackrest_stanza
+  - module: holdfast.ha.pgbackrest_backup
+"""
+
+EXAMPLES = r"""
+- name: Read the backups of the stanza lab
+  holdfast.ha.pgbackrest_info:
+    stanza: lab
+  register: backups
+
+- name: Demand a full backup of the last eight days
+  ansible.builtin.assert:
+    that:
+      - backups.stanzas[0].last.full is not none
+      - backups.stanzas[0].last.full.age < 8 * 86400
+"""
+
+RETURN = r"""
+version:
+  description: Installed pgBackRest version; null when there is none.
+  returned: success
+  type: str
+  sample: "2.55.1"
+processors:
+  description: Processors that this host may use.
+  returned: success
+  type: int
+  sample: 4
+stanzas:
+  description: The stanzas, each as reported by C(pgbackrest info).
+  returned: success
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: Name of the stanza.
+      type: str
+      returned: always
+    ok:
+      description: Whether the stanza's status is C(ok), so that it has a backup.
+      type: bool
+      returned: always
+    code:
+      description: pgBackRest's status code, C(0) for ok, C(1) for a missing stanza, C(2) for no valid backups.
+      type: int
+      returned: always
+    message:
+      description: pgBackRest's status message.
+      type: str
+      returned: always
+    locked:
+      description: Whether a backup runs on this host.
+      type: bool
+      returned: always
+    cipher:
+      description: Cipher of the repository.
+      type: str
+      returned: always
+    system_id:
+      description: PostgreSQL system identifier that the stanza serves now.
+      type: str
+      returned: always
+    postgresql_version:
+      description: PostgreSQL version that the stanza serves now.
+      type: str
+      returned: always
+    backups:
+      description: All backups, oldest first, in the shape of RV(stanzas[].last).
+      type: list
+      elements: dict
+      returned: always
+    last:
+      description:
+        - The newest V(full), V(diff) and V(incr) backup of the current database; null where there is none.
+        - Times are seconds since the epoch, C(age) and C(duration) are seconds, sizes are bytes.
+      type: dict
+      returned: always
+    wal:
+      description: First and last archived WAL segment of each database that the stanza has served.
+      type: list
+      elements: dict
+      returned: always
+"""
+
+import os
+import shutil
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError, describe_stanza
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
+    COMMON_SPEC,
+    client_of,
+)
+
+
+def report(module: AnsibleModule) -> dict[str, Any]:
+    """Return the module's result."""
+    processors = len(os.sched_getaffinity(0))
+    if shutil.which("pgbackrest") is None:
+        return {"version": None, "processors": processors, "stanzas": []}
+    client = client_of(module)
+    name = module.params["stanza"]
+    stanzas = client.stanzas(name) if module.params["stanzas"] else ()
+    now = int(time.time())
+    return {
+        "version": client.version(),
+        "processors": processors,
+        "stanzas": [describe_stanza(stanza, now) for stanza in stanzas],
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "stanza": {"type": "str"},
+            "stanzas": {"type": "bool", "default": True},
+            **COMMON_SPEC,
+        },
+        supports_check_mode=True,
+    )
+    try:
+        module.exit_json(changed=False, **report(module))
+    except PgBackRestError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgbackrest_stanza
+short_description: Make a pgBackRest stanza exist, fit its database and archive WAL
+version_added: 0.1.0
+description:
+  - Creates the stanza in the repository where it is missing, from whichever configured database is the primary.
+  - Clears what an interrupted creation left behind. A repository that still holds backup sets is never cleared, it is an error.
+  - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. A database that was
+    initialized anew or upgraded is noticed by it, and the stanza is upgraded to fit; earlier backups are kept.
+  - Failures that pass (a database that starts, fails over or does not archive yet) are tried again until O(timeout).
+  - Run it on the repository host.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Predicts from the repository alone, asks no database and archives nothing.
+    support: full
+  diff_mode:
+    description: Shows the stanza's status before and after.
+    support: full
+options:
+  stanza:
+    description: Name of the stanza.
+    type: str
+    required: true
+  check:
+    description:
+      - When to run C(pgbackrest check); V(changed) runs it only after the stanza was created.
+      - A running backup is never waited for, RV(check) then says so.
+    type: str
+    choices: [always, changed, never]
+    default: always
+  timeout:
+    description: Seconds until the stanza must exist and the check must pass.
+    type: int
+    default: 120
+  user:
+    description: System user that owns the repository, as which C(pgbackrest) runs.
+    type: str
+    default: postgres
+  config:
+    description: Path of the configuration file. pgBackRest's own default when unset.
+    type: path
+seealso:
+  - module: holdfast.ha.pgbackrest_backup
+  - module: holdfast.ha.pgbackrest_info
+"""
+
+EXAMPLES = r"""
+- name: Have the stanza lab and a proof that WAL is archived
+  holdfast.ha.pgbackrest_stanza:
+    stanza: lab
+"""
+
+RETURN = r"""
+actions:
+  description: What was done, or in check mode would be done; of V(delete), V(create) and V(upgrade).
+  returned: success
+  type: list
+  elements: str
+  sample: [create]
+check:
+  description: Result of C(pgbackrest check); V(passed), V(not_run) or V(backup_running).
+  returned: success
+  type: str
+  sample: passed
+stanza:
+  description: The stanza, in the shape of RV(holdfast.ha.pgbackrest_info#module:stanzas).
+  returned: success
+  type: dict
+"""
+
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError, describe_stanza
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
+    COMMON_SPEC,
+    Deadline,
+    StanzaOutcome,
+    client_of,
+    converge_stanza,
+    predict_absent,
+)
+
+
+def result(outcome: StanzaOutcome, dry_run: bool) -> dict[str, Any]:
+    """Return the module's result for what was, or would be, done."""
+    after = "ok" if outcome.actions and dry_run else outcome.after.message
+    return {
+        "changed": bool(outcome.actions),
+        "actions": list(outcome.actions),
+        "check": outcome.check,
+        "stanza": describe_stanza(outcome.after, int(time.time())),
+        "diff": {
+            "before": {"stanza": outcome.before.message, "system_id": outcome.before.system_id},
+            "after": {"stanza": after, "system_id": outcome.after.system_id},
+        },
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "stanza": {"type": "str", "required": True},
+            "check": {"type": "str", "choices": ["always", "changed", "never"], "default": "always"},
+            "timeout": {"type": "int", "default": 120},
+            **COMMON_SPEC,
+        },
+        supports_check_mode=True,
+    )
+    predict_absent(module, actions=["create"], check="not_run", stanza={})
+    params = module.params
+    try:
+        outcome = converge_stanza(
+            client_of(module), params["stanza"], params["check"], Deadline(params["timeout"]), module.check_mode
+        )
+    except PgBackRestError as error:
+        module.fail_json(msg=str(error))
+    if "upgrade" in outcome.actions:
+        module.warn(f"stanza {params['stanza']}: the database is a new one; its earlier backups are those of another")
+    module.exit_json(**result(outcome, module.check_mode))
+
+
+if __name__ == "__main__":
+    main()
