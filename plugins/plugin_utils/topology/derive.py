@@ -10,7 +10,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from .model import COMPONENTS, Cluster, Host, Network
-from .packages import COMPONENT_PACKAGES
+from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
 from .pools import pool_dict
 from .vrrp import priorities, router_id
 
@@ -34,7 +34,7 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
         "postgresql": postgresql(cluster),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
-        "backup": backup(cluster),
+        "backup": backup(cluster, host),
     }
 
 
@@ -51,10 +51,10 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 
 def packages(cluster: Cluster, host: Host) -> list[str]:
     """Every Debian package of the host's components, sorted."""
-    parts = {"common", *cluster.components(host.name)}
+    parts = set(cluster.components(host.name))
     if "postgresql" in parts and cluster.of("backup"):
         parts.add("backup")
-    return sorted({package for part in parts for package in COMPONENT_PACKAGES[part]})
+    return sorted({*COMMON_PACKAGES, *(package for part in parts for package in COMPONENT_PACKAGES[part])})
 
 
 def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
@@ -89,6 +89,7 @@ def postgresql(cluster: Cluster) -> dict[str, Any] | None:
         "scope": cluster.name,
         "port": cluster.ports.postgresql,
         "rest_port": cluster.ports.patroni,
+        "data_directory": f"/var/lib/postgresql/{cluster.name}",
         "members": [{**_peer(host), "failover_priority": host.failover_priority} for host in members],
         "clients": clients(cluster),
         "databases": [dict(database.values) for database in cluster.databases],
@@ -141,12 +142,18 @@ def vrrp(cluster: Cluster, host: Host) -> dict[str, Any]:
     }
 
 
-def backup(cluster: Cluster) -> dict[str, Any] | None:
-    """The pgBackRest stanza, or None."""
+def backup(cluster: Cluster, host: Host) -> dict[str, Any] | None:
+    """The pgBackRest stanza and the kinds of pgBackRest host that this host is, or None."""
     if not cluster.of("backup"):
         return None
+    kinds = {"database": "postgresql", "repository": "backup"}
     databases = [{**_peer(host), "port": cluster.ports.postgresql} for host in cluster.of("postgresql")]
-    return {"stanza": cluster.name, "repository": _peer(cluster.of("backup")[0]), "databases": databases}
+    return {
+        "stanza": cluster.name,
+        "kinds": [kind for kind, component in kinds.items() if host in cluster.of(component)],
+        "repository": _peer(cluster.of("backup")[0]),
+        "databases": databases,
+    }
 
 
 def _peer(host: Host) -> dict[str, Any]:

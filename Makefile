@@ -1,0 +1,35 @@
+# Everything sets itself up: a bare Debian or Ubuntu machine with make, python3 and root needs nothing else.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+LAB := inventory/lab
+BIN := .venv/bin
+export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+SCENARIOS := default haproxy keepalived three_nodes
+
+.PHONY: help
+help: ## Show what can be made
+	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: bootstrap
+bootstrap: ## The virtualenv .venv and the collections
+	@python3 scripts/bootstrap
+
+.PHONY: lab
+lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=trixie|bookworm)
+	$(BIN)/ansible-playbook -i $(LAB) playbooks/site.yml
+	$(BIN)/ansible-playbook -i $(LAB) lab/client.yml
+	$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml -e status_wait=60
+
+.PHONY: lab-nodes
+lab-nodes: bootstrap ## The lab's bare containers and generated secrets only
+	@$(BIN)/python lab/nodes.py up $(LAB)/hosts.yml
+	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true
+
+.PHONY: lab-down
+lab-down: bootstrap ## Remove the lab's containers and network (the image and the package cache stay)
+	@$(BIN)/python lab/nodes.py down $(LAB)/hosts.yml
+
+.PHONY: status
+status: ## The lab's health; fails when it is not healthy
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml

@@ -1,0 +1,79 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: packages_info
+short_description: Tell which Debian packages of a list are not installed
+version_added: 0.1.0
+description:
+  - Asks dpkg, in a few milliseconds, where opening apt's cache takes the better part of a second.
+  - A package counts as installed only when it is completely configured, so that an interrupted installation is noticed.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Changes nothing.
+    support: full
+  diff_mode:
+    description: Changes nothing.
+    support: none
+options:
+  names:
+    description: Names of the packages.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Ask which packages are missing
+  holdfast.ha.packages_info:
+    names: [haproxy, keepalived]
+  register: packages
+"""
+
+RETURN = r"""
+missing:
+  description: Those of the packages that are not completely installed, in the order given.
+  returned: success
+  type: list
+  elements: str
+broken:
+  description: Packages of the whole host that an interrupted installation left half-way.
+  returned: success
+  type: list
+  elements: str
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+_INSTALLED = "installed"
+_AT_REST = frozenset({_INSTALLED, "not-installed", "config-files"})
+
+
+def parse_status(listing: str) -> dict[str, str]:
+    """Status by package name, from lines of `name status`; a package held for two architectures counts once."""
+    return dict(line.split(" ", 1) for line in listing.splitlines())
+
+
+def main() -> None:
+    module = AnsibleModule(
+        argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
+    )
+    _rc, listing, _err = module.run_command(
+        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n"], check_rc=True
+    )
+    status = parse_status(listing)
+    module.exit_json(
+        changed=False,
+        missing=[name for name in module.params["names"] if status.get(name) != _INSTALLED],
+        broken=sorted(name for name, state in status.items() if state not in _AT_REST),
+    )
+
+
+if __name__ == "__main__":
+    main()
