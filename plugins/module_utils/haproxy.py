@@ -16,14 +16,15 @@ if t.TYPE_CHECKING:
     Row = Mapping[str, str]
 
 _RECEIVE_BYTES = 65536
+_STATES = {"UP": "up", "no": "unchecked", "NOLB": "drain", "DRAIN": "drain", "MAINT": "maint"}
 
 
 @dataclass(frozen=True)
 class Server:
     """One server of a pool.
 
-    ``state`` is ``up``, ``down``, ``drain``, ``maint`` or ``unchecked``; ``status`` is HAProxy's own wording of it, such
-    as ``UP 1/2``. ``check`` and ``check_code`` are the outcome of the last health check, such as ``L7OK`` and 200.
+    ``state`` is ``up``, ``down``, ``drain``, ``maint`` or ``unchecked``; ``status`` is HAProxy's own wording of it,
+    such as ``UP 1/2``. ``check`` and ``check_code`` are the outcome of the last health check, such as ``L7OK`` and 200.
     Times are in seconds, ``check_ms`` in milliseconds; None stands for what HAProxy does not say.
     """
 
@@ -121,7 +122,7 @@ def _server(row: Row) -> Server:
         check=row["check_status"].removeprefix("* ") or None,
         check_code=_number(row["check_code"]),
         check_ms=_number(row["check_duration"]),
-        reason=row.get("last_chk") or None,
+        reason=row.get("last_chk") or row.get("check_desc") or None,
         weight=int(row["weight"] or 0),
         backup=row["bck"] == "1",
         sessions=int(row["scur"] or 0),
@@ -132,10 +133,8 @@ def _server(row: Row) -> Server:
 
 def state_of(status: str) -> str:
     """HAProxy's wording of a server's status as one of ``up``, ``down``, ``drain``, ``maint``, ``unchecked``."""
-    word = status.split(" ", 1)[0]
-    if status == "no check":
-        return "unchecked"
-    return {"UP": "up", "NOLB": "drain", "DRAIN": "drain", "MAINT": "maint"}.get(word, "down")
+    word = status.replace("(", " ").split(" ", 1)[0]
+    return _STATES.get(word, "down")
 
 
 def _number(text: str) -> int | None:

@@ -154,7 +154,6 @@ import typing as t
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import ask, parse_info, parse_stat
 
 

@@ -63,7 +63,6 @@ enabled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import locate, parse_addresses, parse_unit
 
 
