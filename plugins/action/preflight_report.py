@@ -55,8 +55,10 @@ def controller_findings(root: Path) -> Iterator[Finding]:
 
 def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFinding]:
     """Yield what holdfast.ha.host_preflight found on a host, or that it could not be asked."""
-    if not seen or "findings" not in seen:
-        reason = str((seen or {}).get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
+    if seen is None:  # left out by --limit
+        return
+    if "findings" not in seen:
+        reason = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
         fix = "check ansible_host, the SSH key and that the host is up"
         yield HostFinding(host, Finding("connection", reason, fix))
         return

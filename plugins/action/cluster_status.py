@@ -1,0 +1,76 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action behind the module holdfast.ha.cluster_status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
+
+ARGUMENTS: dict[str, Any] = {
+    "register": {"type": "str", "default": "status__host"},
+    "group": {"type": "str", "default": "holdfast"},
+    "format": {"type": "str", "choices": ["table", "json", "none"], "default": "table"},
+    "file": {"type": "path"},
+    "final": {"type": "bool", "default": True},
+    "lag": {"type": "int", "default": Limits.lag},
+    "full_age": {"type": "int", "default": Limits.full_age},
+    "any_age": {"type": "int", "default": Limits.any_age},
+}
+
+
+def report(variables: Mapping[str, Any], register: str) -> dict[str, Any]:
+    """Return a host's report for observe() from its variables."""
+    seen = variables.get(register) or {}
+    reason = None
+    if "probes" not in seen:
+        reason = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
+    return {"ha": variables["ha"], "unreachable": reason, "probes": seen.get("probes")}
+
+
+class ActionModule(ActionBase):
+    """Judge and show the state of all clusters."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return healthy and problems, and clusters unless the task fails."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        variables = task_vars or {}
+        reports = {
+            host: report(variables["hostvars"][host], arguments["register"])
+            for host in variables["groups"].get(arguments["group"], [])
+        }
+        limits = Limits(arguments["lag"], arguments["full_age"], arguments["any_age"])
+        judged = [(cluster, judge(cluster, limits)) for cluster in observe(reports)]
+        data = {cluster.name: as_data(cluster, problems) for cluster, problems in judged}
+        problems = sum(len(problems) for _cluster, problems in judged)
+        healthy = bool(judged) and not problems
+        result |= {"healthy": healthy, "problems": problems}
+        if not arguments["final"] and not healthy:
+            return result
+        document = json.dumps({"healthy": healthy, "clusters": data}, indent=2)
+        if arguments["file"]:
+            Path(arguments["file"]).write_text(document + "\n", encoding="utf-8")
+        if arguments["format"] != "none":
+            table = "\n\n".join(as_text(cluster, problems) for cluster, problems in judged)
+            Display().display(document if arguments["format"] == "json" else table)
+        if healthy:
+            result["clusters"] = data
+        elif not judged:
+            result |= {"failed": True, "msg": "no host has a cluster: give -i the folder that holds topology.ha.yml"}
+        else:
+            result |= {"failed": True, "msg": f"not healthy: {problems} problem{'s' if problems > 1 else ''}"}
+        return result

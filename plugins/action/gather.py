@@ -1,0 +1,39 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action behind the module holdfast.ha.gather: several info modules on a host in one step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+
+PROBE: dict[str, Any] = {
+    "name": {"type": "str", "required": True},
+    "module": {"type": "str", "required": True},
+    "arguments": {"type": "dict", "default": {}},
+    "when": {"type": "bool", "default": True},
+}
+ARGUMENTS: dict[str, Any] = {"probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE}}
+
+
+class ActionModule(ActionBase):
+    """Run info modules one after the other; one that fails is an answer, not a failure."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return probes: {name: result of its module}."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        result["probes"] = {
+            probe["name"]: self._probe(probe["module"], probe["arguments"], task_vars)
+            for probe in arguments["probes"]
+            if probe["when"]
+        }
+        return result
+
+    def _probe(self, module: str, arguments: dict[str, Any], task_vars: dict[str, Any] | None) -> dict[str, Any]:
+        answer = self._execute_module(module_name=module, module_args=arguments, task_vars=task_vars)
+        return {key: value for key, value in answer.items() if key != "invocation" and not key.startswith("_")}

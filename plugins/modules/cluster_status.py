@@ -1,0 +1,85 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Documentation of the action plugin of the same name; the work is done on the controller."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: cluster_status
+short_description: Judge and show the state of all clusters
+version_added: 0.1.0
+description:
+  - Builds the state of every cluster from what M(holdfast.ha.gather) registered on its hosts, and judges it.
+  - Prints a table and every problem with the way out, and fails when there is one.
+  - This is an action plugin, it runs on the controller.
+author: Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check_mode and return changed status without changing anything but O(file).
+  diff_mode:
+    support: none
+    description: Will return details on what has changed when in diff mode.
+options:
+  register:
+    description:
+      - The variable in which each host's result of M(holdfast.ha.gather) was registered.
+      - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(backup) and C(archive).
+    type: str
+    default: status__host
+  group:
+    description: The group of the hosts.
+    type: str
+    default: holdfast
+  format:
+    description: What to print.
+    type: str
+    choices: [table, json, none]
+    default: table
+  file:
+    description: A file on the controller to write the JSON document to.
+    type: path
+  final:
+    description: V(false) prints and fails nothing while a cluster is not healthy, for asking again.
+    type: bool
+    default: true
+  lag:
+    description: The most bytes that a standby may lie behind the leader.
+    type: int
+    default: 16777216
+  full_age:
+    description: The greatest age in seconds of the newest full backup.
+    type: int
+    default: 691200
+  any_age:
+    description: The greatest age in seconds of the newest backup of any type.
+    type: int
+    default: 172800
+seealso:
+  - module: holdfast.ha.gather
+"""
+
+EXAMPLES = r"""
+- name: Show the state
+  holdfast.ha.cluster_status:
+    file: status.json
+"""
+
+RETURN = r"""
+healthy:
+  description: Whether nothing is wrong.
+  returned: always
+  type: bool
+problems:
+  description: How many problems there are.
+  returned: always
+  type: int
+clusters:
+  description:
+    - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools) and
+      C(repository); the document in O(file) has the same.
+  returned: when healthy
+  type: dict
+"""

@@ -1,0 +1,100 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgbackrest_check
+short_description: Prove that WAL reaches the pgBackRest repository
+version_added: 0.1.0
+description:
+  - Runs C(pgbackrest check), which has the primary archive one WAL segment and waits for it in the repository.
+  - A failed check is an answer, not a failure. Run it on the repository host.
+author: Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so shows no difference.
+    support: none
+options:
+  stanza:
+    description: Name of the stanza.
+    type: str
+    required: true
+  timeout:
+    description: Seconds until the segment must have arrived.
+    type: int
+    default: 30
+  user:
+    description: System user that owns the repository, as which C(pgbackrest) runs.
+    type: str
+    default: postgres
+  config:
+    description: Path of the configuration file. pgBackRest's own default when unset.
+    type: path
+seealso:
+  - module: holdfast.ha.pgbackrest_stanza
+"""
+
+EXAMPLES = r"""
+- name: Check archiving
+  holdfast.ha.pgbackrest_check:
+    stanza: lab
+  register: archiving
+  failed_when: archiving.check != 'passed'
+"""
+
+RETURN = r"""
+check:
+  description: V(passed), V(backup_running) when a backup holds the lock, else pgBackRest's error.
+  returned: always
+  type: str
+  sample: passed
+"""
+
+import shutil
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
+    COMMON_SPEC,
+    LOCK_ACQUIRE,
+    TIMED_OUT,
+    Answer,
+    client_of,
+)
+
+GRACE_SECONDS = 5
+
+
+def outcome(answer: Answer, timeout: int) -> str:
+    """Return the result for what the command answered."""
+    if answer.code == TIMED_OUT:
+        return f"pgbackrest check took longer than {timeout + GRACE_SECONDS} s"
+    return {0: "passed", LOCK_ACQUIRE: "backup_running"}.get(answer.code, answer.error)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "stanza": {"type": "str", "required": True},
+            "timeout": {"type": "int", "default": 30},
+            **COMMON_SPEC,
+        },
+        supports_check_mode=True,
+    )
+    if shutil.which("pgbackrest") is None:
+        module.exit_json(changed=False, check="pgbackrest is not installed on this host")
+    timeout = module.params["timeout"]
+    answer = client_of(module).run(
+        "check", f"--archive-timeout={timeout}", stanza=module.params["stanza"], timeout=timeout + GRACE_SECONDS
+    )
+    module.exit_json(changed=False, check=outcome(answer, timeout))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is wrong with a cluster, in words, with the way out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    Cluster,
+    Host,
+    Limits,
+    Pool,
+    Problem,
+    Repository,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
+
+RUN_SITE = "run playbooks/site.yml"
+LOOK_AT_PATRONI = "look at `journalctl -u patroni` there"
+LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
+SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
+
+
+def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
+    """Return everything that is wrong with a cluster, [] when it is healthy."""
+    return [
+        *judge_hosts(cluster.hosts),
+        *judge_etcd(cluster),
+        *judge_postgresql(cluster, limits),
+        *judge_services(cluster.hosts),
+        *judge_virtual_ips(cluster),
+        *judge_pools(cluster.pools),
+        *judge_repository(cluster.repository, limits),
+    ]
+
+
+def judge_hosts(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield the hosts and probes that gave no answer."""
+    for host in hosts:
+        if host.unreachable is not None:
+            yield Problem(host.name, f"unreachable: {host.unreachable}", "start the host, or mend its network or SSH")
+        for probe in host.probes:
+            failure = host.failure(probe)
+            if failure and probe != "archive":
+                yield Problem(host.name, f"{probe} can't be asked: {failure}", RUN_SITE)
+
+
+def judge_etcd(cluster: Cluster) -> Iterator[Problem]:
+    """Yield what is wrong with etcd."""
+    etcd = cluster.etcd
+    for member in etcd.members:
+        if not member.healthy:
+            yield Problem(f"etcd {member.name}", member.error, RUN_SITE)
+    leaders = [member.name for member in etcd.members if member.leader]
+    if len(leaders) != 1:
+        shown = "no leader" if not leaders else f"several leaders: {', '.join(leaders)}"
+        yield Problem("etcd", shown, "bring a majority of its members up and let them reach each other")
+    if etcd.authentication is False:
+        yield Problem("etcd", "authentication is off", RUN_SITE)
+    if not etcd.tls:
+        yield Problem("etcd", "clients talk to it without TLS", RUN_SITE)
+
+
+def judge_postgresql(cluster: Cluster, limits: Limits) -> Iterator[Problem]:
+    """Yield what is wrong with replication: Patroni's own doubts and what lies beyond the limits."""
+    postgresql = cluster.postgresql
+    if not postgresql.members:
+        yield Problem("postgresql", "no member answers", f"mend etcd first, then {RUN_SITE}")
+        return
+    for doubt in postgresql.doubts:
+        yield Problem("postgresql", doubt, LOOK_AT_PATRONI)
+    if postgresql.paused:
+        yield Problem("postgresql", "Patroni is paused: nobody fails over", "run `patronictl resume`")
+    for member in postgresql.members:
+        if member.lag is not None and member.lag > limits.lag:
+            text = f"{size(member.lag)} behind the leader, {size(limits.lag)} is the limit"
+            yield Problem(member.name, text, LOOK_AT_PATRONI)
+        if member.pending_restart:
+            yield Problem(member.name, "needs a restart for changed parameters", RUN_SITE)
+
+
+def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield the balancers' services that don't run."""
+    for host in hosts:
+        for probe, service in SERVICES.items():
+            answer = host.answer(probe)
+            if answer is not None and not answer.get("running"):
+                yield Problem(host.name, f"{service} does not run", RUN_SITE)
+
+
+def judge_virtual_ips(cluster: Cluster) -> Iterator[Problem]:
+    """Yield the virtual IPs that not exactly one balancer holds."""
+    for virtual in cluster.virtual_ips:
+        subject = f"virtual IP {virtual.address.split('/')[0]}"
+        if not virtual.holders:
+            yield Problem(subject, "nobody holds it", f"{RUN_SITE}; then look at `journalctl -u keepalived`")
+        elif len(virtual.holders) > 1:
+            fix = "let the balancers reach each other by VRRP (IP protocol 112)"
+            yield Problem(subject, f"held by {' and '.join(virtual.holders)}", fix)
+
+
+def judge_pools(pools: Sequence[Pool]) -> Iterator[Problem]:
+    """Yield the pools whose servers are not up as they ought to be."""
+    for pool in pools:
+        subject = f"pool {pool.name} on {pool.balancer}"
+        if pool.expected is None:
+            continue
+        for name in sorted(set(pool.expected) - set(pool.up)):
+            yield Problem(subject, f"{name} is down but ought to serve", f"see what {name} answers to its check")
+        for name in sorted(set(pool.up) - set(pool.expected)):
+            yield Problem(subject, f"{name} is up but ought not to serve", "wait for the next check, then look again")
+
+
+def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[Problem]:
+    """Yield what is wrong with the backups."""
+    if repository is None:
+        return
+    if repository.state != "ok":
+        yield Problem(f"backup on {repository.host}", repository.state, RUN_SITE)
+        return
+    ages = {backup.type: backup.age for backup in repository.backups}
+    if "full" not in ages:
+        yield Problem(f"backup on {repository.host}", "no full backup", RUN_SITE)
+    elif ages["full"] > limits.full_age:
+        yield Problem(f"backup on {repository.host}", f"last full backup {duration(ages['full'])} ago", LOOK_AT_BACKUP)
+    if ages and min(ages.values()) > limits.any_age:
+        youngest = duration(min(ages.values()))
+        yield Problem(f"backup on {repository.host}", f"last backup {youngest} ago", LOOK_AT_BACKUP)
+    if repository.check not in {"", "passed", "backup_running"}:
+        yield Problem("archiving", repository.check, LOOK_AT_BACKUP)

@@ -1,0 +1,155 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a status knows of a cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DAY = 86400
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """From where a value is a problem: lag in bytes, ages of backups in seconds."""
+
+    lag: int = 16 * 2**20
+    full_age: int = 8 * DAY
+    any_age: int = 2 * DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Host:
+    """One host's report.
+
+    ha: what the topology derived for it; unreachable: why it could not be asked, None when it could;
+    probes: results of the info modules by name, a failed one has ``failed`` and ``msg``.
+    """
+
+    name: str
+    ha: Mapping[str, Any]
+    unreachable: str | None
+    probes: Mapping[str, Mapping[str, Any]]
+
+    def has(self, component: str) -> bool:
+        """Say whether the host bears a component."""
+        return component in self.ha["components"]
+
+    def answer(self, probe: str) -> Mapping[str, Any] | None:
+        """Return the result of a probe, None when it failed or never ran."""
+        result = self.probes.get(probe)
+        return None if result is None or result.get("failed") else result
+
+    def failure(self, probe: str) -> str | None:
+        """Return the message of a failed probe, None when it succeeded or never ran."""
+        result = self.probes.get(probe) or {}
+        return str(result.get("msg") or "no answer") if result.get("failed") else None
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A PostgreSQL member; lag is bytes behind the leader, None when unknown."""
+
+    name: str
+    role: str
+    state: str
+    timeline: int | None
+    lag: int | None
+    synchronous: bool
+    pending_restart: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PostgreSql:
+    """The members as a majority sees them; doubts are Patroni's own sentences on what is wrong."""
+
+    leader: str | None
+    paused: bool
+    members: tuple[Member, ...]
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class EtcdMember:
+    """An etcd member; error says why it isn't healthy, "" when it is."""
+
+    name: str
+    healthy: bool
+    leader: bool
+    version: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Etcd:
+    """The etcd cluster; authentication is None when nobody could tell, tls says whether clients need it."""
+
+    members: tuple[EtcdMember, ...]
+    authentication: bool | None
+    tls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualIp:
+    """A virtual IP and the balancers that hold it."""
+
+    name: str
+    address: str
+    holders: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """A pool as one balancer sees it; expected are the servers that ought to be up, None when that is unknown."""
+
+    name: str
+    port: int
+    balancer: str
+    up: tuple[str, ...]
+    down: tuple[str, ...]
+    expected: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Backup:
+    """The newest backup of a type; age in seconds, size in bytes in the repository."""
+
+    type: str
+    label: str
+    age: int
+    size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """The backups of a cluster; state is pgBackRest's word on the stanza, check its check's outcome ("" if not run)."""
+
+    host: str
+    state: str
+    backups: tuple[Backup, ...]
+    check: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Everything that a status tells of one cluster; repository is None where the topology has none."""
+
+    name: str
+    hosts: tuple[Host, ...]
+    postgresql: PostgreSql
+    etcd: Etcd
+    virtual_ips: tuple[VirtualIp, ...]
+    pools: tuple[Pool, ...]
+    repository: Repository | None
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with whom, and how to mend it."""
+
+    subject: str
+    text: str
+    fix: str

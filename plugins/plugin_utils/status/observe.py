@@ -1,0 +1,161 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From the hosts' reports to clusters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    Backup,
+    Cluster,
+    Etcd,
+    EtcdMember,
+    Host,
+    Member,
+    Pool,
+    PostgreSql,
+    Repository,
+    VirtualIp,
+)
+
+SYNCHRONOUS_ROLES = ("sync_standby", "quorum_standby")
+Result = Mapping[str, Any]
+
+
+def observe(reports: Mapping[str, Mapping[str, Any]]) -> list[Cluster]:
+    """Return the clusters of reports {host: {ha, unreachable, probes}}, sorted by name."""
+    hosts = [
+        Host(name, report["ha"], report.get("unreachable"), report.get("probes") or {})
+        for name, report in sorted(reports.items())
+    ]
+    names = sorted({host.ha["cluster"] for host in hosts})
+    return [observe_cluster(name, [host for host in hosts if host.ha["cluster"] == name]) for name in names]
+
+
+def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
+    """Return one cluster from its hosts' reports."""
+    postgresql = observe_postgresql(hosts)
+    return Cluster(
+        name=name,
+        hosts=tuple(hosts),
+        postgresql=postgresql,
+        etcd=observe_etcd(hosts),
+        virtual_ips=tuple(observe_virtual_ips(hosts)),
+        pools=tuple(observe_pools(hosts, postgresql)),
+        repository=observe_repository(hosts),
+    )
+
+
+def best_view(hosts: Sequence[Host], probe: str, convincing: Callable[[Result], bool]) -> Result | None:
+    """Return the first convincing result of a probe, else any result, None without one."""
+    views = [view for host in hosts if (view := host.answer(probe))]
+    return next((view for view in views if convincing(view)), views[0] if views else None)
+
+
+def observe_postgresql(hosts: Sequence[Host]) -> PostgreSql:
+    """Return the members as a host with an agreed view sees them."""
+    view = best_view(hosts, "postgresql", lambda seen: bool(seen["cluster"].get("agreed"))) or {}
+    cluster = view.get("cluster") or {}
+    return PostgreSql(
+        leader=cluster.get("leader"),
+        paused=bool(cluster.get("paused")),
+        members=tuple(parse_member(item) for item in sorted(cluster.get("members") or [], key=lambda m: m["name"])),
+        doubts=tuple(view.get("problems") or ()),
+    )
+
+
+def parse_member(item: Mapping[str, Any]) -> Member:
+    """Return a member of holdfast.ha.patroni_info."""
+    synchronous = item["role"] in SYNCHRONOUS_ROLES
+    return Member(
+        name=item["name"],
+        role="standby" if synchronous or item["role"] == "replica" else item["role"],
+        state=item["state"],
+        timeline=item.get("timeline"),
+        lag=item.get("lag"),
+        synchronous=synchronous,
+        pending_restart=bool(item.get("pending_restart")),
+    )
+
+
+def observe_etcd(hosts: Sequence[Host]) -> Etcd:
+    """Return the etcd members; one that nobody describes is unhealthy."""
+    view = best_view(hosts, "etcd", lambda seen: any(item.get("leader") for item in seen["members"])) or {}
+    seen = {item["name"]: item for item in view.get("members") or []}
+    wanted = next((host.ha["etcd"] for host in hosts), {"members": [], "endpoints": []})
+    names = sorted({item["name"] for item in wanted["members"]} | set(seen))
+    return Etcd(
+        members=tuple(parse_etcd_member(name, seen.get(name)) for name in names),
+        authentication=view.get("authentication"),
+        tls=all(endpoint.startswith("https://") for endpoint in wanted["endpoints"]),
+    )
+
+
+def parse_etcd_member(name: str, item: Mapping[str, Any] | None) -> EtcdMember:
+    """Return a member of holdfast.ha.etcd_info; item is None when it isn't in the cluster."""
+    if item is None:
+        return EtcdMember(name, False, False, "", "not seen in the cluster")
+    healthy = bool(item.get("healthy"))
+    error = "" if healthy else str(item.get("error") or "not healthy")
+    return EtcdMember(name, healthy, bool(item.get("leader")), str(item.get("version") or ""), error)
+
+
+def observe_virtual_ips(hosts: Sequence[Host]) -> Iterator[VirtualIp]:
+    """Yield each virtual IP with its holders."""
+    balancers = [host for host in hosts if host.has("keepalived")]
+    instances = balancers[0].ha["vrrp"]["instances"] if balancers else []
+    for instance in instances:
+        for address in instance["addresses"]:
+            holders = [host.name for host in balancers if address in (host.answer("vrrp") or {}).get("held", ())]
+            yield VirtualIp(instance["name"], address, tuple(holders))
+
+
+def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql) -> Iterator[Pool]:
+    """Yield every pool as each balancer that answers sees it."""
+    for host in hosts:
+        seen = {pool["name"]: pool for pool in (host.answer("haproxy") or {}).get("pools", ())}
+        for wanted in host.ha["pools"] if seen else ():
+            servers = [server for server in seen.get(wanted["name"], {}).get("servers", ()) if not server["backup"]]
+            yield Pool(
+                name=wanted["name"],
+                port=wanted["port"],
+                balancer=host.name,
+                up=tuple(sorted(server["name"] for server in servers if server["state"] == "up")),
+                down=tuple(sorted(server["name"] for server in servers if server["state"] != "up")),
+                expected=expected_servers(wanted, postgresql),
+            )
+
+
+def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql) -> tuple[str, ...] | None:
+    """Return the servers that ought to be up in a pool, None without a leader to tell by."""
+    if pool.get("role") not in {"primary", "standby"}:
+        return tuple(sorted(server["name"] for server in pool["servers"]))
+    if postgresql.leader is None:
+        return None
+    if pool["role"] == "primary":
+        return (postgresql.leader,)
+    return tuple(sorted(server["name"] for server in pool["servers"] if server["name"] != postgresql.leader))
+
+
+def observe_repository(hosts: Sequence[Host]) -> Repository | None:
+    """Return the backups as the repository host tells them, None in a cluster without one."""
+    host = next((host for host in hosts if host.has("backup")), None)
+    if host is None:
+        return None
+    stanzas = (host.answer("backup") or {}).get("stanzas") or []
+    stanza = stanzas[0] if stanzas else {}
+    last = stanza.get("last") or {}
+    return Repository(
+        host=host.name,
+        state="ok" if stanza.get("ok") else str(stanza.get("message") or host.failure("backup") or "no answer"),
+        backups=tuple(parse_backup(kind, last[kind]) for kind in ("full", "diff", "incr") if last.get(kind)),
+        check=str((host.answer("archive") or {}).get("check") or host.failure("archive") or ""),
+    )
+
+
+def parse_backup(kind: str, item: Mapping[str, Any]) -> Backup:
+    """Return a backup of holdfast.ha.pgbackrest_info."""
+    return Backup(kind, item["label"], item["age"], item.get("repository_size"))

@@ -1,0 +1,104 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Clusters as text for people and as plain data for machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    Cluster,
+    EtcdMember,
+    Member,
+    Pool,
+    Problem,
+    Repository,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+
+CHECKS = {"": "not checked", "passed": "archiving works", "backup_running": "archiving not checked, a backup runs"}
+Row = list[str]
+
+
+def as_data(cluster: Cluster, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Return a cluster as plain data: healthy, problems, postgresql, etcd, virtual_ips, pools, repository."""
+    parts = ("postgresql", "etcd", "repository")
+    return {
+        "healthy": not problems,
+        "problems": [asdict(problem) for problem in problems],
+        **{part: asdict(value) if (value := getattr(cluster, part)) else None for part in parts},
+        "virtual_ips": [asdict(virtual) for virtual in cluster.virtual_ips],
+        "pools": [asdict(pool) for pool in cluster.pools],
+    }
+
+
+def as_text(cluster: Cluster, problems: Sequence[Problem]) -> str:
+    """Return a cluster as an aligned table, its problems below."""
+    state = "healthy" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
+    lines = [f"Cluster {cluster.name}: {state}", table(list(rows(cluster)))]
+    if problems:
+        lines += ["", *(f"  {number}. {sentence(problem)}" for number, problem in enumerate(problems, 1))]
+    return "\n".join(lines)
+
+
+def sentence(problem: Problem) -> str:
+    """Return a problem on one line."""
+    return f"{problem.subject}: {' '.join(problem.text.split())} → {problem.fix}"
+
+
+def rows(cluster: Cluster) -> Iterator[Row]:
+    """Yield the table's rows: part, subject, state, details."""
+    yield from titled("postgresql", map(member_row, cluster.postgresql.members))
+    yield from titled("etcd", map(etcd_row, cluster.etcd.members))
+    yield ["", "clients", f"authentication {switch(cluster.etcd.authentication)}", f"TLS {switch(cluster.etcd.tls)}"]
+    virtual_ips = ([item.address.split("/")[0], " and ".join(item.holders) or "nobody"] for item in cluster.virtual_ips)
+    yield from titled("virtual IP", virtual_ips)
+    yield from titled("pool", map(pool_row, sorted(cluster.pools, key=lambda pool: pool.port)))
+    if cluster.repository:
+        yield from titled("backup", repository_rows(cluster.repository))
+
+
+def titled(title: str, items: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows with the title before the first; a row that says so when there are none."""
+    number = -1
+    for number, item in enumerate(items):
+        yield ["" if number else title, *item]
+    if number < 0:
+        yield [title, "none"]
+
+
+def switch(value: bool | None) -> str:
+    """Return on, off or unknown."""
+    return "unknown" if value is None else "on" if value else "off"
+
+
+def member_row(member: Member) -> Row:
+    """Return the row of a PostgreSQL member."""
+    role = f"{member.role} ({'synchronous' if member.synchronous else 'asynchronous'})"
+    lag = "" if member.role == "leader" else f"lag {size(member.lag)}"
+    details = f"timeline {member.timeline or '?'}"
+    return [member.name, member.role if member.role == "leader" else role, member.state, details, lag]
+
+
+def etcd_row(member: EtcdMember) -> Row:
+    """Return the row of an etcd member."""
+    return [member.name, "leader" if member.leader else "follower", "healthy" if member.healthy else member.error]
+
+
+def pool_row(pool: Pool) -> Row:
+    """Return the row of a pool on one balancer."""
+    up = f"up {', '.join(pool.up)}" if pool.up else "none up"
+    return [f"{pool.name}:{pool.port}", f"on {pool.balancer}", up, f"down {', '.join(pool.down)}" if pool.down else ""]
+
+
+def repository_rows(repository: Repository) -> Iterator[Row]:
+    """Yield the rows of a repository."""
+    if not repository.backups:
+        yield [repository.host, repository.state]
+    for backup in repository.backups:
+        yield [repository.host, backup.type, f"{duration(backup.age)} ago", size(backup.size), backup.label]
+    yield [repository.host, "archive", CHECKS.get(repository.check, "FAILED")]

@@ -1,0 +1,316 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import DAY, Limits
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
+
+DATABASES = ("db1", "db2", "db3")
+SERVERS = [{"name": name} for name in DATABASES]
+
+
+def topology(*components):
+    return {
+        "cluster": "lab",
+        "components": list(components),
+        "etcd": {"members": SERVERS, "endpoints": ["https://198.51.100.11:2379"]},
+        "vrrp": {"instances": [{"name": "main", "addresses": ["198.51.100.100/24"]}]},
+        "pools": [
+            {"name": "primary", "port": 5000, "role": "primary", "servers": SERVERS},
+            {"name": "standby", "port": 5001, "role": "standby", "servers": SERVERS},
+        ],
+    }
+
+
+def database():
+    members = [
+        {"name": "db1", "role": "leader", "state": "running", "timeline": 1, "lag": None},
+        {"name": "db2", "role": "quorum_standby", "state": "streaming", "timeline": 1, "lag": 0},
+        {"name": "db3", "role": "replica", "state": "streaming", "timeline": 1, "lag": 512},
+    ]
+    etcd = [
+        {"name": name, "healthy": True, "leader": name == "db2", "version": "3.5.16", "error": None}
+        for name in DATABASES
+    ]
+    probes = {
+        "etcd": {"members": etcd, "authentication": True},
+        "postgresql": {
+            "cluster": {"leader": "db1", "paused": False, "agreed": True, "members": members},
+            "problems": [],
+        },
+    }
+    return {"ha": topology("etcd", "postgresql"), "unreachable": None, "probes": probes}
+
+
+def server(name, up):
+    return {"name": name, "state": "up" if up else "down", "backup": False}
+
+
+def balancer(holds):
+    pools = [
+        {"name": "primary", "servers": [server(name, name == "db1") for name in DATABASES]},
+        {"name": "standby", "servers": [server(name, name != "db1") for name in DATABASES]},
+    ]
+    probes = {
+        "haproxy": {"running": True, "pools": pools},
+        "vrrp": {"running": True, "held": ["198.51.100.100/24"] if holds else []},
+    }
+    return {"ha": topology("haproxy", "keepalived"), "unreachable": None, "probes": probes}
+
+
+def repository():
+    full = {"label": "20260101-000000F", "age": 180, "repository_size": 3 * 2**20}
+    stanza = {"name": "lab", "ok": True, "message": "ok", "last": {"full": full, "diff": None, "incr": None}}
+    probes = {"backup": {"stanzas": [stanza]}, "archive": {"check": "passed"}}
+    return {"ha": topology("backup"), "unreachable": None, "probes": probes}
+
+
+def lab():
+    """Return the reports of a healthy lab."""
+    databases = {name: database() for name in DATABASES}
+    return databases | {"lb1": balancer(True), "lb2": balancer(False), "backup1": repository()}
+
+
+def problems(reports, limits=None):
+    (cluster,) = observe(reports)
+    return [(item.subject, item.text) for item in judge(cluster, limits or Limits())]
+
+
+def set_at(reports, path, value):
+    """Set reports[path[0]][path[1]]... to value; the hosts "db*" and "*" mean all databases and all."""
+    hosts = {"*": tuple(reports), "db*": DATABASES}.get(path[0], (path[0],))
+    for host in hosts:
+        place = reports[host]
+        for key in path[1:-1]:
+            place = place[key]
+        place[path[-1]] = copy.deepcopy(value)
+
+
+ETCD = ("probes", "etcd")
+PATRONI = ("probes", "postgresql")
+CASES = [
+    pytest.param(
+        [(("lb1", "unreachable"), "timed out"), (("lb1", "probes"), None)],
+        [
+            ("lb1", "unreachable: timed out"),
+            ("virtual IP 198.51.100.100", "nobody holds it"),
+        ],
+        id="balancer dead",
+    ),
+    pytest.param(
+        [(("db*", *ETCD, "members", 2, "healthy"), False), (("db*", *ETCD, "members", 2, "error"), "refused")],
+        [
+            ("etcd db3", "refused"),
+        ],
+        id="etcd member dead",
+    ),
+    pytest.param([(("db*", *ETCD, "members", 1, "leader"), False)], [("etcd", "no leader")], id="etcd without leader"),
+    pytest.param(
+        [(("db*", *ETCD, "members", 0, "leader"), True)], [("etcd", "several leaders: db1, db2")], id="two etcd leaders"
+    ),
+    pytest.param([(("db*", *ETCD, "authentication"), False)], [("etcd", "authentication is off")], id="etcd open"),
+    pytest.param(
+        [(("*", "ha", "etcd", "endpoints"), ["http://198.51.100.11:2379"])],
+        [
+            ("etcd", "clients talk to it without TLS"),
+        ],
+        id="etcd without TLS",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "problems"), ["db3 is not a member"])],
+        [("postgresql", "db3 is not a member")],
+        id="Patroni's own doubt",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "cluster", "paused"), True)],
+        [("postgresql", "Patroni is paused: nobody fails over")],
+        id="paused",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "cluster", "members", 2, "lag"), 2**30)],
+        [("db3", "1.0 GiB behind the leader, 16.0 MiB is the limit")],
+        id="lag",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "cluster", "members", 1, "pending_restart"), True)],
+        [("db2", "needs a restart for changed parameters")],
+        id="pending restart",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "cluster"), {}), (("db*", *PATRONI, "problems"), ["no member answers"])],
+        [("postgresql", "no member answers")],
+        id="no PostgreSQL",
+    ),
+    pytest.param(
+        [(("lb2", "probes", "haproxy"), {"running": False, "pools": []})],
+        [("lb2", "haproxy does not run")],
+        id="haproxy dead",
+    ),
+    pytest.param(
+        [(("lb2", "probes", "vrrp", "running"), False)], [("lb2", "keepalived does not run")], id="keepalived dead"
+    ),
+    pytest.param(
+        [(("lb2", "probes", "vrrp", "held"), ["198.51.100.100/24"])],
+        [("virtual IP 198.51.100.100", "held by lb1 and lb2")],
+        id="two holders",
+    ),
+    pytest.param(
+        [(("lb1", "probes", "haproxy", "pools", 0, "servers"), [server(name, name == "db2") for name in DATABASES])],
+        [
+            ("pool primary on lb1", "db1 is down but ought to serve"),
+            ("pool primary on lb1", "db2 is up but ought not to serve"),
+        ],
+        id="wrong primary in the pool",
+    ),
+    pytest.param(
+        [(("lb2", "probes", "haproxy", "pools", 1, "servers", 2, "state"), "maint")],
+        [("pool standby on lb2", "db3 is down but ought to serve")],
+        id="standby in maintenance",
+    ),
+    pytest.param(
+        [(("lb1", "probes", "haproxy", "pools", 1, "servers", 0), {"name": "db1", "state": "up", "backup": True})],
+        [],
+        id="a backup server that is up is no fault",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "backup", "stanzas"), [])], [("backup on backup1", "no answer")], id="no stanza"
+    ),
+    pytest.param(
+        [(("backup1", "probes", "backup", "stanzas", 0, "last", "full"), None)],
+        [("backup on backup1", "no full backup")],
+        id="no full backup",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "backup", "stanzas", 0, "last", "full", "age"), 9 * DAY)],
+        [("backup on backup1", "last full backup 9 d ago"), ("backup on backup1", "last backup 9 d ago")],
+        id="old backup",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "archive", "check"), "WAL segment was not archived")],
+        [("archiving", "WAL segment was not archived")],
+        id="archiving broken",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "archive"), {"failed": True, "msg": "boom"})],
+        [("archiving", "boom")],
+        id="archive check failed",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "backup"), {"failed": True, "msg": "boom"})],
+        [("backup1", "backup can't be asked: boom"), ("backup on backup1", "boom")],
+        id="probe failed",
+    ),
+]
+
+
+def test_the_healthy_lab_has_no_problems():
+    assert problems(lab()) == []
+
+
+@pytest.mark.parametrize(("changes", "expected"), CASES)
+def test_a_fault_is_told(changes, expected):
+    reports = lab()
+    for path, value in changes:
+        set_at(reports, path, value)
+    assert problems(reports) == expected
+
+
+def test_without_a_leader_pools_are_not_judged():
+    reports = lab()
+    for name in DATABASES:
+        reports[name]["probes"]["postgresql"]["cluster"]["leader"] = None
+        reports[name]["probes"]["postgresql"]["problems"] = ["there is no leader"]
+    assert problems(reports) == [("postgresql", "there is no leader")]
+
+
+def test_a_stale_view_does_not_count():
+    reports = lab()
+    cluster = reports["db1"]["probes"]["postgresql"]["cluster"]
+    cluster |= {"agreed": False, "leader": "db3"}
+    assert problems(reports) == []
+
+
+def test_everything_dead_is_told():
+    reports = lab()
+    for report in reports.values():
+        report |= {"unreachable": "no route", "probes": None}
+    found = problems(reports)
+    assert ("postgresql", "no member answers") in found
+    assert ("etcd db1", "not seen in the cluster") in found
+    assert ("backup on backup1", "no answer") in found
+    (cluster,) = observe(reports)
+    assert "Cluster lab: " in as_text(cluster, judge(cluster, Limits()))
+
+
+def test_clusters_are_kept_apart():
+    reports = lab()
+    other = {f"other-{name}": copy.deepcopy(report) for name, report in reports.items()}
+    for report in other.values():
+        report["ha"]["cluster"] = "other"
+    clusters = observe(reports | other)
+    assert [cluster.name for cluster in clusters] == ["lab", "other"]
+    assert clusters[0].virtual_ips[0].holders == ("lb1",)
+    assert clusters[1].virtual_ips[0].holders == ("other-lb1",)
+
+
+TABLE = """\
+Cluster lab: healthy
+  postgresql  db1             leader                  running          timeline 1
+              db2             standby (synchronous)   streaming        timeline 1     lag 0 B
+              db3             standby (asynchronous)  streaming        timeline 1     lag 512 B
+  etcd        db1             follower                healthy
+              db2             leader                  healthy
+              db3             follower                healthy
+              clients         authentication on       TLS on
+  virtual IP  198.51.100.100  lb1
+  pool        primary:5000    on lb1                  up db1           down db2, db3
+              primary:5000    on lb2                  up db1           down db2, db3
+              standby:5001    on lb1                  up db2, db3      down db1
+              standby:5001    on lb2                  up db2, db3      down db1
+  backup      backup1         full                    3 min ago        3.0 MiB        20260101-000000F
+              backup1         archive                 archiving works"""
+
+
+def test_the_table():
+    (cluster,) = observe(lab())
+    assert as_text(cluster, []) == TABLE
+
+
+def test_problems_are_sentences_with_a_way_out():
+    reports = lab()
+    reports["lb1"]["probes"]["haproxy"] = {"running": False, "pools": []}
+    (cluster,) = observe(reports)
+    text = as_text(cluster, judge(cluster, Limits()))
+    assert text.startswith("Cluster lab: 1 problem\n")
+    assert text.endswith("\n\n  1. lb1: haproxy does not run → run playbooks/site.yml")
+
+
+def test_the_data_is_plain():
+    (cluster,) = observe(lab())
+    data = json.loads(json.dumps(as_data(cluster, [])))
+    assert data["healthy"] is True
+    assert data["postgresql"]["leader"] == "db1"
+    assert data["virtual_ips"][0]["holders"] == ["lb1"]
+    assert data["repository"]["check"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(None, "?"), (0, "0 B"), (2048, "2.0 KiB"), (5 * 2**30, "5.0 GiB"), (2**60, "1024.0 PiB")]
+)
+def test_sizes(count, text):
+    assert size(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (DAY * 3, "3 d")]
+)
+def test_durations(seconds, text):
+    assert duration(seconds) == text
