@@ -201,7 +201,7 @@ class Keeper:
         reasons = {wanted.path: found for wanted in self.wanted if (found := self.reasons(wanted))}
         self.refuse_unfit(reasons)
         directories = [path for path in [self.params["directory"]] if files.directory_differs(path)]
-        changed = [file for file in self.files() if files.differs(file)]
+        changed = [file for file in self.wanted_files() if files.differs(file)]
         if not self.module.check_mode:
             self.refuse_unknown_accounts(changed)
             for path in directories:
@@ -224,7 +224,7 @@ class Keeper:
         signed = self.params["signed"].get(path)
         return files.read(path) if signed is None else with_newline(signed)
 
-    def files(self) -> list[files.File]:
+    def wanted_files(self) -> list[files.File]:
         """Return every file as it shall be."""
         params = self.params
         key = files.File(

@@ -1,0 +1,25 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """How the etcd modules reach a cluster."""
+
+    DOCUMENTATION = r"""
+options:
+  ca_path:
+    description: Certificate authority the members' certificates must come from.
+    type: path
+    required: true
+  certificate_path:
+    description:
+      - Client certificate. With authentication on, etcd's JSON gateway refuses one that has a common name.
+    type: path
+    required: true
+  private_key_path:
+    description: Key of the client certificate.
+    type: path
+    required: true
+"""

@@ -1,0 +1,257 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""etcd membership and authentication as plain data, and the rules on them: nothing here does I/O."""
+
+from __future__ import annotations
+
+import base64
+import typing as t
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+ROOT = "root"
+
+
+@dataclass(frozen=True)
+class Member:
+    """A member as the cluster sees it. One that has never started has no client URLs."""
+
+    id: int
+    name: str
+    peer_urls: tuple[str, ...]
+    client_urls: tuple[str, ...]
+    learner: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether the member has ever been part of the quorum."""
+        return bool(self.client_urls)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A member as it is declared."""
+
+    name: str
+    url: str
+
+
+def url(address: str, port: int) -> str:
+    """Return the URL of an IPv4 or IPv6 address."""
+    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
+
+
+class Join(Enum):
+    """How a member without data gets into its cluster."""
+
+    BOOTSTRAP = "bootstrap"  # the cluster is being made
+    ADDED = "added"  # the cluster expects it already
+    ADD = "add"  # the cluster doesn't know it
+    REPLACE = "replace"  # the cluster knows it, with data that is lost
+
+    @property
+    def initial_cluster_state(self) -> str:
+        """etcd's word for it."""
+        return "new" if self is Join.BOOTSTRAP else "existing"
+
+
+def find_member(peer: Peer, members: Sequence[Member]) -> Member | None:
+    """Return the member of a cluster that a declared peer is."""
+    return next((member for member in members if peer.url in member.peer_urls), None)
+
+
+def plan_join(me: Peer, members: Sequence[Member] | None) -> Join:
+    """Return how a member without data joins; ``members`` is None while no other one answers."""
+    if members is None:
+        return Join.BOOTSTRAP
+    seen = find_member(me, members)
+    if seen is None:
+        return Join.ADD
+    if seen.started:
+        return Join.REPLACE
+    return Join.BOOTSTRAP if seen.name else Join.ADDED
+
+
+def initial_cluster(join: Join, me: Peer, peers: Sequence[Peer], members: Sequence[Member] | None) -> tuple[Peer, ...]:
+    """Return the members etcd has to be told of: the declared ones, or those of the cluster there is."""
+    if join is Join.BOOTSTRAP or members is None:
+        return tuple(sorted(peers, key=lambda peer: peer.name))
+    names = {peer.url: peer.name for peer in peers}
+    others = [
+        Peer(member.name or names.get(peer_url, peer_url), peer_url)
+        for member in members
+        for peer_url in member.peer_urls
+        if me.url not in member.peer_urls
+    ]
+    return tuple(sorted([*others, me], key=lambda peer: peer.name))
+
+
+def bootstrap_environment(join: Join, token: str, cluster: Sequence[Peer]) -> str:
+    """Return the environment file with the settings etcd heeds on an empty data directory only."""
+    members = ",".join(f"{peer.name}={peer.url}" for peer in cluster)
+    return (
+        f"ETCD_INITIAL_CLUSTER={members}\n"
+        f"ETCD_INITIAL_CLUSTER_STATE={join.initial_cluster_state}\n"
+        f"ETCD_INITIAL_CLUSTER_TOKEN={token}\n"
+    )
+
+
+class Restart(Enum):
+    """Whether one member may be restarted now."""
+
+    SAFE = "safe"  # the others keep the quorum, or all are well
+    HARMLESS = "harmless"  # there is no quorum to lose
+    UNSAFE = "unsafe"  # it would take the quorum away
+
+
+def judge_restart(me: str, health: Mapping[str, bool]) -> Restart:
+    """Judge a member's restart by every member's health, the own one included."""
+    quorum = len(health) // 2 + 1
+    others = sum(healthy for name, healthy in health.items() if name != me)
+    if all(health.values()) or others >= quorum:
+        return Restart.SAFE
+    return Restart.UNSAFE if sum(health.values()) >= quorum else Restart.HARMLESS
+
+
+@dataclass(frozen=True)
+class Permission:
+    """What a role may do with the keys from ``key`` up to, but without, ``range_end``."""
+
+    kind: str
+    key: bytes
+    range_end: bytes
+
+    def as_json(self) -> dict[str, str]:
+        """Return the form the JSON gateway takes."""
+        return {"permType": self.kind, "key": encode(self.key), "range_end": encode(self.range_end)}
+
+    def __str__(self) -> str:
+        """Name the prefix, or the range when it is none."""
+        prefix = self.key.decode(errors="replace")
+        if self.range_end == prefix_end(self.key):
+            return f"{self.kind.lower()} {prefix}*"
+        return f"{self.kind.lower()} {prefix}..{self.range_end.decode(errors='replace')}"
+
+
+@dataclass(frozen=True)
+class User:
+    """A user as declared, with a role of the same name that reads and writes its prefixes only."""
+
+    name: str
+    password: str = field(repr=False)
+    prefixes: tuple[str, ...] = ()
+
+    @property
+    def permissions(self) -> frozenset[Permission]:
+        """What the user's role shall be allowed."""
+        keys = [prefix.encode() for prefix in self.prefixes]
+        return frozenset(Permission("READWRITE", key, prefix_end(key)) for key in keys)
+
+
+@dataclass(frozen=True)
+class AuthState:
+    """Authentication as found: roles by user, permissions by role, and users who can't log in as declared."""
+
+    enabled: bool
+    users: Mapping[str, frozenset[str]]
+    roles: Mapping[str, frozenset[Permission]]
+    refused: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of the JSON gateway, and in words what it does."""
+
+    text: str
+    path: str
+    body: Mapping[str, t.Any] = field(default_factory=dict, repr=False)
+
+
+def plan_auth(current: AuthState, root_password: str, users: Sequence[User]) -> tuple[Call, ...]:
+    """Return the calls that lead from what is found to what is declared; enabling comes last."""
+    everyone = [User(ROOT, root_password), *users]
+    calls = [call for user in everyone for call in _plan_user(current, user)]
+    if not current.enabled:
+        calls.append(Call("enable authentication", "/v3/auth/enable"))
+    return tuple(calls)
+
+
+def _plan_user(current: AuthState, user: User) -> list[Call]:
+    calls = []
+    if user.name not in current.roles:
+        calls.append(Call(f"add role {user.name}", "/v3/auth/role/add", {"name": user.name}))
+    if user.name != ROOT:
+        calls += _plan_permissions(user, current.roles.get(user.name, frozenset()))
+    if user.name not in current.users:
+        calls.append(_with_password("add user", "/v3/auth/user/add", user))
+    elif user.name in current.refused or not current.enabled:
+        calls.append(_with_password("set the password of user", "/v3/auth/user/changepw", user))
+    return calls + _plan_roles(user.name, current.users.get(user.name, frozenset()))
+
+
+def _with_password(text: str, path: str, user: User) -> Call:
+    return Call(f"{text} {user.name}", path, {"name": user.name, "password": user.password})
+
+
+def _plan_permissions(user: User, found: frozenset[Permission]) -> list[Call]:
+    # Granting a range that is there with another kind replaces it: only ranges that aren't wanted are revoked.
+    wanted = user.permissions
+    ranges = {(permission.key, permission.range_end) for permission in wanted}
+    revoke = [
+        Call(
+            f"revoke from role {user.name}: {permission}",
+            "/v3/auth/role/revoke",
+            {"role": user.name, "key": encode(permission.key), "range_end": encode(permission.range_end)},
+        )
+        for permission in sorted(found - wanted, key=str)
+        if (permission.key, permission.range_end) not in ranges
+    ]
+    grant = [
+        Call(
+            f"grant to role {user.name}: {permission}",
+            "/v3/auth/role/grant",
+            {"name": user.name, "perm": permission.as_json()},
+        )
+        for permission in sorted(wanted - found, key=str)
+    ]
+    return revoke + grant
+
+
+def _plan_roles(name: str, found: frozenset[str]) -> list[Call]:
+    revoke = [
+        Call(f"revoke role {role} from user {name}", "/v3/auth/user/revoke", {"name": name, "role": role})
+        for role in sorted(found - {name})
+    ]
+    if name in found:
+        return revoke
+    return [*revoke, Call(f"grant role {name} to user {name}", "/v3/auth/user/grant", {"user": name, "role": name})]
+
+
+def prefix_end(prefix: bytes) -> bytes:
+    """Return the end of the range that holds exactly the keys with a prefix."""
+    stripped = prefix.rstrip(b"\xff")
+    return stripped[:-1] + bytes([stripped[-1] + 1]) if stripped else b"\0"
+
+
+def encode(key: bytes) -> str:
+    """Return bytes as the JSON gateway takes them."""
+    return base64.b64encode(key).decode()
+
+
+def parse_member(data: Mapping[str, t.Any]) -> Member:
+    """Return a member from the gateway's (``peerURLs``, id as text) or the peer port's JSON (id as number)."""
+    return Member(
+        id=int(data.get("ID", data.get("id", 0))),
+        name=data.get("name", ""),
+        peer_urls=tuple(data.get("peerURLs") or ()),
+        client_urls=tuple(data.get("clientURLs") or ()),
+        learner=bool(data.get("isLearner")),
+    )
+
+
+def parse_permission(data: Mapping[str, t.Any]) -> Permission:
+    """Return a permission from the gateway's JSON, which leaves out the kind READ."""
+    key, range_end = (base64.b64decode(data.get(name, "")) for name in ("key", "range_end"))
+    return Permission(data.get("permType", "READ"), key, range_end)

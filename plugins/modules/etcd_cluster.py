@@ -1,0 +1,204 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: etcd_cluster
+short_description: Health, authentication and users of an etcd cluster
+version_added: 0.1.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Waits until the cluster serves, makes root, users and roles as declared, turns authentication on, and then
+    waits until every member is healthy. To be called on one host of the cluster.
+  - Every user gets a role of its own name, that may read and write its prefixes and nothing else.
+    Users and roles that aren't declared are left alone.
+  - Authentication is enabled last, and users are completed first, so an interrupted run is finished by the next one.
+attributes:
+  check_mode:
+    support: full
+    description: Compares without waiting. A cluster that can't be reached yet is predicted to change.
+  diff_mode:
+    support: full
+    description: Lists what is done, never a password.
+extends_documentation_fragment:
+  - holdfast.ha.etcd
+options:
+  endpoints:
+    description: Client URLs of all members.
+    type: list
+    elements: str
+    required: true
+  root_password:
+    description: Password of root. etcd has no way to replace it without knowing the present one.
+    type: str
+    required: true
+  users:
+    description: Users beside root.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      name:
+        description: Name of the user and of its role.
+        type: str
+        required: true
+      password:
+        description: Password of the user.
+        type: str
+        required: true
+      prefixes:
+        description: Prefixes of the keys the user may read and write.
+        type: list
+        elements: str
+        default: []
+  timeout:
+    description: Seconds to wait for the cluster to serve, and again for every member to be healthy.
+    type: float
+    default: 60
+"""
+
+EXAMPLES = r"""
+- name: Declare authentication and wait for every member
+  holdfast.ha.etcd_cluster:
+    endpoints:
+      - https://198.51.100.11:2379
+      - https://198.51.100.12:2379
+      - https://198.51.100.13:2379
+    ca_path: /etc/holdfast/tls/ca.crt
+    certificate_path: /etc/holdfast/tls/client.crt
+    private_key_path: /etc/holdfast/tls/host.key
+    root_password: "{{ ha_secrets.etcd_root }}"
+    users:
+      - name: patroni
+        password: "{{ ha_secrets.etcd_patroni }}"
+        prefixes: [/service/lab/]
+  run_once: true
+"""
+
+RETURN = r"""
+actions:
+  description: What was, or would be, done.
+  returned: success
+  type: list
+  elements: str
+  sample: [add role patroni, "grant to role patroni: readwrite /service/lab/*", add user patroni]
+members:
+  description: Names of the cluster's members.
+  returned: when the cluster serves
+  type: list
+  elements: str
+"""
+
+import typing as t
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT, Call, User, plan_auth
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
+    CONNECTION_ARGUMENTS,
+    EtcdClient,
+    Tls,
+    WrongPasswordError,
+    all_healthy,
+    any_healthy,
+    first_healthy,
+    wait_for,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+
+HTTP_TIMEOUT = 5.0
+
+ARGUMENTS: dict[str, t.Any] = {
+    "endpoints": {"type": "list", "elements": "str", "required": True},
+    **CONNECTION_ARGUMENTS,
+    "root_password": {"type": "str", "required": True, "no_log": True},
+    "users": {
+        "type": "list",
+        "elements": "dict",
+        "default": [],
+        "options": {
+            "name": {"type": "str", "required": True},
+            "password": {"type": "str", "required": True, "no_log": True},
+            "prefixes": {"type": "list", "elements": "str", "default": []},
+        },
+    },
+    "timeout": {"type": "float", "default": 60},
+}
+
+
+class UnhealthyError(Exception):
+    """Members were still not healthy when the time was over."""
+
+
+class Cluster:
+    """The cluster as declared by a module's parameters."""
+
+    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+        tls = Tls.from_params(params)
+        self.clients = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
+        self.root_password: str = params["root_password"]
+        self.users = [User(user["name"], user["password"], tuple(user["prefixes"])) for user in params["users"]]
+        self.check_mode = check_mode
+        self.seconds: float = 0 if check_mode else params["timeout"]
+
+    def run(self) -> dict[str, t.Any]:
+        """Compare, apply unless in check mode, and return the module's result."""
+        seen = wait_for(self.clients, any_healthy, self.seconds)
+        client = first_healthy(self.clients, seen)
+        if client is None:
+            if self.check_mode:
+                return result(["form the cluster, declare users and enable authentication"])
+            raise UnhealthyError(describe(seen))
+        root = client.login(ROOT, self.root_password)
+        admin = root or client
+        plan = plan_auth(admin.auth_state(self.users, enabled=root is not None), self.root_password, self.users)
+        members = sorted(member.name for member in admin.members())
+        if not self.check_mode:
+            apply(admin, plan)
+            self.wait_for_all()
+        return {**result([call.text for call in plan]), "members": members}
+
+    def wait_for_all(self) -> None:
+        """Wait until every member is healthy; raise UnhealthyError."""
+        seen = wait_for(self.clients, all_healthy, self.seconds)
+        if not all_healthy(seen):
+            raise UnhealthyError(describe(seen))
+
+
+def apply(client: EtcdClient, plan: t.Sequence[Call]) -> None:
+    """Carry out a plan."""
+    for call in plan:
+        client.call(call.path, dict(call.body))
+
+
+def describe(seen: dict[str, str | None]) -> str:
+    """Return which endpoints aren't healthy, and why."""
+    return "; ".join(f"{url}: {reason}" for url, reason in seen.items() if reason is not None)
+
+
+def result(actions: list[str]) -> dict[str, t.Any]:
+    """Return the module's result."""
+    return {
+        "changed": bool(actions),
+        "actions": actions,
+        "diff": {"before": "", "after": "".join(f"{action}\n" for action in actions)},
+    }
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    try:
+        outcome = Cluster(module.params, module.check_mode).run()
+    except UnhealthyError as error:
+        module.fail_json(msg=f"etcd members aren't healthy after {module.params['timeout']:g} s: {error}")
+    except WrongPasswordError as error:
+        module.fail_json(msg=f"etcd refuses the password of {error}: root_password is not the one it was set up with")
+    except EndpointError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**outcome)
+
+
+if __name__ == "__main__":
+    main()
