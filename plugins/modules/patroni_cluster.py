@@ -87,6 +87,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     Cluster,
     Member,
     as_facts,
+    merge_answers,
     problems,
     restart_order,
 )
@@ -119,10 +120,12 @@ class Convergence:
         """Wait for a healthy cluster and return it; raise Refused when it takes too long."""
         found: list[str] = []
         for _left in until(time.monotonic() + self.timeout):
-            cluster = self.api.cluster()
+            answers = self.api.answers()
+            cluster = merge_answers(answers)
             found = self.problems(cluster)
             if not found:
                 return cluster
+            found += [f"{answer.endpoint}: {answer.error}" for answer in answers if answer.error]
         raise Refused(f"not healthy within {self.timeout:g} s: {'; '.join(found)}")
 
     def restart_pending(self, cluster: Cluster) -> tuple[Cluster, list[str]]:
