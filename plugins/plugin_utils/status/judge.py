@@ -59,8 +59,8 @@ def judge_etcd(cluster: Cluster) -> Iterator[Problem]:
         yield Problem("etcd", shown, "bring a majority of its members up and let them reach each other")
     if etcd.authentication is False:
         yield Problem("etcd", "authentication is off", RUN_SITE)
-    if not etcd.tls:
-        yield Problem("etcd", "clients talk to it without TLS", RUN_SITE)
+    if etcd.tls is False:
+        yield Problem("etcd", "clients get in without TLS or certificate", RUN_SITE)
 
 
 def judge_postgresql(cluster: Cluster, limits: Limits) -> Iterator[Problem]:

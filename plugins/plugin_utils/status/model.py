@@ -85,11 +85,11 @@ class EtcdMember:
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """The etcd cluster; authentication is None when nobody could tell, tls says whether clients need it."""
+    """The etcd cluster, and whether it refuses clients without password or without TLS; None when nobody could tell."""
 
     members: tuple[EtcdMember, ...]
     authentication: bool | None
-    tls: bool
+    tls: bool | None
 
 
 @dataclass(frozen=True, slots=True)
