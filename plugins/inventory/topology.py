@@ -126,6 +126,7 @@ class InventoryModule(BaseInventoryPlugin):
     """Adapter between Ansible's inventory and the topology's pure functions."""
 
     NAME = "holdfast.ha.topology"
+    trusted_by_default = True
 
     def verify_file(self, path: str) -> bool:
         """Whether the file is a topology by its name."""

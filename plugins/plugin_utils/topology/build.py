@@ -13,8 +13,8 @@ from .derive import derive_groups, derive_host
 from .model import Inventory
 from .parse import parse
 from .problems import Problems, TopologyError
+from .required_secrets import check_secrets
 from .roles import RoleSpec
-from .secrets import check_secrets
 from .validate import validate
 from .variables import check_variables
 

@@ -24,15 +24,20 @@ def read_document(text: str) -> tuple[Any, dict[str, int]]:
         document = yaml.load(text, Loader=LOADER)  # noqa: S506 - one of the two safe loaders
     except yaml.YAMLError as error:
         fix = "correct the YAML; the topology takes plain values only, no !vault or other tags"
-        raise TopologyError(
-            [Problem("topology file", OPAQUE, f"is not valid YAML ({error})".replace("\n", " "), fix)]
-        ) from error
+        problem = Problem("topology file", OPAQUE, f"is not valid YAML{_mark(error)}", fix)
+        raise TopologyError([problem]) from None
     lines: dict[str, int] = {}
     twice: list[Problem] = []
     _walk(root, "", lines, twice)
     if twice:
         raise TopologyError(twice)
     return document, lines
+
+
+def _mark(error: yaml.YAMLError) -> str:
+    """Where and why, without quoting the file."""
+    mark, reason = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    return f" (line {mark.line + 1}: {reason})" if mark else ""
 
 
 def _walk(node: yaml.Node | None, path: str, lines: dict[str, int], twice: list[Problem]) -> None:

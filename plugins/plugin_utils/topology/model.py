@@ -132,7 +132,10 @@ class Ports:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One cluster as declared; C(members) is sorted by host name."""
+    """One cluster as declared.
+
+    C(members) has a key for every declared component, with its hosts by name, or none where its group is refused.
+    """
 
     name: str
     members: Mapping[str, tuple[Host, ...]]
@@ -142,6 +145,7 @@ class Cluster:
     vips: tuple[Vip, ...] = ()
     sync_groups: tuple[SyncGroup, ...] = ()
     pools: tuple[Pool, ...] = ()
+    pools_declared: bool = False
     databases: tuple[SqlObject, ...] = ()
     roles: tuple[SqlObject, ...] = ()
     ports: Ports = Ports()

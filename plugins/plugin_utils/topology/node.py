@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from .model import Address, Interface, Network
-from .problems import Problems
+from .problems import HIDDEN, Problems
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
@@ -74,7 +74,7 @@ class Node:
         for key, value in self.value.items():
             node = self.at(str(key), value)
             if key not in known:
-                node.fail("is an unknown key", suggestion(str(key), known))
+                node.problems.add(node.path, HIDDEN, "is an unknown key", suggestion(str(key), known))
             elif value is not None:
                 fields[key] = node
         for key in required:

@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+COMMON_PACKAGES: tuple[str, ...] = ("python3-cryptography", "ssl-cert")
+"""What every member needs: the certificates role's."""
+
 COMPONENT_PACKAGES: dict[str, tuple[str, ...]] = {
-    "common": ("python3-cryptography", "ssl-cert"),
     "etcd": ("etcd-client", "etcd-server"),
-    "postgresql": ("patroni", "postgresql", "python3-etcd", "python3-psycopg2"),
+    "postgresql": ("patroni", "postgresql", "python3-etcd", "python3-psycopg2", "ssl-cert"),
     "haproxy": ("haproxy",),
     "keepalived": ("keepalived",),
-    "backup": ("pgbackrest",),
+    "backup": ("pgbackrest", "ssl-cert"),
 }

@@ -63,6 +63,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         vips=vips,
         sync_groups=read_sync_groups(fields.get("vrrp_sync_groups")),
         pools=read_pools(fields.get("pools") or node.at("pools", None), around),
+        pools_declared=bool(declared_names(fields.get("pools"))),
         databases=read_databases(fields.get("databases")),
         roles=read_roles(fields.get("roles")),
         ports=ports,
@@ -76,16 +77,14 @@ def read_members(
     """Hosts by component. Without C(groups) every group that has a component's name counts."""
     members: dict[str, tuple[Host, ...]] = {}
     for component, node in _group_nodes(cluster, groups, inventory).items():
-        names = inventory.groups.get(str(node.value))
-        if names is None:
-            node.fail(
-                "is not a group of the inventory",
-                suggestion(str(node.value), sorted(set(inventory.groups) - {"all", "ungrouped"})),
-            )
+        names = inventory.groups.get(str(node.value), ())
+        if str(node.value) not in inventory.groups:
+            known = sorted(set(inventory.groups) - {"all", "ungrouped"})
+            node.fail("is not a group of the inventory", suggestion(str(node.value), known))
         elif not names:
-            node.fail(f"is an empty group, so {component} has no host", "add a host to the group or remove the group")
-        else:
-            members[component] = tuple(read_host(name, inventory, cluster.problems) for name in sorted(names))
+            fix = "add a host to the group or remove the group"
+            node.fail(f"is an empty group, so {component} has no host", fix)
+        members[component] = tuple(read_host(name, inventory, cluster.problems) for name in sorted(names))
     if has_vips and "haproxy" in members:
         members["keepalived"] = members["haproxy"]
     return members

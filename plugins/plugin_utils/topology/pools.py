@@ -94,7 +94,7 @@ def _vips(node: Node, declared: Node | None, known: tuple[str, ...]) -> tuple[st
 
 def _postgresql_servers(node: Node, around: Surroundings) -> tuple[Server, ...]:
     hosts = around.members.get(POSTGRESQL, ())
-    if not hosts:
+    if POSTGRESQL not in around.members:
         fix = "name a postgresql group, or give the pool another service and its servers"
         node.at("service", POSTGRESQL).fail("has no hosts in the cluster", fix)
     ports = around.ports

@@ -26,19 +26,20 @@ def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Prob
 
 def _parts(cluster: Cluster, problems: Problems) -> None:
     groups = f"{cluster.path}.groups"
-    if not cluster.members:
+    has = cluster.members.keys()
+    if not has:
         fix = "create the groups etcd and postgresql, or haproxy, in the inventory, or name your own here"
         problems.add(groups, OPAQUE, "gives the cluster no hosts", fix)
-    if cluster.of("postgresql") and not cluster.of("etcd"):
+    if "postgresql" in has and "etcd" not in has:
         fix = "name a group of three hosts there; it may be the postgresql group"
         problems.add(f"{groups}.etcd", OPAQUE, "is missing: PostgreSQL's leader lock lives in etcd", fix)
-    if cluster.of("backup") and not cluster.of("postgresql"):
+    if "backup" in has and "postgresql" not in has:
         problems.add(f"{groups}.backup", OPAQUE, "has nothing to back up", "name a postgresql group or remove it")
-    if cluster.of("haproxy") and not cluster.pools:
+    if "haproxy" in has and not cluster.pools_declared and not cluster.pools:
         fix = "declare a pool with a port, a service and its servers"
         problems.add(f"{cluster.path}.pools", OPAQUE, "is missing: HAProxy would serve nothing", fix)
     for part in ("vips", "pools"):
-        if getattr(cluster, part) and not cluster.of("haproxy"):
+        if getattr(cluster, part) and "haproxy" not in has:
             problems.add(f"{cluster.path}.{part}", OPAQUE, "has no host to run on", f"name a group in {groups}.haproxy")
 
 
@@ -46,10 +47,9 @@ def _etcd_size(cluster: Cluster, problems: Problems) -> None:
     count = len(cluster.of("etcd"))
     where = f"{cluster.path}.groups.etcd"
     if count and count % 2 == 0:
-        what = "is an even number of etcd members, which tolerates no more failures than one member less"
-        problems.add(
-            where, count, what, f"put {max(count - 1, 3)} or {count + 3 - 2 * (count > 2)} hosts into the group"
-        )
+        what = "is an even number of etcd members, which survives no more failures than one member less"
+        odd = "3" if count == 2 else f"{count - 1} or {count + 1}"
+        problems.add(where, count, what, f"put {odd} hosts into the group")
     if count == 1 and not cluster.allow_single_etcd:
         fix = f"use three hosts, or set {cluster.path}.allow_single_etcd to true where no failure need be survived"
         problems.add(where, count, "is a single etcd member, whose loss stops the cluster", fix)
@@ -88,7 +88,7 @@ def _sql(cluster: Cluster, problems: Problems) -> None:
         seen: set[str] = set()
         for item in objects:
             _sql_name(item, seen, problems)
-        if objects and not cluster.of("postgresql"):
+        if objects and "postgresql" not in cluster.members:
             where = objects[0].path.partition("[")[0]
             problems.add(
                 where, OPAQUE, "has no PostgreSQL to live in", f"name a group in {cluster.path}.groups.postgresql"

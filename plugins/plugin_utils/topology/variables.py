@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,9 +91,17 @@ def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Pr
     """Let Ansible's own validator judge one variable, as the role would."""
     alone = {key: part for key, part in option.items() if key not in {"required", "default"}}
     secret = _is_secret(option)
-    for message in ArgumentSpecValidator({"value": alone}).validate({"value": value}).error_messages:
+    for message in _refusals(value, alone):
         what = "is not what the role takes" if secret else f"is not what the role takes ({message})"
         problems.add(where, HIDDEN if secret else value, what, _fix(option))
+
+
+def _refusals(value: Any, option: Mapping[str, Any]) -> list[str]:
+    """Why the validator refuses a value. It would write a list or a mapping out as a text; that is never meant."""
+    if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
+        return [f"a {type(value).__name__} in place of a text"]
+    messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
+    return messages
 
 
 def _is_secret(option: Mapping[str, Any]) -> bool:
@@ -110,7 +119,7 @@ def _check_timing(variables: Mapping[str, Any], patroni: RoleSpec | None, proble
     """Patroni keeps its promise of one leader only while loop_wait + 2 * retry_timeout <= ttl."""
     defaults = {**TIMING, **(patroni.defaults if patroni else {})}
     values = {name: variables.get(name, defaults[name]) for name in TIMING}
-    seconds = {name: value for name, value in values.items() if type(value) is int}
+    seconds = {name: int(value) for name, value in values.items() if re.fullmatch(r"\d+", str(value))}
     for name, number in seconds.items():
         if number < TIMING[name]:
             what = "is below Patroni's floor, which Patroni would use instead"
