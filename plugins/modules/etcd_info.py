@@ -171,14 +171,16 @@ class Observer:
     def look_at(self, endpoint: str) -> Seen:
         """Return what one endpoint tells without a login."""
         client = self.client(endpoint)
-        error = client.unhealthy_because()
-        status = self.status(client)
-        if status is None and error is not None:
-            return Seen(endpoint, error=error)
+        try:
+            status = client.call("/v3/maintenance/status")
+        except EndpointError as error:
+            if error.status is None:
+                return Seen(endpoint, error=error.message)
+            status = {}
         return Seen(
             endpoint,
-            error=error,
-            status=status or {},
+            error=client.unhealthy_because(),
+            status=status,
             anonymous_refused=refuses(lambda: client.call("/v3/kv/range", {"key": "AA==", "count_only": True})),
             plaintext_refused=self.refuses_plaintext(endpoint),
             certificate_required=self.requires_certificate(endpoint),
@@ -187,13 +189,6 @@ class Observer:
     def client(self, endpoint: str) -> EtcdClient:
         """Return a client of an endpoint."""
         return EtcdClient(self.tls.client(endpoint, self.timeout))
-
-    def status(self, client: EtcdClient) -> dict[str, t.Any] | None:
-        """Return a member's own status, or None."""
-        try:
-            return client.call("/v3/maintenance/status")
-        except EndpointError:
-            return None
 
     def logged_in(self, client: EtcdClient) -> EtcdClient:
         """Return the client with a token where one is needed and to be had."""
