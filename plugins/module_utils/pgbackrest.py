@@ -219,7 +219,7 @@ def _plan_creation(stanza: Stanza, leftovers: tuple[str, ...]) -> tuple[StanzaSt
 
 def _stanza(document: Mapping[str, Any]) -> Stanza:
     databases = document.get("db") or []
-    current = max(databases, key=lambda database: database["id"], default={})
+    current: Mapping[str, Any] = max(databases, key=lambda database: database["id"], default={})
     status = document["status"]
     return Stanza(
         name=document["name"],

@@ -200,7 +200,7 @@ def predict_absent(module: AnsibleModule, **result: Any) -> None:
     module.fail_json(msg="pgbackrest is not installed on this host; install the package pgbackrest first")
 
 
-def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadline, dry_run: bool) -> StanzaOutcome:
+def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadline, *, dry_run: bool) -> StanzaOutcome:
     """Make the stanza exist and fit its database, and prove archiving as *check* says (always, changed or never)."""
     before = client.stanza(name)
     steps = plan_stanza(before, () if before.exists else client.leftovers(name))
@@ -222,6 +222,7 @@ def converge_backup(
     wanted: str,
     max_age: int | None,
     deadline: Deadline,
+    *,
     dry_run: bool,
     now: Callable[[], float] = time.time,
 ) -> BackupOutcome:

@@ -125,7 +125,7 @@ def main() -> None:
             params["type"],
             params["max_age"],
             Deadline(params["timeout"]),
-            module.check_mode,
+            dry_run=module.check_mode,
         )
     except PgBackRestError as error:
         module.fail_json(msg=str(error))

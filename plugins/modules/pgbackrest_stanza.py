@@ -11,7 +11,8 @@ short_description: Make a pgBackRest stanza exist, fit its database and archive 
 version_added: 0.1.0
 description:
   - Creates the stanza in the repository where it is missing, from whichever configured database is the primary.
-  - Clears what an interrupted creation left behind. A repository that still holds backup sets is never cleared, it is an error.
+  - Clears what an interrupted creation left behind. A repository that still holds backup sets is never cleared,
+    that is an error.
   - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. A database that was
     initialized anew or upgraded is noticed by it, and the stanza is upgraded to fit; earlier backups are kept.
   - Failures that pass (a database that starts, fails over or does not archive yet) are tried again until O(timeout).
@@ -122,12 +123,12 @@ def main() -> None:
     params = module.params
     try:
         outcome = converge_stanza(
-            client_of(module), params["stanza"], params["check"], Deadline(params["timeout"]), module.check_mode
+            client_of(module), params["stanza"], params["check"], Deadline(params["timeout"]), dry_run=module.check_mode
         )
     except PgBackRestError as error:
         module.fail_json(msg=str(error))
-    if "upgrade" in outcome.actions:
-        module.warn(f"stanza {params['stanza']}: the database is a new one; its earlier backups are those of another")
+    if "upgrade" in outcome.actions and outcome.after.backups:
+        module.warn(f"stanza {params['stanza']}: the database is a new one; earlier backups are of the former one")
     module.exit_json(**result(outcome, module.check_mode))
 
 

@@ -1,0 +1,288 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
+    Deadline,
+    PgBackRest,
+    converge_backup,
+    converge_stanza,
+)
+
+NOW = 1_800_000_000
+COMMANDS = frozenset({"info", "repo-ls", "stanza-create", "stanza-upgrade", "stanza-delete"}) | {
+    "start",
+    "stop",
+    "check",
+    "backup",
+    "version",
+}
+
+# exit code, output
+Reply = tuple[int, str]
+OK: Reply = (0, "")
+EMPTY: Reply = (0, "{}")
+
+
+def info(code: int, backups: Sequence[str] = (), locked: bool = False) -> Reply:
+    stanza = {
+        "name": "lab",
+        "status": {"code": code, "message": f"status {code}", "lock": {"backup": {"held": locked}}},
+        "db": [{"id": 1, "system-id": 1, "version": "17"}],
+        "backup": [
+            {
+                "label": label,
+                "type": "full",
+                "timestamp": {"start": NOW - 60, "stop": NOW - 30},
+                "info": {"size": 1, "repository": {"delta": 1}},
+                "database": {"id": 1},
+            }
+            for label in backups
+        ],
+    }
+    return 0, json.dumps([stanza])
+
+
+MISSING = info(1)
+READY = info(2)
+BACKED_UP = info(0, ["F1"])
+
+
+@dataclass
+class FakeHost:
+    """Answers commands in the scripted order, and remembers them."""
+
+    script: list[tuple[str, Reply]]
+    commands: list[str] = field(default_factory=list)
+    arguments: list[list[str]] = field(default_factory=list)
+
+    def __call__(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        command = next(word for word in argv if word in COMMANDS)
+        assert self.script, f"unexpected {command}"
+        expected, (code, output) = self.script.pop(0)
+        assert command == expected
+        self.commands.append(command)
+        self.arguments.append(list(argv))
+        return (code, output, "") if code == 0 else (code, "", f"P00  ERROR: [{code:03}]: {output}")
+
+
+class FakeDeadline(Deadline):
+    """A deadline whose clock only moves while it sleeps."""
+
+    def __init__(self, seconds: float) -> None:
+        self.clock = 0.0
+        super().__init__(seconds, now=lambda: self.clock, sleep=self._pass)
+
+    def _pass(self, seconds: float) -> None:
+        self.clock += seconds
+
+
+# name, check, script, actions, result of the check
+STANZA_CASES: list[tuple[str, str, list[tuple[str, Reply]], tuple[str, ...], str]] = [
+    ("present and proven", "always", [("info", READY), ("check", OK)], (), "passed"),
+    ("present, not asked", "changed", [("info", READY)], (), "not_run"),
+    (
+        "created",
+        "changed",
+        [
+            ("info", MISSING),
+            ("repo-ls", EMPTY),
+            ("repo-ls", EMPTY),
+            ("stanza-create", OK),
+            ("check", OK),
+            ("info", READY),
+        ],
+        ("create",),
+        "passed",
+    ),
+    (
+        "created without a proof",
+        "never",
+        [("info", MISSING), ("repo-ls", EMPTY), ("repo-ls", EMPTY), ("stanza-create", OK), ("info", READY)],
+        ("create",),
+        "not_run",
+    ),
+    (
+        "interrupted creation",
+        "never",
+        [
+            ("info", info(3)),
+            ("repo-ls", (0, '{"archive.info": {}}')),
+            ("repo-ls", EMPTY),
+            ("stop", OK),
+            ("stanza-delete", OK),
+            ("stanza-create", OK),
+            ("info", READY),
+        ],
+        ("delete", "create"),
+        "not_run",
+    ),
+    (
+        "the primary is starting",
+        "never",
+        [
+            ("info", MISSING),
+            ("repo-ls", EMPTY),
+            ("repo-ls", EMPTY),
+            ("stanza-create", (56, "unable to find primary cluster")),
+            ("stanza-create", (48, "timeout connecting")),
+            ("stanza-create", OK),
+            ("info", READY),
+        ],
+        ("create",),
+        "not_run",
+    ),
+    (
+        "the database is a new one",
+        "always",
+        [
+            ("info", BACKED_UP),
+            ("check", (28, "do not match the database")),
+            ("stanza-upgrade", OK),
+            ("check", OK),
+            ("info", READY),
+        ],
+        ("upgrade",),
+        "passed",
+    ),
+    (
+        "a stop file",
+        "always",
+        [("info", READY), ("check", (62, "stop file")), ("start", OK), ("check", OK)],
+        (),
+        "passed",
+    ),
+    ("a backup runs", "always", [("info", READY), ("check", (50, "unable to acquire lock"))], (), "backup_running"),
+    (
+        "archiving comes late",
+        "always",
+        [("info", READY), ("check", (82, "WAL segment was not archived")), ("check", OK)],
+        (),
+        "passed",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("check", "script", "actions", "result"), [pytest.param(*case[1:], id=case[0]) for case in STANZA_CASES]
+)
+def test_converge_stanza(check: str, script: list[tuple[str, Reply]], actions: tuple[str, ...], result: str) -> None:
+    host = FakeHost(list(script))
+    outcome = converge_stanza(PgBackRest(host), "lab", check, FakeDeadline(30), dry_run=False)
+    assert outcome.actions == actions
+    assert outcome.check == result
+    assert not host.script
+
+
+# name, script, error
+STANZA_FAILURES: list[tuple[str, list[tuple[str, Reply]], str]] = [
+    ("a lasting failure ends at once", [("info", READY), ("check", (87, "archive_mode must be enabled"))], "code 87"),
+    ("info fails", [("info", (31, "option invalid"))], "info failed with code 31: .*option invalid"),
+    (
+        "backups without info files",
+        [("info", info(3)), ("repo-ls", EMPTY), ("repo-ls", (0, '{"20260105-010000F": {}}'))],
+        "still holds the backup sets 20260105-010000F",
+    ),
+    (
+        "a passing failure that lasts",
+        [("info", READY), *[("check", (82, "not archived"))] * 31],
+        "code 82: .*not archived",
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "error"), [pytest.param(*case[1:], id=case[0]) for case in STANZA_FAILURES])
+def test_converge_stanza_fails(script: list[tuple[str, Reply]], error: str) -> None:
+    host = FakeHost(list(script))
+    with pytest.raises(PgBackRestError, match=error):
+        converge_stanza(PgBackRest(host), "lab", "always", FakeDeadline(30), dry_run=False)
+    assert not host.script
+
+
+def test_check_mode_asks_the_repository_only() -> None:
+    host = FakeHost([("info", MISSING), ("repo-ls", EMPTY), ("repo-ls", EMPTY)])
+    outcome = converge_stanza(PgBackRest(host), "lab", "always", FakeDeadline(30), dry_run=True)
+    assert outcome.actions == ("create",)
+    assert outcome.check == "not_run"
+
+
+# name, script, step, label of the serving backup
+BACKUP_CASES: list[tuple[str, list[tuple[str, Reply]], str, str]] = [
+    ("one serves", [("info", BACKED_UP)], "keep", "F1"),
+    ("none serves", [("info", READY), ("backup", OK), ("info", BACKED_UP)], "take", "F1"),
+    ("another one serves in the end", [("info", info(2, locked=True)), ("info", BACKED_UP)], "keep", "F1"),
+    (
+        "the lock is held elsewhere",
+        [("info", READY), ("backup", (50, "lock")), ("info", READY), ("backup", OK), ("info", BACKED_UP)],
+        "take",
+        "F1",
+    ),
+    (
+        "a stop file",
+        [
+            ("info", READY),
+            ("backup", (62, "stop")),
+            ("start", OK),
+            ("info", READY),
+            ("backup", OK),
+            ("info", BACKED_UP),
+        ],
+        "take",
+        "F1",
+    ),
+]
+
+
+@pytest.mark.parametrize(("script", "step", "label"), [pytest.param(*case[1:], id=case[0]) for case in BACKUP_CASES])
+def test_converge_backup(script: list[tuple[str, Reply]], step: str, label: str) -> None:
+    host = FakeHost(list(script))
+    outcome = converge_backup(PgBackRest(host), "lab", "full", None, FakeDeadline(30), dry_run=False, now=lambda: NOW)
+    assert outcome.step == step
+    assert outcome.backup is not None
+    assert outcome.backup.label == label
+    assert not host.script
+
+
+# name, script, error
+BACKUP_FAILURES: list[tuple[str, list[tuple[str, Reply]], str]] = [
+    ("the lock stays", [("info", info(2, locked=True))] * 31, "another backup still holds the lock after 30 s"),
+    ("the deadline ends it", [("info", READY), ("backup", (124, ""))], "the full backup was ended after 30 s"),
+    ("pgBackRest fails", [("info", READY), ("backup", (56, "no primary"))], "backup failed with code 56"),
+]
+
+
+@pytest.mark.parametrize(("script", "error"), [pytest.param(*case[1:], id=case[0]) for case in BACKUP_FAILURES])
+def test_converge_backup_fails(script: list[tuple[str, Reply]], error: str) -> None:
+    host = FakeHost(list(script))
+    with pytest.raises(PgBackRestError, match=error):
+        converge_backup(PgBackRest(host), "lab", "full", None, FakeDeadline(30), dry_run=False, now=lambda: NOW)
+
+
+def test_check_mode_takes_no_backup() -> None:
+    host = FakeHost([("info", READY)])
+    outcome = converge_backup(PgBackRest(host), "lab", "full", None, FakeDeadline(30), dry_run=True, now=lambda: NOW)
+    assert outcome.step == "take"
+    assert outcome.backup is None
+
+
+def test_commands_run_as_the_owner_with_a_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    host = FakeHost([("backup", OK)])
+    PgBackRest(host, config="/etc/own.conf").run("backup", "--type=full", stanza="lab", timeout=60)
+    expected = "runuser -u postgres -- timeout 60 pgbackrest --config=/etc/own.conf --stanza=lab backup --type=full"
+    assert host.arguments == [expected.split()]
+
+
+def test_the_owner_itself_needs_no_runuser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    host = FakeHost([("version", (0, "pgBackRest 2.55.1"))])
+    assert PgBackRest(host).version() == "2.55.1"
+    assert host.arguments == [["pgbackrest", "version"]]
