@@ -110,6 +110,7 @@ from ansible.inventory.host import Host
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.template import trust_as_template
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
@@ -126,7 +127,6 @@ class InventoryModule(BaseInventoryPlugin):
     """Adapter between Ansible's inventory and the topology's pure functions."""
 
     NAME = "holdfast.ha.topology"
-    trusted_by_default = True
 
     def verify_file(self, path: str) -> bool:
         """Whether the file is a topology by its name."""
@@ -144,7 +144,7 @@ class InventoryModule(BaseInventoryPlugin):
                 f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}"
             ) from None
         for host, variables in topology.hosts.items():
-            inventory.set_variable(host, "ha", variables)
+            inventory.set_variable(host, "ha", trusted(variables))
         for group, hosts in topology.groups.items():
             inventory.add_group(group)
             for host in hosts:
@@ -189,3 +189,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [plain(part) for part in value]
     return value
+
+
+def trusted(value: Any) -> Any:
+    """A copy of plain data whose texts Ansible takes as the user's own, like those of hosts.yml.
+
+    Untrusted ones would be shown as C(__ansible_unsafe) by C(ansible-inventory --list). C(trusted_by_default) is no
+    help: what applies it is kept from the first plugin that set a variable in the inventory.
+    """
+    if isinstance(value, dict):
+        return {key: trusted(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [trusted(part) for part in value]
+    return trust_as_template(value) if isinstance(value, str) else value
