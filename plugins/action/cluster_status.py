@@ -17,15 +17,16 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Li
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
 
+DEFAULTS = Limits()
 ARGUMENTS: dict[str, Any] = {
     "register": {"type": "str", "default": "status__host"},
     "group": {"type": "str", "default": "holdfast"},
     "format": {"type": "str", "choices": ["table", "json", "none"], "default": "table"},
     "file": {"type": "path"},
     "final": {"type": "bool", "default": True},
-    "lag": {"type": "int", "default": Limits.lag},
-    "full_age": {"type": "int", "default": Limits.full_age},
-    "any_age": {"type": "int", "default": Limits.any_age},
+    "lag": {"type": "int", "default": DEFAULTS.lag},
+    "full_age": {"type": "int", "default": DEFAULTS.full_age},
+    "any_age": {"type": "int", "default": DEFAULTS.any_age},
 }
 
 

@@ -49,7 +49,7 @@ class _Dumper(yaml.SafeDumper):
     """A safe YAML dumper that writes `!vault` values back."""
 
 
-_Loader.add_constructor("!vault", lambda loader, node: VaultedText(loader.construct_scalar(node)))
+_Loader.add_constructor("!vault", lambda loader, node: VaultedText(loader.construct_scalar(node)))  # type: ignore[arg-type]
 _Dumper.add_representer(VaultedText, lambda dumper, value: dumper.represent_scalar("!vault", str(value), style="|"))
 
 

@@ -85,10 +85,9 @@ def observe_etcd(hosts: Sequence[Host]) -> Etcd:
     """Return the etcd members; one that nobody describes is unhealthy."""
     view = best_view(hosts, "etcd", lambda seen: any(item.get("leader") for item in seen["members"])) or {}
     seen = {item["name"]: item for item in view.get("members") or []}
-    wanted = next((host.ha["etcd"] for host in hosts), {"members": []})
-    names = sorted({item["name"] for item in wanted["members"]} | set(seen))
+    wanted = {item["name"] for host in hosts for item in host.ha["etcd"]["members"]}
     return Etcd(
-        members=tuple(parse_etcd_member(name, seen.get(name)) for name in names),
+        members=tuple(parse_etcd_member(name, seen.get(name)) for name in sorted(wanted | set(seen))),
         authentication=view.get("authentication"),
         tls=view["tls"] and view["client_certificates"] if view else None,
     )
