@@ -120,7 +120,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
 
-ROLES_DIRECTORY = Path(__file__).resolve().parents[2] / "roles"
+COLLECTION = Path(__file__).resolve().parents[2]
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -138,7 +138,7 @@ class InventoryModule(BaseInventoryPlugin):
         lines: dict[str, int] = {}
         try:
             document, lines = read_document(Path(path).read_text(encoding="utf-8"))
-            topology = build(document, read_inventory(inventory, loader, path), load_roles(ROLES_DIRECTORY, ROLES))
+            topology = build(document, read_inventory(inventory, loader, path), load_roles(COLLECTION, ROLES))
         except TopologyError as error:
             raise AnsibleParserError(
                 f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}"

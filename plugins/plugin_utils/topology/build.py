@@ -12,6 +12,7 @@ from typing import Any
 from .derive import derive_groups, derive_host
 from .model import Inventory
 from .parse import parse
+from .ports import check_ports
 from .problems import Problems, TopologyError
 from .required_secrets import check_secrets
 from .roles import RoleSpec
@@ -39,6 +40,7 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
     clusters = parse(document, inventory, problems)
     validate(clusters, inventory, problems)
     for cluster in clusters:
+        check_ports(cluster, inventory, roles, problems)
         check_variables(cluster, inventory, roles, problems)
         check_secrets(cluster, inventory, problems)
     if problems.found:

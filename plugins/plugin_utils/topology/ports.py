@@ -5,15 +5,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import combinations
+from typing import Any
 
-from .model import Cluster, Pool
+from .model import Cluster, Inventory, Pool
 from .problems import Problems
+from .roles import RoleSpec
 
 SERVICE_PORTS = {"etcd": ("etcd_client", "etcd_peer"), "postgresql": ("postgresql", "patroni")}
+ROLE_PORTS = {
+    "haproxy": ("haproxy", ("haproxy_stats_port", "haproxy_monitor_port")),
+    "backup": ("pgbackrest", ("pgbackrest_tls_port",)),
+}
+"""By component its role and those variables of the role that are ports."""
 
 
-def check_ports(cluster: Cluster, problems: Problems) -> None:
+def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
     """Note ports that two listeners want."""
     for one, other in combinations(cluster.pools, 2):
         if one.port == other.port and _share_address(one, other):
@@ -21,8 +29,11 @@ def check_ports(cluster: Cluster, problems: Problems) -> None:
             fix = "give one of them another port or another VIP"
             problems.add(where, other.port, f"is also the port of the pool {one.name}", fix)
     for host in cluster.hosts:
+        components = cluster.components(host.name)
         used: dict[int, str] = {}
-        for where, port in _listeners(cluster, cluster.components(host.name)):
+        programs = [*components, *(("backup",) if host in cluster.of("postgresql") and cluster.of("backup") else ())]
+        services = _service_ports(cluster, components) + _role_ports(inventory.hosts[host.name], programs, roles)
+        for where, port in services + _pool_ports(cluster, components, {port for _where, port in services}):
             if port in used:
                 problems.add(where, port, f"is also {used[port]} on {host.name}", "choose another port for one of them")
             used.setdefault(port, where)
@@ -32,10 +43,24 @@ def _share_address(one: Pool, other: Pool) -> bool:
     return not one.vips or not other.vips or bool(set(one.vips) & set(other.vips))
 
 
-def _listeners(cluster: Cluster, components: list[str]) -> list[tuple[str, int]]:
-    """Where each port of a host's services is set. Two pools may share a port on different VIPs."""
+def _service_ports(cluster: Cluster, components: list[str]) -> list[tuple[str, int]]:
     keys = [key for part, keys in SERVICE_PORTS.items() if part in components for key in keys]
-    services = [(f"{cluster.path}.ports.{key}", getattr(cluster.ports, key)) for key in keys]
-    taken = {port for _where, port in services}
+    return [(f"{cluster.path}.ports.{key}", getattr(cluster.ports, key)) for key in keys]
+
+
+def _role_ports(
+    variables: Mapping[str, Any], components: list[str], roles: Mapping[str, RoleSpec]
+) -> list[tuple[str, int]]:
+    """Ports that are plain variables of a role."""
+    ports = []
+    for component, (role, names) in ROLE_PORTS.items():
+        if component in components and role in roles:
+            values = [(name, variables.get(name, roles[role].defaults.get(name))) for name in names]
+            ports += [(name, value) for name, value in values if isinstance(value, int)]
+    return ports
+
+
+def _pool_ports(cluster: Cluster, components: list[str], taken: set[int]) -> list[tuple[str, int]]:
+    """Ports of pools that a service has as well. Two pools may share one on different VIPs."""
     pools = cluster.pools if "haproxy" in components else ()
-    return services + [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]
+    return [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]

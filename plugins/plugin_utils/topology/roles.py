@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,32 +17,47 @@ from .document import LOADER
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """A role's inputs: options by variable name (of all entry points) and default values."""
+    """A role's inputs: options by variable name (of all entry points), default values, and what the playbooks set."""
 
     options: Mapping[str, Mapping[str, Any]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    wired: frozenset[str] = frozenset()
 
 
-def load_roles(directory: Path, names: Iterable[str]) -> dict[str, RoleSpec]:
+def load_roles(collection: Path, names: Iterable[str]) -> dict[str, RoleSpec]:
     """Read the specs of those roles that exist.
 
-    :arg directory: the collection's C(roles) directory.
+    :arg collection: the collection's directory, with C(roles) and C(playbooks).
     """
+    in_playbooks = {key for path in sorted(collection.glob("playbooks/*.yml")) for key in _keys(_read(path))}
     specs = {}
     for name in names:
-        entry_points = _read(directory / name / "meta" / "argument_specs.yml").get("argument_specs") or {}
-        options = {
-            key: option for entry in entry_points.values() for key, option in (entry.get("options") or {}).items()
-        }
+        directory = collection / "roles" / name
+        options = _options(_read(directory / "meta" / "argument_specs.yml") or {})
         if options:
-            specs[name] = RoleSpec(options, _read(directory / name / "defaults" / "main.yml"))
+            defaults = _read(directory / "defaults" / "main.yml") or {}
+            specs[name] = RoleSpec(options, defaults, frozenset(in_playbooks & options.keys()))
     return specs
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """A YAML mapping, empty where the file is missing or no mapping."""
+def _options(specs: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of all entry points."""
+    entry_points = (specs.get("argument_specs") or {}).values()
+    return {name: option for point in entry_points for name, option in (point.get("options") or {}).items()}
+
+
+def _keys(data: Any) -> Iterator[str]:
+    """Every key of every mapping in plain data."""
+    if isinstance(data, dict):
+        yield from data
+    if isinstance(data, (dict, list)):
+        for part in data.values() if isinstance(data, dict) else data:
+            yield from _keys(part)
+
+
+def _read(path: Path) -> Any:
+    """A YAML file's data, None where the file is missing or unfinished."""
     try:
-        loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - safe: see document.py
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - one of the two safe loaders
     except (OSError, yaml.YAMLError):
-        return {}
-    return loaded if isinstance(loaded, dict) else {}
+        return None

@@ -9,7 +9,6 @@ import re
 
 from .addresses import check_addresses
 from .model import Cluster, Inventory, SqlObject
-from .ports import check_ports
 from .problems import OPAQUE, Problems
 from .vrrp_rules import check_vrrp
 
@@ -17,7 +16,7 @@ from .vrrp_rules import check_vrrp
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _etcd_size, _repository, _member_names, _sql, check_ports):
+        for check in (_parts, _etcd_size, _repository, _member_names, _sql):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)

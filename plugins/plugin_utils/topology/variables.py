@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,13 +31,29 @@ ROLES = (
 TIMING = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
 
+DECLARE = "declare it in clusters.<name>"
+WIRED = {
+    "etcd_client_port": f"{DECLARE}.ports.etcd_client",
+    "etcd_peer_port": f"{DECLARE}.ports.etcd_peer",
+    "haproxy_pools": f"{DECLARE}.pools",
+    "haproxy_stats_password": "set ha_secrets.haproxy_stats",
+    "keepalived_instances": f"{DECLARE}.vips",
+    "keepalived_sync_groups": f"{DECLARE}.vrrp_sync_groups",
+    "patroni_hba_clients": f"{DECLARE}.clients",
+    "patroni_port": f"{DECLARE}.ports.postgresql",
+    "patroni_rest_port": f"{DECLARE}.ports.patroni",
+    "postgresql_objects_databases": f"{DECLARE}.databases",
+    "postgresql_objects_passwords": "set ha_role_passwords",
+    "postgresql_objects_roles": f"{DECLARE}.roles",
+}
+"""Where to set what the playbooks pass to the roles."""
+
 
 def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
     """Note unknown and mistyped variables of the members, and what the roles would refuse in the topology."""
     for host in cluster.hosts:
         _check_host(inventory.hosts[host.name], roles, problems)
-    for host in cluster.of("postgresql"):
-        _check_timing(inventory.hosts[host.name], roles.get("patroni"), problems)
+    _check_timing(cluster, inventory, roles.get("patroni"), problems)
     if "haproxy" in roles:
         option = roles["haproxy"].options["haproxy_pools"]
         for pool in pools(cluster):
@@ -72,6 +87,9 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
         if variable not in options:
             what = f"is not a variable of the role {role}"
             problems.add(variable, OPAQUE, what, suggestion(variable, options))
+        elif variable in roles[role].wired:
+            fix = f"remove it; {WIRED.get(variable, 'what the topology gives is right for every host')}"
+            problems.add(variable, OPAQUE, "is set by the playbooks, which would ignore this value", fix)
         elif not has_opaque(value):
             _check_value(variable, value, options[variable], problems)
 
@@ -115,18 +133,29 @@ def _fix(option: Mapping[str, Any]) -> str:
     return f"write a value of the type {option.get('type', 'str')}{elements}; the role's argument_specs tell more"
 
 
-def _check_timing(variables: Mapping[str, Any], patroni: RoleSpec | None, problems: Problems) -> None:
-    """Patroni keeps its promise of one leader only while loop_wait + 2 * retry_timeout <= ttl."""
+def _check_timing(cluster: Cluster, inventory: Inventory, patroni: RoleSpec | None, problems: Problems) -> None:
+    """Patroni keeps its promise of one leader only while loop_wait + 2 * retry_timeout <= ttl, alike on all members."""
     defaults = {**TIMING, **(patroni.defaults if patroni else {})}
-    values = {name: variables.get(name, defaults[name]) for name in TIMING}
-    seconds = {name: int(value) for name, value in values.items() if re.fullmatch(r"\d+", str(value))}
+    first: dict[str, Any] = {}
+    for host in cluster.of("postgresql"):
+        variables = inventory.hosts[host.name]
+        values = {name: variables.get(name, defaults[name]) for name in TIMING}
+        first = first or values
+        for name, value in values.items():
+            if str(value) != str(first[name]):
+                what = f"differs on {host.name} from {first[name]!r} on {cluster.of('postgresql')[0].name}"
+                problems.add(name, value, what, "set it in group_vars, once for all members of a cluster")
+        _check_seconds({name: int(value) for name, value in values.items() if str(value).isdecimal()}, problems)
+
+
+def _check_seconds(seconds: Mapping[str, int], problems: Problems) -> None:
     for name, number in seconds.items():
         if number < TIMING[name]:
             what = "is below Patroni's floor, which Patroni would use instead"
             problems.add(name, number, what, f"set it to {TIMING[name]} or more")
     if len(seconds) < len(TIMING):
         return
-    ttl, loop_wait, retry_timeout = seconds.values()
+    ttl, loop_wait, retry_timeout = (seconds[name] for name in TIMING)
     if loop_wait + 2 * retry_timeout > ttl:
         what = f"is less than patroni_loop_wait ({loop_wait}) + 2 * patroni_retry_timeout ({retry_timeout})"
         fix = f"raise it to {loop_wait + 2 * retry_timeout} or more, or lower one of the other two"

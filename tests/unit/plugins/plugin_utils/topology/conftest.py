@@ -25,7 +25,7 @@ Case = Mapping[str, Any]
 @pytest.fixture(scope="session")
 def roles() -> dict[str, RoleSpec]:
     """The collection's own roles."""
-    return load_roles(UNIT.parents[1] / "roles", ROLES)
+    return load_roles(UNIT.parents[1], ROLES)
 
 
 @pytest.fixture
