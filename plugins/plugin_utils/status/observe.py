@@ -83,23 +83,28 @@ def parse_member(item: Mapping[str, Any]) -> Member:
 
 def observe_etcd(hosts: Sequence[Host]) -> Etcd:
     """Return the etcd members; one that nobody describes is unhealthy."""
-    view = best_view(hosts, "etcd", lambda seen: any(item.get("leader") for item in seen["members"])) or {}
-    seen = {item["name"]: item for item in view.get("members") or []}
-    wanted = {item["name"] for host in hosts for item in host.ha["etcd"]["members"]}
+    view = best_view(hosts, "etcd", lambda seen: any(item["leader"] for item in seen["endpoints"])) or {}
+    seen = {item["endpoint"]: item for item in view.get("endpoints") or ()}
+    etcd = next((host.ha["etcd"] for host in hosts), {"members": (), "endpoints": ()})
+    wanted = zip(etcd["members"], etcd["endpoints"], strict=True)
     return Etcd(
-        members=tuple(parse_etcd_member(name, seen.get(name)) for name in sorted(wanted | set(seen))),
-        authentication=view.get("authentication"),
-        tls=view["tls"] and view["client_certificates"] if view else None,
+        members=tuple(parse_etcd_member(member["name"], seen.get(endpoint)) for member, endpoint in wanted),
+        authentication=view.get("auth_enabled"),
+        tls=both(view.get("plaintext_refused"), view.get("certificate_required")),
     )
 
 
+def both(one: bool | None, other: bool | None) -> bool | None:
+    """Return whether both hold, None when that is unknown."""
+    return None if one is None or other is None else one and other
+
+
 def parse_etcd_member(name: str, item: Mapping[str, Any] | None) -> EtcdMember:
-    """Return a member of holdfast.ha.etcd_info; item is None when it isn't in the cluster."""
+    """Return a member from an endpoint of holdfast.ha.etcd_info; item is None when nobody told of it."""
     if item is None:
-        return EtcdMember(name, False, False, "", "not seen in the cluster")
-    healthy = bool(item.get("healthy"))
-    error = "" if healthy else str(item.get("error") or "not healthy")
-    return EtcdMember(name, healthy, bool(item.get("leader")), str(item.get("version") or ""), error)
+        return EtcdMember(name, False, False, "", "nobody could ask it")
+    error = "" if item["healthy"] else str(item.get("error") or "not healthy")
+    return EtcdMember(name, bool(item["healthy"]), bool(item["leader"]), str(item.get("version") or ""), error)
 
 
 def observe_virtual_ips(hosts: Sequence[Host]) -> Iterator[VirtualIp]:

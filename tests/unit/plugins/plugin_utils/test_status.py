@@ -21,7 +21,7 @@ def topology(*components):
     return {
         "cluster": "lab",
         "components": list(components),
-        "etcd": {"members": SERVERS},
+        "etcd": {"members": SERVERS, "endpoints": list(DATABASES)},
         "vrrp": {"instances": [{"name": "main", "addresses": ["198.51.100.100/24"]}]},
         "pools": [
             {"name": "primary", "port": 5000, "role": "primary", "servers": SERVERS},
@@ -37,11 +37,11 @@ def database():
         {"name": "db3", "role": "replica", "state": "streaming", "timeline": 1, "lag": 512},
     ]
     etcd = [
-        {"name": name, "healthy": True, "leader": name == "db2", "version": "3.5.16", "error": None}
+        {"endpoint": name, "healthy": True, "leader": name == "db2", "version": "3.5.16", "error": None}
         for name in DATABASES
     ]
     probes = {
-        "etcd": {"members": etcd, "authentication": True, "client_certificates": True, "tls": True},
+        "etcd": {"endpoints": etcd, "auth_enabled": True, "certificate_required": True, "plaintext_refused": True},
         "postgresql": {
             "cluster": {"leader": "db1", "paused": False, "agreed": True, "members": members},
             "problems": [],
@@ -106,19 +106,23 @@ CASES = [
         id="balancer dead",
     ),
     pytest.param(
-        [(("db*", *ETCD, "members", 2, "healthy"), False), (("db*", *ETCD, "members", 2, "error"), "refused")],
+        [(("db*", *ETCD, "endpoints", 2, "healthy"), False), (("db*", *ETCD, "endpoints", 2, "error"), "refused")],
         [
             ("etcd db3", "refused"),
         ],
         id="etcd member dead",
     ),
-    pytest.param([(("db*", *ETCD, "members", 1, "leader"), False)], [("etcd", "no leader")], id="etcd without leader"),
     pytest.param(
-        [(("db*", *ETCD, "members", 0, "leader"), True)], [("etcd", "several leaders: db1, db2")], id="two etcd leaders"
+        [(("db*", *ETCD, "endpoints", 1, "leader"), False)], [("etcd", "no leader")], id="etcd without leader"
     ),
-    pytest.param([(("db*", *ETCD, "authentication"), False)], [("etcd", "authentication is off")], id="etcd open"),
     pytest.param(
-        [(("db*", *ETCD, "tls"), False)],
+        [(("db*", *ETCD, "endpoints", 0, "leader"), True)],
+        [("etcd", "several leaders: db1, db2")],
+        id="two etcd leaders",
+    ),
+    pytest.param([(("db*", *ETCD, "auth_enabled"), False)], [("etcd", "authentication is off")], id="etcd open"),
+    pytest.param(
+        [(("db*", *ETCD, "certificate_required"), False)],
         [
             ("etcd", "clients get in without TLS or certificate"),
         ],
@@ -244,7 +248,7 @@ def test_everything_dead_is_told():
         report |= {"unreachable": "no route", "probes": None}
     found = problems(reports)
     assert ("postgresql", "no member answers") in found
-    assert ("etcd db1", "not seen in the cluster") in found
+    assert ("etcd db1", "nobody could ask it") in found
     assert ("backup on backup1", "no answer") in found
     (cluster,) = observe(reports)
     assert "Cluster lab: " in as_text(cluster, judge(cluster, Limits()))
