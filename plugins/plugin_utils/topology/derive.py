@@ -51,10 +51,8 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 
 def packages(cluster: Cluster, host: Host) -> list[str]:
     """Every Debian package of the host's components, sorted."""
-    parts = set(cluster.components(host.name))
-    if "postgresql" in parts and cluster.of("backup"):
-        parts.add("backup")
-    return sorted({*COMMON_PACKAGES, *(package for part in parts for package in COMPONENT_PACKAGES[part])})
+    wanted = (package for component in cluster.installed(host) for package in COMPONENT_PACKAGES[component])
+    return sorted({*COMMON_PACKAGES, *wanted})
 
 
 def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:

@@ -169,3 +169,9 @@ class Cluster:
     def components(self, host: str) -> list[str]:
         """What runs on a host, in the order in which it is built."""
         return [component for component in COMPONENTS if any(member.name == host for member in self.of(component))]
+
+    def installed(self, host: Host) -> list[str]:
+        """Components whose software a host needs: its own, and pgBackRest beside a database that is backed up."""
+        components = self.components(host.name)
+        is_client = "postgresql" in components and "backup" not in components and bool(self.of("backup"))
+        return [*components, "backup"] if is_client else components

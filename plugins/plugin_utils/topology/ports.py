@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from .model import Cluster, Inventory, Pool
+from .model import Cluster, Host, Inventory, Pool
 from .problems import Problems
 from .roles import RoleSpec
 
@@ -29,22 +29,29 @@ def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, Role
             fix = "give one of them another port or another VIP"
             problems.add(where, other.port, f"is also the port of the pool {one.name}", fix)
     for host in cluster.hosts:
-        components = cluster.components(host.name)
         used: dict[int, str] = {}
-        programs = [*components, *(("backup",) if host in cluster.of("postgresql") and cluster.of("backup") else ())]
-        services = _service_ports(cluster, components) + _role_ports(inventory.hosts[host.name], programs, roles)
-        for where, port in services + _pool_ports(cluster, components, {port for _where, port in services}):
+        for where, port in _listeners(cluster, host, inventory, roles):
             if port in used:
                 problems.add(where, port, f"is also {used[port]} on {host.name}", "choose another port for one of them")
             used.setdefault(port, where)
+
+
+def _listeners(
+    cluster: Cluster, host: Host, inventory: Inventory, roles: Mapping[str, RoleSpec]
+) -> list[tuple[str, int]]:
+    """Where each port on a host is set. Pools count where a service has their port: two may share one on two VIPs."""
+    services = _service_ports(cluster, host) + _role_ports(inventory.hosts[host.name], cluster.installed(host), roles)
+    taken = {port for _where, port in services}
+    pools = cluster.pools if host in cluster.of("haproxy") else ()
+    return services + [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]
 
 
 def _share_address(one: Pool, other: Pool) -> bool:
     return not one.vips or not other.vips or bool(set(one.vips) & set(other.vips))
 
 
-def _service_ports(cluster: Cluster, components: list[str]) -> list[tuple[str, int]]:
-    keys = [key for part, keys in SERVICE_PORTS.items() if part in components for key in keys]
+def _service_ports(cluster: Cluster, host: Host) -> list[tuple[str, int]]:
+    keys = [key for part, keys in SERVICE_PORTS.items() if host in cluster.of(part) for key in keys]
     return [(f"{cluster.path}.ports.{key}", getattr(cluster.ports, key)) for key in keys]
 
 
@@ -58,9 +65,3 @@ def _role_ports(
             values = [(name, variables.get(name, roles[role].defaults.get(name))) for name in names]
             ports += [(name, value) for name, value in values if isinstance(value, int)]
     return ports
-
-
-def _pool_ports(cluster: Cluster, components: list[str], taken: set[int]) -> list[tuple[str, int]]:
-    """Ports of pools that a service has as well. Two pools may share one on different VIPs."""
-    pools = cluster.pools if "haproxy" in components else ()
-    return [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]
