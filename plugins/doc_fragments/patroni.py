@@ -13,7 +13,8 @@ class ModuleDocFragment:
 options:
   endpoints:
     description:
-      - Base URLs of the members' REST interfaces, such as V(https://198.51.100.11:8008), as their C(connect_address) says.
+      - Base URLs of the members' REST interfaces, as their C(connect_address) says,
+        such as V(https://198.51.100.11:8008).
       - All are asked at once; the first that answers is given what is to be changed.
     type: list
     elements: str

@@ -47,7 +47,6 @@ _value:
 import typing as t
 
 from ansible.errors import AnsibleFilterError
-
 from ansible_collections.holdfast.ha.plugins.plugin_utils.postgresql_memory import memory_parameters
 
 

@@ -28,7 +28,7 @@ CYCLES_TO_APPLY = 3
 POLL_INTERVAL = 0.25
 
 
-class Refused(Exception):
+class ClusterError(Exception):
     """The cluster did not do, or not in time, what was asked; the message is for the user."""
 
 
@@ -148,4 +148,4 @@ def await_applied(api: PatroniApi, timeout: float) -> None:
         if all(cycles <= 0 for cycles in left.values()):
             return
     behind = sorted(endpoint for endpoint, cycles in left.items() if cycles > 0)
-    raise Refused(f"not applied within {timeout:g} s by {', '.join(behind)}")
+    raise ClusterError(f"not applied within {timeout:g} s by {', '.join(behind)}")

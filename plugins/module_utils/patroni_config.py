@@ -86,9 +86,7 @@ def apply_patch(current: Mapping[str, t.Any], patch: Mapping[str, t.Any]) -> Con
     return after
 
 
-def plan(
-    current: Mapping[str, t.Any], desired: Mapping[str, t.Any], exact: bool, keep: Sequence[str]
-) -> Configuration:
+def plan(current: Mapping[str, t.Any], desired: Mapping[str, t.Any], exact: bool, keep: Sequence[str]) -> Configuration:
     """Return the patch from ``current`` to ``desired``; empty when nothing is to be done."""
     patch = merge_patch(current, desired)
     return combine(removals(current, desired, keep), patch) if exact else patch

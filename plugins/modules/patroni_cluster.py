@@ -9,7 +9,8 @@ module: patroni_cluster
 short_description: Have a Patroni cluster running as declared
 version_added: 0.1.0
 description:
-  - Waits until the named members run, the standbys stream on the leader's timeline, and a majority agrees on the leader.
+  - Waits until the named members run, the standbys stream on the leader's timeline,
+    and a majority agrees on the leader.
   - Then restarts PostgreSQL where Patroni says a restart is pending, one member at a time, the leader last,
     waiting for a healthy cluster after each.
 author:
@@ -81,7 +82,6 @@ import typing as t
 from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     Cluster,
@@ -93,8 +93,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
+    ClusterError,
     PatroniApi,
-    Refused,
     await_applied,
     until,
 )
@@ -117,7 +117,7 @@ class Convergence:
         return problems(cluster, self.members, self._synchronous() and len(self.members) > 1)
 
     def healthy(self) -> Cluster:
-        """Wait for a healthy cluster and return it; raise Refused when it takes too long."""
+        """Wait for a healthy cluster and return it; raise ClusterError when it takes too long."""
         found: list[str] = []
         for _left in until(time.monotonic() + self.timeout):
             answers = self.api.answers()
@@ -126,7 +126,7 @@ class Convergence:
             if not found:
                 return cluster
             found += [f"{answer.endpoint}: {answer.error}" for answer in answers if answer.error]
-        raise Refused(f"not healthy within {self.timeout:g} s: {'; '.join(found)}")
+        raise ClusterError(f"not healthy within {self.timeout:g} s: {'; '.join(found)}")
 
     def restart_pending(self, cluster: Cluster) -> tuple[Cluster, list[str]]:
         """Restart pending members in order and return the cluster after it, and their names.
@@ -145,14 +145,14 @@ class Convergence:
             await_applied(self.api, self.timeout)
             cluster = self.healthy()
         if restart_order(cluster):
-            raise Refused(f"a restart is still pending after restarting {', '.join(restarted)}")
+            raise ClusterError(f"a restart is still pending after restarting {', '.join(restarted)}")
         return cluster, restarted
 
     def _restart(self, member: Member) -> None:
         try:
             self.api.restart(member, self.restart_timeout)
         except EndpointError as error:
-            raise Refused(f"{member.name} could not be restarted: {error}") from error
+            raise ClusterError(f"{member.name} could not be restarted: {error}") from error
 
     def _synchronous(self) -> bool:
         try:
@@ -212,7 +212,7 @@ def main() -> None:
         module.exit_json(**predict(convergence, params["restart_pending"]))
     try:
         module.exit_json(**converge(convergence, params["settle"], params["restart_pending"]))
-    except Refused as error:
+    except ClusterError as error:
         module.fail_json(msg=str(error))
 
 

@@ -95,13 +95,12 @@ import time
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import restart_order
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
+    ClusterError,
     PatroniApi,
-    Refused,
     await_applied,
     until,
 )
@@ -130,7 +129,7 @@ def load(api: PatroniApi, timeout: float) -> dict[str, t.Any] | None:
         if stored is not None or api.cluster().leader:
             return stored
         reason = "the cluster has no leader and no configuration yet"
-    raise Refused(f"no dynamic configuration within {timeout:g} s: {reason}")
+    raise ClusterError(f"no dynamic configuration within {timeout:g} s: {reason}")
 
 
 def apply(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.Any], timeout: float) -> None:
@@ -146,7 +145,7 @@ def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dic
     """Compute the plan, apply it unless in check mode, and return the module's result."""
     try:
         current = load(api, 0 if check_mode else params["timeout"])
-    except Refused:
+    except ClusterError:
         if not check_mode:
             raise
         current = None
@@ -190,7 +189,7 @@ def main() -> None:
         module.fail_json(msg=f"config: {problem}")
     try:
         result = converge_despite_others(PatroniApi.from_params(module.params), module.params, module.check_mode)
-    except (EndpointError, Refused) as error:
+    except (EndpointError, ClusterError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -90,7 +90,6 @@ silent:
 import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
-
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import as_facts, merge_answers, problems
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, PatroniApi

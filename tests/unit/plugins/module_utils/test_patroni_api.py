@@ -1,0 +1,134 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient, Response
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Member
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
+    CYCLES_TO_APPLY,
+    ClusterError,
+    PatroniApi,
+    await_applied,
+    root_of,
+)
+
+PARAMS = {"ca": None, "cert": None, "key": None, "username": "u", "password": "p", "request_timeout": 1.0}
+
+
+class Servers:
+    """Answers by base URL and path; a missing URL is silent. Remembers what was asked."""
+
+    def __init__(self, answers: dict[str, dict[str, Response]]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, str, str]] = []
+
+    def bound(self) -> t.Callable[..., Response]:
+        """Return fetch as a function that may become a method of the client."""
+
+        def fetch(client: HttpJsonClient, method: str, path: str, *_rest: t.Any) -> Response:
+            return self.fetch(client, method, path)
+
+        return fetch
+
+    def fetch(self, client: HttpJsonClient, method: str, path: str) -> Response:
+        self.asked.append((client.base_url, method, path))
+        if client.base_url not in self.answers:
+            raise EndpointError(client.base_url + path, None, "refused")
+        return self.answers[client.base_url][path]
+
+
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Servers]:
+    def install(answers: dict[str, dict[str, Response]]) -> Servers:
+        servers = Servers(answers)
+        monkeypatch.setattr(HttpJsonClient, "fetch", servers.bound())
+        return servers
+
+    monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
+    return install
+
+
+def api(*endpoints: str) -> PatroniApi:
+    return PatroniApi.from_params({**PARAMS, "endpoints": endpoints})
+
+
+def ok(body: t.Any) -> Response:
+    return Response(200, body, {})
+
+
+def test_the_first_that_answers_is_asked(serve: t.Callable[..., Servers]) -> None:
+    servers = serve({"https://b": {"/config": ok({"ttl": 20})}})
+
+    assert api("https://a", "https://b", "https://c").read_configuration() == {"ttl": 20}
+    assert [url for url, _method, _path in servers.asked] == ["https://a", "https://b"]
+
+
+@pytest.mark.parametrize("status", [404, 502, 503])
+def test_no_configuration_yet(serve: t.Callable[..., Servers], status: int) -> None:
+    serve({"https://a": {"/config": Response(status, None, {})}})
+
+    assert api("https://a").read_configuration() is None
+
+
+def test_all_silent(serve: t.Callable[..., Servers]) -> None:
+    serve({})
+
+    with pytest.raises(EndpointError, match="refused"):
+        api("https://a", "https://b").read_configuration()
+
+
+def test_a_refusal_is_not_taken_elsewhere(serve: t.Callable[..., Servers]) -> None:
+    servers = serve({"https://a": {"/config": Response(401, "no", {})}, "https://b": {"/config": ok({})}})
+
+    with pytest.raises(EndpointError) as caught:
+        api("https://a", "https://b").patch_configuration({"ttl": 20})
+    assert caught.value.status == 401
+    assert len(servers.asked) == 1
+
+
+def test_answers_keep_the_order_and_the_silent(serve: t.Callable[..., Servers]) -> None:
+    serve({"https://b": {"/patroni": ok({"role": "replica"}), "/cluster": Response(503, None, {})}})
+
+    first, second = api("https://a", "https://b").answers()
+
+    assert (first.endpoint, first.error) == ("https://a", "refused")
+    assert (second.patroni, second.cluster, second.error) == ({"role": "replica"}, None, None)
+
+
+def seen(*values: int) -> t.Callable[[], dict[str, int]]:
+    """Return what last_seen answers one call after the other, the last one for ever."""
+    left = list(values)
+    return lambda: {"https://a": left.pop(0) if len(left) > 1 else left[0]}
+
+
+class Fake:
+    """Only last_seen."""
+
+    def __init__(self, last_seen: t.Callable[[], dict[str, int]]) -> None:
+        self.last_seen = last_seen
+
+
+def test_applied_after_enough_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
+    values = [10, 10, 11, 11, 12, 13]
+    assert len(set(values)) == CYCLES_TO_APPLY + 1
+
+    await_applied(t.cast("PatroniApi", Fake(seen(*values))), timeout=5)
+
+
+def test_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
+
+    with pytest.raises(ClusterError, match="https://a"):
+        await_applied(t.cast("PatroniApi", Fake(seen(10, 11))), timeout=0.01)
+
+
+def test_root_of_a_member() -> None:
+    member = Member("db1", "replica", "streaming", api_url="https://[2001:db8::1]:8008/patroni")
+
+    assert root_of(member) == "https://[2001:db8::1]:8008"

@@ -1,0 +1,133 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+from dataclasses import replace
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
+from ansible_collections.holdfast.ha.plugins.modules import patroni_cluster
+from ansible_collections.holdfast.ha.plugins.modules.patroni_cluster import Convergence, converge, predict
+
+
+def cluster(*pending: str, state: str = "streaming") -> Cluster:
+    return Cluster(
+        scope="lab",
+        agreed=True,
+        members=(
+            Member("db1", "leader", "running", timeline=1, answers=True, pending_restart="db1" in pending),
+            Member("db2", "sync_standby", state, timeline=1, answers=True, pending_restart="db2" in pending),
+            Member("db3", "replica", state, timeline=1, answers=True, pending_restart="db3" in pending),
+        ),
+    )
+
+
+class FakeApi:
+    """A cluster whose restarts clear the pending flag, except of members in ``stubborn`` for their first restart."""
+
+    def __init__(self, state: Cluster, stubborn: tuple[str, ...] = (), broken: bool = False) -> None:
+        self.state = state
+        self.stubborn = list(stubborn)
+        self.broken = broken
+        self.restarted: list[str] = []
+
+    def answers(self) -> list[Answer]:
+        return [Answer("https://192.0.2.1:8008", error="slow")]
+
+    def cluster(self) -> Cluster:
+        return self.state
+
+    def read_configuration(self) -> dict[str, t.Any]:
+        return {"synchronous_mode": True}
+
+    def restart(self, member: Member, timeout: float) -> None:
+        if self.broken:
+            raise EndpointError("https://192.0.2.2:8008/restart", 503, "restart failed")
+        self.restarted.append(member.name)
+        if member.name in self.stubborn:
+            self.stubborn.remove(member.name)
+            return
+        members = tuple(
+            replace(each, pending_restart=False) if each.name == member.name else each for each in self.state.members
+        )
+        self.state = replace(self.state, members=members)
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[FakeApi], Convergence]:
+    monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
+    monkeypatch.setattr(patroni_cluster, "await_applied", lambda api, timeout: None)
+
+    def make(api: FakeApi) -> Convergence:
+        monkeypatch.setattr(patroni_cluster, "merge_answers", lambda answers: api.cluster())
+        return Convergence(t.cast("t.Any", api), ["db1", "db2", "db3"], timeout=0.01, restart_timeout=1)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("pending", "stubborn", "restarted"),
+    [
+        ((), (), []),
+        (("db3",), (), ["db3"]),
+        (("db1", "db2", "db3"), (), ["db2", "db3", "db1"]),
+        (("db1", "db2"), ("db2",), ["db2", "db1", "db2"]),
+    ],
+)
+def test_restarts(
+    made: t.Callable[[FakeApi], Convergence],
+    pending: tuple[str, ...],
+    stubborn: tuple[str, ...],
+    restarted: list[str],
+) -> None:
+    api = FakeApi(cluster(*pending), stubborn)
+
+    result = converge(made(api), settle=True, restart=True)
+
+    assert result["restarted"] == api.restarted == restarted
+    assert result["changed"] is bool(restarted)
+
+
+def test_restarts_can_be_left_to_the_operator(made: t.Callable[[FakeApi], Convergence]) -> None:
+    api = FakeApi(cluster("db1", "db2"))
+
+    assert not converge(made(api), settle=False, restart=False)["changed"]
+    assert api.restarted == []
+
+
+def test_check_mode_predicts(made: t.Callable[[FakeApi], Convergence]) -> None:
+    api = FakeApi(cluster("db1", "db2"))
+
+    result = predict(made(api), restart=True)
+
+    assert result["restarted"] == ["db2", "db1"]
+    assert result["changed"]
+    assert api.restarted == []
+
+
+@pytest.mark.parametrize("state", [Cluster(), cluster(state="stopped")])
+def test_check_mode_never_fails(made: t.Callable[[FakeApi], Convergence], state: Cluster) -> None:
+    result = predict(made(FakeApi(state)), restart=True)
+
+    assert not result["changed"]
+    assert result["problems"]
+
+
+def test_not_healthy_in_time(made: t.Callable[[FakeApi], Convergence]) -> None:
+    with pytest.raises(ClusterError, match=r"db2 is stopped.*192\.0\.2\.1:8008: slow"):
+        converge(made(FakeApi(cluster(state="stopped"))), settle=False, restart=True)
+
+
+def test_a_restart_that_fails_ends_it(made: t.Callable[[FakeApi], Convergence]) -> None:
+    with pytest.raises(ClusterError, match="db2 could not be restarted"):
+        converge(made(FakeApi(cluster("db1", "db2"), broken=True)), settle=False, restart=True)
+
+
+def test_still_pending(made: t.Callable[[FakeApi], Convergence]) -> None:
+    with pytest.raises(ClusterError, match="still pending"):
+        converge(made(FakeApi(cluster("db1"), stubborn=("db1",) * 9)), settle=False, restart=True)

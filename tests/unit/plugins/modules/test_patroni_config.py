@@ -1,0 +1,95 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
+from ansible_collections.holdfast.ha.plugins.modules import patroni_config
+
+LEADER = Cluster(members=(Member("db1", "leader", "running", pending_restart=True),), agreed=True)
+PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "timeout": 0}
+
+
+class FakeApi:
+    """A cluster with one stored configuration; ``conflicts`` patches fail first."""
+
+    def __init__(self, stored: dict[str, t.Any] | None, cluster: Cluster = LEADER, conflicts: int = 0) -> None:
+        self.stored = stored
+        self.conflicts = conflicts
+        self.calls: list[str] = []
+        self._cluster = cluster
+
+    def cluster(self) -> Cluster:
+        return self._cluster
+
+    def read_configuration(self) -> dict[str, t.Any] | None:
+        if not self._cluster.members:
+            raise EndpointError("https://a/config", None, "refused")
+        return self.stored
+
+    def patch_configuration(self, patch: dict[str, t.Any]) -> None:
+        self.calls.append("PATCH")
+        if self.conflicts:
+            self.conflicts -= 1
+            raise EndpointError("https://a/config", 409, "conflict")
+        self.stored = {**(self.stored or {}), **patch}
+
+    def put_configuration(self, configuration: dict[str, t.Any]) -> None:
+        self.calls.append("PUT")
+        self.stored = configuration
+
+
+@pytest.fixture(autouse=True)
+def applied(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_config, "await_applied", lambda api, timeout: None)
+
+
+@pytest.mark.parametrize(
+    ("stored", "check_mode", "changed", "calls"),
+    [
+        ({"ttl": 20}, False, False, []),
+        ({"ttl": 20}, True, False, []),
+        ({"ttl": 30}, False, True, ["PATCH"]),
+        ({"ttl": 30}, True, True, []),
+        (None, False, True, ["PUT"]),
+        (None, True, True, []),
+    ],
+)
+def test_converge(stored: dict[str, t.Any] | None, check_mode: bool, changed: bool, calls: list[str]) -> None:
+    api = FakeApi(stored)
+
+    result = patroni_config.converge(t.cast("t.Any", api), PARAMS, check_mode)
+
+    assert result["changed"] is changed
+    assert result["diff"] == {"before": stored or {}, "after": {"ttl": 20}}
+    assert result["pending_restart"] == ["db1"]
+    assert api.calls == calls
+    assert check_mode or api.stored == {"ttl": 20}
+
+
+def test_without_a_cluster_check_mode_predicts() -> None:
+    result = patroni_config.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
+
+    assert result["changed"]
+    assert result["diff"] == {"before": {}, "after": {"ttl": 20}}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "why"),
+    [(Cluster(), "refused"), (Cluster(members=(Member("db1", "replica", "running"),)), "no leader")],
+)
+def test_without_a_cluster_it_fails(cluster: Cluster, why: str) -> None:
+    with pytest.raises(ClusterError, match=why):
+        patroni_config.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
+
+
+def test_a_conflict_is_planned_again() -> None:
+    api = FakeApi({"ttl": 30}, conflicts=1)
+
+    assert patroni_config.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
+    assert api.calls == ["PATCH", "PATCH"]
