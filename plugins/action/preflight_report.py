@@ -104,8 +104,7 @@ class ActionModule(ActionBase):
         for host in hosts:
             clusters.setdefault(hostvars[host]["ha"]["cluster"], host)
         for host in clusters.values():
-            roles = [role["name"] for role in hostvars[host]["ha"]["postgresql"]["roles"]]
             names = ("ha_secrets", "ha_role_passwords")
             variables = {name: hostvars[host][name] for name in names if name in hostvars[host]}
-            for finding in preflight.secrets_findings(variables, roles):
+            for finding in preflight.secrets_findings(variables):
                 yield HostFinding(host, finding)

@@ -27,7 +27,7 @@ SECRETS = (
 )
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 32
-MINIMUM_LENGTH = 16
+MINIMUM_LENGTH = {SECRETS_VARIABLE: 16, ROLES_VARIABLE: 8}
 HEADER = "---\n# Made by playbooks/secrets.yml, which adds what is missing and never changes what is there.\n"
 
 
@@ -83,15 +83,15 @@ def render(document: Mapping[str, Any]) -> str:
     return HEADER + yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=1000)
 
 
-def check_value(name: str, value: object) -> None:
-    """Raise SecretsError when a present secret is not a text of at least 16 characters."""
+def check_value(name: str, value: object, minimum: int) -> None:
+    """Raise SecretsError when a present secret is not a text of at least minimum characters."""
     if isinstance(value, VaultedText):
         return
     if not isinstance(value, str):
         raise SecretsError(f"{name} must be a text, quote it")
-    if len(value) < MINIMUM_LENGTH:
+    if len(value) < minimum:
         raise SecretsError(
-            f"{name} has {len(value)} characters, {MINIMUM_LENGTH} is the least: choose a longer one or remove the key"
+            f"{name} has {len(value)} characters, {minimum} is the least: choose a longer one or remove the key"
             " to have one generated"
         )
 
@@ -103,7 +103,7 @@ def complete_mapping(
     if not isinstance(existing, dict):
         raise SecretsError(f"{variable} must be a mapping")
     for key, value in existing.items():
-        check_value(f"{variable}.{key}", value)
+        check_value(f"{variable}.{key}", value, MINIMUM_LENGTH[variable])
     missing = [key for key in keys if key not in existing]
     return existing | {key: generate() for key in missing}, [f"{variable}.{key}" for key in missing]
 

@@ -9,9 +9,11 @@ from collections.abc import Iterator, Sequence
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Cluster,
+    Etcd,
     Host,
     Limits,
     Pool,
+    PostgreSql,
     Problem,
     Repository,
 )
@@ -27,8 +29,8 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
     """Return everything that is wrong with a cluster, [] when it is healthy."""
     return [
         *judge_hosts(cluster.hosts),
-        *judge_etcd(cluster),
-        *judge_postgresql(cluster, limits),
+        *judge_etcd(cluster.etcd),
+        *judge_postgresql(cluster.postgresql, limits),
         *judge_services(cluster.hosts),
         *judge_virtual_ips(cluster),
         *judge_pools(cluster.pools),
@@ -47,9 +49,10 @@ def judge_hosts(hosts: Sequence[Host]) -> Iterator[Problem]:
                 yield Problem(host.name, f"{probe} can't be asked: {failure}", RUN_SITE)
 
 
-def judge_etcd(cluster: Cluster) -> Iterator[Problem]:
+def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
     """Yield what is wrong with etcd."""
-    etcd = cluster.etcd
+    if etcd is None:
+        return
     for member in etcd.members:
         if not member.healthy:
             yield Problem(f"etcd {member.name}", member.error, RUN_SITE)
@@ -63,9 +66,10 @@ def judge_etcd(cluster: Cluster) -> Iterator[Problem]:
         yield Problem("etcd", "clients get in without TLS or certificate", RUN_SITE)
 
 
-def judge_postgresql(cluster: Cluster, limits: Limits) -> Iterator[Problem]:
+def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[Problem]:
     """Yield what is wrong with replication: Patroni's own doubts and what lies beyond the limits."""
-    postgresql = cluster.postgresql
+    if postgresql is None:
+        return
     if not postgresql.members:
         yield Problem("postgresql", "no member answers", f"mend etcd first, then {RUN_SITE}")
         return

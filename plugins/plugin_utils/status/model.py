@@ -135,12 +135,12 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Everything that a status tells of one cluster; repository is None where the topology has none."""
+    """Everything that a status tells of one cluster; a part is None where the topology has none."""
 
     name: str
     hosts: tuple[Host, ...]
-    postgresql: PostgreSql
-    etcd: Etcd
+    postgresql: PostgreSql | None
+    etcd: Etcd | None
     virtual_ips: tuple[VirtualIp, ...]
     pools: tuple[Pool, ...]
     repository: Repository | None

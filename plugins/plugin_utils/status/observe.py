@@ -55,8 +55,15 @@ def best_view(hosts: Sequence[Host], probe: str, convincing: Callable[[Result], 
     return next((view for view in views if convincing(view)), views[0] if views else None)
 
 
-def observe_postgresql(hosts: Sequence[Host]) -> PostgreSql:
+def part_of(hosts: Sequence[Host], name: str) -> Any:
+    """Return what the topology says of a part of the cluster, None when it has none."""
+    return next((host.ha[name] for host in hosts), None)
+
+
+def observe_postgresql(hosts: Sequence[Host]) -> PostgreSql | None:
     """Return the members as a host with an agreed view sees them."""
+    if not part_of(hosts, "postgresql"):
+        return None
     view = best_view(hosts, "postgresql", lambda seen: bool(seen["cluster"].get("agreed"))) or {}
     cluster = view.get("cluster") or {}
     return PostgreSql(
@@ -81,11 +88,13 @@ def parse_member(item: Mapping[str, Any]) -> Member:
     )
 
 
-def observe_etcd(hosts: Sequence[Host]) -> Etcd:
+def observe_etcd(hosts: Sequence[Host]) -> Etcd | None:
     """Return the etcd members; one that nobody describes is unhealthy."""
+    etcd = part_of(hosts, "etcd")
+    if not etcd:
+        return None
     view = best_view(hosts, "etcd", lambda seen: any(item["leader"] for item in seen["endpoints"])) or {}
     seen = {item["endpoint"]: item for item in view.get("endpoints") or ()}
-    etcd = next((host.ha["etcd"] for host in hosts), {"members": (), "endpoints": ()})
     wanted = zip(etcd["members"], etcd["endpoints"], strict=True)
     return Etcd(
         members=tuple(parse_etcd_member(member["name"], seen.get(endpoint)) for member, endpoint in wanted),
@@ -117,7 +126,7 @@ def observe_virtual_ips(hosts: Sequence[Host]) -> Iterator[VirtualIp]:
             yield VirtualIp(instance["name"], address, tuple(holders))
 
 
-def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql) -> Iterator[Pool]:
+def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql | None) -> Iterator[Pool]:
     """Yield every pool as each balancer that answers sees it."""
     for host in hosts:
         seen = {pool["name"]: pool for pool in (host.answer("haproxy") or {}).get("pools", ())}
@@ -133,11 +142,11 @@ def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql) -> Iterator[Poo
             )
 
 
-def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql) -> tuple[str, ...] | None:
+def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql | None) -> tuple[str, ...] | None:
     """Return the servers that ought to be up in a pool, None without a leader to tell by."""
     if pool.get("role") not in {"primary", "standby"}:
         return tuple(sorted(server["name"] for server in pool["servers"]))
-    if postgresql.leader is None:
+    if postgresql is None or postgresql.leader is None:
         return None
     if pool["role"] == "primary":
         return (postgresql.leader,)

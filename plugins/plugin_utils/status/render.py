@@ -11,11 +11,12 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Cluster,
-    EtcdMember,
+    Etcd,
     Member,
     Pool,
     Problem,
     Repository,
+    VirtualIp,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
@@ -52,11 +53,11 @@ def sentence(problem: Problem) -> str:
 
 def rows(cluster: Cluster) -> Iterator[Row]:
     """Yield the table's rows: part, subject, state, details."""
-    yield from titled("postgresql", map(member_row, cluster.postgresql.members))
-    yield from titled("etcd", map(etcd_row, cluster.etcd.members))
-    yield ["", "clients", f"authentication {switch(cluster.etcd.authentication)}", f"TLS {switch(cluster.etcd.tls)}"]
-    virtual_ips = ([item.address.split("/")[0], " and ".join(item.holders) or "nobody"] for item in cluster.virtual_ips)
-    yield from titled("virtual IP", virtual_ips)
+    if cluster.postgresql:
+        yield from titled("postgresql", map(member_row, cluster.postgresql.members))
+    if cluster.etcd:
+        yield from titled("etcd", etcd_rows(cluster.etcd))
+    yield from titled("virtual IP", map(virtual_ip_row, cluster.virtual_ips))
     yield from titled("pool", map(pool_row, sorted(cluster.pools, key=lambda pool: pool.port)))
     if cluster.repository:
         yield from titled("backup", repository_rows(cluster.repository))
@@ -84,9 +85,17 @@ def member_row(member: Member) -> Row:
     return [member.name, member.role if member.role == "leader" else role, member.state, details, lag]
 
 
-def etcd_row(member: EtcdMember) -> Row:
-    """Return the row of an etcd member."""
-    return [member.name, "leader" if member.leader else "follower", "healthy" if member.healthy else member.error]
+def etcd_rows(etcd: Etcd) -> Iterator[Row]:
+    """Yield the rows of etcd's members and of whom they let in."""
+    for member in etcd.members:
+        role = "leader" if member.leader else "follower" if member.healthy else "down"
+        yield [member.name, role, "healthy" if member.healthy else member.error, member.version]
+    yield ["clients", f"authentication {switch(etcd.authentication)}", f"TLS {switch(etcd.tls)}"]
+
+
+def virtual_ip_row(virtual: VirtualIp) -> Row:
+    """Return the row of a virtual IP."""
+    return [virtual.address.split("/")[0], f"on {' and '.join(virtual.holders)}" if virtual.holders else "on nobody"]
 
 
 def pool_row(pool: Pool) -> Row:

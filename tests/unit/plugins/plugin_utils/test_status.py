@@ -21,6 +21,7 @@ def topology(*components):
     return {
         "cluster": "lab",
         "components": list(components),
+        "postgresql": {"members": SERVERS},
         "etcd": {"members": SERVERS, "endpoints": list(DATABASES)},
         "vrrp": {"instances": [{"name": "main", "addresses": ["198.51.100.100/24"]}]},
         "pools": [
@@ -254,6 +255,22 @@ def test_everything_dead_is_told():
     assert "Cluster lab: " in as_text(cluster, judge(cluster, Limits()))
 
 
+def test_balancers_alone_are_a_cluster():
+    reports = {name: report for name, report in lab().items() if name.startswith("lb")}
+    for report in reports.values():
+        report["ha"] |= {"postgresql": None, "etcd": None}
+        report["ha"]["pools"] = [{"name": "web", "port": 80, "servers": [{"name": "web1"}]}]
+        report["probes"]["haproxy"]["pools"] = [{"name": "web", "servers": [server("web1", True)]}]
+    assert problems(reports) == []
+    (cluster,) = observe(reports)
+    assert as_text(cluster, []).splitlines() == [
+        "Cluster lab: healthy",
+        "  virtual IP  198.51.100.100  on lb1",
+        "  pool        web:80          on lb1  up web1",
+        "              web:80          on lb2  up web1",
+    ]
+
+
 def test_clusters_are_kept_apart():
     reports = lab()
     other = {f"other-{name}": copy.deepcopy(report) for name, report in reports.items()}
@@ -270,11 +287,11 @@ Cluster lab: healthy
   postgresql  db1             leader                  running          timeline 1
               db2             standby (synchronous)   streaming        timeline 1     lag 0 B
               db3             standby (asynchronous)  streaming        timeline 1     lag 512 B
-  etcd        db1             follower                healthy
-              db2             leader                  healthy
-              db3             follower                healthy
+  etcd        db1             follower                healthy          3.5.16
+              db2             leader                  healthy          3.5.16
+              db3             follower                healthy          3.5.16
               clients         authentication on       TLS on
-  virtual IP  198.51.100.100  lb1
+  virtual IP  198.51.100.100  on lb1
   pool        primary:5000    on lb1                  up db1           down db2, db3
               primary:5000    on lb2                  up db1           down db2, db3
               standby:5001    on lb1                  up db2, db3      down db1
