@@ -37,7 +37,6 @@ HOST_CONNECT = 48
 LOCK_ACQUIRE = 50
 DB_CONNECT = 56
 DB_QUERY = 57
-STOPPED = 62
 DB_MISSING = 80
 ARCHIVE_TIMEOUT = 82
 
@@ -47,6 +46,7 @@ PASSING = frozenset({HOST_CONNECT, LOCK_ACQUIRE, DB_CONNECT, DB_QUERY, DB_MISSIN
 TIMED_OUT = 124  # coreutils' timeout(1)
 POLL_SECONDS = 1.0
 ARCHIVE_TIMEOUT_SECONDS = 60.0
+GRACE_SECONDS = 10.0  # for pgBackRest to report its own time-out first
 
 COMMON_SPEC: dict[str, dict[str, Any]] = {
     "user": {"type": "str", "default": "postgres"},
@@ -95,7 +95,8 @@ class Answer:
         """The error pgBackRest reported, without its log prefix."""
         text = f"{self.stderr}\n{self.stdout}"
         match = re.search(r"ERROR: (.*)", text, re.DOTALL)
-        detail = (match.group(1) if match else text).strip() or "no message"
+        silence = "it did not end in time" if self.code == TIMED_OUT else "no message"
+        detail = (match.group(1) if match else text).strip() or silence
         return f"pgbackrest {self.command} failed with code {self.code}: {detail}"
 
 
@@ -170,14 +171,10 @@ class PgBackRest:
     def patiently(
         self, command: str, *options: str, stanza: str, deadline: Deadline, passing: frozenset[int] = PASSING
     ) -> Answer:
-        """Run a command again while its failure is one that passes; clear a stop file that is in its way."""
+        """Run a command again while its failure is one that passes."""
         while True:
-            answer = self.run(command, *options, stanza=stanza, timeout=max(1.0, deadline.remaining))
-            if answer.code == STOPPED:
-                self.demand("start", stanza=stanza)
-            elif answer.code not in passing:
-                return answer
-            if not deadline.pause():
+            answer = self.run(command, *options, stanza=stanza, timeout=deadline.remaining + GRACE_SECONDS)
+            if answer.code not in passing or not deadline.pause():
                 return answer
 
 
@@ -246,7 +243,7 @@ def converge_backup(
 def _apply_step(client: PgBackRest, name: str, step: str, deadline: Deadline) -> None:
     if step == "delete":
         client.demand("stop", stanza=name)
-        client.demand("stanza-delete", "--force", stanza=name, timeout=max(1.0, deadline.remaining))
+        client.demand("stanza-delete", "--force", stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
         return
     answer = client.patiently(f"stanza-{step}", stanza=name, deadline=deadline)
     if answer.code != 0:
@@ -269,7 +266,7 @@ def _prove(client: PgBackRest, name: str, changed: bool, deadline: Deadline) -> 
 
 def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
     """Run the check; unlike other failures, a lock held by a backup may last for hours and is not waited for."""
-    timeout = max(1.0, min(ARCHIVE_TIMEOUT_SECONDS, deadline.remaining))
+    timeout = min(ARCHIVE_TIMEOUT_SECONDS, deadline.seconds / 2)
     return client.patiently(
         "check", f"--archive-timeout={timeout:.0f}", stanza=name, deadline=deadline, passing=PASSING - {LOCK_ACQUIRE}
     )
@@ -277,11 +274,8 @@ def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
 
 def _take(client: PgBackRest, name: str, wanted: str, deadline: Deadline) -> bool:
     """Take a backup; return False when another one holds the lock."""
-    answer = client.run("backup", f"--type={wanted}", stanza=name, timeout=max(1.0, deadline.remaining))
+    answer = client.run("backup", f"--type={wanted}", stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
     if answer.code == LOCK_ACQUIRE:
-        return False
-    if answer.code == STOPPED:
-        client.demand("start", stanza=name)
         return False
     if answer.code == TIMED_OUT:
         raise PgBackRestError(f"stanza {name}: the {wanted} backup was ended after {deadline.seconds:.0f} s")

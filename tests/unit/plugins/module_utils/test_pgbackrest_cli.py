@@ -19,7 +19,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import 
 
 NOW = 1_800_000_000
 COMMANDS = frozenset({"info", "repo-ls", "stanza-create", "stanza-upgrade", "stanza-delete"}) | {
-    "start",
     "stop",
     "check",
     "backup",
@@ -153,13 +152,6 @@ STANZA_CASES: list[tuple[str, str, list[tuple[str, Reply]], tuple[str, ...], str
         ("upgrade",),
         "passed",
     ),
-    (
-        "a stop file",
-        "always",
-        [("info", READY), ("check", (62, "stop file")), ("start", OK), ("check", OK)],
-        (),
-        "passed",
-    ),
     ("a backup runs", "always", [("info", READY), ("check", (50, "unable to acquire lock"))], (), "backup_running"),
     (
         "archiving comes late",
@@ -185,6 +177,8 @@ def test_converge_stanza(check: str, script: list[tuple[str, Reply]], actions: t
 # name, script, error
 STANZA_FAILURES: list[tuple[str, list[tuple[str, Reply]], str]] = [
     ("a lasting failure ends at once", [("info", READY), ("check", (87, "archive_mode must be enabled"))], "code 87"),
+    ("a stop file is an operator's will", [("info", READY), ("check", (62, "stop file exists"))], "stop file exists"),
+    ("a command hangs", [("info", READY), ("check", (124, ""))], "code 124"),
     ("info fails", [("info", (31, "option invalid"))], "info failed with code 31: .*option invalid"),
     (
         "backups without info files",
@@ -222,19 +216,6 @@ BACKUP_CASES: list[tuple[str, list[tuple[str, Reply]], str, str]] = [
     (
         "the lock is held elsewhere",
         [("info", READY), ("backup", (50, "lock")), ("info", READY), ("backup", OK), ("info", BACKED_UP)],
-        "take",
-        "F1",
-    ),
-    (
-        "a stop file",
-        [
-            ("info", READY),
-            ("backup", (62, "stop")),
-            ("start", OK),
-            ("info", READY),
-            ("backup", OK),
-            ("info", BACKED_UP),
-        ],
         "take",
         "F1",
     ),
