@@ -59,7 +59,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         members=members,
         networks=networks,
         networks_declared=bool(declared),
-        clients=read_networks(fields.get("clients")) or networks,
+        clients=read_networks(fields["clients"]) if "clients" in fields else networks,
         vips=vips,
         sync_groups=read_sync_groups(fields.get("vrrp_sync_groups")),
         pools=read_pools(fields.get("pools") or node.at("pools", None), around),
@@ -75,16 +75,10 @@ def read_members(
     cluster: Node, groups: Node | None, inventory: Inventory, has_vips: bool
 ) -> dict[str, tuple[Host, ...]]:
     """Hosts by component. Without C(groups) every group that has a component's name counts."""
-    members: dict[str, tuple[Host, ...]] = {}
-    for component, node in _group_nodes(cluster, groups, inventory).items():
-        names = inventory.groups.get(str(node.value), ())
-        if str(node.value) not in inventory.groups:
-            known = sorted(set(inventory.groups) - {"all", "ungrouped"})
-            node.fail("is not a group of the inventory", suggestion(str(node.value), known))
-        elif not names:
-            fix = "add a host to the group or remove the group"
-            node.fail(f"is an empty group, so {component} has no host", fix)
-        members[component] = tuple(read_host(name, inventory, cluster.problems) for name in sorted(names))
+    members = {
+        component: tuple(read_host(name, inventory, cluster.problems) for name in _group(component, node, inventory))
+        for component, node in _group_nodes(cluster, groups, inventory).items()
+    }
     if has_vips and "haproxy" in members:
         members["keepalived"] = members["haproxy"]
     return members
@@ -92,12 +86,22 @@ def read_members(
 
 def _group_nodes(cluster: Node, groups: Node | None, inventory: Inventory) -> dict[str, Node]:
     if groups is not None:
-        fields = groups.fields(GROUP_COMPONENTS)
-        return {component: node for component, node in fields.items() if node.text() is not None}
+        return groups.fields(GROUP_COMPONENTS)
     default = cluster.at("groups", None)
-    return {
-        component: default.at(component, component) for component in GROUP_COMPONENTS if component in inventory.groups
-    }
+    return {name: default.at(name, name) for name in GROUP_COMPONENTS if name in inventory.groups}
+
+
+def _group(component: str, node: Node, inventory: Inventory) -> list[str]:
+    """The sorted host names of a component's group, which must have some."""
+    group = node.text()
+    if group is None:
+        return []
+    if group not in inventory.groups:
+        known = sorted(set(inventory.groups) - {"all", "ungrouped"})
+        node.fail("is not a group of the inventory", suggestion(group, known))
+    elif not inventory.groups[group]:
+        node.fail(f"is an empty group, so {component} has no host", "add a host to the group or remove the group")
+    return sorted(inventory.groups.get(group, ()))
 
 
 def read_networks(node: Node | None) -> tuple[Network, ...]:
