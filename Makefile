@@ -9,7 +9,7 @@ SCENARIOS := default haproxy keepalived three_nodes
 
 .PHONY: help
 help: ## Show what can be made
-	@awk -F ':.*## ' '/^[a-z_-]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: bootstrap
 bootstrap: ## The virtualenv .venv and the collections
@@ -33,3 +33,25 @@ lab-down: bootstrap ## Remove the lab's containers and network (the image and th
 .PHONY: status
 status: ## The lab's health; fails when it is not healthy
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml
+
+.PHONY: test
+test: bootstrap ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
+	@$(BIN)/python scripts/check.py lint types unit docs
+	@$(BIN)/python scripts/check.py sanity
+	@$(MAKE) --no-print-directory molecule
+
+.PHONY: lint types unit docs sanity
+lint types unit docs sanity: bootstrap ## One kind of check alone
+	@$(BIN)/python scripts/check.py $@
+
+.PHONY: molecule
+molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a running lab is kept
+	@python3 scripts/molecule.py $(SCENARIOS)
+
+.PHONY: bench
+bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recreates the lab)
+	@$(BIN)/python scripts/bench.py
+
+.PHONY: reference
+reference: bootstrap ## Generate docs/variables.md again
+	@$(BIN)/python scripts/generate_variables_reference.py

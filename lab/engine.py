@@ -82,7 +82,9 @@ def ready_engine(environment: Mapping[str, str] = os.environ) -> Engine:
 
 def _start_dockerd() -> Engine:
     if os.geteuid() != 0:
-        raise LabError("no container engine answers, and only root can start one: start docker or podman, or run as root")
+        raise LabError(
+            "no container engine answers, and only root can start one: start docker or podman, or run as root"
+        )
     if not shutil.which("dockerd"):
         install_debian_packages("docker.io")
     engine = Engine("docker")

@@ -229,7 +229,9 @@ def _forget_host_keys(nodes: Iterable[Node]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("action", choices=("up", "down", "status"))
-    parser.add_argument("inventory", type=Path, help="an inventory file whose hosts have an IPv4 ansible_host in one /24")
+    parser.add_argument(
+        "inventory", type=Path, help="an inventory file whose hosts have an IPv4 ansible_host in one /24"
+    )
     arguments = parser.parse_args()
     try:
         engine = ready_engine()

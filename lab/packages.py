@@ -20,7 +20,13 @@ def serve(engine: Engine, node_image: str, network: str, address: str) -> str:
     image = _image(engine, node_image)
     if engine.inspect("container", _CONTAINER) is None:
         engine.run(
-            "create", f"--name={_CONTAINER}", f"--volume={_VOLUME}:/var/cache/apt-cacher-ng", image, "sh", "-c", _COMMAND
+            "create",
+            f"--name={_CONTAINER}",
+            f"--volume={_VOLUME}:/var/cache/apt-cacher-ng",
+            image,
+            "sh",
+            "-c",
+            _COMMAND,
         )
     engine.run("start", _CONTAINER)
     if network not in _networks(engine):

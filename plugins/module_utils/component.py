@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 from enum import Enum
 from typing import Any
 
-SECRET_BEFORE = "(content not shown: before)\n"
-SECRET_AFTER = "(content not shown: after)\n"
+SECRET = "(content not shown)\n"
+SECRET_CHANGED = "(content not shown, changed)\n"
 _SYSTEMD_DIRECTORY = "/etc/systemd/system/"
 _STATIC_UNIT_FILE_STATES = frozenset({"static", "generated", "transient", "indirect", "alias"})
 UNIT_PROPERTIES = (
@@ -82,12 +82,16 @@ class PathChange:
         return {
             "before_header": self.wanted.path,
             "after_header": self.wanted.path,
-            "before": _describe(self.found.kind, self.found.ownership, self._shown(self.found.content, SECRET_BEFORE)),
-            "after": _describe(self.wanted.kind, self.wanted.ownership, self._shown(self.wanted.content, SECRET_AFTER)),
+            "before": _describe(self.found.kind, self.found.ownership, self._shown(self.found.content, SECRET)),
+            "after": _describe(
+                self.wanted.kind,
+                self.wanted.ownership,
+                self._shown(self.wanted.content, SECRET_CHANGED if self.content_differs else SECRET),
+            ),
         }
 
     def _shown(self, content: str | None, mask: str) -> str | None:
-        return mask if self.wanted.secret and self.content_differs and content is not None else content
+        return mask if self.wanted.secret and content is not None else content
 
 
 def _describe(kind: Kind, ownership: Ownership | None, content: str | None) -> str:
@@ -196,8 +200,7 @@ def needs_daemon_reload(changed_paths: Collection[str], found: Collection[FoundU
 def parse_units(shown: str) -> dict[str, FoundUnit]:
     """Units by name, from `systemctl show --timestamp=us+utc --property=…` of several units."""
     blocks = (
-        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
-        for block in shown.strip().split("\n\n")
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.strip().split("\n\n")
     )
     return {block["Id"]: _unit(block) for block in blocks if "Id" in block}
 

@@ -317,7 +317,9 @@ class Host:
     def _make_directory(self, change: PathChange) -> None:
         path = change.wanted.path
         if change.found.kind in (Kind.FILE, Kind.OTHER) and not os.path.isdir(path):
-            self._module.fail_json(msg=f"{path} is a {change.found.kind.value}, but a directory is wanted; move it away")
+            self._module.fail_json(
+                msg=f"{path} is a {change.found.kind.value}, but a directory is wanted; move it away"
+            )
         os.makedirs(path, exist_ok=True)
         self._own(path, change.wanted.ownership)
 
@@ -355,7 +357,9 @@ class Host:
         try:
             uid, gid = pwd.getpwnam(ownership.owner).pw_uid, grp.getgrnam(ownership.group).gr_gid
         except KeyError as error:
-            self._module.fail_json(msg=f"{path} cannot be given to {ownership.owner}:{ownership.group}: {error.args[0]}")
+            self._module.fail_json(
+                msg=f"{path} cannot be given to {ownership.owner}:{ownership.group}: {error.args[0]}"
+            )
         os.chown(path, uid, gid)
         os.chmod(path, ownership.mode)
 

@@ -1,0 +1,118 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.holdfast.ha.plugins.module_utils.component import (
+    SECRET,
+    SECRET_CHANGED,
+    Changes,
+    FoundPath,
+    FoundUnit,
+    Kind,
+    Ownership,
+    PathChange,
+    WantedPath,
+    WantedUnit,
+    needs_daemon_reload,
+    parse_units,
+    plan_paths,
+    plan_unit,
+)
+
+CASES = yaml.safe_load(Path(__file__).with_name("component_cases.yml").read_text(encoding="utf-8"))
+RUNNING = {
+    "load_state": "loaded",
+    "active_state": "active",
+    "unit_file_state": "enabled",
+    "started_at": 100.0,
+    "state_changed_at": 200.0,
+}
+SHOWN = """\
+Id=haproxy.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=enabled
+NeedDaemonReload=no
+InactiveExitTimestamp=Mon 2026-01-05 10:11:12.500000 UTC
+StateChangeTimestamp=Mon 2026-01-05 10:11:13.000000 UTC
+
+Id=other.service
+LoadState=not-found
+ActiveState=inactive
+UnitFileState=
+NeedDaemonReload=yes
+InactiveExitTimestamp=
+StateChangeTimestamp=n/a
+"""
+
+
+def identify(case: dict[str, Any]) -> str:
+    return case["name"].replace(" ", "-")
+
+
+@pytest.mark.parametrize("case", CASES["units"], ids=identify)
+def test_plan_unit(case: dict[str, Any]) -> None:
+    wanted = WantedUnit("a.service", **case.get("wanted", {}))
+    found = FoundUnit(**{**RUNNING, **case.get("found", {})})
+    changes = Changes(frozenset(case.get("changing", [])), case.get("modified", {}))
+
+    plan = plan_unit(wanted, found, changes)
+
+    assert list(plan.verbs) == case["verbs"]
+    assert plan.stale == case.get("stale", False)
+
+
+def ownership(item: dict[str, Any]) -> Ownership:
+    return Ownership(item.get("owner", "root"), "root", item.get("mode", 0o644))
+
+
+@pytest.mark.parametrize("case", CASES["paths"], ids=identify)
+def test_plan_paths(case: dict[str, Any]) -> None:
+    kinds = {side: Kind(case[side]["kind"]) for side in ("wanted", "found")}
+    owned = {side: None if kinds[side] is Kind.NOTHING else ownership(case[side]) for side in kinds}
+    wanted = WantedPath("/etc/a", kinds["wanted"], owned["wanted"], case["wanted"].get("content"))
+    found = FoundPath(kinds["found"], owned["found"], case["found"].get("content"))
+
+    assert bool(plan_paths([wanted], {"/etc/a": found})) == case["changes"]
+
+
+def test_a_secret_is_not_in_the_diff() -> None:
+    owner = Ownership("root", "root", 0o600)
+    wanted = WantedPath("/etc/a", Kind.FILE, owner, "new-secret", secret=True)
+    diff = PathChange(wanted, FoundPath(Kind.FILE, owner, "old-secret")).as_diff()
+
+    assert "secret\n" not in diff["before"] + diff["after"]
+    assert SECRET in diff["before"]
+    assert SECRET_CHANGED in diff["after"]
+
+
+def test_a_secret_file_with_another_mode_only_is_not_in_the_diff_either() -> None:
+    wanted = WantedPath("/etc/a", Kind.FILE, Ownership("root", "root", 0o600), "the-secret", secret=True)
+    diff = PathChange(wanted, FoundPath(Kind.FILE, Ownership("root", "root", 0o644), "the-secret")).as_diff()
+
+    assert "the-secret" not in str(diff)
+
+
+def test_parse_units() -> None:
+    units = parse_units(SHOWN)
+
+    assert units["haproxy.service"].state_changed_at - units["haproxy.service"].started_at == 0.5
+    assert units["other.service"] == FoundUnit(needs_daemon_reload=True)
+
+
+@pytest.mark.parametrize(
+    ("paths", "units", "needed"),
+    [
+        (["/etc/systemd/system/a.service"], [FoundUnit()], True),
+        (["/etc/a"], [FoundUnit(needs_daemon_reload=True)], True),
+        (["/etc/a"], [FoundUnit()], False),
+    ],
+)
+def test_needs_daemon_reload(paths: list[str], units: list[FoundUnit], needed: bool) -> None:
+    assert needs_daemon_reload(paths, units) == needed
