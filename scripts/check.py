@@ -54,7 +54,7 @@ def steps(target: str) -> tuple[Step, ...]:
                 cwd=ROOT / "collections" / COLLECTION,
             ),
         ),
-        "sanity": (Step("ansible-test", (python, "scripts/ansible_test.py"), stream=True),),
+        "sanity": (Step("ansible-test", (python, "scripts/run_ansible_test.py"), stream=True),),
     }
     return table[target]
 

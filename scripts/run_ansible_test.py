@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run ansible-test sanity and units on a copy of the collection: python scripts/ansible_test.py [sanity|units] [args].
+"""Run ansible-test sanity and units on a copy of the collection: python scripts/run_ansible_test.py [sanity|units] [args].
 
 ansible-test wants a real directory .../ansible_collections/holdfast/ha outside any other git work tree, so the files
 that git knows or would add are copied to a temporary folder first.
@@ -9,7 +9,9 @@ that git knows or would add are copied to a temporary folder first.
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +21,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
+# Does what pip's bootstrap script does, with the pip that Python brings, for where that script can't be downloaded.
+GET_PIP = """\
+import ensurepip, subprocess, sys
+ensurepip.bootstrap()
+wanted = [argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")]
+sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *wanted]).returncode)
+"""
 NOT_SHIPPED = ("lab/", "scripts/", "molecule/", ".ci/", "tests/unit/scripts/", "tests/unit/lab/")
 
 
@@ -42,6 +51,20 @@ def copy(names: list[str], target: Path) -> None:
         shutil.copy2(ROOT / name, target / name)
 
 
+def provide_get_pip() -> None:
+    """Put our bootstrap script where ansible-test would cache the one it downloads, unless there is one."""
+    package = importlib.util.find_spec("ansible_test")
+    if package is None or package.origin is None:
+        return
+    source = Path(package.origin).parent / "_internal" / "python_requirements.py"
+    found = re.search(r"pip='([0-9.]+)'", source.read_text(encoding="utf-8"))
+    if found:
+        script = Path.home() / ".ansible" / "test" / "cache" / f"get_pip_{found[1].replace('.', '_')}.py"
+        script.parent.mkdir(parents=True, exist_ok=True)
+        if not script.exists():
+            script.write_text(GET_PIP, encoding="utf-8")
+
+
 def run(target: Path, command: str, arguments: list[str]) -> int:
     """Run one ansible-test command in the copy and report its time; return its exit code."""
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
@@ -56,6 +79,7 @@ def run(target: Path, command: str, arguments: list[str]) -> int:
 
 def main(arguments: list[str]) -> int:
     """Run sanity and units, or the one named with its own arguments; return the worst exit code."""
+    provide_get_pip()
     commands = [arguments[0]] if arguments else ["sanity", "units"]
     with tempfile.TemporaryDirectory(prefix="holdfast-ansible-test-") as folder:
         collections = Path(folder) / "ansible_collections"
