@@ -11,7 +11,7 @@ from typing import Any
 
 from .model import Address, Host, Inventory
 from .node import Node, suggestion
-from .problems import OPAQUE, Problems
+from .problems import OPAQUE, Opaque, Problems
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 HOST_VARIABLES = (
@@ -51,8 +51,13 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
 
 
 def _variable(root: Node, name: str) -> Node | None:
+    """A variable that is set to something readable."""
     value = root.value.get(name)
-    return None if value is None else Node(f"{root.path}: {name}", value, root.problems)
+    node = Node(f"{root.path}: {name}", value, root.problems)
+    if isinstance(value, Opaque):
+        fix = f"write its plain value{' or set ha_address' if name == 'ansible_host' else ''}"
+        node.fail("is templated or vaulted, and the topology reads neither", fix)
+    return None if value is None or isinstance(value, Opaque) else node
 
 
 def read_addresses(root: Node) -> tuple[Address, ...]:
@@ -68,16 +73,17 @@ def host_address(root: Node) -> Address | None:
     own = _variable(root, "ha_address")
     if own:
         return own.address()
-    connection = _variable(root, "ansible_host") or Node(f"{root.path}: ansible_host", root.path, root.problems)
-    if is_address(connection.value):
-        return connection.address()
-    if "ansible_host" in root.value:
+    connection = _variable(root, "ansible_host")
+    if connection is None and isinstance(root.value.get("ansible_host"), Opaque):
+        return None
+    if connection is None and not is_address(root.path):
+        fix = f"set ansible_host or ha_address of {root.path} to its IP address"
+        root.problems.add(f"{root.path}: ansible_host", OPAQUE, "is missing", fix)
+        return None
+    if connection and not is_address(connection.value):
         connection.fail("is a name, not an IP address", f"set ha_address of {root.path} to its IP address")
-    else:
-        connection.problems.add(
-            connection.path, OPAQUE, "is missing", f"set ansible_host or ha_address of {root.path} to its IP address"
-        )
-    return None
+        return None
+    return (connection or Node(root.path, root.path, root.problems)).address()
 
 
 def is_address(value: Any) -> bool:

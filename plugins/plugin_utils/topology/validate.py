@@ -16,7 +16,7 @@ from .vrrp_rules import check_vrrp
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _etcd_size, _repository, _member_names, _sql):
+        for check in (_parts, _etcd_size, _repository, _member_names, _candidates, _sql):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -72,6 +72,15 @@ def _member_names(cluster: Cluster, problems: Problems) -> None:
         slots[slot] = host.name
 
 
+def _candidates(cluster: Cluster, problems: Problems) -> None:
+    hosts = cluster.of("postgresql")
+    if hosts and not any(host.failover_priority for host in hosts):
+        fix = "give at least one of them a higher priority, or none"
+        problems.add(
+            f"{hosts[0].name}: ha_failover_priority", 0, "is 0 on all members, so none may become primary", fix
+        )
+
+
 def _one_cluster_each(clusters: tuple[Cluster, ...], problems: Problems) -> None:
     home: dict[str, str] = {}
     for cluster in clusters:
@@ -88,10 +97,8 @@ def _sql(cluster: Cluster, problems: Problems) -> None:
         for item in objects:
             _sql_name(item, seen, problems)
         if objects and "postgresql" not in cluster.members:
-            where = objects[0].path.partition("[")[0]
-            problems.add(
-                where, OPAQUE, "has no PostgreSQL to live in", f"name a group in {cluster.path}.groups.postgresql"
-            )
+            where, fix = objects[0].path.partition("[")[0], f"name a group in {cluster.path}.groups.postgresql"
+            problems.add(where, OPAQUE, "has no PostgreSQL to live in", fix)
     roles = [role.name for role in cluster.roles]
     for database in cluster.databases:
         owner = database.values["owner"]

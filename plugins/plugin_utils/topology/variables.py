@@ -88,8 +88,10 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             what = f"is not a variable of the role {role}"
             problems.add(variable, OPAQUE, what, suggestion(variable, options))
         elif variable in roles[role].wired:
-            fix = f"remove it; {WIRED.get(variable, 'what the topology gives is right for every host')}"
-            problems.add(variable, OPAQUE, "is set by the playbooks, which would ignore this value", fix)
+            fix = WIRED.get(variable, "use the role in a playbook of your own")
+            problems.add(
+                variable, OPAQUE, "is set by the playbooks, which would ignore this value", f"remove it; {fix}"
+            )
         elif not has_opaque(value):
             _check_value(variable, value, options[variable], problems)
 
@@ -98,9 +100,7 @@ def _check_sql(objects: tuple[SqlObject, ...], option: Mapping[str, Any], proble
     for item in objects:
         unknown = sorted(set(item.values) - set(option["options"]))
         for key in unknown:
-            problems.add(
-                f"{item.path}.{key}", item.values[key], "is an unknown key", suggestion(key, option["options"])
-            )
+            problems.add(f"{item.path}.{key}", HIDDEN, "is an unknown key", suggestion(key, option["options"]))
         if not unknown:
             _check_value(item.path, [dict(item.values)], option, problems)
 

@@ -141,6 +141,15 @@ def test_templated_values_are_taken_as_present(inventory):
     assert derived("db1", inventory / "hosts.yml", inventory / "topology.ha.yml")["name"] == "db1"
 
 
+@pytest.mark.parametrize("variable", ["ansible_host", "ha_zone"])
+def test_templated_values_are_refused_where_the_topology_needs_them(inventory, variable):
+    write(inventory / "host_vars" / "db1.yml", {variable: "{{ never }}"})
+    with pytest.raises(AnsibleParserError) as refusal:
+        parsed(inventory / "hosts.yml", inventory / "topology.ha.yml")
+    assert f"1. db1: {variable}: is templated or vaulted" in str(refusal.value)
+    assert "\n  2. " not in str(refusal.value)
+
+
 def test_refuses_with_the_file_and_the_line(inventory):
     path = inventory / "topology.ha.yml"
     path.write_text("plugin: holdfast.ha.topology\nclusters:\n  lab:\n    vip: {}\n", encoding="utf-8")
