@@ -21,6 +21,11 @@ _PACKAGES = (
     "ca-certificates,nftables"
 )
 
+_MASKED_UNITS = (
+    "systemd-modules-load.service systemd-udevd.service systemd-logind.service "
+    "apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer"
+)
+
 
 def node_image(engine: Engine, release: str) -> str:
     """Tag of the node image of a Debian release, built first when its recipe has changed or it is missing."""
@@ -55,8 +60,7 @@ def _debootstrap(release: str, archive: Path) -> None:
         'chmod 0755 "$1/usr/local/sbin/lab-node-init"',
         'rm -f "$1"/etc/ssh/ssh_host_*',
         'chroot "$1" systemctl enable ssh.service ssh-host-keys.service',
-        'chroot "$1" systemctl mask systemd-modules-load.service systemd-udevd.service systemd-logind.service'
-        " apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer",
+        f'chroot "$1" systemctl mask {_MASKED_UNITS}',
         'install -d -m 0700 "$1/root/.ssh"',
     ]
     command = ["mmdebstrap", "--variant=minbase", f"--include={_PACKAGES}"]

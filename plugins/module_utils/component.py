@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
-SECRET = "(content not shown)\n"
-SECRET_CHANGED = "(content not shown, changed)\n"
+MASK = "(content not shown)\n"
+MASK_CHANGED = "(content not shown, changed)\n"
 _SYSTEMD_DIRECTORY = "/etc/systemd/system/"
 _STATIC_UNIT_FILE_STATES = frozenset({"static", "generated", "transient", "indirect", "alias"})
 UNIT_PROPERTIES = (
@@ -63,7 +63,6 @@ class FoundPath:
     kind: Kind
     ownership: Ownership | None = None
     content: str | None = None
-    modified: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +81,11 @@ class PathChange:
         return {
             "before_header": self.wanted.path,
             "after_header": self.wanted.path,
-            "before": _describe(self.found.kind, self.found.ownership, self._shown(self.found.content, SECRET)),
+            "before": _describe(self.found.kind, self.found.ownership, self._shown(self.found.content, MASK)),
             "after": _describe(
                 self.wanted.kind,
                 self.wanted.ownership,
-                self._shown(self.wanted.content, SECRET_CHANGED if self.content_differs else SECRET),
+                self._shown(self.wanted.content, MASK_CHANGED if self.content_differs else MASK),
             ),
         }
 
@@ -222,4 +221,4 @@ def _epoch(text: str) -> float:
     if len(words) < 3:
         return 0.0
     moment = datetime.strptime(f"{words[1]} {words[2]}", "%Y-%m-%d %H:%M:%S.%f")
-    return moment.replace(tzinfo=timezone.utc).timestamp()
+    return moment.replace(tzinfo=UTC).timestamp()

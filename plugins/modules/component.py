@@ -10,7 +10,7 @@ module: component
 short_description: Files and systemd units of one component, in one step
 version_added: 0.1.0
 description:
-  - Brings the directories, files and systemd units of a component into their declared state, in this order, in one call.
+  - Brings a component's directories, files and systemd units into their declared state, in this order, in one call.
   - All files are staged and validated before the first one is replaced; each is replaced atomically.
   - >-
     A unit is restarted (or reloaded) when it started (or last changed its state) before one of the files it depends on
@@ -44,7 +44,9 @@ options:
     default: []
     suboptions:
       path: {description: Absolute path., type: path, required: true}
-      content: {description: The content. Exactly one of O(files[].content) and O(files[].secret_content) is needed., type: str}
+      content:
+        description: The content. Exactly one of O(files[].content) and O(files[].secret_content) is needed.
+        type: str
       secret_content: {description: The content of a file that holds secrets; never shown., type: str}
       owner: {description: Name of the owner., type: str, default: root}
       group: {description: Name of the group., type: str, default: root}
@@ -142,6 +144,8 @@ import shutil
 import stat
 import tempfile
 import time
+from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.component import (
@@ -166,7 +170,7 @@ _OWNERSHIP = {"owner": {"type": "str", "default": "root"}, "group": {"type": "st
 _PATHS = {"type": "list", "elements": "path", "default": []}
 
 
-def argument_spec():
+def argument_spec() -> dict[str, Any]:
     """The module's argument specification."""
     return {
         "directories": {
@@ -213,7 +217,7 @@ def argument_spec():
     }
 
 
-def wanted_paths(params) -> list[WantedPath]:
+def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
     """What the parameters ask of paths: directories, files and absences, in the order in which they are applied."""
     return [
         *(WantedPath(item["path"], Kind.DIRECTORY, _ownership(item)) for item in params["directories"]),
@@ -222,17 +226,17 @@ def wanted_paths(params) -> list[WantedPath]:
     ]
 
 
-def _wanted_file(item) -> WantedPath:
+def _wanted_file(item: dict[str, Any]) -> WantedPath:
     secret = item["secret_content"] is not None
     content = item["secret_content"] if secret else item["content"]
     return WantedPath(item["path"], Kind.FILE, _ownership(item), content, secret, item["validate"])
 
 
-def _ownership(item) -> Ownership:
+def _ownership(item: dict[str, Any]) -> Ownership:
     return Ownership(item["owner"], item["group"], int(item["mode"], 8))
 
 
-def wanted_units(params) -> list[WantedUnit]:
+def wanted_units(params: dict[str, Any]) -> list[WantedUnit]:
     """What the parameters ask of units."""
     return [
         WantedUnit(
@@ -252,7 +256,7 @@ def wanted_units(params) -> list[WantedUnit]:
 def find_path(path: str) -> FoundPath:
     """What is at a path now."""
     try:
-        status = os.lstat(path)
+        status = Path(path).lstat()
     except (FileNotFoundError, NotADirectoryError):
         return FoundPath(Kind.NOTHING)
     ownership = Ownership(_user_name(status.st_uid), _group_name(status.st_gid), stat.S_IMODE(status.st_mode))
@@ -260,8 +264,8 @@ def find_path(path: str) -> FoundPath:
         return FoundPath(Kind.DIRECTORY, ownership)
     if not stat.S_ISREG(status.st_mode):
         return FoundPath(Kind.OTHER, ownership)
-    with open(path, encoding="utf-8", errors="surrogateescape") as file:
-        return FoundPath(Kind.FILE, ownership, file.read(), status.st_mtime)
+    content = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
+    return FoundPath(Kind.FILE, ownership, content)
 
 
 def _user_name(uid: int) -> str:
@@ -308,50 +312,47 @@ class Host:
                 self._put(stage, change)
         finally:
             for stage, _change in staged:
-                if os.path.exists(stage):
-                    os.unlink(stage)
+                stage.unlink(missing_ok=True)
         for change in plan:
             if change.wanted.kind is Kind.NOTHING:
-                self._remove(change.wanted.path)
+                self._remove(Path(change.wanted.path))
 
     def _make_directory(self, change: PathChange) -> None:
-        path = change.wanted.path
-        if change.found.kind in (Kind.FILE, Kind.OTHER) and not os.path.isdir(path):
-            self._module.fail_json(
-                msg=f"{path} is a {change.found.kind.value}, but a directory is wanted; move it away"
-            )
-        os.makedirs(path, exist_ok=True)
+        path = Path(change.wanted.path)
+        if change.found.kind in (Kind.FILE, Kind.OTHER) and not path.is_dir():
+            self._module.fail_json(msg=f"{path} is no directory, but a directory is wanted; move it away")
+        path.mkdir(parents=True, exist_ok=True)
         self._own(path, change.wanted.ownership)
 
-    def _stage(self, wanted: WantedPath) -> str:
-        directory = os.path.dirname(wanted.path)
-        os.makedirs(directory, exist_ok=True)
-        handle, stage = tempfile.mkstemp(prefix=".holdfast-", dir=directory)
-        with open(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
+    def _stage(self, wanted: WantedPath) -> Path:
+        target = Path(wanted.path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".holdfast-", dir=target.parent)
+        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(wanted.content or "")
             file.flush()
             os.fsync(file.fileno())
-        self._own(stage, wanted.ownership)
-        return stage
+        self._own(Path(name), wanted.ownership)
+        return Path(name)
 
-    def _validate(self, stage: str, wanted: WantedPath) -> None:
+    def _validate(self, stage: Path, wanted: WantedPath) -> None:
         if not wanted.validate:
             return
-        command = shlex.split(wanted.validate.replace("%s", shlex.quote(stage)))
+        command = shlex.split(wanted.validate.replace("%s", shlex.quote(str(stage))))
         rc, out, err = self._module.run_command(command)
         if rc:
             shown = "its output is not shown, for the file holds secrets" if wanted.secret else (err or out).strip()
             self._module.fail_json(msg=f"{wanted.path} was not replaced: {wanted.validate} exited with {rc}: {shown}")
 
-    def _put(self, stage: str, change: PathChange) -> None:
+    def _put(self, stage: Path, change: PathChange) -> None:
         if change.found.kind is Kind.DIRECTORY:
             self._module.fail_json(msg=f"{change.wanted.path} is a directory, but a file is wanted; move it away")
         if change.content_differs:
-            os.replace(stage, change.wanted.path)
+            stage.replace(change.wanted.path)
         else:
-            self._own(change.wanted.path, change.wanted.ownership)
+            self._own(Path(change.wanted.path), change.wanted.ownership)
 
-    def _own(self, path: str, ownership: Ownership | None) -> None:
+    def _own(self, path: Path, ownership: Ownership | None) -> None:
         if ownership is None:
             return
         try:
@@ -361,14 +362,14 @@ class Host:
                 msg=f"{path} cannot be given to {ownership.owner}:{ownership.group}: {error.args[0]}"
             )
         os.chown(path, uid, gid)
-        os.chmod(path, ownership.mode)
+        path.chmod(ownership.mode)
 
     @staticmethod
-    def _remove(path: str) -> None:
-        if os.path.isdir(path) and not os.path.islink(path):
+    def _remove(path: Path) -> None:
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            os.unlink(path)
+            path.unlink()
 
     def daemon_reload(self) -> None:
         """Let systemd read its unit files again."""
@@ -408,11 +409,11 @@ class Host:
             ["journalctl", "--no-pager", "--lines=20", "--output=cat", f"--unit={wanted.name}"]
         )
         self._module.fail_json(
-            msg=f"{wanted.name} is {state}, not active, within {wanted.timeout:.0f} s; its last words: {journal.strip()}"
+            msg=f"{wanted.name} is {state}, not active, after {wanted.timeout:.0f} s; its last words: {journal.strip()}"
         )
 
 
-def converge(module: AnsibleModule, host: Host) -> dict:
+def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
     """Bring the host into the wanted state, or in check mode only tell what that would change."""
     wanted = wanted_paths(module.params)
     path_plan = plan_paths(wanted, {item.path: find_path(item.path) for item in wanted})
@@ -436,11 +437,11 @@ def converge(module: AnsibleModule, host: Host) -> dict:
 
 def _changes(path_plan: list[PathChange], units: list[WantedUnit]) -> Changes:
     watched = {path for unit in units for path in (*unit.restart_on, *unit.reload_on)}
-    modified = {path: os.stat(path).st_mtime for path in watched if os.path.exists(path)}
+    modified = {path: Path(path).stat().st_mtime for path in watched if Path(path).exists()}
     return Changes(frozenset(change.wanted.path for change in path_plan if change.content_differs), modified)
 
 
-def _result(path_plan: list[PathChange], changed_paths: list[str], plans: dict[str, UnitPlan]) -> dict:
+def _result(path_plan: list[PathChange], changed_paths: list[str], plans: dict[str, UnitPlan]) -> dict[str, Any]:
     actions = {name: list(plan.verbs) for name, plan in plans.items() if plan.verbs}
     diff = [change.as_diff() for change in path_plan]
     if actions:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.holdfast.ha.plugins.module_utils.component import (
-    SECRET,
-    SECRET_CHANGED,
+    MASK,
+    MASK_CHANGED,
     Changes,
     FoundPath,
     FoundUnit,
@@ -88,8 +88,8 @@ def test_a_secret_is_not_in_the_diff() -> None:
     diff = PathChange(wanted, FoundPath(Kind.FILE, owner, "old-secret")).as_diff()
 
     assert "secret\n" not in diff["before"] + diff["after"]
-    assert SECRET in diff["before"]
-    assert SECRET_CHANGED in diff["after"]
+    assert MASK in diff["before"]
+    assert MASK_CHANGED in diff["after"]
 
 
 def test_a_secret_file_with_another_mode_only_is_not_in_the_diff_either() -> None:
