@@ -10,7 +10,6 @@ import typing as t
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
-
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import (
     EndpointError,
     HttpJsonClient,

@@ -1,0 +1,227 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
+    AuthState,
+    Join,
+    Member,
+    Peer,
+    Permission,
+    Restart,
+    User,
+    bootstrap_environment,
+    initial_cluster,
+    judge_restart,
+    parse_member,
+    parse_permission,
+    plan_auth,
+    plan_join,
+    prefix_end,
+    url,
+)
+
+PEERS = [Peer(name, f"https://{name}:2380") for name in ("db2", "db1", "db3")]
+ME = PEERS[2]
+
+
+def member(name: str, started: bool = True, known: bool = True) -> Member:
+    clients = (f"https://{name}:2379",) if started else ()
+    return Member(int(name[2:]), name if known else "", (f"https://{name}:2380",), clients)
+
+
+OTHERS = (member("db1"), member("db2"))
+
+
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        pytest.param(None, Join.BOOTSTRAP, id="nobody answers"),
+        pytest.param((*OTHERS, member("db3", started=False)), Join.BOOTSTRAP, id="awaited since the bootstrap"),
+        pytest.param((*OTHERS, member("db3", started=False, known=False)), Join.ADDED, id="already added"),
+        pytest.param(OTHERS, Join.ADD, id="unknown"),
+        pytest.param((*OTHERS, member("db3")), Join.REPLACE, id="data lost"),
+    ],
+)
+def test_plan_join(members: tuple[Member, ...] | None, expected: Join) -> None:
+    assert plan_join(ME, members) is expected
+
+
+@pytest.mark.parametrize(
+    ("join", "members", "expected"),
+    [
+        (Join.BOOTSTRAP, None, "db1 db2 db3"),
+        (Join.BOOTSTRAP, (*OTHERS, member("db3", started=False)), "db1 db2 db3"),
+        (Join.ADD, OTHERS, "db1 db2 db3"),
+        (Join.REPLACE, (*OTHERS, member("db3", started=False, known=False)), "db1 db2 db3"),
+        (Join.ADD, (*OTHERS, member("db9")), "db1 db2 db3 db9"),
+        (Join.ADD, (member("db1"), member("db2", started=False, known=False)), "db1 db2 db3"),
+    ],
+)
+def test_initial_cluster(join: Join, members: tuple[Member, ...] | None, expected: str) -> None:
+    cluster = initial_cluster(join, ME, PEERS, members)
+    assert " ".join(peer.name for peer in cluster) == expected
+
+
+def test_bootstrap_environment() -> None:
+    assert bootstrap_environment(Join.REPLACE, "lab", PEERS[:2]).splitlines() == [
+        "ETCD_INITIAL_CLUSTER=db2=https://db2:2380,db1=https://db1:2380",
+        "ETCD_INITIAL_CLUSTER_STATE=existing",
+        "ETCD_INITIAL_CLUSTER_TOKEN=lab",
+    ]
+    assert "STATE=new\n" in bootstrap_environment(Join.BOOTSTRAP, "lab", PEERS)
+
+
+@pytest.mark.parametrize(
+    ("health", "expected"),
+    [
+        ({"a": True}, Restart.SAFE),
+        ({"a": False}, Restart.HARMLESS),
+        ({"a": True, "b": True}, Restart.SAFE),
+        ({"a": True, "b": False}, Restart.HARMLESS),
+        ({"a": True, "b": True, "c": True}, Restart.SAFE),
+        ({"a": False, "b": True, "c": True}, Restart.SAFE),
+        ({"a": True, "b": True, "c": False}, Restart.UNSAFE),
+        ({"a": True, "b": False, "c": False}, Restart.HARMLESS),
+        ({"a": False, "b": False, "c": False}, Restart.HARMLESS),
+        ({"a": True, "b": True, "c": True, "d": True, "e": False}, Restart.SAFE),
+        ({"a": True, "b": True, "c": True, "d": False, "e": False}, Restart.UNSAFE),
+    ],
+)
+def test_judge_restart(health: dict[str, bool], expected: Restart) -> None:
+    assert judge_restart("a", health) is expected
+
+
+def readwrite(prefix: str) -> Permission:
+    return Permission("READWRITE", prefix.encode(), prefix_end(prefix.encode()))
+
+
+PATRONI = User("patroni", "pw", ("/service/lab/",))
+LAB = readwrite("/service/lab/")
+ROOT_USER = {"root": frozenset({"root"})}
+ROOT_ROLE: dict[str, frozenset[Permission]] = {"root": frozenset()}
+DONE_USERS = {**ROOT_USER, "patroni": frozenset({"patroni"})}
+DONE_ROLES = {**ROOT_ROLE, "patroni": frozenset({LAB})}
+
+AUTH_CASES: dict[str, tuple[AuthState, list[str]]] = {
+    "bare": (
+        AuthState(False, {}, {}),
+        [
+            "add role root",
+            "add user root",
+            "grant role root to user root",
+            "add role patroni",
+            "grant to role patroni: readwrite /service/lab/*",
+            "add user patroni",
+            "grant role patroni to user patroni",
+            "enable authentication",
+        ],
+    ),
+    "interrupted before it was enabled: passwords can't be told, so they are set": (
+        AuthState(False, DONE_USERS, DONE_ROLES),
+        ["set the password of user root", "set the password of user patroni", "enable authentication"],
+    ),
+    "interrupted within the users": (
+        AuthState(False, {"root": frozenset()}, ROOT_ROLE),
+        [
+            "set the password of user root",
+            "grant role root to user root",
+            "add role patroni",
+            "grant to role patroni: readwrite /service/lab/*",
+            "add user patroni",
+            "grant role patroni to user patroni",
+            "enable authentication",
+        ],
+    ),
+    "done": (AuthState(True, DONE_USERS, DONE_ROLES), []),
+    "others are left alone": (
+        AuthState(True, {**DONE_USERS, "app": frozenset()}, {**DONE_ROLES, "app": frozenset()}),
+        [],
+    ),
+    "another password": (
+        AuthState(True, DONE_USERS, DONE_ROLES, frozenset({"patroni"})),
+        ["set the password of user patroni"],
+    ),
+    "too much allowed": (
+        AuthState(True, DONE_USERS, {**ROOT_ROLE, "patroni": frozenset({LAB, readwrite("/other/")})}),
+        ["revoke from role patroni: readwrite /other/*"],
+    ),
+    "read only": (
+        AuthState(True, DONE_USERS, {**ROOT_ROLE, "patroni": frozenset({Permission("READ", LAB.key, LAB.range_end)})}),
+        ["grant to role patroni: readwrite /service/lab/*"],
+    ),
+    "a role too many": (
+        AuthState(True, {**ROOT_USER, "patroni": frozenset({"patroni", "root"})}, DONE_ROLES),
+        ["revoke role root from user patroni"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", AUTH_CASES)
+def test_plan_auth(name: str) -> None:
+    current, expected = AUTH_CASES[name]
+    assert [call.text for call in plan_auth(current, "root-pw", [PATRONI])] == expected
+
+
+def test_calls_carry_what_the_gateway_takes() -> None:
+    calls = {call.text: call for call in plan_auth(AuthState(False, {}, {}), "root-pw", [PATRONI])}
+    assert calls["add user root"].body == {"name": "root", "password": "root-pw"}
+    assert calls["grant role patroni to user patroni"].body == {"user": "patroni", "role": "patroni"}
+    grant = calls["grant to role patroni: readwrite /service/lab/*"]
+    assert grant.body["name"] == "patroni"
+    assert parse_permission(grant.body["perm"]) == LAB
+
+
+def test_passwords_are_not_in_repr() -> None:
+    assert "pw" not in repr(plan_auth(AuthState(False, {}, {}), "root-pw", [PATRONI]))
+    assert "pw" not in repr(PATRONI)
+
+
+@pytest.mark.parametrize(
+    ("prefix", "expected"),
+    [(b"/a/", b"/a0"), (b"a\xff", b"b"), (b"a\xff\xff", b"b"), (b"\xff", b"\0"), (b"", b"\0")],
+)
+def test_prefix_end(prefix: bytes, expected: bytes) -> None:
+    assert prefix_end(prefix) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            {"ID": "123", "name": "db1", "peerURLs": ["https://db1:2380"], "clientURLs": ["https://db1:2379"]},
+            Member(123, "db1", ("https://db1:2380",), ("https://db1:2379",)),
+        ),
+        (
+            {"id": 18446744073709551615, "name": "", "peerURLs": ["https://db1:2380"], "isLearner": True},
+            Member(18446744073709551615, "", ("https://db1:2380",), (), learner=True),
+        ),
+        ({"ID": "1", "clientURLs": None}, Member(1, "", (), ())),
+    ],
+)
+def test_parse_member(data: dict[str, t.Any], expected: Member) -> None:
+    assert parse_member(data) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ({"permType": "READWRITE", "key": "YQ==", "range_end": "Yg=="}, "readwrite a*"),
+        ({"key": "YQ==", "range_end": "Yw=="}, "read a..c"),
+        ({"permType": "WRITE", "key": "YQ=="}, "write a.."),
+    ],
+)
+def test_parse_permission(data: dict[str, str], expected: str) -> None:
+    assert str(parse_permission(data)) == expected
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [("198.51.100.11", "https://198.51.100.11:2379"), ("2001:db8::1", "https://[2001:db8::1]:2379")],
+)
+def test_url(address: str, expected: str) -> None:
+    assert url(address, 2379) == expected
