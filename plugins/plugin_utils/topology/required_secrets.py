@@ -26,7 +26,7 @@ SECRETS = {
 }
 """Keys of ha_secrets by the component that needs them."""
 
-GENERATE = "generate it with playbooks/secrets.yml or put it into a vaulted file of group_vars"
+GENERATE = "run playbooks/secrets.yml with -i <inventory>/hosts.yml, or put it into a vaulted file of group_vars"
 
 
 def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
