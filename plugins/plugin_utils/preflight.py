@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import itertools
+import operator
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +15,16 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SecretsError, complete
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
 
 PGBACKREST_PORT = 8432
+COMPARISONS = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
 Clock = tuple[float, float]
 
 
@@ -82,12 +90,19 @@ def version_findings(
             yield Finding("collection", f"{name} {found}", fix)
 
 
-def satisfies(version: str, specifier: str) -> bool:
-    """Say whether a version lies in a specifier such as >=2.19.0; an odd version counts as satisfying."""
-    try:
-        return Version(version) in SpecifierSet(specifier.replace("*", ""), prereleases=True)
-    except InvalidVersion:
-        return True
+def satisfies(version: str, specifiers: str) -> bool:
+    """Say whether a version lies in specifiers such as >=2.19.0,<3; only their numbers count."""
+    parsed = (re.fullmatch(r"(>=|<=|>|<|==|!=)?\s*([0-9.]+)", item.strip()) for item in specifiers.split(","))
+    return all(COMPARISONS[item[1] or "=="](numbers(version), numbers(item[2])) for item in parsed if item)
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, trailing zeros dropped: 2.19.0rc1 is (2, 19)."""
+    leading = re.match(r"[0-9.]*", version)
+    found = [int(number) for number in re.findall("[0-9]+", leading[0] if leading else "")]
+    while found and not found[-1]:
+        found.pop()
+    return tuple(found)
 
 
 def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:

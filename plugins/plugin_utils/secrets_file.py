@@ -63,7 +63,7 @@ class Plan:
 
 def new_secret() -> str:
     """Return 32 random letters and digits (190 bits), safe unquoted in every configuration format."""
-    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    return "".join(secrets.choice(ALPHABET) for _position in range(LENGTH))
 
 
 def parse(text: str) -> dict[str, Any]:
