@@ -19,6 +19,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     BackupStep,
     PgBackRestError,
     Stanza,
+    StanzaStep,
     find_stanza,
     newest,
     parse_info,
@@ -199,12 +200,14 @@ def predict_absent(module: AnsibleModule, **result: Any) -> None:
 
 def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadline, *, dry_run: bool) -> StanzaOutcome:
     """Make the stanza exist and fit its database, and prove archiving as *check* says (always, changed or never)."""
-    before = client.stanza(name)
-    steps = plan_stanza(before, () if before.exists else client.leftovers(name))
+    before, steps = _plan(client, name)
     if dry_run:
         return StanzaOutcome(before, before, steps)
+    while "delete" in steps and not _delete(client, name, deadline):
+        _, steps = _plan(client, name)
     for step in steps:
-        _apply_step(client, name, step, deadline)
+        if step != "delete":
+            _apply_step(client, name, step, deadline)
     actions: tuple[str, ...] = steps
     result: CheckResult = "not_run"
     if check == "always" or (check == "changed" and steps):
@@ -240,11 +243,24 @@ def converge_backup(
     return BackupOutcome("take", plan.backup, newest(backups, wanted))
 
 
-def _apply_step(client: PgBackRest, name: str, step: str, deadline: Deadline) -> None:
-    if step == "delete":
-        client.demand("stop", stanza=name)
-        client.demand("stanza-delete", "--force", stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
-        return
+def _plan(client: PgBackRest, name: str) -> tuple[Stanza, tuple[StanzaStep, ...]]:
+    stanza = client.stanza(name)
+    return stanza, plan_stanza(stanza, () if stanza.exists else client.leftovers(name))
+
+
+def _delete(client: PgBackRest, name: str, deadline: Deadline) -> bool:
+    """Clear a stanza without backups; return False when another command is at work on it, for it to be judged anew."""
+    client.demand("stop", stanza=name)
+    answer = client.run("stanza-delete", "--force", stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
+    if answer.code == 0:
+        return True
+    client.demand("start", stanza=name)
+    if answer.code != LOCK_ACQUIRE or not deadline.pause():
+        raise PgBackRestError(answer.error)
+    return False
+
+
+def _apply_step(client: PgBackRest, name: str, step: StanzaStep, deadline: Deadline) -> None:
     answer = client.patiently(f"stanza-{step}", stanza=name, deadline=deadline)
     if answer.code != 0:
         raise PgBackRestError(answer.error)

@@ -19,6 +19,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import 
 
 NOW = 1_800_000_000
 COMMANDS = frozenset({"info", "repo-ls", "stanza-create", "stanza-upgrade", "stanza-delete"}) | {
+    "start",
     "stop",
     "check",
     "backup",
@@ -122,6 +123,21 @@ STANZA_CASES: list[tuple[str, str, list[tuple[str, Reply]], tuple[str, ...], str
             ("info", READY),
         ],
         ("delete", "create"),
+        "not_run",
+    ),
+    (
+        "an interrupted creation is still at work",
+        "never",
+        [
+            ("info", info(3)),
+            ("repo-ls", (0, '{"archive.info": {}}')),
+            ("repo-ls", EMPTY),
+            ("stop", OK),
+            ("stanza-delete", (50, "unable to acquire lock")),
+            ("start", OK),
+            ("info", READY),
+        ],
+        (),
         "not_run",
     ),
     (
