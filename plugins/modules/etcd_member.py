@@ -15,6 +15,9 @@ description:
     the cluster is being made. When they know the member as one that had been started, its data is lost,
     and it is removed from the cluster and added anew. When they don't know it, it is added.
   - What etcd has to be told then is written into an environment file, which etcd heeds on an empty data directory only.
+  - >-
+    When all members are started at once, one that has lost its data finds nobody to ask. Call the module there again
+    with O(started=true) afterwards: it waits until the member has data, or the others tell that they knew it.
   - Membership is always read from the cluster, so an interrupted run is finished by the next one.
 attributes:
   check_mode:
@@ -69,11 +72,15 @@ options:
     type: str
     required: true
   unit:
-    description: The systemd unit, stopped before its member is replaced.
+    description: The systemd unit. When it runs, it is stopped while its member is replaced, and started again.
     type: str
     default: etcd.service
+  started:
+    description: Whether the unit has just been started, so that data is about to come.
+    type: bool
+    default: false
   timeout:
-    description: Seconds to wait for the cluster to accept a change of its membership.
+    description: Seconds to wait for data, and for the cluster to accept a change of its membership.
     type: float
     default: 30
 """
@@ -113,6 +120,7 @@ join:
 import tempfile
 import time
 import typing as t
+from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
@@ -143,6 +151,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 
 PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
+MEMBERSHIP_CHANGES = {Join.ADD, Join.REPLACE}
+UNTOUCHED: dict[str, t.Any] = {"changed": False, "has_data": True, "join": None}
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -164,6 +174,7 @@ ARGUMENTS: dict[str, t.Any] = {
     **CONNECTION_ARGUMENTS,
     "root_password": {"type": "str", "required": True, "no_log": True},
     "unit": {"type": "str", "default": "etcd.service"},
+    "started": {"type": "bool", "default": False},
     "timeout": {"type": "float", "default": 30},
 }
 
@@ -188,16 +199,35 @@ class Joiner:
         ]
         self.deadline = time.monotonic() + params["timeout"]
 
-    def run(self) -> tuple[Join, str]:
-        """Change the membership where needed; return the way and the environment file's content."""
+    def run(self) -> dict[str, t.Any]:
+        """Change the membership where needed, write the environment file, and return the module's result."""
         members = self.members_seen_by_others()
         join = plan_join(self.me, members)
-        if join in {Join.ADD, Join.REPLACE}:
-            self.refuse_other_data_directory()
-            if not self.module.check_mode:
-                members = self.change_membership()
+        if join not in MEMBERSHIP_CHANGES:
+            return self.tell_etcd(join, members)
+        # The others may know this member as started because it just was: its data came before.
+        if self.has_data():
+            return UNTOUCHED
+        self.refuse_other_data_directory()
+        if self.module.check_mode:
+            return self.tell_etcd(join, members)
+        with stopped(self.module):
+            return self.tell_etcd(join, self.change_membership())
+
+    def tell_etcd(self, join: Join, members: t.Sequence[Member] | None) -> dict[str, t.Any]:
+        """Write the environment file unless in check mode; return the module's result."""
+        path = Path(self.module.params["environment_path"])
+        before = path.read_text() if path.is_file() else ""
         cluster = initial_cluster(join, self.me, self.peers, members)
-        return join, bootstrap_environment(join, self.module.params["token"], cluster)
+        after = bootstrap_environment(join, self.module.params["token"], cluster)
+        if before != after and not self.module.check_mode:
+            write(self.module, path, after)
+        return {
+            "changed": before != after or join in MEMBERSHIP_CHANGES,
+            "has_data": False,
+            "join": join.value,
+            "diff": {"before_header": str(path), "after_header": str(path), "before": before, "after": after},
+        }
 
     def members_seen_by_others(self) -> tuple[Member, ...] | None:
         """Return the cluster as another member knows it, best one that has seen this member started."""
@@ -214,13 +244,27 @@ class Joiner:
         client = self.admin()
         join = plan_join(self.me, client.members())
         if join is Join.REPLACE:
-            self.module.run_command(["systemctl", "stop", self.module.params["unit"]], check_rc=True)
             lost = find_member(self.me, client.members())
             if lost is not None:
                 self.patiently(client, "/v3/cluster/member/remove", {"ID": str(lost.id)})
-        if join in {Join.ADD, Join.REPLACE}:
+        if join in MEMBERSHIP_CHANGES:
             self.patiently(client, "/v3/cluster/member/add", {"peerURLs": [self.me.url]})
         return client.members()
+
+    def data_comes(self) -> bool:
+        """Wait until the member has data, or the others tell that it needs more than to be started."""
+        while time.monotonic() < self.deadline:
+            join = plan_join(self.me, self.members_seen_by_others())
+            if self.has_data():
+                return True
+            if join is not Join.BOOTSTRAP:
+                return False
+            time.sleep(POLL_SECONDS)
+        return True
+
+    def has_data(self) -> bool:
+        """Tell whether the member has been started meanwhile."""
+        return has_data(self.module.params["data_directory"])
 
     def admin(self) -> EtcdClient:
         """Return a client of a healthy member, logged in where authentication is on."""
@@ -284,29 +328,39 @@ def write(module: AnsibleModule, path: Path, content: str) -> None:
     path.chmod(0o644)
 
 
+@contextmanager
+def stopped(module: AnsibleModule) -> t.Iterator[None]:
+    """Keep the unit stopped within the block; start it again when it ran, without waiting."""
+    unit = module.params["unit"]
+    _rc, state, _err = module.run_command(["systemctl", "show", "--value", "--property=ActiveState", unit])
+    runs = state.strip() in {"active", "activating"}
+    if runs:
+        module.run_command(["systemctl", "stop", unit], check_rc=True)
+    try:
+        yield
+    finally:
+        if runs:
+            module.run_command(["systemctl", "start", "--no-block", unit], check_rc=True)
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if module.params["name"] not in [member["name"] for member in module.params["members"]]:
-        module.fail_json(msg=f"name {module.params['name']!r} is none of the members")
-    if has_data(module.params["data_directory"]):
-        module.exit_json(changed=False, has_data=True, join=None)
-    path = Path(module.params["environment_path"])
-    before = path.read_text() if path.is_file() else ""
+    params = module.params
+    if params["name"] not in [member["name"] for member in params["members"]]:
+        module.fail_json(msg=f"name {params['name']!r} is none of the members")
+    if has_data(params["data_directory"]) or (params["started"] and module.check_mode):
+        module.exit_json(**UNTOUCHED)
     try:
-        join, after = Joiner(module).run()
+        joiner = Joiner(module)
+        if params["started"] and joiner.data_comes():
+            module.exit_json(**UNTOUCHED)
+        result = joiner.run()
     except (RefusedError, EndpointError) as error:
         module.fail_json(msg=str(error))
     except WrongPasswordError:
         module.fail_json(msg="etcd refuses the password of root")
-    if before != after and not module.check_mode:
-        write(module, path, after)
-    module.exit_json(
-        changed=before != after or join in {Join.ADD, Join.REPLACE},
-        has_data=False,
-        join=join.value,
-        diff={"before_header": str(path), "after_header": str(path), "before": before, "after": after},
-    )
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":
