@@ -50,7 +50,15 @@ def steps(target: str) -> tuple[Step, ...]:
         "docs": (
             Step(
                 "antsibull-docs",
-                ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--skip-rstcheck", "."),
+                (
+                    "antsibull-docs",
+                    "lint-collection-docs",
+                    "--plugin-docs",
+                    "--validate-collection-refs",
+                    "self",
+                    "--skip-rstcheck",
+                    ".",
+                ),
                 cwd=ROOT / "collections" / COLLECTION,
             ),
         ),

@@ -92,13 +92,21 @@ def role_section(path: Path) -> Iterator[str]:
             yield from table(spec["options"], defaults)
 
 
+def sentences(description: object) -> Iterator[str]:
+    """Yield a description's paragraphs as a Markdown list."""
+    paragraphs = description if isinstance(description, list) else [description]
+    yield from (f"- {text(paragraph)}" for paragraph in paragraphs)
+
+
 def topology_section(path: Path) -> Iterator[str]:
     """Yield the Markdown lines of the topology inventory plugin."""
     doc = documentation(path)
     if doc:
         yield "\n## topology.ha.yml\n"
-        yield f"{text(doc.get('description'))}\n"
-        yield from table(doc.get("options") or {}, {})
+        yield from sentences([*doc.get("description", ()), *doc.get("notes", ())])
+        for name, option in (doc.get("options") or {}).items():
+            yield f"\n### `{name}`\n"
+            yield from sentences(option.get("description"))
 
 
 def reference() -> str:

@@ -127,10 +127,11 @@ def observe_virtual_ips(hosts: Sequence[Host]) -> Iterator[VirtualIp]:
 
 
 def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql | None) -> Iterator[Pool]:
-    """Yield every pool as each balancer that answers sees it."""
+    """Yield every pool as each balancer whose HAProxy runs sees it."""
     for host in hosts:
-        seen = {pool["name"]: pool for pool in (host.answer("haproxy") or {}).get("pools", ())}
-        for wanted in host.ha["pools"] if seen else ():
+        answer = host.answer("haproxy") or {}
+        seen = {pool["name"]: pool for pool in answer.get("pools", ())}
+        for wanted in host.ha["pools"] if answer.get("running") else ():
             servers = [server for server in seen.get(wanted["name"], {}).get("servers", ()) if not server["backup"]]
             yield Pool(
                 name=wanted["name"],

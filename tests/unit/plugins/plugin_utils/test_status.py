@@ -228,6 +228,12 @@ def test_a_fault_is_told(changes, expected):
     assert problems(reports) == expected
 
 
+def test_a_missing_pool_has_no_server_up():
+    reports = lab()
+    reports["lb1"]["probes"]["haproxy"]["pools"].pop(0)
+    assert problems(reports) == [("pool primary on lb1", "db1 is down but ought to serve")]
+
+
 def test_without_a_leader_pools_are_not_judged():
     reports = lab()
     for name in DATABASES:
