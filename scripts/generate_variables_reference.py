@@ -48,7 +48,7 @@ def documentation(path: Path) -> dict[str, Any]:
 def text(value: object) -> str:
     """Return a description as one line of Markdown: lists joined, Ansible markup turned to code."""
     joined = " ".join(value) if isinstance(value, list) else str(value or "")
-    joined = re.sub(r"\b[A-Z]\(([^)]*)\)", r"`\1`", joined)
+    joined = re.sub(r"\b[A-Z]\(([^)#]*)[^)]*\)", r"`\1`", joined)
     return " ".join(joined.split()).replace("|", "\\|")
 
 
