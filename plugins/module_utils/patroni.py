@@ -182,6 +182,14 @@ def problems(cluster: Cluster, expected: Sequence[str], synchronous: bool = Fals
     return found
 
 
+def nobody_creates(answers: Sequence[Answer]) -> bool:
+    """Whether all endpoints answer, no member has a database, and none is about to make one."""
+    return bool(answers) and all(
+        (answer.patroni or {}).get("state") == "stopped" and (answer.patroni or {}).get("role") == "uninitialized"
+        for answer in answers
+    )
+
+
 def member_problems(cluster: Cluster, expected: Sequence[str], leader: Member | None) -> list[str]:
     """Return what is wrong with each expected member."""
     found = []

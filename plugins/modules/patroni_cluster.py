@@ -40,6 +40,20 @@ options:
     description: Restart members whose restart is pending.
     type: bool
     default: true
+  etcd:
+    description:
+      - How to reach Patroni's keys in etcd, to free a bootstrap that was abandoned when the member creating the cluster
+        died - that is when no member has a database, none is creating one, and all of them wait for that.
+      - Without it such a cluster waits for ever.
+    type: dict
+    suboptions:
+      endpoints: {description: Base URLs of etcd's members., type: list, elements: str, required: true}
+      prefix: {description: "Prefix of the cluster's keys, such as V(/service/lab/).", type: str, required: true}
+      ca: {description: Certificate authority to verify etcd with., type: path}
+      cert: {description: Client certificate., type: path}
+      key: {description: Key of the client certificate., type: path}
+      username: {description: "User of etcd, empty where it asks for none.", type: str}
+      password: {description: Password of that user., type: str}
   restart_timeout:
     description: Seconds one PostgreSQL has to restart.
     type: int
@@ -88,6 +102,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     Member,
     as_facts,
     merge_answers,
+    nobody_creates,
     problems,
     restart_order,
 )
@@ -99,8 +114,11 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     until,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import ARGUMENT_SPEC as ETCD_ARGUMENT_SPEC
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Store, WrongPasswordError
 
 RESTART_ROUNDS = 3
+ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
 
 
 @dataclass(frozen=True)
@@ -111,6 +129,7 @@ class Convergence:
     members: list[str]
     timeout: float
     restart_timeout: float
+    store: Store | None = None
 
     def problems(self, cluster: Cluster) -> list[str]:
         """Return what keeps the cluster from being healthy."""
@@ -119,6 +138,7 @@ class Convergence:
     def healthy(self) -> Cluster:
         """Wait for a healthy cluster and return it; raise ClusterError when it takes too long."""
         found: list[str] = []
+        created = time.monotonic()
         for _left in until(time.monotonic() + self.timeout):
             answers = self.api.answers()
             cluster = merge_answers(answers)
@@ -126,6 +146,11 @@ class Convergence:
             if not found:
                 return cluster
             found += [f"{answer.endpoint}: {answer.error}" for answer in answers if answer.error]
+            if not nobody_creates(answers):
+                created = time.monotonic()
+            elif self.store and time.monotonic() - created >= ABANDONED_AFTER:
+                self._free(self.store)
+                created = time.monotonic()
         raise ClusterError(f"not healthy within {self.timeout:g} s: {'; '.join(found)}")
 
     def restart_pending(self, cluster: Cluster) -> tuple[Cluster, list[str]]:
@@ -147,6 +172,13 @@ class Convergence:
         if restart_order(cluster):
             raise ClusterError(f"a restart is still pending after restarting {', '.join(restarted)}")
         return cluster, restarted
+
+    @staticmethod
+    def _free(store: Store) -> None:
+        try:
+            store.free_initialization()
+        except (EndpointError, WrongPasswordError) as error:
+            raise ClusterError(f"the abandoned bootstrap could not be freed: {error}") from error
 
     def _restart(self, member: Member) -> None:
         try:
@@ -199,6 +231,7 @@ def main() -> None:
             "members": {"type": "list", "elements": "str", "required": True},
             "settle": {"type": "bool", "default": False},
             "restart_pending": {"type": "bool", "default": True},
+            "etcd": {"type": "dict", "options": ETCD_ARGUMENT_SPEC},
             "restart_timeout": {"type": "int", "default": 120},
             "timeout": {"type": "int", "default": 300},
         },
@@ -206,7 +239,11 @@ def main() -> None:
     )
     params = module.params
     convergence = Convergence(
-        PatroniApi.from_params(params), params["members"], params["timeout"], params["restart_timeout"]
+        PatroniApi.from_params(params),
+        params["members"],
+        params["timeout"],
+        params["restart_timeout"],
+        Store.from_params(params["etcd"]) if params["etcd"] else None,
     )
     if module.check_mode:
         module.exit_json(**predict(convergence, params["restart_pending"]))

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     Member,
     as_facts,
     merge_answers,
+    nobody_creates,
     parse_member,
     problems,
     restart_order,
@@ -69,3 +70,22 @@ def test_leader_restarts_last() -> None:
     )
 
     assert [member.name for member in restart_order(Cluster(members=members))] == ["db2", "db1"]
+
+
+WAITING = {"state": "stopped", "role": "uninitialized"}
+
+
+@pytest.mark.parametrize(
+    ("bodies", "nobody"),
+    [
+        ([WAITING, WAITING, WAITING], True),
+        ([WAITING, WAITING, None], False),
+        ([WAITING, {"state": "initializing new cluster", "role": "uninitialized"}], False),
+        ([WAITING, {"state": "creating replica", "role": "uninitialized"}], False),
+        ([WAITING, {"state": "stopped", "role": "replica"}], False),
+        ([WAITING, {"state": "running", "role": "primary"}], False),
+        ([], False),
+    ],
+)
+def test_nobody_creates(bodies: list[dict[str, str] | None], nobody: bool) -> None:
+    assert nobody_creates([Answer("https://192.0.2.1:8008", body) for body in bodies]) is nobody

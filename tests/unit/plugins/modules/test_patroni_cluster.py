@@ -131,3 +131,35 @@ def test_a_restart_that_fails_ends_it(made: t.Callable[[FakeApi], Convergence]) 
 def test_still_pending(made: t.Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match="still pending"):
         converge(made(FakeApi(cluster("db1"), stubborn=("db1",) * 9)), settle=False, restart=True)
+
+
+class FakeStore:
+    """Counts how often it is asked to free the bootstrap, and lets the cluster come up then."""
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.asked = 0
+
+    def free_initialization(self) -> bool:
+        self.asked += 1
+        self.api.state = cluster()
+        return True
+
+
+@pytest.mark.parametrize(("state", "asked"), [("stopped", 1), ("initializing new cluster", 0)])
+def test_an_abandoned_bootstrap_is_freed(
+    made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch, state: str, asked: int
+) -> None:
+    api = FakeApi(Cluster())
+    store = FakeStore(api)
+    body = {"state": state, "role": "uninitialized"}
+    monkeypatch.setattr(api, "answers", lambda: [Answer("https://192.0.2.1:8008", body)])
+    monkeypatch.setattr(patroni_cluster, "ABANDONED_AFTER", 0.0)
+    convergence = replace(made(api), store=t.cast("t.Any", store), timeout=0.05)
+
+    if asked:
+        assert converge(convergence, settle=False, restart=True)["cluster"]["leader"] == "db1"
+    else:
+        with pytest.raises(ClusterError):
+            converge(convergence, settle=False, restart=True)
+    assert store.asked == asked

@@ -1,0 +1,75 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Patroni's own keys in etcd, for the one thing its REST interface can't do: free an abandoned bootstrap."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+
+ARGUMENT_SPEC: dict[str, t.Any] = {
+    "endpoints": {"type": "list", "elements": "str", "required": True},
+    "prefix": {"type": "str", "required": True},
+    "ca": {"type": "path"},
+    "cert": {"type": "path"},
+    "key": {"type": "path", "no_log": False},
+    "username": {"type": "str"},
+    "password": {"type": "str", "no_log": True},
+}
+TIMEOUT = 5.0
+
+
+@dataclass(frozen=True)
+class Store:
+    """The keys below ``prefix`` (``/service/<scope>/``) of one etcd cluster."""
+
+    clients: tuple[EtcdClient, ...]
+    prefix: str
+    username: str | None = None
+    password: str = ""
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, t.Any]) -> Store:
+        """Return the store for a module's parameters (see ARGUMENT_SPEC)."""
+        clients = tuple(
+            EtcdClient(HttpJsonClient(url, ca=params["ca"], cert=params["cert"], key=params["key"], timeout=TIMEOUT))
+            for url in params["endpoints"]
+        )
+        return cls(clients, params["prefix"], params["username"], params["password"] or "")
+
+    def free_initialization(self) -> bool:
+        """Delete the initialize key if it is empty and there is no leader; return whether it was.
+
+        An empty key says that a member is creating the cluster. Raises EndpointError and WrongPasswordError.
+        """
+        silent: EndpointError | None = None
+        for client in self.clients:
+            try:
+                return bool(self._login(client).call("/v3/kv/txn", self._freeing()).get("succeeded"))
+            except EndpointError as error:
+                silent = error
+        raise silent or EndpointError("", None, "no etcd endpoint given")
+
+    def _login(self, client: EtcdClient) -> EtcdClient:
+        return (self.username and client.login(self.username, self.password)) or client
+
+    def _freeing(self) -> dict[str, t.Any]:
+        key = encode(f"{self.prefix}initialize".encode())
+        leader = encode(f"{self.prefix}leader".encode())
+        return {
+            "compare": [
+                {"key": key, "target": "VERSION", "result": "GREATER", "version": "0"},
+                {"key": key, "target": "VALUE", "result": "EQUAL", "value": ""},
+                {"key": leader, "target": "VERSION", "result": "EQUAL", "version": "0"},
+            ],
+            "success": [{"requestDeleteRange": {"key": key}}],
+        }
+
+
+__all__ = ["ARGUMENT_SPEC", "Store", "WrongPasswordError"]

@@ -1,0 +1,60 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import base64
+import typing as t
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Store
+
+Call = tuple[str, str, t.Any, t.Any]
+
+PARAMS: dict[str, t.Any] = {
+    "endpoints": ["https://a", "https://b"],
+    "prefix": "/service/lab/",
+    "ca": None,
+    "cert": None,
+    "key": None,
+    "username": "patroni",
+    "password": "secret",
+}
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
+    """Return what etcd was asked; the first endpoint is silent, the second says the key was empty."""
+    made: list[Call] = []
+
+    def request(client: HttpJsonClient, method: str, path: str, body: t.Any = None, headers: t.Any = None) -> t.Any:
+        made.append((client.base_url, path, body, headers))
+        if client.base_url == "https://a":
+            raise EndpointError("https://a", None, "refused")
+        return {"token": "t0ken"} if path.endswith("authenticate") else {"succeeded": True}
+
+    monkeypatch.setattr(HttpJsonClient, "request", request)
+    return made
+
+
+def test_the_key_is_deleted_only_if_empty_and_without_a_leader(calls: list[Call]) -> None:
+    assert Store.from_params(PARAMS).free_initialization()
+
+    url, path, body, headers = calls[-1]
+    assert (url, path, headers) == ("https://b", "/v3/kv/txn", {"Authorization": "t0ken"})
+    keys = [base64.b64decode(condition["key"]).decode() for condition in body["compare"]]
+    assert keys == ["/service/lab/initialize", "/service/lab/initialize", "/service/lab/leader"]
+    assert body["compare"][1] == {"key": body["compare"][0]["key"], "target": "VALUE", "result": "EQUAL", "value": ""}
+    assert body["success"] == [{"requestDeleteRange": {"key": body["compare"][0]["key"]}}]
+
+
+def test_without_a_user_there_is_no_login(calls: list[Call]) -> None:
+    assert Store.from_params({**PARAMS, "username": "", "password": None}).free_initialization()
+
+    assert [path for _url, path, _body, _headers in calls] == ["/v3/kv/txn", "/v3/kv/txn"]
+
+
+def test_all_silent(calls: list[Call]) -> None:
+    with pytest.raises(EndpointError, match="refused"):
+        Store.from_params({**PARAMS, "endpoints": ["https://a"]}).free_initialization()
