@@ -10,8 +10,6 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-SAMPLES = 2
-
 
 class ActionModule(ActionBase):
     """Run the module and add the measured clock; a module that fails becomes a finding."""
@@ -21,7 +19,6 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's findings, and clock = [least, greatest] seconds ahead of the controller."""
         result: dict[str, Any] = super().run(tmp, task_vars)
-        samples = [sample for _number in range(SAMPLES) if (sample := self._clock())]
         done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
         if done.get("failed"):
             message = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
@@ -29,8 +26,9 @@ class ActionModule(ActionBase):
             result["findings"] = [{"check": "module", "value": message, "fix": fix, "level": "error"}]
         else:
             result["findings"] = done["findings"]
-        if samples:
-            result["clock"] = min(samples, key=lambda sample: sample[1] - sample[0])
+        clock = self._clock()  # after the module: the connection is warm, the measurement narrow
+        if clock:
+            result["clock"] = clock
         return result
 
     def _clock(self) -> tuple[float, float] | None:
