@@ -1,0 +1,175 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import grp
+import json
+import os
+import typing as t
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.holdfast.ha.plugins.modules import certificate as module
+
+pytest.importorskip("cryptography")
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="gives files to root")
+
+DAY = timedelta(days=1)
+
+
+class Authority:
+    """A certificate authority on the controller's side."""
+
+    def __init__(self, name: str = "CA") -> None:
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.pem = self._issue(self.name, self.key.public_key(), ())
+
+    def sign(self, csr: str) -> str:
+        request = x509.load_pem_x509_csr(csr.encode())
+        return self._issue(request.subject, request.public_key(), request.extensions)
+
+    def _issue(self, subject: x509.Name, public_key: t.Any, extensions: t.Iterable[t.Any]) -> str:
+        now = datetime.now(UTC)
+        builder = x509.CertificateBuilder(self.name, subject, public_key, x509.random_serial_number())
+        builder = builder.not_valid_before(now - DAY).not_valid_after(now + 100 * DAY)
+        for extension in extensions:
+            builder = builder.add_extension(extension.value, extension.critical)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+class Host:
+    """A host's directory, and runs of the module on it."""
+
+    def __init__(self, path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.directory = path / "tls"
+        self.capsys = capsys
+        self.authority = Authority()
+        self.certificates = [
+            {"path": self.path("host.crt"), "common_name": "db1", "dns": ["db1"], "ip": ["198.51.100.11"]},
+            {"path": self.path("client.crt"), "unit_name": "db1", "dns": ["db1"]},
+        ]
+
+    def path(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def run(self, check_mode: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+        """Run the module and return its result."""
+        arguments = {
+            "directory": str(self.directory),
+            "private_key_path": self.path("host.key"),
+            "private_key_group": grp.getgrgid(0).gr_name,
+            "ca_path": self.path("ca.crt"),
+            "ca_content": self.authority.pem,
+            "certificates": self.certificates,
+            "_ansible_check_mode": check_mode,
+            **arguments,
+        }
+        with patch_module_args(arguments), pytest.raises(SystemExit):
+            module.main()
+        result: dict[str, t.Any] = json.loads(self.capsys.readouterr().out)
+        return result
+
+    def sign_and_install(self, examined: dict[str, t.Any]) -> dict[str, t.Any]:
+        signed = {request["path"]: self.authority.sign(request["csr"]) for request in examined["requests"]}
+        return self.run(signed=signed)
+
+    def names(self) -> dict[str, int]:
+        return {path.name: path.stat().st_mode & 0o777 for path in self.directory.iterdir()}
+
+
+@pytest.fixture
+def host(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Host:
+    return Host(tmp_path, capsys)
+
+
+@pytest.fixture
+def ready(host: Host) -> Host:
+    assert host.sign_and_install(host.run())["changed"]
+    return host
+
+
+def test_from_bare_to_done(host: Host) -> None:
+    examined = host.run()
+    assert [request["path"] for request in examined["requests"]] == [host.path("host.crt"), host.path("client.crt")]
+    assert host.names() == {"host.key": 0o640, "ca.crt": 0o644}
+    assert host.sign_and_install(examined)["requests"] == []
+    assert host.names() == {"host.key": 0o640, "ca.crt": 0o644, "host.crt": 0o644, "client.crt": 0o644}
+    again = host.run()
+    assert (again["changed"], again["requests"]) == (False, [])
+
+
+@pytest.mark.parametrize("ca_content", [None, ""], ids=["authority", "no authority yet"])
+def test_check_mode_on_a_bare_host_writes_nothing(host: Host, ca_content: str | None) -> None:
+    result = host.run(check_mode=True, **({} if ca_content is None else {"ca_content": ca_content}))
+    assert (result["changed"], result["requests"]) == (True, [])
+    assert not host.directory.exists()
+
+
+def test_check_mode_when_done(ready: Host) -> None:
+    assert not ready.run(check_mode=True)["changed"]
+
+
+DRIFT: dict[str, tuple[t.Callable[[Host], object], set[str]]] = {
+    "a certificate removed": (lambda host: Path(host.path("host.crt")).unlink(), {"host.crt"}),
+    "a certificate broken": (lambda host: Path(host.path("client.crt")).write_text("x"), {"client.crt"}),
+    "the key removed": (lambda host: Path(host.path("host.key")).unlink(), {"host.crt", "client.crt"}),
+    "the key empty": (lambda host: Path(host.path("host.key")).write_text(""), {"host.crt", "client.crt"}),
+    "the authority's certificate removed": (lambda host: Path(host.path("ca.crt")).unlink(), set()),
+    "the key readable to all": (lambda host: Path(host.path("host.key")).chmod(0o644), set()),
+    "the directory writable to all": (lambda host: host.directory.chmod(0o777), set()),
+    "another authority": (lambda host: setattr(host, "authority", Authority()), {"host.crt", "client.crt"}),
+    "another name": (lambda host: host.certificates[1].update(dns=["db2"]), {"client.crt"}),
+}
+
+
+@pytest.mark.parametrize("name", DRIFT)
+def test_drift_is_healed(ready: Host, name: str) -> None:
+    break_it, expected = DRIFT[name]
+    break_it(ready)
+    assert ready.run(check_mode=True)["changed"]
+    examined = ready.run()
+    assert examined["changed"]
+    assert {Path(request["path"]).name for request in examined["requests"]} == expected
+    if examined["requests"]:
+        ready.sign_and_install(examined)
+    assert not ready.run()["changed"]
+
+
+def test_the_private_key_is_kept(ready: Host) -> None:
+    before = Path(ready.path("host.key")).read_bytes()
+    Path(ready.path("host.crt")).unlink()
+    ready.sign_and_install(ready.run())
+    assert Path(ready.path("host.key")).read_bytes() == before
+
+
+def test_a_certificate_that_does_not_fit_is_refused(host: Host) -> None:
+    examined = host.run()
+    foreign = Authority().sign(examined["requests"][0]["csr"])
+    result = host.run(signed={host.path("host.crt"): foreign})
+    assert result["failed"]
+    assert "authority" in result["msg"]
+    assert "host.crt" not in host.names()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"ca_content": ""}, "no certificate"),
+        ({"private_key_group": "no-such-group"}, "no group no-such-group"),
+    ],
+)
+def test_failures(host: Host, arguments: dict[str, str], message: str) -> None:
+    result = host.run(**arguments)
+    assert result["failed"]
+    assert message in result["msg"]
+    assert not host.directory.exists()
