@@ -28,7 +28,15 @@ ensurepip.bootstrap()
 wanted = [argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")]
 sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *wanted]).returncode)
 """
-NOT_SHIPPED = ("lab/", "scripts/", "molecule/", ".ci/", "tests/unit/scripts/", "tests/unit/lab/")
+NOT_SHIPPED = (
+    ".ci/",
+    "lab/",
+    "molecule/",
+    "scripts/",
+    "tests/unit/lab/",
+    "tests/unit/molecule/",
+    "tests/unit/scripts/",
+)
 
 
 def shipped_files() -> list[str]:

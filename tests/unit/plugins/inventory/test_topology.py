@@ -69,7 +69,7 @@ def derived(name, *sources):
 
 def run(program, *arguments):
     """One of Ansible's programs, with the collection in its path."""
-    command = [sys.executable, "-m", "ansible", program, *map(str, arguments)]
+    command = [sys.executable, "-m", f"ansible.cli.{program}", *map(str, arguments)]
     collections = next(path for path in Path(sut.__file__).parents if path.name == "ansible_collections").parent
     environment = {
         **os.environ,
