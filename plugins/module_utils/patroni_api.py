@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import typing as t
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -55,6 +55,11 @@ class PatroniApi:
                 for endpoint in params["endpoints"]
             )
         )
+
+    @property
+    def endpoints(self) -> list[str]:
+        """The base URLs, in order."""
+        return [client.base_url for client in self.clients]
 
     def answers(self) -> list[Answer]:
         """Return what every endpoint answers, in the endpoints' order."""
@@ -136,13 +141,16 @@ def until(deadline: float) -> Iterator[float]:
         time.sleep(POLL_INTERVAL)
 
 
-def await_applied(api: PatroniApi, timeout: float) -> None:
-    """Wait until every answering member has run enough cycles to have applied what changed before."""
+def await_applied(api: PatroniApi, timeout: float, required: Collection[str] = ()) -> None:
+    """Wait until the members have run enough cycles to have applied what changed before.
+
+    Meant are the members that answer now and those behind the ``required`` endpoints. Raises ClusterError.
+    """
     seen = api.last_seen()
-    left = dict.fromkeys(seen, CYCLES_TO_APPLY)
+    left = dict.fromkeys([*seen, *required], CYCLES_TO_APPLY)
     for _seconds in until(time.monotonic() + timeout):
         for endpoint, when in api.last_seen().items():
-            if when != seen.get(endpoint, when):
+            if endpoint in left and when != seen.get(endpoint, when):
                 left[endpoint] -= 1
             seen[endpoint] = when
         if all(cycles <= 0 for cycles in left.values()):

@@ -5,13 +5,15 @@
 
 from __future__ import annotations
 
+import time
 import typing as t
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, nobody_creates
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
@@ -23,6 +25,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "password": {"type": "str", "no_log": True},
 }
 TIMEOUT = 5.0
+ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
 
 
 @dataclass(frozen=True)
@@ -72,4 +75,20 @@ class Store:
         }
 
 
-__all__ = ["ARGUMENT_SPEC", "Store", "WrongPasswordError"]
+class Rescue:
+    """Frees a bootstrap that nobody has gone on with for ABANDONED_AFTER seconds of looking."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._since = time.monotonic()
+
+    def look(self, answers: Sequence[Answer]) -> None:
+        """Take note of what the members answer now; free the bootstrap when it is time."""
+        if self._store is None or not nobody_creates(answers):
+            self._since = time.monotonic()
+        elif time.monotonic() - self._since >= ABANDONED_AFTER:
+            self._store.free_initialization()
+            self._since = time.monotonic()
+
+
+__all__ = ["ARGUMENT_SPEC", "Rescue", "Store", "WrongPasswordError"]

@@ -26,40 +26,27 @@ attributes:
     description: Shows the members whose restart is pending.
 options:
   members:
-    description: Names of the members that must be healthy.
+    description: Names of the members that must be healthy. Required for V(healthy).
     type: list
     elements: str
-    required: true
-  settle:
+  state:
     description:
-      - First wait until every answering member has applied what was changed just before,
-        so that restarts which follow from it are seen.
-    type: bool
-    default: false
+      - V(healthy) is what the description says.
+      - V(applied) only waits until the member behind each of O(endpoints) answers and has applied what was changed
+        just before, its files included, so that restarts which follow from it are seen afterwards.
+    type: str
+    choices: [applied, healthy]
+    default: healthy
   restart_pending:
     description: Restart members whose restart is pending.
     type: bool
     default: true
-  etcd:
-    description:
-      - How to reach Patroni's keys in etcd, to free a bootstrap that was abandoned when the member creating the cluster
-        died - that is when no member has a database, none is creating one, and all of them wait for that.
-      - Without it such a cluster waits for ever.
-    type: dict
-    suboptions:
-      endpoints: {description: Base URLs of etcd's members., type: list, elements: str, required: true}
-      prefix: {description: "Prefix of the cluster's keys, such as V(/service/lab/).", type: str, required: true}
-      ca: {description: Certificate authority to verify etcd with., type: path}
-      cert: {description: Client certificate., type: path}
-      key: {description: Key of the client certificate., type: path}
-      username: {description: "User of etcd, empty where it asks for none.", type: str}
-      password: {description: Password of that user., type: str}
   restart_timeout:
     description: Seconds one PostgreSQL has to restart.
     type: int
     default: 120
   timeout:
-    description: Seconds to become healthy, at the start and after each restart.
+    description: Seconds to become healthy, at the start and after each restart; or seconds to apply.
     type: int
     default: 300
 """
@@ -102,7 +89,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     Member,
     as_facts,
     merge_answers,
-    nobody_creates,
     problems,
     restart_order,
 )
@@ -114,11 +100,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     until,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import ARGUMENT_SPEC as ETCD_ARGUMENT_SPEC
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Store, WrongPasswordError
 
 RESTART_ROUNDS = 3
-ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
 
 
 @dataclass(frozen=True)
@@ -129,7 +112,6 @@ class Convergence:
     members: list[str]
     timeout: float
     restart_timeout: float
-    store: Store | None = None
 
     def problems(self, cluster: Cluster) -> list[str]:
         """Return what keeps the cluster from being healthy."""
@@ -138,7 +120,6 @@ class Convergence:
     def healthy(self) -> Cluster:
         """Wait for a healthy cluster and return it; raise ClusterError when it takes too long."""
         found: list[str] = []
-        created = time.monotonic()
         for _left in until(time.monotonic() + self.timeout):
             answers = self.api.answers()
             cluster = merge_answers(answers)
@@ -146,11 +127,6 @@ class Convergence:
             if not found:
                 return cluster
             found += [f"{answer.endpoint}: {answer.error}" for answer in answers if answer.error]
-            if not nobody_creates(answers):
-                created = time.monotonic()
-            elif self.store and time.monotonic() - created >= ABANDONED_AFTER:
-                self._free(self.store)
-                created = time.monotonic()
         raise ClusterError(f"not healthy within {self.timeout:g} s: {'; '.join(found)}")
 
     def restart_pending(self, cluster: Cluster) -> tuple[Cluster, list[str]]:
@@ -173,13 +149,6 @@ class Convergence:
             raise ClusterError(f"a restart is still pending after restarting {', '.join(restarted)}")
         return cluster, restarted
 
-    @staticmethod
-    def _free(store: Store) -> None:
-        try:
-            store.free_initialization()
-        except (EndpointError, WrongPasswordError) as error:
-            raise ClusterError(f"the abandoned bootstrap could not be freed: {error}") from error
-
     def _restart(self, member: Member) -> None:
         try:
             self.api.restart(member, self.restart_timeout)
@@ -200,16 +169,19 @@ def predict(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
     return result(cluster, pending, convergence.problems(cluster))
 
 
-def converge(convergence: Convergence, settle: bool, restart: bool) -> dict[str, t.Any]:
+def converge(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
     """Wait, restart what is pending, and return the module's result."""
     cluster = convergence.healthy()
-    if settle:
-        await_applied(convergence.api, convergence.timeout)
-        cluster = convergence.healthy()
     restarted: list[str] = []
     if restart:
         cluster, restarted = convergence.restart_pending(cluster)
     return result(cluster, restarted, [])
+
+
+def applied(api: PatroniApi, timeout: float) -> dict[str, t.Any]:
+    """Wait until every endpoint's member has applied what changed, and return the module's result."""
+    await_applied(api, timeout, required=api.endpoints)
+    return result(api.cluster(), [], [])
 
 
 def result(cluster: Cluster, restarted: list[str], found: list[str]) -> dict[str, t.Any]:
@@ -228,27 +200,29 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             **ARGUMENT_SPEC,
-            "members": {"type": "list", "elements": "str", "required": True},
-            "settle": {"type": "bool", "default": False},
+            "members": {"type": "list", "elements": "str"},
+            "state": {"type": "str", "choices": ["applied", "healthy"], "default": "healthy"},
             "restart_pending": {"type": "bool", "default": True},
-            "etcd": {"type": "dict", "options": ETCD_ARGUMENT_SPEC},
             "restart_timeout": {"type": "int", "default": 120},
             "timeout": {"type": "int", "default": 300},
         },
+        required_if=[("state", "healthy", ["members"])],
         supports_check_mode=True,
     )
     params = module.params
     convergence = Convergence(
         PatroniApi.from_params(params),
-        params["members"],
+        params["members"] or [],
         params["timeout"],
         params["restart_timeout"],
-        Store.from_params(params["etcd"]) if params["etcd"] else None,
     )
+    restart = params["restart_pending"] and params["state"] == "healthy"
     if module.check_mode:
-        module.exit_json(**predict(convergence, params["restart_pending"]))
+        module.exit_json(**predict(convergence, restart))
     try:
-        module.exit_json(**converge(convergence, params["settle"], params["restart_pending"]))
+        if params["state"] == "applied":
+            module.exit_json(**applied(convergence.api, params["timeout"]))
+        module.exit_json(**converge(convergence, restart))
     except ClusterError as error:
         module.fail_json(msg=str(error))
 

@@ -39,6 +39,20 @@ options:
     elements: str
     default:
       - pause
+  etcd:
+    description:
+      - How to reach Patroni's keys in etcd, to free a bootstrap that was abandoned when the member creating the cluster
+        died - that is when no member has a database, none is creating one, and all of them wait for that.
+      - Without it such a cluster waits for ever.
+    type: dict
+    suboptions:
+      endpoints: {description: Base URLs of etcd's members., type: list, elements: str, required: true}
+      prefix: {description: "Prefix of the cluster's keys, such as V(/service/lab/).", type: str, required: true}
+      ca: {description: Certificate authority to verify etcd with., type: path}
+      cert: {description: Client certificate., type: path}
+      key: {description: Key of the client certificate., type: path}
+      username: {description: "User of etcd, empty where it asks for none.", type: str}
+      password: {description: Password of that user., type: str}
   timeout:
     description:
       - Seconds to wait for a cluster that has a configuration, and again for the members to apply a new one.
@@ -96,7 +110,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import restart_order
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import merge_answers, restart_order
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
     ClusterError,
@@ -110,11 +124,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
     timing_problem,
     without_nulls,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import ARGUMENT_SPEC as ETCD_ARGUMENT_SPEC
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue, Store, WrongPasswordError
 
 CONFLICT = 409
 
 
-def load(api: PatroniApi, timeout: float) -> dict[str, t.Any] | None:
+def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | None:
     """Return the stored configuration, None when a running cluster has lost it.
 
     Waits up to ``timeout`` seconds for a cluster that is still being created.
@@ -126,8 +142,10 @@ def load(api: PatroniApi, timeout: float) -> dict[str, t.Any] | None:
         except EndpointError as error:
             reason = str(error)
             continue
-        if stored is not None or api.cluster().leader:
+        answers = api.answers()
+        if stored is not None or merge_answers(answers).leader:
             return stored
+        rescue.look(answers)
         reason = "the cluster has no leader and no configuration yet"
     raise ClusterError(f"no dynamic configuration within {timeout:g} s: {reason}")
 
@@ -141,10 +159,15 @@ def apply(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.
     await_applied(api, timeout)
 
 
+def rescue_of(params: dict[str, t.Any], check_mode: bool) -> Rescue:
+    """Return what frees an abandoned bootstrap; it does nothing in check mode."""
+    return Rescue(Store.from_params(params["etcd"]) if params["etcd"] and not check_mode else None)
+
+
 def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
     """Compute the plan, apply it unless in check mode, and return the module's result."""
     try:
-        current = load(api, 0 if check_mode else params["timeout"])
+        current = load(api, 0 if check_mode else params["timeout"], rescue_of(params, check_mode))
     except ClusterError:
         if not check_mode:
             raise
@@ -180,6 +203,7 @@ def main() -> None:
             "config": {"type": "dict", "required": True},
             "exact": {"type": "bool", "default": False},
             "keep": {"type": "list", "elements": "str", "default": ["pause"]},
+            "etcd": {"type": "dict", "options": ETCD_ARGUMENT_SPEC},
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,
@@ -189,7 +213,7 @@ def main() -> None:
         module.fail_json(msg=f"config: {problem}")
     try:
         result = converge_despite_others(PatroniApi.from_params(module.params), module.params, module.check_mode)
-    except (EndpointError, ClusterError) as error:
+    except (EndpointError, ClusterError, WrongPasswordError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

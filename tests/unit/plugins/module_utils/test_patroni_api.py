@@ -128,6 +128,14 @@ def test_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
         await_applied(t.cast("PatroniApi", Fake(seen(10, 11))), timeout=0.01)
 
 
+def test_a_required_endpoint_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
+    api = t.cast("PatroniApi", Fake(seen(10, 11, 12, 13)))
+
+    with pytest.raises(ClusterError, match=r"by https://b$"):
+        await_applied(api, timeout=0.2, required=["https://b"])
+
+
 def test_root_of_a_member() -> None:
     member = Member("db1", "replica", "streaming", api_url="https://[2001:db8::1]:8008/patroni")
 

@@ -7,8 +7,10 @@ import base64
 import typing as t
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import patroni_etcd
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Store
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue, Store
 
 Call = tuple[str, str, t.Any, t.Any]
 
@@ -58,3 +60,34 @@ def test_without_a_user_there_is_no_login(calls: list[Call]) -> None:
 def test_all_silent(calls: list[Call]) -> None:
     with pytest.raises(EndpointError, match="refused"):
         Store.from_params({**PARAMS, "endpoints": ["https://a"]}).free_initialization()
+
+
+class FakeStore:
+    """Counts how often it is asked."""
+
+    asked = 0
+
+    def free_initialization(self) -> bool:
+        self.asked += 1
+        return True
+
+
+@pytest.mark.parametrize(
+    ("after", "state", "asked"),
+    [(0.0, "stopped", 2), (60.0, "stopped", 0), (0.0, "initializing new cluster", 0)],
+)
+def test_rescue(monkeypatch: pytest.MonkeyPatch, after: float, state: str, asked: int) -> None:
+    monkeypatch.setattr(patroni_etcd, "ABANDONED_AFTER", after)
+    store = FakeStore()
+    rescue = Rescue(t.cast("Store", store))
+
+    for _look in range(2):
+        rescue.look([Answer("https://192.0.2.1:8008", {"state": state, "role": "uninitialized"})])
+
+    assert store.asked == asked
+
+
+def test_without_a_store_nothing_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_etcd, "ABANDONED_AFTER", 0.0)
+
+    Rescue(None).look([Answer("https://192.0.2.1:8008", {"state": "stopped", "role": "uninitialized"})])

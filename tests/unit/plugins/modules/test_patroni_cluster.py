@@ -35,6 +35,7 @@ class FakeApi:
         self.stubborn = list(stubborn)
         self.broken = broken
         self.restarted: list[str] = []
+        self.endpoints: list[str] = []
 
     def answers(self) -> list[Answer]:
         return [Answer("https://192.0.2.1:8008", error="slow")]
@@ -87,7 +88,7 @@ def test_restarts(
 ) -> None:
     api = FakeApi(cluster(*pending), stubborn)
 
-    result = converge(made(api), settle=True, restart=True)
+    result = converge(made(api), restart=True)
 
     assert result["restarted"] == api.restarted == restarted
     assert result["changed"] is bool(restarted)
@@ -96,7 +97,7 @@ def test_restarts(
 def test_restarts_can_be_left_to_the_operator(made: t.Callable[[FakeApi], Convergence]) -> None:
     api = FakeApi(cluster("db1", "db2"))
 
-    assert not converge(made(api), settle=False, restart=False)["changed"]
+    assert not converge(made(api), restart=False)["changed"]
     assert api.restarted == []
 
 
@@ -120,46 +121,24 @@ def test_check_mode_never_fails(made: t.Callable[[FakeApi], Convergence], state:
 
 def test_not_healthy_in_time(made: t.Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match=r"db2 is stopped.*192\.0\.2\.1:8008: slow"):
-        converge(made(FakeApi(cluster(state="stopped"))), settle=False, restart=True)
+        converge(made(FakeApi(cluster(state="stopped"))), restart=True)
 
 
 def test_a_restart_that_fails_ends_it(made: t.Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match="db2 could not be restarted"):
-        converge(made(FakeApi(cluster("db1", "db2"), broken=True)), settle=False, restart=True)
+        converge(made(FakeApi(cluster("db1", "db2"), broken=True)), restart=True)
 
 
 def test_still_pending(made: t.Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match="still pending"):
-        converge(made(FakeApi(cluster("db1"), stubborn=("db1",) * 9)), settle=False, restart=True)
+        converge(made(FakeApi(cluster("db1"), stubborn=("db1",) * 9)), restart=True)
 
 
-class FakeStore:
-    """Counts how often it is asked to free the bootstrap, and lets the cluster come up then."""
+def test_applied_waits_for_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[t.Any] = []
+    monkeypatch.setattr(patroni_cluster, "await_applied", lambda api, timeout, required: asked.append(required))
+    api = FakeApi(cluster("db2"))
+    api.endpoints = ["https://192.0.2.1:8008"]
 
-    def __init__(self, api: FakeApi) -> None:
-        self.api = api
-        self.asked = 0
-
-    def free_initialization(self) -> bool:
-        self.asked += 1
-        self.api.state = cluster()
-        return True
-
-
-@pytest.mark.parametrize(("state", "asked"), [("stopped", 1), ("initializing new cluster", 0)])
-def test_an_abandoned_bootstrap_is_freed(
-    made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch, state: str, asked: int
-) -> None:
-    api = FakeApi(Cluster())
-    store = FakeStore(api)
-    body = {"state": state, "role": "uninitialized"}
-    monkeypatch.setattr(api, "answers", lambda: [Answer("https://192.0.2.1:8008", body)])
-    monkeypatch.setattr(patroni_cluster, "ABANDONED_AFTER", 0.0)
-    convergence = replace(made(api), store=t.cast("t.Any", store), timeout=0.05)
-
-    if asked:
-        assert converge(convergence, settle=False, restart=True)["cluster"]["leader"] == "db1"
-    else:
-        with pytest.raises(ClusterError):
-            converge(convergence, settle=False, restart=True)
-    assert store.asked == asked
+    assert not patroni_cluster.applied(t.cast("t.Any", api), 5)["changed"]
+    assert asked == [["https://192.0.2.1:8008"]]

@@ -12,7 +12,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import Clu
 from ansible_collections.holdfast.ha.plugins.modules import patroni_config
 
 LEADER = Cluster(members=(Member("db1", "leader", "running", pending_restart=True),), agreed=True)
-PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "timeout": 0}
+PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "etcd": None, "timeout": 0}
 
 
 class FakeApi:
@@ -26,6 +26,9 @@ class FakeApi:
 
     def cluster(self) -> Cluster:
         return self._cluster
+
+    def answers(self) -> list[t.Any]:
+        return []
 
     def read_configuration(self) -> dict[str, t.Any] | None:
         if not self._cluster.members:
@@ -49,6 +52,18 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_config, "await_applied", lambda api, timeout: None)
 
 
+@pytest.fixture
+def serve(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., FakeApi]:
+    """Return what makes an api whose answers are its cluster."""
+
+    def make(*args: t.Any, **kwargs: t.Any) -> FakeApi:
+        api = FakeApi(*args, **kwargs)
+        monkeypatch.setattr(patroni_config, "merge_answers", lambda answers: api.cluster())
+        return api
+
+    return make
+
+
 @pytest.mark.parametrize(
     ("stored", "check_mode", "changed", "calls"),
     [
@@ -60,8 +75,14 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, True, True, []),
     ],
 )
-def test_converge(stored: dict[str, t.Any] | None, check_mode: bool, changed: bool, calls: list[str]) -> None:
-    api = FakeApi(stored)
+def test_converge(
+    serve: t.Callable[..., FakeApi],
+    stored: dict[str, t.Any] | None,
+    check_mode: bool,
+    changed: bool,
+    calls: list[str],
+) -> None:
+    api = serve(stored)
 
     result = patroni_config.converge(t.cast("t.Any", api), PARAMS, check_mode)
 
@@ -72,8 +93,8 @@ def test_converge(stored: dict[str, t.Any] | None, check_mode: bool, changed: bo
     assert check_mode or api.stored == {"ttl": 20}
 
 
-def test_without_a_cluster_check_mode_predicts() -> None:
-    result = patroni_config.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
+def test_without_a_cluster_check_mode_predicts(serve: t.Callable[..., FakeApi]) -> None:
+    result = patroni_config.converge(t.cast("t.Any", serve(None, Cluster())), PARAMS, check_mode=True)
 
     assert result["changed"]
     assert result["diff"] == {"before": {}, "after": {"ttl": 20}}
@@ -83,13 +104,13 @@ def test_without_a_cluster_check_mode_predicts() -> None:
     ("cluster", "why"),
     [(Cluster(), "refused"), (Cluster(members=(Member("db1", "replica", "running"),)), "no leader")],
 )
-def test_without_a_cluster_it_fails(cluster: Cluster, why: str) -> None:
+def test_without_a_cluster_it_fails(serve: t.Callable[..., FakeApi], cluster: Cluster, why: str) -> None:
     with pytest.raises(ClusterError, match=why):
-        patroni_config.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
+        patroni_config.converge(t.cast("t.Any", serve(None, cluster)), PARAMS, check_mode=False)
 
 
-def test_a_conflict_is_planned_again() -> None:
-    api = FakeApi({"ttl": 30}, conflicts=1)
+def test_a_conflict_is_planned_again(serve: t.Callable[..., FakeApi]) -> None:
+    api = serve({"ttl": 30}, conflicts=1)
 
     assert patroni_config.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
     assert api.calls == ["PATCH", "PATCH"]
