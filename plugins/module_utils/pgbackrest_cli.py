@@ -46,7 +46,9 @@ PASSING = frozenset({HOST_CONNECT, LOCK_ACQUIRE, DB_CONNECT, DB_QUERY, DB_MISSIN
 
 TIMED_OUT = 124  # coreutils' timeout(1)
 POLL_SECONDS = 1.0
-ARCHIVE_TIMEOUT_SECONDS = 60.0
+ARCHIVE_TIMEOUT_SECONDS = 45.0
+# A frozen host still completes TCP handshakes, so only the protocol's time-out (half an hour by default) ends the wait.
+SHORT_TIMEOUTS = ("--db-timeout=30", "--protocol-timeout=60")
 GRACE_SECONDS = 10.0  # for pgBackRest to report its own time-out first
 
 COMMON_SPEC: dict[str, dict[str, Any]] = {
@@ -261,7 +263,7 @@ def _delete(client: PgBackRest, name: str, deadline: Deadline) -> bool:
 
 
 def _apply_step(client: PgBackRest, name: str, step: StanzaStep, deadline: Deadline) -> None:
-    answer = client.patiently(f"stanza-{step}", stanza=name, deadline=deadline)
+    answer = client.patiently(f"stanza-{step}", *SHORT_TIMEOUTS, stanza=name, deadline=deadline)
     if answer.code != 0:
         raise PgBackRestError(answer.error)
 
@@ -284,7 +286,12 @@ def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
     """Run the check; unlike other failures, a lock held by a backup may last for hours and is not waited for."""
     timeout = min(ARCHIVE_TIMEOUT_SECONDS, deadline.seconds / 2)
     return client.patiently(
-        "check", f"--archive-timeout={timeout:.0f}", stanza=name, deadline=deadline, passing=PASSING - {LOCK_ACQUIRE}
+        "check",
+        f"--archive-timeout={timeout:.0f}",
+        *SHORT_TIMEOUTS,
+        stanza=name,
+        deadline=deadline,
+        passing=PASSING - {LOCK_ACQUIRE},
     )
 
 
