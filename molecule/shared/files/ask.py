@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Ask a web service again and again, and print as JSON who answered and for how long nobody did.
 
-ask http://192.0.2.100/ --seconds 20 --interval 0.05 --timeout 0.25
+ask http://192.0.2.100/ --seconds 20 --until /tmp/enough --interval 0.05 --timeout 0.25
 """
 
 from __future__ import annotations
@@ -15,6 +15,9 @@ import http.client
 import json
 import time
 import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 
 def answer(url: str, timeout: float) -> str | None:
@@ -26,34 +29,37 @@ def answer(url: str, timeout: float) -> str | None:
         return None
 
 
-def survey(url: str, count: int, seconds: float, interval: float, timeout: float) -> dict:
-    """Ask ``count`` times, or for ``seconds``; the longest outage lies between two answers, in seconds."""
+def survey(url: str, timeout: float, interval: float, enough: Callable[[int], bool]) -> dict[str, Any]:
+    """Ask until ``enough`` of the number of questions; the longest outage lies between two answers, in seconds."""
     answers: collections.Counter[str] = collections.Counter()
-    failed, outage = 0, 0.0
-    begin = last = time.monotonic()
-    asked = 0
-    while asked < count if count else time.monotonic() - begin < seconds:
+    asked, outage, last = 0, 0.0, time.monotonic()
+    while not enough(asked):
         asked += 1
         body = answer(url, timeout)
-        if body is None:
-            failed += 1
-        else:
+        if body is not None:
             answers[body] += 1
-            now = time.monotonic()
-            outage, last = max(outage, now - last), now
+            outage, last = max(outage, time.monotonic() - last), time.monotonic()
         time.sleep(interval)
     outage = max(outage, time.monotonic() - last)
-    return {"answers": dict(answers), "failed": failed, "longest_outage": round(outage, 3)}
+    return {"answers": dict(answers), "failed": asked - answers.total(), "longest_outage": round(outage, 3)}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("url")
-    parser.add_argument("--count", type=int, default=0)
-    parser.add_argument("--seconds", type=float, default=0)
+    parser.add_argument("--count", type=int, default=1_000_000, help="ask so many times at most")
+    parser.add_argument("--seconds", type=float, default=60, help="ask for so long at most")
+    parser.add_argument("--until", type=Path, help="ask until this file exists")
     parser.add_argument("--interval", type=float, default=0.0)
     parser.add_argument("--timeout", type=float, default=2.0)
-    print(json.dumps(survey(**vars(parser.parse_args()))))
+    given = parser.parse_args()
+    deadline = time.monotonic() + given.seconds
+
+    def enough(asked: int) -> bool:
+        late = time.monotonic() > deadline
+        return asked >= given.count or late or bool(given.until and given.until.exists())
+
+    print(json.dumps(survey(given.url, given.timeout, given.interval, enough)))
 
 
 if __name__ == "__main__":

@@ -4,11 +4,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Watch on several nodes at once which of them hold some addresses, and print what was seen as JSON.
 
-    watch_vip.py --seconds 20 --node holdfast-lb1 --node holdfast-lb2 --address 198.51.100.100
+    watch_vip.py --seconds 20 --until /tmp/enough --node holdfast-lb1 --node holdfast-lb2 --address 198.51.100.100
 
 Every node samples itself and stamps the sample with the monotonic clock, which containers of one machine share. A node
 holds an address for certain from the first to the last of several samples in a row that say so: two such spans that
-overlap are two holders, and what no span covers is unheld at most that long. Times are in seconds since the beginning.
+overlap are two holders, and what no span covers is unheld at most that long. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import itertools
 import json
 import os
 import re
+import select
 import subprocess
 import sys
 import threading
@@ -26,6 +27,12 @@ import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+# When a sample was taken, and which of the addresses were held.
+Sample = tuple[float, dict[str, bool]]
+
+_RETRY_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -52,40 +59,44 @@ def overlaps(held: Iterable[Span]) -> list[tuple[Span, Span]]:
     ]
 
 
-def longest_unheld(held: Iterable[Span], begin: float, end: float) -> float:
-    """The longest time between ``begin`` and ``end`` that no span covers."""
-    longest, covered = 0.0, begin
-    for span in sorted(held, key=lambda item: item.begin):
+def longest_unheld(held: Iterable[Span], end: float) -> float | None:
+    """The longest time that no span covers, from the first span's begin to ``end``; None when there is no span."""
+    ordered = sorted(held, key=lambda span: span.begin)
+    if not ordered:
+        return None
+    longest, covered = 0.0, ordered[0].begin
+    for span in ordered:
         longest, covered = max(longest, span.begin - covered), max(covered, span.end)
     return max(longest, end - covered)
 
 
-def report(
-    samples: dict[str, list[tuple[float, dict[str, bool]]]], addresses: Sequence[str], begin: float, end: float
-) -> dict:
+def report(samples: dict[str, list[Sample]], addresses: Sequence[str]) -> dict[str, Any]:
     """What ``main`` prints: per node how well it was watched, per address who held it."""
+    end = max((moment for taken in samples.values() for moment, _who in taken), default=0.0)
     return {
         "nodes": {
             node: {
                 "samples": len(taken),
-                "longest_pause": max((b[0] - a[0] for a, b in itertools.pairwise(taken)), default=0.0),
+                "longest_pause": round(max((b[0] - a[0] for a, b in itertools.pairwise(taken)), default=0.0), 3),
             }
             for node, taken in samples.items()
         },
-        "addresses": {address: _report_address(address, samples, begin, end) for address in addresses},
+        "addresses": {address: _report_address(address, samples, end) for address in addresses},
     }
 
 
-def _report_address(address: str, samples: dict, begin: float, end: float) -> dict:
+def _report_address(address: str, samples: dict[str, list[Sample]], end: float) -> dict[str, Any]:
     held = [
-        span for node, taken in samples.items() for span in spans(node, ((moment, who[address]) for moment, who in taken))
+        span
+        for node, taken in samples.items()
+        for span in spans(node, ((moment, who[address]) for moment, who in taken))
     ]
     return {
-        "holders": [span.node for span in sorted(held, key=lambda item: item.begin)],
+        "holders": [span.node for span in sorted(held, key=lambda span: span.begin)],
         "overlaps": [
             {"nodes": [a.node, b.node], "seconds": min(a.end, b.end) - max(a.begin, b.begin)} for a, b in overlaps(held)
         ],
-        "longest_unheld": longest_unheld(held, begin, end),
+        "longest_unheld": longest_unheld(held, end),
     }
 
 
@@ -98,50 +109,64 @@ def held_here(address: str) -> bool:
     return re.search(pattern, Path("/proc/net/fib_trie").read_text()) is not None
 
 
-def sample(addresses: Sequence[str], seconds: float, interval: float) -> Iterator[tuple[float, dict[str, bool]]]:
-    """Samples of this very host, one per interval."""
-    deadline = time.monotonic() + seconds
-    while (now := time.monotonic()) < deadline:
-        yield now, {address: held_here(address) for address in addresses}
-        time.sleep(interval)
+def sample(addresses: Sequence[str], interval: float) -> Iterator[Sample]:
+    """Samples of this very host, one per interval, until standard input ends: a watcher that is gone needs no more."""
+    while not select.select([sys.stdin], [], [], interval)[0]:
+        yield time.monotonic(), {address: held_here(address) for address in addresses}
 
 
-def _watch(engine: str, node: str, arguments: Sequence[str], into: list[tuple[float, dict[str, bool]]]) -> None:
-    program = Path(__file__).read_text()
-    command = [engine, "exec", node, "python3", "-u", "-c", program, "--here", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        for line in process.stdout or ():
-            moment, who = json.loads(line)
-            into.append((moment, who))
+class Watch:
+    """Samples nodes until it is stopped."""
 
+    def __init__(self, engine: str, nodes: Sequence[str], addresses: Sequence[str], interval: float) -> None:
+        program = ["python3", "-u", "-c", Path(__file__).read_text(), "--here", f"--interval={interval}"]
+        program += [f"--address={address}" for address in addresses]
+        self.samples: dict[str, list[Sample]] = {node: [] for node in nodes}
+        self._stopped = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._follow, args=(node, [engine, "exec", "-i", node, *program])) for node in nodes
+        ]
+        for thread in self._threads:
+            thread.start()
 
-def watch(engine: str, nodes: Sequence[str], addresses: Sequence[str], seconds: float, interval: float) -> dict:
-    """Watch all nodes for so long; a node that dies is watched until then."""
-    arguments = [f"--seconds={seconds}", f"--interval={interval}", *(f"--address={item}" for item in addresses)]
-    samples: dict[str, list[tuple[float, dict[str, bool]]]] = {node: [] for node in nodes}
-    threads = [threading.Thread(target=_watch, args=(engine, node, arguments, samples[node])) for node in nodes]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    moments = [moment for taken in samples.values() for moment, _who in taken]
-    return report(samples, addresses, min(moments, default=0.0), max(moments, default=0.0))
+    def stop(self) -> None:
+        """Take no more samples."""
+        self._stopped.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _follow(self, node: str, command: Sequence[str]) -> None:
+        """Collect one node's samples, through its death and return."""
+        while not self._stopped.wait(_RETRY_SECONDS):
+            with subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            ) as process:
+                for line in process.stdout or ():
+                    if self._stopped.is_set():
+                        break
+                    moment, who = json.loads(line)
+                    self.samples[node].append((moment, who))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--node", action="append", default=[], help="container to watch")
     parser.add_argument("--address", action="append", default=[], help="address to look for")
-    parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--interval", type=float, default=0.05)
+    parser.add_argument("--seconds", type=float, default=10, help="watch for so long at most")
+    parser.add_argument("--until", type=Path, help="watch until this file exists")
     parser.add_argument("--here", action="store_true", help="sample this host and print the samples")
     given = parser.parse_args()
     if given.here:
-        for taken in sample(given.address, given.seconds, given.interval):
+        for taken in sample(given.address, given.interval):
             print(json.dumps(taken))
         return
-    engine = os.environ.get("LAB_ENGINE", "docker")
-    json.dump(watch(engine, given.node, given.address, given.seconds, given.interval), sys.stdout)
+    watch = Watch(os.environ.get("LAB_ENGINE", "docker"), given.node, given.address, given.interval)
+    deadline = time.monotonic() + given.seconds
+    while time.monotonic() < deadline and not (given.until and given.until.exists()):
+        time.sleep(_RETRY_SECONDS)
+    watch.stop()
+    json.dump(report(watch.samples, given.address), sys.stdout)
 
 
 if __name__ == "__main__":
