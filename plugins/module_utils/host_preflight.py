@@ -42,6 +42,16 @@ class Facts:
     clock_synchronized: bool | None
 
 
+def ansible_facts(facts: Facts) -> dict[str, str | int]:
+    """Those of Ansible's own facts that the roles use."""
+    return {
+        "ansible_distribution": facts.os_id.capitalize(),
+        "ansible_distribution_version": facts.os_version,
+        "ansible_distribution_major_version": facts.os_version.partition(".")[0],
+        "ansible_memtotal_mb": facts.memory,
+    }
+
+
 @dataclass(frozen=True)
 class Port:
     """A TCP port that a component will own: where it listens (none: everywhere) and the names of its process."""

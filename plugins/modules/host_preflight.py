@@ -61,6 +61,11 @@ options:
     description: The least free space of C(/var/lib) in MiB.
     type: int
     default: 2048
+  packages:
+    description: Packages that the host will need.
+    type: list
+    elements: str
+    default: []
 """
 
 EXAMPLES = r"""
@@ -94,6 +99,16 @@ findings:
       type: str
   sample:
     - {check: port 5432, value: mysqld listens on 0.0.0.0, fix: stop it or give postgresql another port, level: error}
+packages:
+  description: What M(holdfast.ha.packages_info) would return for O(packages).
+  returned: always
+  type: dict
+  sample: {missing: [haproxy], broken: []}
+ansible_facts:
+  description: The facts that the roles use, so that no play has to gather them again.
+  returned: always
+  type: dict
+  sample: {ansible_distribution: Debian, ansible_distribution_major_version: "13", ansible_memtotal_mb: 3924}
 clock:
   description: The least and the greatest number of seconds by which the host's clock can be ahead of the controller's.
   returned: when the clock could be measured
@@ -111,6 +126,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
+from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
 
 TIME_ERROR = 5
 DATA_DIRECTORY = "/var/lib"
@@ -188,6 +204,13 @@ def observe(module: AnsibleModule, ports: set[int]) -> preflight.Facts:
     )
 
 
+def packages(module: AnsibleModule) -> dict[str, list[str]]:
+    """Return which of the wanted packages are missing and which are broken; all are missing where there is no dpkg."""
+    dpkg = module.get_bin_path(QUERY[0])
+    listing = module.run_command([dpkg, *QUERY[1:]])[1] if dpkg else ""
+    return asdict(judge(listing, module.params["packages"]))
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -197,6 +220,7 @@ def main() -> None:
             "vrrp_instances": {"type": "list", "elements": "dict", "default": []},
             "memory": {"type": "int", "default": 512},
             "disk": {"type": "int", "default": 2048},
+            "packages": {"type": "list", "elements": "str", "default": []},
         },
         supports_check_mode=True,
     )
@@ -213,7 +237,12 @@ def main() -> None:
         disk=module.params["disk"],
     )
     facts = observe(module, {port.port for port in expected.ports})
-    module.exit_json(changed=False, findings=[asdict(finding) for finding in preflight.judge(facts, expected)])
+    module.exit_json(
+        changed=False,
+        findings=[asdict(finding) for finding in preflight.judge(facts, expected)],
+        packages=packages(module),
+        ansible_facts=preflight.ansible_facts(facts),
+    )
 
 
 if __name__ == "__main__":

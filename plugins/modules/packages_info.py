@@ -49,30 +49,19 @@ broken:
   elements: str
 """
 
+from dataclasses import asdict
+
 from ansible.module_utils.basic import AnsibleModule
-
-_INSTALLED = "installed"
-_AT_REST = frozenset({_INSTALLED, "not-installed", "config-files"})
-
-
-def parse_status(listing: str) -> dict[str, str]:
-    """Status by package name, from lines of `name status`; a package held for two architectures counts once."""
-    return dict(line.split(" ", 1) for line in listing.splitlines())
+from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
 
 
 def main() -> None:
+    """Run the module."""
     module = AnsibleModule(
         argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
-    _rc, listing, _err = module.run_command(
-        ["dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n"], check_rc=True
-    )
-    status = parse_status(listing)
-    module.exit_json(
-        changed=False,
-        missing=[name for name in module.params["names"] if status.get(name) != _INSTALLED],
-        broken=sorted(name for name, state in status.items() if state not in _AT_REST),
-    )
+    _rc, listing, _err = module.run_command(list(QUERY), check_rc=True)
+    module.exit_json(changed=False, **asdict(judge(listing, module.params["names"])))
 
 
 if __name__ == "__main__":
