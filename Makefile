@@ -55,3 +55,7 @@ bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recrea
 .PHONY: reference
 reference: bootstrap ## Generate docs/variables.md again
 	@$(BIN)/python scripts/generate_variables_reference.py
+
+.PHONY: acceptance
+acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions (over an hour; recreates its nodes)
+	@$(BIN)/python -m pytest -v tests/acceptance

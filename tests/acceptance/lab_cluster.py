@@ -1,0 +1,125 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The lab as the acceptance tests drive it: playbooks from the controller, commands on the nodes."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BIN = ROOT / ".venv/bin"
+INVENTORY = ROOT / "inventory/lab"
+SECRETS = INVENTORY / "group_vars/all/secrets.yml"
+SITE = ROOT / "playbooks/site.yml"
+ENGINE = os.environ.get("LAB_ENGINE", "docker")
+DATABASES = ("db1", "db2", "db3")
+BALANCERS = ("lb1", "lb2")
+NODES = (*DATABASES, *BALANCERS, "backup1", "client1")
+VIP = "198.51.100.100"
+ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+_RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished playbook run: its exit code, all its output, and changed tasks by host."""
+
+    code: int
+    output: str
+    changed: dict[str, int] = field(default_factory=dict)
+
+
+def command(playbook: Path, *arguments: str) -> list[str]:
+    """The command line that runs a playbook on the lab."""
+    return [str(BIN / "ansible-playbook"), "-i", str(INVENTORY), str(playbook), *arguments]
+
+
+def run_playbook(playbook: Path, *arguments: str) -> Run:
+    """Run a playbook to its end."""
+    done = subprocess.run(
+        command(playbook, *arguments), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    output = done.stdout + done.stderr
+    return Run(done.returncode, output, {host: int(changed) for host, _ok, changed, *_rest in _RECAP.findall(output)})
+
+
+def converge() -> Run:
+    """Run site.yml, which must succeed."""
+    run = run_playbook(SITE)
+    assert run.code == 0, run.output[-4000:]
+    return run
+
+
+def assert_converged() -> None:
+    """One more run must change nothing on any host, and the status must be healthy."""
+    assert set(converge().changed.values()) == {0}
+    assert_healthy()
+
+
+def assert_healthy(seconds: int = 120) -> None:
+    """The status must become healthy within the time."""
+    status = run_playbook(ROOT / "playbooks/status.yml", "-e", f"status_wait={seconds}")
+    assert status.code == 0, status.output[-4000:]
+
+
+def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *, seconds: float) -> bool:
+    """Start a playbook and SIGKILL the controller's whole process group at a moment told from its output so far.
+
+    Returns whether it was killed before it ended by itself.
+    """
+    log = ROOT / ".lab/interrupted.log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command(playbook), cwd=ROOT, env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
+        )
+    deadline = time.monotonic() + seconds
+    while process.poll() is None:
+        assert time.monotonic() < deadline, f"the moment did not come within {seconds} s"
+        if moment(log.read_text()):
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def on_node(node: str, *arguments: str, check: bool = True) -> str:
+    """Run a command on a node as root; returns its standard output."""
+    done = subprocess.run([ENGINE, "exec", f"holdfast-{node}", *arguments], capture_output=True, text=True, check=False)
+    assert not check or done.returncode == 0, f"{node}: {' '.join(arguments)}: {done.stderr}"
+    return done.stdout
+
+
+def sql(statement: str, port: int = 5000) -> str:
+    """Run SQL from the client through the virtual IP, as an application would; returns unaligned rows."""
+    return on_node(
+        "client1", "psql", "-XAtq", "-h", VIP, "-p", str(port), "-U", "app", "-d", "app", "-c", statement
+    ).strip()
+
+
+def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
+    """Poll until the condition holds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+
+
+def leader() -> str:
+    """The name of the database host that accepts writes, asked from a write through the virtual IP."""
+    address = sql("SELECT host(inet_server_addr())")
+    return {f"198.51.100.1{number}": f"db{number}" for number in (1, 2, 3)}[address]
+
+
+def recreate_nodes() -> None:
+    """Bare nodes again."""
+    for action in ("down", "up"):
+        subprocess.run([BIN / "python", ROOT / "lab/nodes.py", action, INVENTORY / "hosts.yml"], check=True)
