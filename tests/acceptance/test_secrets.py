@@ -57,9 +57,9 @@ def process_lists() -> dict[str, set[str]]:
 
 
 def test_neither_output_nor_process_lists_show_one(process_lists: dict[str, set[str]]) -> None:
-    assert {place: named("\n".join(lines)) for place, lines in process_lists.items()} == dict.fromkeys(
-        process_lists, []
-    )
+    assert {place: named("\n".join(lines)) for place, lines in process_lists.items()} == {
+        place: [] for place in process_lists
+    }
 
 
 @pytest.mark.parametrize("node", NODES)
