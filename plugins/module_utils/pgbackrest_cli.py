@@ -34,7 +34,7 @@ CheckResult = Literal["passed", "not_run", "backup_running"]
 
 # pgBackRest's exit codes are the codes of its errors.
 FILE_INVALID = 28
-HOST_CONNECT = 48
+HOST_CONNECT = 49
 LOCK_ACQUIRE = 50
 DB_CONNECT = 56
 DB_QUERY = 57
@@ -98,7 +98,7 @@ class Answer:
         """The error pgBackRest reported, without its log prefix."""
         text = f"{self.stderr}\n{self.stdout}"
         match = re.search(r"ERROR: (.*)", text, re.DOTALL)
-        silence = "it did not end in time" if self.code == TIMED_OUT else "no message"
+        silence = "it did not end in time, as when a database host is frozen" if self.code == TIMED_OUT else "no message"
         detail = (match.group(1) if match else text).strip() or silence
         return f"pgbackrest {self.command} failed with code {self.code}: {detail}"
 
@@ -206,7 +206,7 @@ def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadlin
     if dry_run:
         return StanzaOutcome(before, before, steps)
     while "delete" in steps and not _delete(client, name, deadline):
-        _, steps = _plan(client, name)
+        steps = _plan(client, name)[1]
     for step in steps:
         if step != "delete":
             _apply_step(client, name, step, deadline)

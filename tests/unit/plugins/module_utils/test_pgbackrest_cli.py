@@ -148,7 +148,7 @@ STANZA_CASES: list[tuple[str, str, list[tuple[str, Reply]], tuple[str, ...], str
             ("repo-ls", EMPTY),
             ("repo-ls", EMPTY),
             ("stanza-create", (56, "unable to find primary cluster")),
-            ("stanza-create", (48, "timeout connecting")),
+            ("stanza-create", (49, "unable to connect")),
             ("stanza-create", OK),
             ("info", READY),
         ],
