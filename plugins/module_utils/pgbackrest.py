@@ -259,5 +259,5 @@ def _backup(document: Mapping[str, Any]) -> Backup:
         database_id=document["database"]["id"],
         wal_start=archive.get("start") or "",
         wal_stop=archive.get("stop") or "",
-        error=bool(document.get("error") or False),
+        error=bool(document.get("error")),
     )

@@ -82,7 +82,7 @@ def run(program, *arguments):
 
 
 def test_command_line_shows_what_will_be_built_without_any_vault_password(inventory):
-    status, shown, _ = run("inventory", "-i", inventory, "--list")
+    status, shown, _told = run("inventory", "-i", inventory, "--list")
     assert status == 0
     variables = json.loads(shown)["_meta"]["hostvars"]
     assert variables["db1"]["ha"]["etcd"]["token"] == "holdfast-lab"

@@ -27,7 +27,7 @@ def test_refused_with_variable_value_and_fix(case, build_case):
 
 def tells(text, expected):
     """Whether a message says where, what and how to put it right."""
-    told, _, fix = text.partition(" Fix: ")
+    told, _separator, fix = text.partition(" Fix: ")
     starts = any(told.startswith(f"{expected['where']}{separator}") for separator in (" = ", ": "))
     return starts and expected["value"] in told and expected["fix"] in fix
 
