@@ -46,7 +46,7 @@ def steps(target: str) -> tuple[Step, ...]:
             Step("mypy plugins", (*mypy, f"{COLLECTION}/plugins"), cwd=ROOT / "collections"),
             Step("mypy lab scripts", (*mypy, "--cache-dir=.cache/mypy-tools", "lab", "scripts")),
         ),
-        "unit": (Step("pytest", ("pytest", "-q"), stream=True),),
+        "unit": (Step("pytest", ("pytest", "-q", "-n", "auto"), stream=True),),
         "docs": (
             Step(
                 "antsibull-docs",

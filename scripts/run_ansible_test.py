@@ -33,6 +33,7 @@ NOT_SHIPPED = (
     "lab/",
     "molecule/",
     "scripts/",
+    "tests/acceptance/",
     "tests/unit/lab/",
     "tests/unit/molecule/",
     "tests/unit/scripts/",

@@ -1,0 +1,126 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The actions that run on the controller only, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
+
+COLLECTIONS = next(path for path in Path(secrets_file.__file__).parents if path.name == "ansible_collections").parent
+
+
+def run(inventory, play, *arguments):
+    """Run a play on an inventory; return its exit code and everything it printed, white space joined."""
+    book = inventory.parent / "play.yml"
+    book.write_text(json.dumps([{"gather_facts": False, "hosts": "localhost", **play}]))
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), str(book), *arguments]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "true"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=inventory.parent)
+    return done.returncode, done.stdout + done.stderr
+
+
+def inventory_of(folder, hosts):
+    """Write an inventory whose group holdfast has these hosts with their variables."""
+    path = folder / "hosts.yml"
+    path.write_text(json.dumps({"all": {"children": {"holdfast": {"hosts": hosts}}}}))
+    return path
+
+
+SECRETS_PLAY = {"tasks": [{"holdfast.ha.secrets_file": {"plaintext": "{{ plaintext | default(false) }}"}}]}
+
+
+def test_secrets_are_made_once_and_never_shown(tmp_path):
+    inventory = inventory_of(tmp_path, {})
+    (tmp_path / "topology.ha.yml").write_text("clusters: {lab: {roles: [{name: app}]}}\n")
+    target = tmp_path / "group_vars" / "all" / "secrets.yml"
+
+    code, output = run(inventory, SECRETS_PLAY)
+    assert code != 0
+    assert "refused to write" in output
+    assert not target.exists()
+
+    code, output = run(inventory, SECRETS_PLAY, "-e", "plaintext=true", "-vvv", "--diff")
+    first = yaml.safe_load(target.read_text())
+    values = [*first["ha_secrets"].values(), *first["ha_role_passwords"].values()]
+    assert code == 0
+    assert list(first["ha_role_passwords"]) == ["app"]
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert not [value for value in values if value in output]
+
+    (tmp_path / "vault").write_text("a vault password")
+    code, output = run(inventory, SECRETS_PLAY, "--vault-password-file", str(tmp_path / "vault"), "-vvv", "--diff")
+    assert code == 0
+    assert target.read_text().startswith("$ANSIBLE_VAULT;")
+    assert "ok=1 changed=1" in " ".join(output.split())
+    assert not [value for value in values if value in output]
+
+    code, output = run(inventory, SECRETS_PLAY, "--vault-password-file", str(tmp_path / "vault"))
+    assert code == 0
+    assert "ok=1 changed=0" in " ".join(output.split())
+
+
+def host(probes):
+    """Return the variables of a balancer that told these probes, of one that is unreachable for None."""
+    ha = {
+        "cluster": "web",
+        "components": ["haproxy", "keepalived"],
+        "etcd": None,
+        "postgresql": None,
+        "pools": [{"name": "web", "port": 80, "servers": [{"name": "web1"}]}],
+        "vrrp": {"instances": [{"name": "main", "addresses": ["192.0.2.100/24"]}]},
+    }
+    told = {"unreachable": True, "msg": "no route to host"} if probes is None else {"probes": probes}
+    return {"ha": ha, "status__host": told}
+
+
+SERVER = {"name": "web1", "state": "up", "backup": False}
+GOOD = {
+    "haproxy": {"running": True, "pools": [{"name": "web", "servers": [SERVER]}]},
+    "vrrp": {"running": True, "held": ["192.0.2.100/24"]},
+}
+
+
+def test_status_shows_a_table_and_writes_a_document(tmp_path):
+    inventory = inventory_of(tmp_path, {"lb1": host(GOOD)})
+    document = tmp_path / "status.json"
+    code, output = run(inventory, {"tasks": [{"holdfast.ha.cluster_status": {"file": str(document)}}]})
+    assert code == 0, output
+    assert "Cluster web: healthy\n  virtual IP  192.0.2.100  on lb1\n" in output
+    assert json.loads(document.read_text())["clusters"]["web"]["pools"][0]["up"] == ["web1"]
+
+
+def test_status_fails_and_tells_why(tmp_path):
+    inventory = inventory_of(tmp_path, {"lb1": host(GOOD), "lb2": host(None)})
+    code, output = run(inventory, {"tasks": [{"holdfast.ha.cluster_status": {"format": "json"}}]})
+    assert code != 0
+    assert '"text": "unreachable: no route to host"' in output
+    assert "not healthy: 1 problem" in output
+
+
+def test_preflight_lists_what_is_missing(tmp_path):
+    finding = {"check": "init", "value": "tini", "fix": "boot the host with systemd", "level": "error"}
+    hosts = {
+        "a": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [finding], "clock": [0.0, 0.1]}},
+        "b": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [], "clock": [3.0, 3.1]}},
+        "c": {"ha": {"cluster": "x"}, "preflight__host": {"unreachable": True, "msg": "Task failed: no route"}},
+        "left_out_by_limit": {"ha": {"cluster": "x"}},
+    }
+    hosts["a"]["ha_secrets"] = {"etcd_root": "hunter2"}
+    code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert code != 0
+    assert "error a init tini → boot the host with systemd" in lines
+    assert "error a clock 2.9 s or more from b → synchronize with systemd-timesyncd or chrony" in lines
+    assert "error c connection no route → check ansible_host, the SSH key and that the host is up" in lines
+    assert any(line.startswith("error a secrets ha_secrets.etcd_root has 7 characters") for line in lines)
+    assert not any("left_out_by_limit" in line for line in lines)
+    assert "hunter2" not in output
