@@ -198,6 +198,7 @@ class Keeper:
 
     def run(self) -> dict[str, t.Any]:
         """Compare, write unless in check mode, and return the module's result."""
+        self.warn_of_the_end()
         reasons = {wanted.path: found for wanted in self.wanted if (found := self.reasons(wanted))}
         self.refuse_unfit(reasons)
         directories = [path for path in [self.params["directory"]] if files.directory_differs(path)]
@@ -209,6 +210,12 @@ class Keeper:
             for file in changed:
                 files.put(file)
         return result(reasons, [*directories, *(file.path for file in changed)], self.requests(reasons))
+
+    def warn_of_the_end(self) -> None:
+        """Warn when the authority ends within a year, for that takes preparation."""
+        _start, end = crypto.validity(self.ca) if self.ca else (None, None)
+        if end and end - datetime.now(UTC) < timedelta(days=365):
+            self.module.warn(f"The certificate authority ends on {end:%Y-%m-%d}: put its successor before it in ca.crt")
 
     def reasons(self, wanted: Wanted) -> tuple[str, ...]:
         """Return why a certificate, the one just signed or the one on disk, won't do."""
