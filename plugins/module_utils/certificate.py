@@ -6,10 +6,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import ssl
+import typing as t
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-SERVER_AND_CLIENT = frozenset({"serverAuth", "clientAuth"})
+_PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\s*", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -30,14 +34,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """What a certificate says, and whether it belongs to the key and to the authority."""
+    """What a usable certificate says."""
 
-    matches_key: bool
-    issued_by_ca: bool
     common_name: str | None
     names: frozenset[str]
-    usages: frozenset[str]
-    not_before: datetime
     not_after: datetime
 
 
@@ -51,17 +51,34 @@ def ip_name(address: str) -> str:
     return f"IP:{ipaddress.ip_address(address)}"
 
 
-def reasons_to_renew(found: Found | None, wanted: Wanted, now: datetime, renew_before: timedelta) -> tuple[str, ...]:
-    """Return why a certificate has to be issued anew; nothing when it may stay."""
-    if found is None:
-        return ("there is no readable certificate",)
+def first_certificate(pem: str) -> str | None:
+    """Return the first certificate of a PEM text, or None when there is none."""
+    found = _PEM_CERTIFICATE.search(pem)
+    return found.group() if found else None
+
+
+def parse_peer_certificate(data: Mapping[str, t.Any]) -> Found:
+    """Return what a certificate says from what ``ssl.SSLObject.getpeercert`` returns."""
+    subject = dict(pair for rdn in data.get("subject", ()) for pair in rdn)
+    names = [
+        ip_name(value.strip()) if kind == "IP Address" else dns_name(value)
+        for kind, value in data.get("subjectAltName", ())
+    ]
+    return Found(subject.get("commonName"), frozenset(names), end_of(data))
+
+
+def end_of(data: Mapping[str, t.Any]) -> datetime:
+    """Return the last moment of validity of a certificate as ``ssl`` describes it."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(data["notAfter"]), UTC)
+
+
+def reasons_to_renew(found: Found | str, wanted: Wanted, now: datetime, renew_before: timedelta) -> tuple[str, ...]:
+    """Return why a certificate has to be issued anew; nothing when it may stay. ``found`` may be a reason itself."""
+    if isinstance(found, str):
+        return (found,)
     rules = (
-        (not found.matches_key, "it doesn't belong to the private key"),
-        (not found.issued_by_ca, "it isn't issued by the present certificate authority"),
         (found.common_name != wanted.common_name, _difference("common name", found.common_name, wanted.common_name)),
         (found.names != wanted.names, _difference("names", sorted(found.names), sorted(wanted.names))),
-        (not found.usages >= SERVER_AND_CLIENT, "it isn't for servers and clients both"),
-        (found.not_before > now, f"it is only valid from {found.not_before:%Y-%m-%d %H:%M} UTC"),
         (found.not_after - renew_before <= now, f"it ends on {found.not_after:%Y-%m-%d}"),
     )
     return tuple(reason for applies, reason in rules if applies)

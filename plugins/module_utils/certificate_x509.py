@@ -1,30 +1,28 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keys, requests and certificates through python3-cryptography (38 and later)."""
+"""Private keys and signing requests through python3-cryptography (38 and later)."""
 
 from __future__ import annotations
 
 import ipaddress
 import traceback
 import typing as t
-from datetime import UTC, datetime
 
 try:
     from cryptography import x509
-    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+    from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
     from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     CRYPTOGRAPHY_ERROR: str | None = None
 except ImportError:
     CRYPTOGRAPHY_ERROR = traceback.format_exc()
 
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, Wanted, dns_name, ip_name
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
 
 Key = t.Any
-Certificate = t.Any
 
 
 def new_key() -> Key:
@@ -45,38 +43,6 @@ def load_key(pem: bytes | None) -> Key | None:
         return serialization.load_pem_private_key(pem or b"", password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
-
-
-def load_certificate(pem: bytes | None) -> Certificate | None:
-    """Return the first certificate of a PEM text, or None when there is none."""
-    try:
-        return x509.load_pem_x509_certificate(pem or b"")
-    except ValueError:
-        return None
-
-
-def describe(certificate: Certificate, key: Key, ca: Certificate) -> Found:
-    """Return what the certificate says, judged against the private key and the authority."""
-    not_before, not_after = validity(certificate)
-    return Found(
-        matches_key=_public_bytes(certificate.public_key()) == _public_bytes(key.public_key()),
-        issued_by_ca=_is_issued_by(certificate, ca),
-        common_name=_common_name(certificate),
-        names=_names(certificate),
-        usages=_usages(certificate),
-        not_before=not_before,
-        not_after=not_after,
-    )
-
-
-def validity(certificate: Certificate) -> tuple[datetime, datetime]:
-    """Return the first and the last moment of validity, in UTC."""
-    if hasattr(certificate, "not_valid_after_utc"):
-        return certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    return (
-        certificate.not_valid_before.replace(tzinfo=UTC),
-        certificate.not_valid_after.replace(tzinfo=UTC),
-    )
 
 
 def new_request(key: Key, wanted: Wanted) -> str:
@@ -120,50 +86,3 @@ def _hash_for(key: Key) -> t.Any:
     if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         return None
     return hashes.SHA256()
-
-
-def _public_bytes(public_key: t.Any) -> bytes:
-    return public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-
-
-def _is_issued_by(certificate: Certificate, ca: Certificate) -> bool:
-    if certificate.issuer != ca.subject:
-        return False
-    arguments: list[t.Any] = [certificate.signature, certificate.tbs_certificate_bytes]
-    public_key = ca.public_key()
-    if isinstance(public_key, ec.EllipticCurvePublicKey):
-        arguments.append(ec.ECDSA(certificate.signature_hash_algorithm))
-    elif isinstance(public_key, rsa.RSAPublicKey):
-        arguments += [padding.PKCS1v15(), certificate.signature_hash_algorithm]
-    try:
-        public_key.verify(*arguments)
-    except InvalidSignature:
-        return False
-    return True
-
-
-def _common_name(certificate: Certificate) -> str | None:
-    found = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else None
-
-
-def _names(certificate: Certificate) -> frozenset[str]:
-    names = _extension(certificate, x509.SubjectAlternativeName)
-    if names is None:
-        return frozenset()
-    dns = names.get_values_for_type(x509.DNSName)
-    ip = names.get_values_for_type(x509.IPAddress)
-    return frozenset([*map(dns_name, dns), *(ip_name(str(address)) for address in ip)])
-
-
-def _usages(certificate: Certificate) -> frozenset[str]:
-    known = {ExtendedKeyUsageOID.SERVER_AUTH: "serverAuth", ExtendedKeyUsageOID.CLIENT_AUTH: "clientAuth"}
-    found = _extension(certificate, x509.ExtendedKeyUsage)
-    return frozenset(known.get(usage, usage.dotted_string) for usage in found or ())
-
-
-def _extension(certificate: Certificate, kind: t.Any) -> t.Any:
-    try:
-        return certificate.extensions.get_extension_for_class(kind).value
-    except x509.ExtensionNotFound:
-        return None

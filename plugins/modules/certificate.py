@@ -19,7 +19,7 @@ description:
   - Files are replaced whole, and every decision is taken from what is found on the host, so an interrupted run is
     finished by the next one.
 requirements:
-  - cryptography >= 38 on the host
+  - cryptography >= 38 on the host, to make a key or a signing request
 attributes:
   check_mode:
     support: full
@@ -153,13 +153,20 @@ changed_paths:
   elements: str
 """
 
+import tempfile
 import typing as t
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.ha.plugins.module_utils import certificate_files as files
-from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted, reasons_to_renew
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import (
+    Found,
+    Wanted,
+    first_certificate,
+    reasons_to_renew,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import end_of_authority, prove
 
 ARGUMENTS = {
     "directory": {"type": "path", "required": True},
@@ -193,68 +200,81 @@ class Keeper:
         self.module = module
         self.params: dict[str, t.Any] = module.params
         self.wanted = [wanted_certificate(entry) for entry in self.params["certificates"]]
-        self.key = crypto.load_key(files.read(self.params["private_key_path"])) or crypto.new_key()
-        self.ca = crypto.load_certificate(self.params["ca_content"].encode())
+        self.ca = first_certificate(self.params["ca_content"])
 
     def run(self) -> dict[str, t.Any]:
         """Compare, write unless in check mode, and return the module's result."""
         self.warn_of_the_end()
         reasons = {wanted.path: found for wanted in self.wanted if (found := self.reasons(wanted))}
         self.refuse_unfit(reasons)
+        key_pem, requests = self.key_and_requests([wanted for wanted in self.wanted if wanted.path in reasons])
         directories = [path for path in [self.params["directory"]] if files.directory_differs(path)]
-        changed = [file for file in self.wanted_files() if files.differs(file)]
+        changed = [file for file in self.files_wanted(key_pem) if files.differs(file)]
         if not self.module.check_mode:
             self.refuse_unknown_accounts(changed)
             for path in directories:
                 files.put_directory(path)
             for file in changed:
                 files.put(file)
-        return result(reasons, [*directories, *(file.path for file in changed)], self.requests(reasons))
+        return result(reasons, [*directories, *(file.path for file in changed)], requests)
 
     def warn_of_the_end(self) -> None:
         """Warn when the authority ends within a year, for that takes preparation."""
-        _start, end = crypto.validity(self.ca) if self.ca else (None, None)
+        end = end_of_authority(self.ca) if self.ca else None
         if end and end - datetime.now(UTC) < timedelta(days=365):
             self.module.warn(f"The certificate authority ends on {end:%Y-%m-%d}: put its successor before it in ca.crt")
 
     def reasons(self, wanted: Wanted) -> tuple[str, ...]:
         """Return why a certificate, the one just signed or the one on disk, won't do."""
-        if self.ca is None:
-            return ("there is no certificate authority yet",)
-        certificate = crypto.load_certificate(self.pem(wanted.path))
-        found = crypto.describe(certificate, self.key, self.ca) if certificate else None
-        days = 0 if wanted.path in self.params["signed"] else self.params["renew_before_days"]
+        signed = self.params["signed"].get(wanted.path)
+        days = self.params["renew_before_days"] if signed is None else 0
+        found = self.prove(wanted.path) if signed is None else self.prove_signed(signed)
         return reasons_to_renew(found, wanted, datetime.now(UTC), timedelta(days=days))
 
-    def pem(self, path: str) -> bytes | None:
-        """Return the certificate just signed for a path, or the one found there."""
-        signed = self.params["signed"].get(path)
-        return files.read(path) if signed is None else with_newline(signed)
+    def prove(self, path: str) -> Found | str:
+        """Return what a certificate says, or why it is of no use."""
+        if self.ca is None:
+            return "there is no certificate authority yet"
+        return prove(path, self.params["private_key_path"], self.ca)
 
-    def wanted_files(self) -> list[files.File]:
+    def prove_signed(self, pem: str) -> Found | str:
+        """Prove a certificate that isn't in its place yet."""
+        with tempfile.NamedTemporaryFile(dir=self.module.tmpdir) as staged:
+            staged.write(with_newline(pem))
+            staged.flush()
+            return self.prove(staged.name)
+
+    def key_and_requests(self, unfit: list[Wanted]) -> tuple[bytes | None, list[dict[str, str]]]:
+        """Return a new private key (None: the present one is kept) and what has to be signed."""
+        path = self.params["private_key_path"]
+        if not unfit:
+            return None, []
+        if self.module.check_mode:
+            return None if Path(path).exists() else b"", []
+        # A run that changes nothing doesn't come here: loading cryptography is most of what this module costs.
+        from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto  # noqa: PLC0415
+
+        if crypto.CRYPTOGRAPHY_ERROR:
+            self.module.fail_json(msg=missing_required_lib("cryptography >= 38"), exception=crypto.CRYPTOGRAPHY_ERROR)
+        present = crypto.load_key(files.read(path))
+        key = present or crypto.new_key()
+        requests = [{"path": wanted.path, "csr": crypto.new_request(key, wanted)} for wanted in unfit]
+        return None if present else crypto.key_pem(key), requests
+
+    def files_wanted(self, key_pem: bytes | None) -> list[files.File]:
         """Return every file as it shall be."""
         params = self.params
         key = files.File(
             params["private_key_path"],
-            crypto.key_pem(self.key) if crypto.load_key(files.read(params["private_key_path"])) is None else None,
+            key_pem,
             params["private_key_owner"],
             params["private_key_group"],
             int(params["private_key_mode"], 8),
         )
-        public = {params["ca_path"]: with_newline(params["ca_content"]) if self.ca else None}
+        public: dict[str, bytes | None] = {params["ca_path"]: with_newline(params["ca_content"])}
         public |= {wanted.path: None for wanted in self.wanted}
         public |= {path: with_newline(pem) for path, pem in params["signed"].items()}
         return [key, *(files.File(path, content, "root", "root", 0o644) for path, content in public.items())]
-
-    def requests(self, reasons: dict[str, tuple[str, ...]]) -> list[dict[str, str]]:
-        """Return what has to be signed."""
-        if self.module.check_mode:
-            return []
-        return [
-            {"path": wanted.path, "csr": crypto.new_request(self.key, wanted)}
-            for wanted in self.wanted
-            if wanted.path in reasons
-        ]
 
     def refuse_unfit(self, reasons: dict[str, tuple[str, ...]]) -> None:
         """Fail without an authority, and on signed certificates that won't do."""
@@ -301,20 +321,9 @@ def result(
     }
 
 
-def prediction(params: dict[str, t.Any]) -> dict[str, t.Any]:
-    """Return the result of a check on a host that can't look into certificates yet."""
-    paths = [params["directory"], params["private_key_path"], params["ca_path"]]
-    reasons = {entry["path"]: ["python3-cryptography is not installed yet"] for entry in params["certificates"]}
-    return result(reasons, paths, [])
-
-
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if crypto.CRYPTOGRAPHY_ERROR:
-        if module.check_mode:
-            module.exit_json(**prediction(module.params))
-        module.fail_json(msg=missing_required_lib("cryptography >= 38"), exception=crypto.CRYPTOGRAPHY_ERROR)
     try:
         outcome = Keeper(module).run()
     except ValueError as error:

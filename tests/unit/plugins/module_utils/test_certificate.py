@@ -3,51 +3,40 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import typing as t
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import (
-    SERVER_AND_CLIENT,
     Found,
     Wanted,
     dns_name,
+    first_certificate,
     ip_name,
+    parse_peer_certificate,
     reasons_to_renew,
 )
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 WANTED = Wanted("/tls/host.crt", "db1", "holdfast", ("db1", "localhost"), ("198.51.100.11", "::1"))
-GOOD = Found(
-    matches_key=True,
-    issued_by_ca=True,
-    common_name="db1",
-    names=frozenset({"DNS:db1", "DNS:localhost", "IP:198.51.100.11", "IP:::1"}),
-    usages=SERVER_AND_CLIENT,
-    not_before=NOW - timedelta(days=1),
-    not_after=NOW + timedelta(days=31),
-)
+GOOD = Found("db1", frozenset({"DNS:db1", "DNS:localhost", "IP:198.51.100.11", "IP:::1"}), NOW + timedelta(days=31))
 
 
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
         ({}, None),
-        ({"usages": SERVER_AND_CLIENT | {"1.2.3"}}, None),
-        ({"matches_key": False}, "private key"),
-        ({"issued_by_ca": False}, "authority"),
         ({"common_name": "db2"}, "common name db2 should be db1"),
         ({"common_name": None}, "common name None"),
         ({"names": GOOD.names - {"IP:::1"}}, "names"),
         ({"names": GOOD.names | {"DNS:old"}}, "names"),
-        ({"usages": frozenset({"serverAuth"})}, "servers and clients"),
-        ({"not_before": NOW + timedelta(minutes=1)}, "only valid from 2026-06-01"),
         ({"not_after": NOW + timedelta(days=30)}, "ends on 2026-07-01"),
         ({"not_after": NOW - timedelta(days=1)}, "ends on 2026-05-31"),
     ],
 )
-def test_reasons_to_renew(changes: dict[str, object], expected: str | None) -> None:
-    reasons = reasons_to_renew(replace(GOOD, **changes), WANTED, NOW, timedelta(days=30))  # type: ignore[arg-type]
+def test_reasons_to_renew(changes: dict[str, t.Any], expected: str | None) -> None:
+    reasons = reasons_to_renew(replace(GOOD, **changes), WANTED, NOW, timedelta(days=30))
     if expected is None:
         assert reasons == ()
     else:
@@ -55,8 +44,46 @@ def test_reasons_to_renew(changes: dict[str, object], expected: str | None) -> N
         assert expected in reasons[0]
 
 
-def test_missing_certificate() -> None:
-    assert reasons_to_renew(None, WANTED, NOW, timedelta()) == ("there is no readable certificate",)
+def test_unusable_certificate() -> None:
+    assert reasons_to_renew("it isn't accepted", WANTED, NOW, timedelta()) == ("it isn't accepted",)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (
+            {
+                "subject": ((("organizationName", "x"),), (("commonName", "db1"),)),
+                "notAfter": "Jul  2 00:00:00 2026 GMT",
+                "subjectAltName": (
+                    ("DNS", "DB1"),
+                    ("DNS", "localhost"),
+                    ("IP Address", "198.51.100.11"),
+                    ("IP Address", "0:0:0:0:0:0:0:1"),
+                ),
+            },
+            GOOD,
+        ),
+        (
+            {"subject": ((("organizationalUnitName", "db1"),),), "notAfter": "Jul  2 00:00:00 2026 GMT"},
+            Found(None, frozenset(), NOW + timedelta(days=31)),
+        ),
+    ],
+)
+def test_parse_peer_certificate(data: dict[str, t.Any], expected: Found) -> None:
+    assert parse_peer_certificate(data) == expected
+
+
+ONE = "-----BEGIN CERTIFICATE-----\nQQ==\n-----END CERTIFICATE-----\n"
+TWO = ONE.replace("QQ", "Qg")
+
+
+@pytest.mark.parametrize(
+    ("pem", "expected"),
+    [("", None), ("garbage", None), (ONE, ONE), (ONE + TWO, ONE), (f"# mine\n{TWO}{ONE}", TWO)],
+)
+def test_first_certificate(pem: str, expected: str | None) -> None:
+    assert first_certificate(pem) == expected
 
 
 @pytest.mark.parametrize(
