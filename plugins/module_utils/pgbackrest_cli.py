@@ -98,7 +98,9 @@ class Answer:
         """The error pgBackRest reported, without its log prefix."""
         text = f"{self.stderr}\n{self.stdout}"
         match = re.search(r"ERROR: (.*)", text, re.DOTALL)
-        silence = "it did not end in time, as when a database host is frozen" if self.code == TIMED_OUT else "no message"
+        silence = (
+            "it did not end in time, as when a database host is frozen" if self.code == TIMED_OUT else "no message"
+        )
         detail = (match.group(1) if match else text).strip() or silence
         return f"pgbackrest {self.command} failed with code {self.code}: {detail}"
 
