@@ -23,6 +23,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -90,13 +91,13 @@ class Network:
 
 def network_of(nodes: Iterable[Node]) -> Network:
     """The one /24 in which all nodes lie; LabError names them when there are several."""
-    subnets = {ipaddress.ip_network(f"{node.address}/24", strict=False) for node in nodes}
+    subnets = {ipaddress.IPv4Network(f"{node.address}/24", strict=False) for node in nodes}
     if len(subnets) != 1:
         raise LabError(f"the hosts must lie in exactly one /24, but they lie in {sorted(map(str, subnets)) or 'none'}")
     return Network(subnets.pop())
 
 
-def nodes_of(inventory: dict) -> list[Node]:
+def nodes_of(inventory: dict[str, Any]) -> list[Node]:
     """Nodes of what `ansible-inventory --list` printed; LabError names a host without a literal IPv4 ansible_host."""
     hostvars = inventory["_meta"]["hostvars"]
     nodes = []

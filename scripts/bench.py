@@ -47,7 +47,7 @@ def measure(name: str, *arguments: str) -> Run:
     """Run site.yml once."""
     load = os.getloadavg()[0]
     before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
-    command = [BIN / "ansible-playbook", "-i", INVENTORY, ROOT / "playbooks/site.yml", *arguments]
+    command = [str(BIN / "ansible-playbook"), "-i", str(INVENTORY), str(ROOT / "playbooks/site.yml"), *arguments]
     result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     wall, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime

@@ -22,7 +22,7 @@ LAB_HOSTS = ROOT / "inventory/lab/hosts.yml"
 
 def lab_is_up() -> bool:
     """Tell whether all of the lab's nodes run."""
-    command = [BIN / "python", ROOT / "lab/nodes.py", "status", LAB_HOSTS]
+    command = [str(BIN / "python"), str(ROOT / "lab/nodes.py"), "status", str(LAB_HOSTS)]
     return subprocess.run(command, check=False).returncode == 0
 
 
@@ -30,7 +30,7 @@ def run(scenario: str, environment: dict[str, str]) -> tuple[bool, float]:
     """Run one scenario; whether it passed, and its seconds."""
     begun = time.monotonic()
     print(f"== molecule: {scenario}", flush=True)
-    command = [BIN / "molecule", "test", "--scenario-name", scenario]
+    command = [str(BIN / "molecule"), "test", "--scenario-name", scenario]
     passed = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
     return passed, time.monotonic() - begun
 

@@ -15,7 +15,7 @@ QUERY = ("dpkg-query", "--show", "--showformat=${Package} ${db:Status-Status}\\n
 
 @dataclass(frozen=True)
 class Packages:
-    """Wanted packages that are not completely installed, and packages that an interrupted installation left half-way."""
+    """Wanted packages that are not completely installed, and packages that an interrupted run left half-way."""
 
     missing: list[str]
     broken: list[str]

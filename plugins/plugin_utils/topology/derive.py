@@ -61,7 +61,9 @@ def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
     names = [host.name, host.name.partition(".")[0]] if is_name else []
     virtual = [str(vip.address.ip) for vip in cluster.vips] if host in cluster.of("haproxy") else []
     addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
-    return {"common_name": host.name, "dns": _unique([*names, "localhost"]), "ip": _unique(addresses)}
+    # pgBackRest before 2.53 looks for an address among the DNS names only.
+    dns = _unique([*names, "localhost", *map(str, host.addresses)])
+    return {"common_name": host.name, "dns": dns, "ip": _unique(addresses)}
 
 
 def etcd(cluster: Cluster) -> dict[str, Any] | None:
