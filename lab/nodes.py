@@ -132,6 +132,8 @@ def up(engine: Engine, nodes: list[Node], release: str) -> None:
     _ensure_key()
     _ensure_network(engine, network)
     proxy = packages.serve(engine, image, network.name, network.packages_address)
+    existing = set(engine.containers())
+    _forget_host_keys(node for node in nodes if node.container not in existing)
     with step(f"creating {len(nodes)} {release} nodes"), ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda node: _ensure_node(engine, node, network, image, proxy), nodes))
     with step("waiting for systemd and sshd"), ThreadPoolExecutor(4) as pool:
@@ -177,7 +179,6 @@ def _ensure_node(engine: Engine, node: Node, network: Network, image: str, proxy
     known = engine.inspect("container", node.container)
     if known is None:
         _create_node(engine, node, network, image)
-        _forget_host_keys([node])
     if known is None or not known["State"]["Running"]:
         engine.run("start", node.container)
     engine.run("exec", "-i", node.container, "sh", "-c", "cat >/root/.ssh/authorized_keys", stdin=_public_key())
@@ -220,11 +221,10 @@ def _wait_for_boot(engine: Engine, node: Node) -> None:
 
 
 def _forget_host_keys(nodes: Iterable[Node]) -> None:
-    if not _KNOWN_HOSTS.exists():
-        return
-    addresses = {str(node.address) for node in nodes}
-    kept = [line for line in _KNOWN_HOSTS.read_text().splitlines(keepends=True) if line.split(" ")[0] not in addresses]
-    _KNOWN_HOSTS.write_text("".join(kept))
+    for node in nodes:
+        if _KNOWN_HOSTS.exists():
+            command = ["ssh-keygen", "-q", "-f", str(_KNOWN_HOSTS), "-R", str(node.address)]
+            subprocess.run(command, capture_output=True, check=False)
 
 
 def main() -> int:

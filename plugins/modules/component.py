@@ -45,8 +45,17 @@ options:
     suboptions:
       path: {description: Absolute path., type: path, required: true}
       content:
-        description: The content. Exactly one of O(files[].content) and O(files[].secret_content) is needed.
+        description: >-
+          The content. Exactly one of O(files[].content), O(files[].secret_content) and O(files[].template) is needed.
         type: str
+      template:
+        description: Name of a template that is rendered on the controller, as M(ansible.builtin.template) finds it.
+        type: str
+      template_vars: {description: More variables for the template., type: dict, default: {}}
+      secret:
+        description: Whether what the template gives holds secrets; then it is never shown.
+        type: bool
+        default: false
       secret_content: {description: The content of a file that holds secrets; never shown., type: str}
       owner: {description: Name of the owner., type: str, default: root}
       group: {description: Name of the group., type: str, default: root}
@@ -100,7 +109,7 @@ EXAMPLES = r"""
   holdfast.ha.component:
     files:
       - path: /etc/haproxy/haproxy.cfg
-        content: "{{ lookup('ansible.builtin.template', 'haproxy.cfg.j2') }}"
+        template: haproxy.cfg.j2
         validate: haproxy -c -f %s
     units:
       - name: haproxy.service
@@ -191,12 +200,15 @@ def argument_spec() -> dict[str, Any]:
                 "path": {"type": "path", "required": True},
                 "content": {"type": "str"},
                 "secret_content": {"type": "str", "no_log": True},
+                "template": {"type": "str"},
+                "template_vars": {"type": "dict", "default": {}},
+                "secret": {"type": "bool", "default": False, "no_log": False},
                 "mode": {"type": "str", "default": "0644"},
                 "validate": {"type": "str"},
                 **_OWNERSHIP,
             },
-            "mutually_exclusive": [("content", "secret_content")],
-            "required_one_of": [("content", "secret_content")],
+            "mutually_exclusive": [("content", "secret_content", "template")],
+            "required_one_of": [("content", "secret_content", "template")],
         },
         "absent": _PATHS,
         "units": {
