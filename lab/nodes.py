@@ -172,7 +172,19 @@ def _ensure_key() -> None:
 
 def _ensure_network(engine: Engine, network: Network) -> None:
     if engine.inspect("network", network.name) is None:
+        _refuse_taken_subnet(network.subnet)
         engine.run("network", "create", f"--subnet={network.subnet}", network.name)
+
+
+def _refuse_taken_subnet(subnet: ipaddress.IPv4Network) -> None:
+    """The engine would put its bridge over this machine's own network, and cut it off."""
+    routes = subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, text=True, check=True).stdout
+    for route in json.loads(routes):
+        if route["dst"] != "default" and ipaddress.IPv4Network(route["dst"]).overlaps(subnet):
+            raise LabError(
+                f"the nodes' network {subnet} overlaps {route['dst']}, which this machine reaches through "
+                f"{route['dev']}; give the hosts of the inventory other addresses"
+            )
 
 
 def _ensure_node(engine: Engine, node: Node, network: Network, image: str, proxy: str) -> None:
