@@ -58,7 +58,7 @@ def _handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> Mapping[str, t
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     caller = client.wrap_bio(to_client, to_server)
     waiting = [caller, server.wrap_bio(to_server, to_client, server_side=True)]
-    for _ in range(_MOST_FLIGHTS):
+    for _flight in range(_MOST_FLIGHTS):
         waiting = [side for side in waiting if not _advance(side)]
     return caller.getpeercert() or {}
 
