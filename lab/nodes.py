@@ -52,6 +52,7 @@ _CONTAINER_OPTIONS = (
     "--tmpfs=/run",
     "--tmpfs=/tmp",
     "--shm-size=256m",
+    "--stop-signal=SIGRTMIN+3",
     "--sysctl=net.ipv6.conf.all.disable_ipv6=0",
 )
 
