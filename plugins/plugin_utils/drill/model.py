@@ -95,7 +95,13 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Everything recorded around one injection of one fault."""
+    """Everything recorded around one injection of one fault.
+
+    ended: when the clients were told to stop; rows are looked up after that. local_writes: rows inserted on a node
+    itself, server names the member. expected_*: who ought to answer an observer. dark: when a host certainly ran nothing
+    (powered off, frozen), so that its silence is no blindness. recovery: {what must be well again: seconds after healing
+    until it was, None when it never was}.
+    """
 
     fault: str
     repetition: int
@@ -116,6 +122,11 @@ class Ledger:
     presence: tuple[Presence, ...]
     recovery: Mapping[str, Any] = field(default_factory=dict)
     clock_uncertainty: Mapping[str, float] = field(default_factory=dict)
+    expected_members: tuple[str, ...] = ()
+    expected_balancers: tuple[str, ...] = ()
+    dark: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    write_pools: tuple[str, ...] = ("primary",)
+    read_pools: tuple[str, ...] = ("standby",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +134,18 @@ class Budget:
     """The most that a fault may cost, in seconds; None where it is only reported.
 
     writes, reads: the longest time without an acknowledged write, or a served read; two_holders: two balancers with
-    one VIP at once (the documented advert window).
+    one VIP at once (the documented advert window); predicted: the worst case somebody promised for this cluster;
+    resumed: from healing to the next acknowledged write, for faults that only healing ends; pool_detection: how long
+    HAProxy may list a server that is no longer what its pool wants; blind: how long an observer may see nothing.
     """
 
     writes: float | None
     reads: float | None = None
     two_holders: float = 0.0
+    predicted: float | None = None
+    resumed: float | None = None
+    pool_detection: float = 0.0
+    blind: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +160,9 @@ class Breach:
 class Verdict:
     """What one injection cost; a drill passes when no verdict has a breach.
 
-    rto: the longest gap between acknowledged writes that overlaps the fault; rpo: acknowledged rows absent from the
-    leader; seconds everywhere.
+    rto: the longest gap between acknowledged writes that overlaps the fault, from write_gap[0] to write_gap[1]; lost:
+    acknowledged rows absent from the leader (RPO); missing: acknowledged rows absent from another member; resumed: from
+    healing to the next acknowledged write, None when there was none; seconds everywhere.
     """
 
     fault: str
@@ -159,3 +177,6 @@ class Verdict:
     warned: int
     read_errors: int
     breaches: tuple[Breach, ...]
+    write_gap: tuple[float, float] = (0.0, 0.0)
+    missing: tuple[tuple[str, int], ...] = ()
+    resumed: float | None = None

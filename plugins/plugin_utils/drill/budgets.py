@@ -1,0 +1,158 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How long each fault may stop a cluster with given timings, and what the user allows instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem, TopologyError
+
+VARIABLE = "drill_budgets"
+
+# Seconds that no setting changes.
+LEASE_CHECK = 1.0  # etcd looks for expired leases twice a second, its watchers hear of it after that
+LEADER_RACE = 2.0  # Patroni asks the silent old leader once more, with a fixed timeout
+PROMOTION = 2.0
+ETCD_ELECTION = 3.0  # a new etcd leader gives every lease its whole time again
+SYN_RETRY = 1.0  # the kernel repeats a connection request after this
+SERVICE_RESTART = 5.0  # systemd starts a killed service again, the service starts up
+SHUTDOWN = 10.0  # an orderly stop of PostgreSQL with its last checkpoint
+COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """The cluster's settings that decide how long a failover takes, in seconds (fall and rise are counts).
+
+    client: what the drill's own writers wait at most before they try again; slack: what a busy machine may add.
+    """
+
+    ttl: float = 20.0
+    loop_wait: float = 1.0
+    retry_timeout: float = 3.0
+    primary_start_timeout: float = 0.0
+    check_interval: float = 0.5
+    check_fast_interval: float = 0.25
+    check_down_interval: float = 0.5
+    check_timeout: float = 1.5
+    fall: int = 2
+    rise: int = 1
+    advert_int: float = 0.2
+    wal_sender_timeout: float = 60.0
+    client: float = 2.0
+    slack: float = 2.0
+
+    @property
+    def pool_down(self) -> float:
+        """From a server's end until HAProxy takes it out: a check just passed, then all fall ones time out."""
+        return self.check_interval + self.check_timeout + (self.fall - 1) * (self.check_fast_interval + self.check_timeout)
+
+    @property
+    def pool_up(self) -> float:
+        """From a server's readiness until HAProxy sends to it."""
+        return self.check_down_interval + self.check_timeout + (self.rise - 1) * self.check_fast_interval
+
+    @property
+    def pool_switch(self) -> float:
+        """Until HAProxy agrees with Patroni, whatever changed."""
+        return max(self.pool_down, self.pool_up) + self.loop_wait
+
+    @property
+    def adverts_missed(self) -> float:
+        """Until a silent VRRP master is replaced: three adverts and a fraction of a fourth."""
+        return 4 * self.advert_int
+
+    @property
+    def end(self) -> float:
+        """What every path ends with: the client notices and connects again."""
+        return self.client + self.slack
+
+    @property
+    def takeover(self) -> float:
+        """A failover that Patroni knows of at once: the lease is released, not expired."""
+        return 2 * self.loop_wait + LEADER_RACE + PROMOTION + self.pool_up + self.end
+
+    @property
+    def lease_takeover(self) -> float:
+        """A failover after a silent leader: its lease, renewed just before, must run out."""
+        return self.ttl + LEASE_CHECK + self.takeover
+
+    @property
+    def crash(self) -> float:
+        """PostgreSQL itself dies under a living Patroni."""
+        return self.takeover + self.primary_start_timeout
+
+    @property
+    def vip_move(self) -> float:
+        """The other balancer takes the VIP over."""
+        return self.adverts_missed + SYN_RETRY + self.end
+
+    @property
+    def standby_stall(self) -> float:
+        """A commit waits for a silent synchronous standby until its walsender is given up."""
+        return self.wal_sender_timeout + 2 * self.loop_wait + self.end
+
+
+Rule = Callable[[Timings], Budget]
+
+
+def within(writes: Callable[[Timings], float]) -> Rule:
+    """Return the rule of a fault that the cluster ends by itself."""
+    return lambda timings: Budget(writes=writes(timings))
+
+
+def until_healed(resumed: Callable[[Timings], float]) -> Rule:
+    """Return the rule of a fault that nothing but healing ends."""
+    return lambda timings: Budget(writes=None, resumed=resumed(timings))
+
+
+RULES: Mapping[str, Rule] = {
+    "primary_power_loss": within(lambda t: t.lease_takeover),
+    "primary_etcd_leader_power_loss": within(lambda t: t.lease_takeover + ETCD_ELECTION),
+    "primary_hang": within(lambda t: t.lease_takeover),
+    "primary_isolated": within(lambda t: t.lease_takeover),
+    "primary_cut_from_peers": within(lambda t: t.lease_takeover),
+    "primary_cut_from_etcd": within(lambda t: t.lease_takeover),
+    "primary_cut_from_standbys": within(lambda t: t.standby_stall),
+    "primary_cut_one_way": within(lambda t: max(t.lease_takeover, t.standby_stall)),
+    "postmaster_killed": within(lambda t: t.crash),
+    "patroni_killed": within(lambda t: SERVICE_RESTART + t.takeover),
+    "backend_segfault": within(lambda t: t.crash),
+    "data_disk_full": until_healed(lambda t: t.takeover),
+    "wal_disk_full": within(lambda t: t.crash),
+    "switchover": within(lambda t: t.takeover),
+    "standby_lost": within(lambda t: t.standby_stall),
+    "both_standbys_lost": until_healed(lambda t: t.standby_stall),
+    "etcd_leader_lost": within(lambda t: ETCD_ELECTION + t.end),
+    "etcd_quorum_lost": until_healed(lambda t: t.lease_takeover),
+    "balancer_power_loss": within(lambda t: t.vip_move),
+    "haproxy_killed": within(lambda t: t.vip_move),
+    "keepalived_killed": within(lambda t: t.vip_move),
+    "balancer_isolated": within(lambda t: t.vip_move),
+    "backup_host_lost": within(lambda t: t.end),
+    "whole_cluster_power_loss": until_healed(lambda t: COLD_START + t.lease_takeover),
+    "rolling_reboot": within(lambda t: SHUTDOWN + t.lease_takeover),
+}
+OTHERWISE = "default"
+
+
+def default_budget(fault: str, timings: Timings) -> Budget:
+    """Return what a fault may cost in a cluster with these timings."""
+    budget = RULES[fault](timings)
+    reads = timings.vip_move + timings.pool_switch
+    return replace(
+        budget,
+        reads=None if budget.writes is None else max(reads, budget.writes),
+        two_holders=timings.adverts_missed,
+        pool_detection=timings.pool_switch,
+    )
+
+
+def budgets(faults: Iterable[str], timings: Timings, overrides: Mapping[str, Any] | None = None) -> dict[str, Budget]:
+    """Return each fault's budget: the default, or what the user gave in drill_budgets; raises TopologyError."""
+    return {fault: default_budget(fault, timings) for fault in faults}
