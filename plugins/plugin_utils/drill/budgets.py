@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
+from math import isfinite
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem, TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem, Problems
 
 VARIABLE = "drill_budgets"
 
@@ -50,7 +51,9 @@ class Timings:
     @property
     def pool_down(self) -> float:
         """From a server's end until HAProxy takes it out: a check just passed, then all fall ones time out."""
-        return self.check_interval + self.check_timeout + (self.fall - 1) * (self.check_fast_interval + self.check_timeout)
+        return (
+            self.check_interval + self.check_timeout + (self.fall - 1) * (self.check_fast_interval + self.check_timeout)
+        )
 
     @property
     def pool_up(self) -> float:
@@ -139,6 +142,15 @@ RULES: Mapping[str, Rule] = {
     "rolling_reboot": within(lambda t: SHUTDOWN + t.lease_takeover),
 }
 OTHERWISE = "default"
+NUMBER_FIX = "give seconds, 0 or more, or null to report without judging"
+
+
+class BudgetError(ValueError):
+    """The user's budgets can't be taken as they stand; every reason is in C(problems)."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = problems
 
 
 def default_budget(fault: str, timings: Timings) -> Budget:
@@ -153,6 +165,54 @@ def default_budget(fault: str, timings: Timings) -> Budget:
     )
 
 
-def budgets(faults: Iterable[str], timings: Timings, overrides: Mapping[str, Any] | None = None) -> dict[str, Budget]:
-    """Return each fault's budget: the default, or what the user gave in drill_budgets; raises TopologyError."""
-    return {fault: default_budget(fault, timings) for fault in faults}
+def budgets(faults: Iterable[str], timings: Timings, overrides: Any = None) -> dict[str, Budget]:
+    """Return each fault's budget: the default, changed by drill_budgets; raises BudgetError.
+
+    drill_budgets: {fault, or "default" for those not named: seconds without writes, or {field of Budget: seconds}}.
+    """
+    given = parse_overrides({} if overrides is None else overrides)
+    return {
+        fault: replace(default_budget(fault, timings), **given.get(fault, given.get(OTHERWISE, {}))) for fault in faults
+    }
+
+
+def parse_overrides(overrides: Any) -> dict[str, dict[str, Any]]:
+    """Return drill_budgets as {fault: {field: seconds}}; raises BudgetError with everything that is wrong."""
+    problems = Problems()
+    if not isinstance(overrides, Mapping):
+        problems.add(VARIABLE, overrides, "is no mapping", "write {switchover: 3, primary_power_loss: {writes: 30}}")
+        raise BudgetError(problems.found)
+    parsed = {str(fault): parse_override(str(fault), value, problems) for fault, value in overrides.items()}
+    if problems.found:
+        raise BudgetError(problems.found)
+    return parsed
+
+
+def parse_override(fault: str, value: Any, problems: Problems) -> dict[str, Any]:
+    """Return one fault's {field: seconds}, adding what is wrong with it."""
+    where = f"{VARIABLE}.{fault}"
+    if fault != OTHERWISE and fault not in RULES:
+        problems.add(where, value, "no such fault", f"use one of {', '.join(sorted(RULES))} or {OTHERWISE}")
+    if not isinstance(value, Mapping):
+        return {"writes": parse_seconds(where, value, True, problems)}
+    optional = {item.name: item.default is None or item.name == "writes" for item in fields(Budget)}
+    for name in value:
+        if name not in optional:
+            problems.add(f"{where}.{name}", value[name], "no such budget", f"use {', '.join(optional)}")
+    return {
+        name: parse_seconds(f"{where}.{name}", seconds, optional[name], problems)
+        for name, seconds in value.items()
+        if name in optional
+    }
+
+
+def parse_seconds(where: str, value: Any, optional: bool, problems: Problems) -> float | None:
+    """Return seconds, adding a problem when there are none in it."""
+    if value is None and optional:
+        return None
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not isfinite(value) or value < 0:
+        fix = NUMBER_FIX if optional else "give seconds, 0 or more"
+        problems.add(where, value, "is no number of seconds", fix)
+        return None
+    return float(value)

@@ -77,7 +77,7 @@ class BalancerSample:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: kind is one of injected, detected, promoted, pool switched, vip moved, healed, rejoined."""
+    """Something that happened: injected, detected, promoted, pool switched, vip moved, healed, rejoined."""
 
     at: float
     kind: str
@@ -98,9 +98,9 @@ class Ledger:
     """Everything recorded around one injection of one fault.
 
     ended: when the clients were told to stop; rows are looked up after that. local_writes: rows inserted on a node
-    itself, server names the member. expected_*: who ought to answer an observer. dark: when a host certainly ran nothing
-    (powered off, frozen), so that its silence is no blindness. recovery: {what must be well again: seconds after healing
-    until it was, None when it never was}.
+    itself, server names the member. expected_*: who ought to answer an observer. dark: when a host certainly ran
+    nothing (powered off, frozen), so that its silence is no blindness. recovery: {what must be well again: seconds
+    after healing until it was, None when it never was}. write_pools lead to the primary, read_pools never do.
     """
 
     fault: str
@@ -136,7 +136,8 @@ class Budget:
     writes, reads: the longest time without an acknowledged write, or a served read; two_holders: two balancers with
     one VIP at once (the documented advert window); predicted: the worst case somebody promised for this cluster;
     resumed: from healing to the next acknowledged write, for faults that only healing ends; pool_detection: how long
-    HAProxy may list a server that is no longer what its pool wants; blind: how long an observer may see nothing.
+    HAProxy may list a server that is no longer what its pool wants; blind: how long an observer may see nothing;
+    boot: the same for a host that comes back from the dark.
     """
 
     writes: float | None
@@ -146,6 +147,7 @@ class Budget:
     resumed: float | None = None
     pool_detection: float = 0.0
     blind: float = 2.0
+    boot: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
