@@ -85,7 +85,9 @@ def table(options: Mapping[str, Any], defaults: Mapping[str, Any]) -> list[str]:
 def role_section(path: Path) -> Iterator[str]:
     """Yield the Markdown lines of one role."""
     defaults = load(path / "defaults" / "main.yml")
-    for entry, spec in (load(path / "meta" / "argument_specs.yml").get("argument_specs") or {}).items():
+    entries = load(path / "meta" / "argument_specs.yml").get("argument_specs") or {}
+    distinct = {id(spec): (entry, spec) for entry, spec in reversed(entries.items())}  # YAML aliases share one object
+    for entry, spec in reversed(distinct.values()):
         yield f"\n## Role {path.name}{'' if entry == 'main' else f', entry point {entry}'}\n"
         yield f"{text(spec.get('short_description'))}\n"
         if spec.get("options"):

@@ -25,7 +25,7 @@ class ActionModule(ActionBase):
             fix = "give the host Python 3.11 or newer and root's rights"
             result["findings"] = [{"check": "module", "value": message, "fix": fix, "level": "error"}]
         else:
-            result |= {key: done[key] for key in ("findings", "packages", "ansible_facts")}
+            result |= {key: done[key] for key in ("findings", "packages", "interface_of", "ansible_facts")}
         clock = self._clock()  # after the module: the connection is warm, the measurement narrow
         if clock:
             result["clock"] = clock

@@ -39,6 +39,7 @@ class Facts:
     interfaces: Mapping[str, Sequence[str]]
     listeners: Sequence[Listener]
     python_apt: bool
+    processors: int
     clock_synchronized: bool | None
 
 
@@ -49,7 +50,13 @@ def ansible_facts(facts: Facts) -> dict[str, str | int]:
         "ansible_distribution_version": facts.os_version,
         "ansible_distribution_major_version": facts.os_version.partition(".")[0],
         "ansible_memtotal_mb": facts.memory,
+        "ansible_processor_nproc": facts.processors,
     }
+
+
+def interfaces_by_address(interfaces: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Return {address: interface} of {interface: [CIDR, ...]}."""
+    return {cidr.partition("/")[0]: name for name, addresses in interfaces.items() for cidr in addresses}
 
 
 @dataclass(frozen=True)

@@ -103,12 +103,17 @@ packages:
   description: What M(holdfast.ha.packages_info) would return for O(packages).
   returned: always
   type: dict
-  sample: {missing: [haproxy], broken: []}
+  sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}}
+interface_of:
+  description: The interfaces by the addresses that they hold.
+  returned: always
+  type: dict
+  sample: {198.51.100.21: eth0}
 ansible_facts:
   description: The facts that the roles use, so that no play has to gather them again.
   returned: always
   type: dict
-  sample: {ansible_distribution: Debian, ansible_distribution_major_version: "13", ansible_memtotal_mb: 3924}
+  sample: {ansible_distribution: Debian, ansible_memtotal_mb: 3924, ansible_processor_nproc: 2}
 clock:
   description: The least and the greatest number of seconds by which the host's clock can be ahead of the controller's.
   returned: when the clock could be measured
@@ -199,6 +204,7 @@ def observe(module: AnsibleModule, ports: set[int]) -> preflight.Facts:
         disk=free_disk(DATA_DIRECTORY),
         interfaces=interfaces(module),
         listeners=listeners(ports),
+        processors=len(os.sched_getaffinity(0)),
         python_apt=importlib.util.find_spec("apt_pkg") is not None,
         clock_synchronized=clock_synchronized(),
     )
@@ -241,6 +247,7 @@ def main() -> None:
         changed=False,
         findings=[asdict(finding) for finding in preflight.judge(facts, expected)],
         packages=packages(module),
+        interface_of=preflight.interfaces_by_address(facts.interfaces),
         ansible_facts=preflight.ansible_facts(facts),
     )
 

@@ -47,6 +47,11 @@ broken:
   returned: success
   type: list
   elements: str
+versions:
+  description: Upstream versions of those of the packages that are installed.
+  returned: success
+  type: dict
+  sample: {haproxy: 3.0.11}
 """
 
 from dataclasses import asdict

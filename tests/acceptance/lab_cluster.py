@@ -91,9 +91,14 @@ def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *, seconds
     return False
 
 
+def attempt(node: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run a command on a node as root that may well fail."""
+    return subprocess.run([ENGINE, "exec", f"holdfast-{node}", *arguments], capture_output=True, text=True, check=False)
+
+
 def on_node(node: str, *arguments: str, check: bool = True) -> str:
     """Run a command on a node as root; returns its standard output."""
-    done = subprocess.run([ENGINE, "exec", f"holdfast-{node}", *arguments], capture_output=True, text=True, check=False)
+    done = attempt(node, *arguments)
     assert not check or done.returncode == 0, f"{node}: {' '.join(arguments)}: {done.stderr}"
     return done.stdout
 

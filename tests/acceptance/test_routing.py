@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections import Counter
 
 import pytest
-from lab_cluster import DATABASES, VIP, assert_healthy, leader, on_node, sql, wait_until
+import yaml
+from lab_cluster import DATABASES, SECRETS, VIP, assert_healthy, attempt, leader, on_node, sql, wait_until
 
 
 def server(port: int) -> str:
     return "db" + sql("SELECT host(inet_server_addr())", port)[-1]
+
+
+def refusal() -> str:
+    """What the read port says to a client that it cannot serve, "" when it serves."""
+    ask = ("psql", "-XAt", "-h", VIP, "-p", "5001", "-U", "app", "-d", "app", "-c", "SELECT 1")
+    return attempt("client1", *ask).stderr
 
 
 def test_writes_land_on_the_leader() -> None:
@@ -30,35 +38,44 @@ def test_with_no_standby_the_read_port_closes_and_comes_back() -> None:
     for name in standbys:
         on_node(name, "systemctl", "stop", "patroni.service")
     try:
-        ask = ("psql", "-h", VIP, "-p", "5001", "-U", "app", "-d", "app", "-c", "SELECT 1")
-        wait_until(
-            lambda: on_node("client1", *ask, check=False) == "", seconds=30, what="the read port has no server left"
-        )
+        wait_until(lambda: "closed the connection" in refusal(), seconds=30, what="the read port has no server left")
     finally:
         for name in standbys:
             on_node(name, "systemctl", "start", "patroni.service")
     assert_healthy()
 
 
+TLS = ("--endpoints=https://127.0.0.1:2379", "--cacert=/etc/holdfast/tls/ca.crt")
+CERTIFICATE = ("--cert=/etc/holdfast/tls/client.crt", "--key=/etc/holdfast/tls/host.key")
+
+
+def ask_etcd(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ("etcdctl", "--command-timeout=3s", *arguments, "get", "--prefix", "--keys-only", "/service/")
+    return attempt("db1", *command)
+
+
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "reason"),
     [
-        ("--endpoints=http://127.0.0.1:2379",),
-        ("--endpoints=https://127.0.0.1:2379", "--cacert=/etc/holdfast/tls/ca.crt"),
-        (
-            "--endpoints=https://127.0.0.1:2379",
-            "--cacert=/etc/holdfast/tls/ca.crt",
-            "--cert=/etc/holdfast/tls/client.crt",
-            "--key=/etc/holdfast/tls/host.key",
-        ),
+        (("--endpoints=http://127.0.0.1:2379",), "error reading server preface: EOF"),
+        (TLS, "tls: certificate required"),
+        ((*TLS, *CERTIFICATE), "etcdserver: permission denied"),
     ],
     ids=["plaintext", "no-client-certificate", "no-password"],
 )
-def test_etcd_refuses(arguments: tuple[str, ...]) -> None:
-    etcdctl = ("etcdctl", *arguments, "--command-timeout=3s", "get", "--prefix", "/service/")
-    assert on_node("db1", *etcdctl, check=False) == ""
+def test_etcd_refuses(arguments: tuple[str, ...], reason: str) -> None:
+    answer = ask_etcd(*arguments)
+    assert answer.stdout == ""
+    assert reason in answer.stderr
 
 
-def test_a_client_without_tls_is_refused() -> None:
-    connection = f"host={VIP} port=5000 user=app dbname=app sslmode=disable"
-    assert on_node("client1", "psql", "-XAtc", "SELECT 1", connection, check=False) == ""
+def test_etcd_serves_who_has_all_three() -> None:
+    password = yaml.safe_load(SECRETS.read_text(encoding="utf-8"))["ha_secrets"]["etcd_root"]
+    assert "/service/lab/" in ask_etcd(*TLS, *CERTIFICATE, f"--user=root:{password}").stdout
+
+
+@pytest.mark.parametrize(("mode", "refused"), [("disable", True), ("require", False)])
+def test_postgresql_demands_tls(mode: str, refused: bool) -> None:
+    connection = f"host={VIP} port=5000 user=app dbname=app sslmode={mode}"
+    answer = attempt("client1", "psql", "-XAtc", "SELECT 1", connection)
+    assert ("no encryption" in answer.stderr, answer.stdout.strip()) == ((True, "") if refused else (False, "1"))

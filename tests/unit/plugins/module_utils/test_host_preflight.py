@@ -17,6 +17,7 @@ GOOD = sut.Facts(
     interfaces={"eth0": ["198.51.100.21/24", "2001:db8::21/64"]},
     listeners=(sut.Listener("0.0.0.0", 5432, 1, "postgres"),),
     python_apt=True,
+    processors=2,
     clock_synchronized=True,
 )
 EXPECTED = sut.Expectation(
@@ -26,6 +27,10 @@ EXPECTED = sut.Expectation(
     memory=512,
     disk=2048,
 )
+
+
+def test_the_interface_of_every_address():
+    assert sut.interfaces_by_address(GOOD.interfaces) == {"198.51.100.21": "eth0", "2001:db8::21": "eth0"}
 
 
 def test_a_good_host_has_no_findings():
