@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from collections.abc import Iterator, Mapping
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.errors import AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARGUMENTS: dict[str, Any] = {
@@ -84,6 +88,7 @@ class ActionModule(ActionBase):
             *(HostFinding("controller", finding) for finding in controller_findings(ROOT)),
             *(HostFinding("controller", finding) for finding in preflight.topology_findings(hosts)),
             *self._secrets(hosts, hostvars),
+            *self._variables(hosts, hostvars),
             *(finding for host in hosts for finding in host_findings(host, seen[host])),
         ]
         clocks = {host: tuple(item["clock"]) for host, item in seen.items() if item and "clock" in item}
@@ -96,6 +101,18 @@ class ActionModule(ActionBase):
         else:
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
         return result
+
+    @staticmethod
+    def _variables(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+        """Yield what the roles would refuse; what needs a variable of the role itself can't be evaluated here."""
+        roles = load_roles(ROOT, ROLES)
+        for host in hosts:
+            variables: dict[str, Any] = {}
+            for name in filter(role_of, hostvars[host]):
+                with contextlib.suppress(AnsibleUndefinedVariable):
+                    variables[name] = hostvars[host][name]
+            for finding in preflight.variable_findings(variables, roles):
+                yield HostFinding(host, finding)
 
     @staticmethod
     def _secrets(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:

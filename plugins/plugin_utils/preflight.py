@@ -15,6 +15,8 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SecretsError, complete
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
 PGBACKREST_PORT = 8432
 COMPARISONS = {
@@ -111,6 +113,12 @@ def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:
         complete(variables, ())
     except SecretsError as error:
         yield Finding("secrets", str(error), "edit the secrets file (ansible-vault edit)")
+
+
+def variable_findings(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> Iterator[Finding]:
+    """Yield what the roles would refuse in a host's evaluated variables: the topology sees no template's outcome."""
+    for problem in refused(variables, roles):
+        yield Finding(problem.variable, problem.what, problem.fix)
 
 
 def topology_findings(hosts: Sequence[str]) -> Iterator[Finding]:

@@ -31,9 +31,13 @@ class Problem:
     what: str
     fix: str
 
+    @property
+    def variable(self) -> str:
+        """The variable, with its value unless that is hidden."""
+        return self.where if isinstance(self.value, Opaque) else f"{self.where} = {shorten(self.value)}"
+
     def __str__(self) -> str:
-        value = "" if isinstance(self.value, Opaque) else f" = {shorten(self.value)}"
-        return f"{self.where}{value}: {self.what}. Fix: {self.fix}."
+        return f"{self.variable}: {self.what}. Fix: {self.fix}."
 
 
 def shorten(value: object, limit: int = 80) -> str:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from .derive import pools
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
-from .problems import HIDDEN, OPAQUE, Opaque, Problems
+from .problems import HIDDEN, OPAQUE, Opaque, Problem, Problems
 from .roles import RoleSpec
 
 ROLES = (
@@ -64,9 +65,16 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
         _check_sql(cluster.roles, options["postgresql_objects_roles"], problems)
 
 
+def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> list[Problem]:
+    """What the roles would refuse in a host's variables once these are evaluated."""
+    problems = Problems()
+    _check_host(variables, roles, problems)
+    return problems.found
+
+
 def role_of(variable: str) -> str | None:
-    """The role whose prefix a variable carries."""
-    return next((role for role in ROLES if variable.startswith(f"{role}_")), None)
+    """The role whose prefix a variable carries; a second underscore marks what is the role's own."""
+    return next((role for role in ROLES if re.match(f"{role}_(?!_)", variable)), None)
 
 
 def has_opaque(value: Any) -> bool:

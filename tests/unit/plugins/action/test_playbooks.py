@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import yaml
 from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
 
@@ -124,3 +125,21 @@ def test_preflight_lists_what_is_missing(tmp_path):
     assert any(line.startswith("error a secrets ha_secrets.etcd_root has 7 characters") for line in lines)
     assert not any("left_out_by_limit" in line for line in lines)
     assert "hunter2" not in output
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"patroni_timeout": "{{ 'soon' }}"}, "patroni_timeout = 'soon' is not what the role takes"),
+        ({"haproxy_maxcon": "{{ 10 }}"}, "haproxy_maxcon is not a variable of the role haproxy"),
+        ({"patroni_timeout": "{{ 60 }}"}, None),
+        ({"patroni_ttl": "{{ patroni__known_to_the_role_only }}"}, None),
+        ({"patroni__registered": "anything"}, None),
+    ],
+)
+def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variables, expected):
+    hosts = {"a": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}, **variables}}
+    code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert (code != 0) == (expected is not None), output
+    assert expected is None or any(expected in line for line in lines), output
