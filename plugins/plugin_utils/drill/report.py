@@ -5,47 +5,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+import json
 from pathlib import Path
-from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_data import as_data
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_junit import as_junit
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_page import as_page
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_table import as_table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run
 
-Result = tuple[Ledger, Verdict, Budget]
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One drill of one cluster.
-
-    begun: wall clock with time zone; settings: {name: value} the cluster ran with; versions: {software: version};
-    load: {"before": …, "during": …} load averages and the number of cores of the machine; skipped: {fault: reason};
-    command: how to run it again.
-    """
-
-    cluster: str
-    begun: datetime
-    results: tuple[Result, ...]
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    versions: Mapping[str, str] = field(default_factory=dict)
-    load: Mapping[str, Any] = field(default_factory=dict)
-    skipped: Mapping[str, str] = field(default_factory=dict)
-    command: str = ""
-    seconds: float = 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Say whether anything was judged and nothing broke."""
-        return bool(self.results) and not any(verdict.breaches for _ledger, verdict, _budget in self.results)
+__all__ = ["Result", "Run", "table", "write"]
 
 
 def write(run: Run, directory: Path) -> None:
     """Write report.json, junit.xml and report.html into a directory, which is made."""
-    raise NotImplementedError
+    directory.mkdir(parents=True, exist_ok=True)
+    contents = {
+        "report.json": json.dumps(as_data(run), indent=1, ensure_ascii=False) + "\n",
+        "junit.xml": as_junit(run),
+        "report.html": as_page(run),
+    }
+    for name, text in contents.items():
+        (directory / name).write_text(text, encoding="utf-8")
 
 
 def table(run: Run) -> str:
-    """Return the results as lines for the terminal, breaches below."""
-    raise NotImplementedError
+    """Return the results as lines for the terminal, what broke and what was skipped below."""
+    return as_table(run)

@@ -1,0 +1,217 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The picture of one injection as SVG whose colours are the page's CSS variables."""
+
+from __future__ import annotations
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.lanes import Lane, Mark, Segment, lanes
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BIN = 0.1
+WIDTH = 11.6
+LANE = 0.19
+GROUP_GAP = 0.5
+SIZE = 8.0
+COLOURS = {
+    name: f"#0101{number:02x}"
+    for number, name in enumerate(
+        ("ink", "muted", "grid", "write", "read", "gap", "gap-ink", "budget", "primary", "on-primary", "standby",
+         "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "pool",
+         "on-pool", "writing", "paper", "error"),
+        1,
+    )
+}  # fmt: skip
+"""A colour that nothing else has for each CSS variable; matplotlib draws with it, the page replaces it."""
+
+
+def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str:
+    """Return the <svg> element of one injection; name makes its ids unique on the page."""
+    import matplotlib as mpl  # noqa: PLC0415 - takes a second and much memory, only pages need it
+
+    style: Any = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": name,
+        "font.size": SIZE,
+        "axes.edgecolor": COLOURS["grid"],
+        "axes.labelcolor": COLOURS["muted"],
+        "text.color": COLOURS["ink"],
+        "xtick.color": COLOURS["grid"],
+        "ytick.color": COLOURS["grid"],
+        "xtick.labelcolor": COLOURS["muted"],
+        "ytick.labelcolor": COLOURS["muted"],
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with mpl.rc_context(style):
+        figure = draw(ledger, verdict, budget)
+        stream = io.StringIO()
+        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    label = f"{ledger.fault}, repetition {ledger.repetition}: {verdict.rto:.2f} s without an acknowledged write"
+    return inline(stream.getvalue(), name, label)
+
+
+def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
+    """Return the figure: writes above, reads below them, lanes under both, on one axis of time."""
+    from matplotlib.figure import Figure  # noqa: PLC0415
+
+    groups = lanes(ledger)
+    height = LANE * (sum(map(len, groups)) + GROUP_GAP * len(groups))
+    heights = [1.35, 0.5, height]
+    figure = Figure(figsize=(WIDTH, sum(heights) + 0.75), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.03, hspace=0.02, w_pad=0.02)  # type: ignore[union-attr,call-arg]
+    write_axes, read_axes, lane_axes = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    lane_axes.set_xlim(max(ledger.begun - ledger.injected, -10.0), ledger.ended - ledger.injected)
+    draw_rate(write_axes, ledger, acknowledged(ledger), "write", "writes acknowledged\nper 100 ms")
+    draw_rate(read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads\nper 100 ms")
+    draw_read_errors(read_axes, ledger)
+    draw_lanes(lane_axes, groups)
+    for axes in (write_axes, read_axes, lane_axes):
+        begin, end = (at - ledger.injected for at in verdict.write_gap)
+        axes.axvspan(begin, end, color=COLOURS["gap"], linewidth=0, alpha=0.28, zorder=0)
+        axes.axvline(0, color=COLOURS["ink"], linewidth=0.9, zorder=1)
+    draw_gap_text(write_axes, ledger, verdict, budget)
+    figure.align_ylabels([write_axes, read_axes])
+    return figure
+
+
+def acknowledged(ledger: Ledger) -> list[float]:
+    """Return when the writers' rows were acknowledged."""
+    return [write.ended for write in ledger.writes if write.outcome is Outcome.ACKNOWLEDGED]
+
+
+def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label: str) -> None:
+    """Draw how many of something happened in each 100 ms."""
+    begin, end = ledger.begun - ledger.injected, ledger.ended - ledger.injected
+    first = int(begin / BIN) - 1
+    counts = [0] * (int(end / BIN) - first + 2)
+    for at in times:
+        number = int((at - ledger.injected) // BIN) - first
+        if 0 <= number < len(counts):
+            counts[number] += 1
+    edges = [(first + number) * BIN for number in range(len(counts) + 1)]
+    axes.stairs(counts, edges, fill=True, color=COLOURS[colour], linewidth=0)
+    axes.set_ylim(0, max(1, *counts) * 1.15)
+    axes.set_ylabel(label)
+    axes.locator_params(axis="y", integer=True, nbins=3)
+    axes.tick_params(axis="x", length=0, labelbottom=False)
+    axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def draw_read_errors(axes: Axes, ledger: Ledger) -> None:
+    """Mark the reads that failed at the bottom of the readers' plot."""
+    failed = [read.ended - ledger.injected for read in ledger.reads if not read.ok]
+    if failed:
+        axes.plot(failed, [0] * len(failed), "|", color=COLOURS["error"], markersize=7, clip_on=False)
+
+
+def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) -> None:
+    """Say how long the gap is, and where the budget and the prediction end."""
+    begin, end = (at - ledger.injected for at in verdict.write_gap)
+    left, right = axes.get_xlim()
+    top = axes.get_ylim()[1]
+    wide = end - begin > 0.17 * (right - left)
+    beside = end + 0.006 * (right - left)
+    place: dict[str, Any] = {"x": (begin + end) / 2, "ha": "center"} if wide else {"x": beside, "ha": "left"}
+    text = (
+        f"{verdict.rto:.2f} s without an\nacknowledged write"
+        if wide
+        else f"{verdict.rto:.2f} s without an acknowledged write"
+    )
+    box = None if wide else {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5, "alpha": 0.85}
+    axes.text(y=top * 0.5, s=text, va="center", color=COLOURS["gap-ink"], fontweight="bold", bbox=box, **place)
+    limits = [("budget", budget.writes), ("predicted", budget.predicted)]
+    for number, (name, seconds) in enumerate(limits):
+        if seconds is not None and begin + seconds < right:
+            axes.axvline(begin + seconds, color=COLOURS["budget"], linewidth=1, linestyle=(0, (4, 3)))
+            draw_limit(axes, begin + seconds, f"{name} {seconds:.1f} s", top * (0.93 - 0.16 * number))
+
+
+def draw_limit(axes: Axes, at: float, text: str, height: float) -> None:
+    """Name a vertical line, on the side where there is room."""
+    left, right = axes.get_xlim()
+    room = at < left + 0.85 * (right - left)
+    box = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1, "alpha": 0.85}
+    shift = 0.004 * (right - left)
+    axes.text(
+        at + shift if room else at - shift, height, text, ha="left" if room else "right", va="center",
+        color=COLOURS["budget"], bbox=box,
+    )  # fmt: skip
+
+
+def draw_lanes(axes: Axes, groups: list[list[Lane]]) -> None:
+    """Draw the groups of lanes from top to bottom."""
+    ticks, titles, y = [], [], 0.0
+    for group in groups:
+        y += GROUP_GAP
+        for lane in group:
+            ticks.append(y + 0.5)
+            titles.append(lane.title)
+            for segment in lane.segments:
+                draw_segment(axes, segment, y)
+            for begin, end in lane.writing:
+                axes.plot([begin, end], [y + 0.9] * 2, color=COLOURS["writing"], linewidth=1.6, solid_capstyle="butt")
+            draw_marks(axes, lane.marks, y + 0.5)
+            y += 1
+    axes.set_ylim(y + 0.2, 0.2)
+    axes.set_yticks(ticks, titles)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("seconds since the injection")
+    axes.grid(axis="x", color=COLOURS["grid"], linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def draw_segment(axes: Axes, segment: Segment, y: float) -> None:
+    """Draw a state as a bar, with its name where it fits."""
+    left, right = axes.get_xlim()
+    begin, end = max(segment.begin, left), min(segment.end, right)
+    if end <= begin:
+        return
+    axes.broken_barh([(begin, end - begin)], (y + 0.08, 0.84), color=COLOURS[segment.kind], linewidth=0)
+    if (end - begin) / (right - left) > 0.008 * (len(segment.text) + 1):
+        axes.text(
+            begin + 0.004 * (right - left), y + 0.46, segment.text, va="center", ha="left",
+            color=COLOURS[f"on-{segment.kind}"], fontsize=SIZE - 1, clip_on=True,
+        )  # fmt: skip
+
+
+def draw_marks(axes: Axes, marks: tuple[Mark, ...], y: float) -> None:
+    """Draw moments as points, each named where the one before leaves room."""
+    left, right = axes.get_xlim()
+    shown = sorted((mark for mark in marks if left <= mark.at <= right), key=lambda mark: mark.at)
+    axes.plot([mark.at for mark in shown], [y] * len(shown), "o", color=COLOURS["ink"], markersize=4)
+    free = left
+    for mark, border in zip(shown, [*(mark.at for mark in shown[1:]), right], strict=False):
+        text = f"{mark.text}  {mark.at:+.2f} s" if mark.at else mark.text
+        width = 0.0062 * (len(text) + 1) * (right - left)
+        shift = 0.006 * (right - left)
+        if mark.at + shift + width <= border:
+            axes.text(mark.at + shift, y, text, va="center", ha="left", fontsize=SIZE - 0.5)
+            free = mark.at + shift + width
+        elif mark.at - shift - width >= free:
+            axes.text(mark.at - shift, y, text, va="center", ha="right", fontsize=SIZE - 0.5)
+            free = mark.at
+
+
+def inline(document: str, name: str, label: str) -> str:
+    """Return an SVG document as an element for a page: own ids, the page's colours and typeface."""
+    svg = document[document.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    variables = {colour: f"var(--{variable})" for variable, colour in COLOURS.items()}
+    svg = re.sub(r"#0101[0-9a-f]{2}", lambda found: variables[found.group()], svg)
+    svg = re.sub(r"(font: [^;\"']*?[0-9.]+px) [^;\"]*", r"\1 var(--face)", svg)
+    svg = re.sub(
+        r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
+    )
+    return svg.strip()
