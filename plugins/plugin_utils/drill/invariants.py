@@ -40,6 +40,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import (
 
 OPEN_AFTER = 2.0
 """Seconds without an acknowledgement at the end of a record that a client's last attempt can't explain."""
+STALE = 0.75
+"""Seconds by which a member's word on being primary may be older than its sample: Patroni is asked less often."""
 SHOWN = 5
 
 Breaches = Iterator[Breach]
@@ -248,7 +250,7 @@ def two_primaries(ledger: Ledger, budget: Budget) -> Breaches:
     """Two members never answer 200 on /primary at once."""
     for (one, ones), (other, others) in combinations(primaries(ledger, budget).items(), 2):
         both = longest(overlaps(ones, others))
-        if both is not None and both.length > uncertainty(ledger, one, other):
+        if both is not None and both.length > STALE + uncertainty(ledger, one, other):
             text = (
                 f"{one} and {other} both said they are primary for {lasting(both)}, from {moment(ledger, both.begin)}"
             )

@@ -107,7 +107,7 @@ def pool_lanes(ledger: Ledger) -> list[Lane]:
     balancers = by_name(ledger.balancers, "balancer")
     return [
         Lane(f"{pool} pool on {name}", segments(ledger, name, samples, listed(pool)))
-        for pool in ledger.write_pools
+        for pool in filter(None, ledger.write_pools)
         for name, samples in sorted(balancers.items())
     ]
 

@@ -23,6 +23,7 @@ def as_data(run: Run) -> dict[str, Any]:
         "begun": run.begun.isoformat(timespec="seconds"),
         "seconds": rounded(run.seconds),
         "passed": run.passed,
+        "failure": run.failure,
         "command": run.command,
         "settings": dict(run.settings),
         "versions": dict(run.versions),

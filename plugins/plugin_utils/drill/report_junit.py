@@ -22,7 +22,9 @@ def as_junit(run: Run) -> str:
     suite.timestamp = run.begun.isoformat(timespec="seconds")
     for name, value in {**run.versions, **run.settings, **run.load}.items():
         suite.add_property(str(name), str(value))
-    suite.add_testcases([*(injection_case(*result[:2]) for result in run.results), *skipped_cases(run)])
+    suite.add_testcases(
+        [*(injection_case(*result[:2]) for result in run.results), *skipped_cases(run), *failed_cases(run)]
+    )
     document = JUnitXml("holdfast.ha drill")
     document.add_testsuite(suite)
     document.update_statistics()  # type: ignore[no-untyped-call]
@@ -51,3 +53,14 @@ def skipped_cases(run: Run) -> list[TestCase]:
         case.result = [Skipped(reason)]
         cases.append(case)
     return cases
+
+
+def failed_cases(run: Run) -> list[TestCase]:
+    """Return a broken test case for a drill that ended before its end."""
+    from junitparser import Error, TestCase  # noqa: PLC0415
+
+    if not run.failure:
+        return []
+    case = TestCase("the drill came to its end", "drill", 0)
+    case.result = [Error(run.failure)]
+    return [case]

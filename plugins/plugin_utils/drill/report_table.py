@@ -31,6 +31,7 @@ def as_table(run: Run) -> str:
     injections = counted(len(run.results), "injection")
     lines = [f"Drill of {run.cluster}: {state}, {injections} in {run.seconds:.0f} s"]
     lines.append(table([HEAD, *(row(fault) for fault in run.faults)]))
+    lines += section("Ended early:", [run.failure] if run.failure else [])
     lines += section("What broke:", list(breach_lines(run)))
     lines += section("Not injected:", [f"{fault}: {reason}" for fault, reason in run.skipped.items()])
     return "\n".join(lines)

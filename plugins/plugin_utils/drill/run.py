@@ -89,7 +89,7 @@ class Run:
 
     begun: wall clock with time zone; seconds: how long it took; settings: {name: value} the cluster ran with;
     versions: {software: version}; load: {what: value} of the machine that ran it; skipped: {fault: reason};
-    command: how to run it again.
+    command: how to run it again; failure: why the drill ended before its end.
     """
 
     cluster: str
@@ -100,12 +100,17 @@ class Run:
     load: Mapping[str, Any] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
+    failure: str = ""
     seconds: float = 0.0
 
     @property
     def passed(self) -> bool:
-        """Say whether anything was judged and nothing broke."""
-        return bool(self.results) and not any(verdict.breaches for _ledger, verdict, _budget in self.results)
+        """Say whether the drill came to its end, anything was judged and nothing broke."""
+        return (
+            bool(self.results)
+            and not self.failure
+            and not any(verdict.breaches for _ledger, verdict, _budget in self.results)
+        )
 
     @property
     def faults(self) -> tuple[FaultResult, ...]:

@@ -1,0 +1,458 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Every rule fires where it must and stays silent right beside: cases are changes to a faultless record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+    BalancerSample,
+    Event,
+    Ledger,
+    MemberSample,
+    Outcome,
+    Presence,
+    Verdict,
+    Write,
+)
+
+from tests.unit.plugins.plugin_utils.drill import ledgers
+from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ENDED, MEMBERS, VIP, ledger, write
+
+CALM = ledger()
+NEW = 1000
+"""A sequence that the faultless record does not use."""
+
+
+def rules(verdict: Verdict) -> set[str]:
+    return {breach.rule for breach in verdict.breaches}
+
+
+def judged(changed: Ledger, **budget: Any) -> Verdict:
+    return judge(changed, replace(BUDGET, **budget))
+
+
+def with_rows(*rows: Write, stored: Iterable[int] = (1, 1, 1), stream: str = "writes") -> Ledger:
+    """The faultless record with more rows, each so many times on db1, db2, db3."""
+    extra = {(row.writer, row.sequence) for row in rows}
+    presence = tuple(
+        Presence(found.member, {**found.counts, **(dict.fromkeys(extra, count) if count else {})})
+        for found, count in zip(CALM.presence, stored, strict=True)
+    )
+    return ledger(**{stream: (*getattr(CALM, stream), *rows), "presence": presence})
+
+
+def with_members(change: Callable[[MemberSample], MemberSample | None]) -> Ledger:
+    return ledger(members=tuple(new for old in CALM.members if (new := change(old)) is not None))
+
+
+def with_balancers(change: Callable[[BalancerSample], BalancerSample | None]) -> Ledger:
+    return ledger(balancers=tuple(new for old in CALM.balancers if (new := change(old)) is not None))
+
+
+def without_acknowledgements(begin: float, end: float = ENDED + 1) -> Ledger:
+    """The faultless record whose writes of a time are refused instead."""
+    return ledger(
+        writes=tuple(replace(row, outcome=Outcome.REFUSED) if begin < row.ended < end else row for row in CALM.writes),
+        presence=tuple(
+            Presence(
+                found.member,
+                {
+                    key: count
+                    for key, count in found.counts.items()
+                    if not any(key == (row.writer, row.sequence) and begin < row.ended < end for row in CALM.writes)
+                },
+            )
+            for found in CALM.presence
+        ),
+    )
+
+
+def test_a_faultless_record() -> None:
+    verdict = judged(CALM)
+
+    assert verdict.breaches == ()
+    assert verdict.rto == pytest.approx(4.0)
+    assert verdict.write_gap == (10.0, 14.0)
+    assert verdict.read_gap == pytest.approx(0.2)
+    assert verdict.naive_gap == pytest.approx(12.2)
+    assert (verdict.acknowledged, verdict.unknown, verdict.warned) == (109, 2, 0)
+    assert (verdict.lost, verdict.missing, verdict.duplicated, verdict.read_errors) == ((), (), (), 0)
+    assert verdict.resumed == pytest.approx(0.0)
+
+
+# Gaps
+
+
+def test_a_gap_before_the_injection_is_not_the_faults() -> None:
+    verdict = judged(without_acknowledgements(5.1, 9.7))
+    assert verdict.write_gap == (10.0, 14.0)
+
+
+def test_a_gap_that_reaches_over_the_injection_begins_at_the_last_acknowledgement() -> None:
+    assert judged(without_acknowledgements(9.1, 14.0)).write_gap == (9.0, 14.0)
+
+
+def test_without_acknowledgements_the_gap_is_the_whole_record() -> None:
+    verdict = judged(without_acknowledgements(0.0))
+    assert verdict.rto == pytest.approx(25.0)
+    assert verdict.resumed is None
+    assert {"over_budget", "not_recovered"} <= rules(verdict)
+
+
+@pytest.mark.parametrize(("since", "open_gap", "broken"), [(25.0, 5.0, {"not_recovered"}), (28.3, 4.0, set())])
+def test_a_gap_still_open_at_the_end_counts_as_far_as_it_goes(since: float, open_gap: float, broken: set[str]) -> None:
+    verdict = judged(without_acknowledgements(since), writes=5.5)
+    assert verdict.rto == pytest.approx(open_gap)
+    assert rules(verdict) == broken
+
+
+def test_a_warned_commit_closes_no_gap_and_promises_nothing() -> None:
+    warned = with_rows(write(NEW, 12.0, Outcome.WARNED, writer="w2"), stored=(0, 0, 0))
+    verdict = judged(warned)
+    assert (verdict.rto, verdict.warned, verdict.breaches) == (pytest.approx(4.0), 1, ())
+
+
+def test_errors_of_readers_count_from_the_injection() -> None:
+    reads = tuple(replace(read, ok=not (9 < read.ended < 9.9 or 15 < read.ended < 15.5)) for read in CALM.reads)
+    verdict = judged(ledger(reads=reads))
+    assert (verdict.read_errors, verdict.read_gap, verdict.breaches) == (2, pytest.approx(0.6), ())
+
+
+@pytest.mark.parametrize(
+    ("budget", "broken"),
+    [
+        ({"writes": 4.01}, set()),
+        ({"writes": 3.99}, {"over_budget"}),
+        ({"writes": 0.1}, {"over_budget"}),
+        ({"writes": None}, set()),
+        ({"reads": 0.21}, set()),
+        ({"reads": 0.19}, {"over_budget"}),
+        ({"reads": None}, set()),
+        ({"predicted": 4.01}, set()),
+        ({"predicted": 3.99}, {"over_predicted"}),
+        ({"writes": None, "predicted": 3.99}, {"over_predicted"}),
+    ],
+)
+def test_budgets(budget: dict[str, Any], broken: set[str]) -> None:
+    assert rules(judged(CALM, **budget)) == broken
+
+
+@pytest.mark.parametrize(("until", "broken"), [(20.9, set()), (21.3, {"over_budget"})])
+def test_writes_resume_after_healing(until: float, broken: set[str]) -> None:
+    assert rules(judged(without_acknowledgements(14.0, until), writes=None)) == broken
+
+
+# Rows
+
+
+@pytest.mark.parametrize(
+    ("outcome", "stored", "broken"),
+    [
+        (Outcome.ACKNOWLEDGED, (1, 1, 1), set()),
+        (Outcome.ACKNOWLEDGED, (0, 0, 0), {"lost_acknowledged"}),
+        (Outcome.ACKNOWLEDGED, (1, 0, 1), {"lost_acknowledged"}),
+        (Outcome.ACKNOWLEDGED, (0, 1, 1), {"missing_on_standby"}),
+        (Outcome.ACKNOWLEDGED, (1, 2, 1), {"duplicated"}),
+        (Outcome.UNKNOWN, (0, 0, 0), set()),
+        (Outcome.UNKNOWN, (1, 1, 1), set()),
+        (Outcome.UNKNOWN, (2, 2, 2), {"duplicated"}),
+        (Outcome.WARNED, (0, 0, 0), set()),
+        (Outcome.WARNED, (1, 1, 1), set()),
+        (Outcome.WARNED, (1, 1, 2), {"duplicated"}),
+        (Outcome.REFUSED, (0, 0, 0), set()),
+        (Outcome.REFUSED, (1, 1, 1), {"refused_but_present"}),
+    ],
+)
+def test_rows_and_where_they_are(outcome: Outcome, stored: tuple[int, ...], broken: set[str]) -> None:
+    assert rules(judged(with_rows(write(NEW, 29.9, outcome, "db2"), stored=stored))) == broken
+
+
+@pytest.mark.parametrize("stream", ["naive", "local_writes"])
+def test_the_rows_of_every_client_are_looked_for(stream: str) -> None:
+    row = Write("other", 1, 9.95, 9.97, Outcome.ACKNOWLEDGED, "db1")
+    verdict = judged(with_rows(row, stored=(1, 0, 0), stream=stream))
+    assert verdict.lost == (("other", 1),)
+    assert rules(verdict) == {"lost_acknowledged"}
+
+
+def test_a_row_refused_once_and_stored_by_the_next_attempt() -> None:
+    rows = (write(NEW, 29.7, Outcome.REFUSED, "", writer="w2"), write(NEW, 29.8, server="db2", writer="w2"))
+    assert judged(with_rows(*rows)).breaches == ()
+
+
+def test_lost_rows_are_named_and_counted() -> None:
+    counts = {key: 1 for key in CALM.presence[1].counts if not ("w1", 3) <= key <= ("w1", 10)}
+    presence = (CALM.presence[0], Presence("db2", counts), CALM.presence[2])
+    verdict = judged(ledger(presence=presence))
+    assert verdict.lost == tuple(("w1", sequence) for sequence in range(3, 11))
+    assert [breach.text for breach in verdict.breaches] == [
+        "8 acknowledged rows not on the leader db2: w1/3, w1/4, w1/5, w1/6, w1/7 and 3 more"
+    ]
+
+
+@pytest.mark.parametrize("member", MEMBERS)
+def test_rows_have_to_be_looked_for_on_every_member(member: str) -> None:
+    verdict = judged(ledger(presence=tuple(found for found in CALM.presence if found.member != member)))
+    assert rules(verdict) == {"no_samples"}
+
+
+# Writers and primaries
+
+
+def local(begun: float, server: str) -> Write:
+    """An acknowledged row written on a member itself."""
+    return Write(f"local {server}", int(begun * 1000), begun, begun + 0.01, Outcome.ACKNOWLEDGED, server)
+
+
+@pytest.mark.parametrize(
+    ("rows", "broken"),
+    [
+        ((local(9.9, "db1"), local(13.5, "db2")), set()),
+        ((local(12.9, "db1"),), set()),  # db2 is promoted at 13.0
+        ((local(13.0005, "db1"),), set()),  # within the clocks' uncertainty
+        ((local(13.1, "db1"),), {"two_writers"}),
+        ((local(15.0, "db1"), local(15.05, "db2")), {"two_writers"}),
+        ((local(15.0, "db3"),), {"two_writers"}),
+    ],
+)
+def test_one_member_acknowledges(rows: tuple[Write, ...], broken: set[str]) -> None:
+    assert rules(judged(with_rows(*rows, stream="local_writes"))) == broken
+
+
+def test_two_writers_show_without_any_event_of_a_promotion() -> None:
+    split = replace(with_rows(local(14.1, "db1"), stream="local_writes"), events=())
+    calm = replace(with_rows(local(13.9, "db1"), stream="local_writes"), events=())
+    assert (rules(judged(split)), rules(judged(calm))) == ({"two_writers"}, set())
+
+
+def test_a_write_that_a_sample_tells_of_counts() -> None:
+    writing = with_members(lambda old: replace(old, takes_write=old.member == "db3" and old.at == 16.0))
+    standing = with_members(lambda old: replace(old, takes_write=old.member == "db2" and old.at == 16.0))
+    assert (rules(judged(writing)), rules(judged(standing))) == ({"two_writers"}, set())
+
+
+def test_back_to_the_first_primary_is_no_second_writer() -> None:
+    """db1 was a standby from 20 s on, leads again at 25 s and writes."""
+    back = with_rows(local(26.0, "db1"), stream="local_writes")
+    back = replace(back, events=(*back.events, Event(25.0, "promoted", "db1")))
+    back = replace(back, writes=tuple(row for row in back.writes if row.ended < 25.0), naive=back.naive[:3])
+    assert "two_writers" not in rules(judged(back))
+    assert "two_writers" in rules(judged(replace(back, naive=CALM.naive)))
+
+
+@pytest.mark.parametrize(("until", "broken"), [(13.8, set()), (14.6, {"two_primaries"})])
+def test_one_member_claims_to_be_primary(until: float, broken: set[str]) -> None:
+    """db2 claims from 13.2 s on; what a sample says may be 0.75 s old."""
+    claiming = with_members(lambda old: replace(old, claims_primary=old.claims_primary or (
+        old.member == "db3" and 13.0 < old.at <= until)))  # fmt: skip
+    assert rules(judged(claiming, pool_detection=5.0)) == broken
+
+
+# Balancers
+
+
+@pytest.mark.parametrize(
+    ("until", "allowed", "broken"),
+    [
+        (15.6, 0.8, set()),
+        (16.0, 0.8, {"two_holders"}),
+        (16.0, 1.1, set()),
+        (15.0, 0.0, set()),  # one sample lasts no time
+        (15.2, 0.0, {"two_holders"}),
+    ],
+)
+def test_one_balancer_holds_the_vip(until: float, allowed: float, broken: set[str]) -> None:
+    held = with_balancers(lambda old: replace(old, holds=(VIP,)) if 15.0 <= old.at <= until else old)
+    assert rules(judged(held, two_holders=allowed)) == broken
+
+
+def test_clocks_may_be_wrong_about_two_holders() -> None:
+    held = with_balancers(lambda old: replace(old, holds=(VIP,)) if 15.0 <= old.at <= 16.0 else old)
+    doubtful = replace(held, clock_uncertainty={"lb1": 0.15, "lb2": 0.15})
+    assert rules(judged(doubtful)) == set()
+
+
+def test_nothing_is_concluded_from_a_silence() -> None:
+    """lb2 holds the VIP at 15 and at 16 s and was not asked in between."""
+    held = with_balancers(
+        lambda old: old if old.balancer == "lb1" or not 15.0 < old.at < 16.0 else None,
+    )
+    held = replace(held, balancers=tuple(
+        replace(old, holds=(VIP,)) if old.balancer == "lb2" and 15.0 <= old.at <= 16.0 else old
+        for old in held.balancers))  # fmt: skip
+    assert rules(judged(held, blind=0.9)) == {"blind"}
+    assert rules(judged(held, blind=1.1)) == {"two_holders"}
+
+
+@pytest.mark.parametrize(("since", "broken"), [(29.5, {"no_holder"}), (29.9, set()), (0.0, {"no_holder"})])
+def test_the_vip_is_held_in_the_end(since: float, broken: set[str]) -> None:
+    assert rules(judged(with_balancers(lambda old: replace(old, holds=old.holds if old.at < since else ())))) == broken
+
+
+def listing(pool: str, server: str, begin: float, end: float) -> Ledger:
+    """The faultless record with one more server up in lb1's pool."""
+
+    def changed(old: BalancerSample) -> BalancerSample:
+        up = dict(old.up or {})
+        if old.balancer == "lb1" and begin <= old.at <= end:
+            up[pool] = tuple(sorted({*up[pool], server}))
+        return replace(old, up=up)
+
+    return with_balancers(changed)
+
+
+@pytest.mark.parametrize(
+    ("pool", "server", "begin", "end", "broken"),
+    [
+        ("primary", "db3", 15.0, 15.8, set()),
+        ("primary", "db3", 15.0, 16.4, {"wrong_pool_member"}),
+        ("primary", "db1", 10.0, 10.8, set()),  # dark since 10 s
+        ("primary", "db1", 10.0, 12.0, {"wrong_pool_member"}),
+        ("primary", "db3", 29.8, 30.0, {"wrong_pool_member"}),  # in the end
+        ("standby", "db2", 13.0, 14.0, set()),  # primary since 13.2 s
+        ("standby", "db2", 13.0, 14.6, {"wrong_pool_member"}),
+        ("standby", "db2", 29.8, 30.0, {"wrong_pool_member"}),
+        ("standby", "db1", 5.0, 5.8, set()),
+    ],
+)
+def test_pools_list_the_right_members(pool: str, server: str, begin: float, end: float, broken: set[str]) -> None:
+    assert rules(judged(listing(pool, server, begin, end))) == broken
+
+
+def test_without_checks_every_server_stays_up() -> None:
+    everybody = {"primary": MEMBERS, "standby": MEMBERS}
+    verdict = judged(with_balancers(lambda old: replace(old, up=everybody)))
+    assert rules(verdict) == {"wrong_pool_member"}
+    assert any("lb1 listed db3 in pool primary" in breach.text for breach in verdict.breaches)
+
+
+def test_an_empty_write_pool_in_the_end_is_wrong() -> None:
+    empty = with_balancers(lambda old: replace(old, up={**(old.up or {}), "primary": ()}) if old.at > 29.0 else old)
+    assert rules(judged(empty)) == {"wrong_pool_member"}
+
+
+@pytest.mark.parametrize(("server", "at", "broken"), [
+    ("db2", 16.0, {"wrong_pool_member"}),
+    ("db2", 13.5, set()),
+    ("db2", 6.0, set()),
+    ("db3", 16.0, set()),
+])  # fmt: skip
+def test_reads_do_not_go_to_the_primary(server: str, at: float, broken: set[str]) -> None:
+    reads = tuple(replace(read, server=server) if read.ended == at else read for read in CALM.reads)
+    assert rules(judged(ledger(reads=reads))) == broken
+    assert rules(judged(ledger(reads=reads, read_pools=()))) == set()
+
+
+# The record itself
+
+
+@pytest.mark.parametrize(
+    ("changes", "broken"),
+    [
+        ({"proof": ""}, {"nothing_happened"}),
+        ({"proof": " \n"}, {"nothing_happened"}),
+        ({"fault": "switchover"}, set()),
+        ({"fault": "switchover", "primary_before": "db2"}, {"nothing_happened"}),
+        ({"primary_after": "db3"}, {"not_recovered", "wrong_pool_member"}),
+        ({"writes": ()}, {"no_samples", "over_budget", "not_recovered", "refused_but_present"}),
+        ({"naive": ()}, {"no_samples"}),
+        ({"members": (), "expected_members": ()}, {"no_samples"}),
+        ({"balancers": ()}, {"no_samples"}),
+        ({"balancers": (), "expected_balancers": ()}, set()),
+        ({"recovery": {"etcd": None}}, {"not_recovered"}),
+        ({"recovery": {"etcd": 0.0}}, set()),
+        ({"healed": 9.0}, {"clock_backwards"}),
+    ],
+)
+def test_the_record(changes: dict[str, Any], broken: set[str]) -> None:
+    found = rules(judged(ledger(**changes)))
+    assert found == broken - ({"refused_but_present"} if "writes" in changes else set())
+
+
+@pytest.mark.parametrize(("number", "broken"), [(8, set()), (12, {"blind"})])
+def test_nobody_looks_away(number: int, broken: set[str]) -> None:
+    """A member, a balancer, the writers or the readers are silent for 1.8 or 2.6 s from 20 s on."""
+    end = 20.0 + number * ledgers.STEP + 0.1
+
+    def silent(at: float) -> bool:
+        return 20.1 < at < end
+
+    assert rules(judged(with_members(lambda old: None if old.member == "db3" and silent(old.at) else old))) == broken
+    assert (
+        rules(judged(with_balancers(lambda old: None if old.balancer == "lb2" and silent(old.at) else old))) == broken
+    )
+    reads = tuple(read for read in CALM.reads if not silent(read.ended))
+    assert rules(judged(ledger(reads=reads), reads=None)) == broken
+    writes = tuple(row for row in CALM.writes if not silent(row.ended))
+    assert rules(judged(ledger(writes=writes), resumed=None)) == broken
+
+
+@pytest.mark.parametrize(
+    ("dark", "boot", "broken"),
+    [
+        ({"db1": ((10.0, 20.0),)}, 0.0, set()),
+        ({}, 60.0, {"blind"}),
+        ({"db2": ((10.0, 20.0),)}, 60.0, {"blind"}),
+        ({"db1": ((10.0, 15.0),)}, 0.0, {"blind"}),
+        ({"db1": ((10.0, 15.0),)}, 4.0, set()),
+    ],
+)
+def test_a_dark_host_may_be_silent_until_it_has_booted(dark: dict[str, Any], boot: float, broken: set[str]) -> None:
+    assert rules(judged(ledger(dark=dark), boot=boot)) - {"wrong_pool_member"} == broken
+
+
+def test_a_client_that_was_never_stopped_before_the_end_covers_it_with_its_last_attempt() -> None:
+    hanging = write(NEW, ENDED, Outcome.UNKNOWN, begun=27.0)
+    writes = tuple(row for row in CALM.writes if row.ended < 27.0)
+    verdict = judged(ledger(writes=(*writes, hanging), presence=CALM.presence))
+    assert rules(verdict) == {"not_recovered"}
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({"writes": (*CALM.writes, write(NEW, 29.95, Outcome.UNKNOWN, "db2", begun=29.96))}, {"clock_backwards"}),
+        ({"writes": (*CALM.writes, write(NEW, 29.95, Outcome.UNKNOWN, "db2", begun=29.94))}, set()),
+        ({"writes": (*CALM.writes, write(NEW, 20.0, Outcome.UNKNOWN, "db2"))}, {"clock_backwards"}),
+        ({"reads": (*CALM.reads, replace(CALM.reads[-1], ended=CALM.reads[-1].begun - 0.01))}, {"clock_backwards"}),
+        ({"reads": (*CALM.reads, CALM.reads[40])}, {"clock_backwards"}),
+        ({"members": (*CALM.members, replace(CALM.members[-1], at=CALM.members[-1].at - 0.01))}, {"clock_backwards"}),
+        ({"members": (*CALM.members, replace(CALM.members[-1], at=CALM.members[-1].at - 0.0015))}, set()),
+        ({"balancers": (*CALM.balancers, CALM.balancers[-4])}, {"clock_backwards"}),
+    ],
+)
+def test_clocks_that_go_backwards_are_reported(change: dict[str, Any], broken: set[str]) -> None:
+    assert rules(judged(ledger(**change))) == broken
+
+
+def test_a_record_of_a_wrong_clock_still_counts_its_rows() -> None:
+    row = write(NEW, 29.9, begun=29.95, server="db2")
+    verdict = judged(with_rows(row, stored=(0, 0, 0)))
+    assert verdict.lost == (("w1", NEW),)
+    assert rules(verdict) == {"clock_backwards", "lost_acknowledged"}
+
+
+# The end
+
+
+@pytest.mark.parametrize(
+    ("change", "broken"),
+    [
+        ({"claims_primary": False}, {"not_recovered"}),
+        ({"in_recovery": None, "claims_primary": None}, {"not_recovered"}),
+        ({"timeline": 1}, {"not_recovered"}),
+        ({"timeline": None}, set()),
+    ],
+)
+def test_members_in_the_end(change: dict[str, Any], broken: set[str]) -> None:
+    """The leader db2 claims nothing any more; db3 does not answer, or is left behind."""
+    member = "db2" if change == {"claims_primary": False} else "db3"
+    changed = with_members(lambda old: replace(old, **change) if old.member == member and old.at > 29.7 else old)
+    assert rules(judged(changed)) == broken
