@@ -137,20 +137,21 @@ def unexplained(ledger: Ledger, budget: Budget, host: str, begin: float, end: fl
 def clock_backwards(ledger: Ledger, _budget: Budget) -> Breaches:
     """A record whose times run backwards is unusable; it is kept, and said."""
     marks = [ledger.begun, ledger.injected, ledger.healed, ledger.ended]
-    if marks != sorted(marks):
-        yield unusable("the record's begin, injection, healing and end are out of order")
+    found = [*([] if marks == sorted(marks) else ["begin, injection, healing and end are out of order"])]
     for name, records in (*streams(every_write(ledger), "writer"), *streams(ledger.reads, "reader")):
         ended = sum(record.ended < record.begun for record in records)
-        if ended:
-            yield unusable(f"{counted(ended, 'record')} of {name} ended before they began")
-        yield from steps_back(name, [record.begun for record in records], 0.0)
+        found += [f"{counted(ended, 'record')} of {name} ended before they began"] if ended else []
+        found += steps_back(name, [record.begun for record in records], 0.0)
     for name, samples in (*streams(ledger.members, "member"), *streams(ledger.balancers, "balancer")):
-        yield from steps_back(name, [sample.at for sample in samples], 2 * uncertainty(ledger, name))
+        found += steps_back(name, [sample.at for sample in samples], 2 * uncertainty(ledger, name))
+    if found:
+        yield Breach("clock_backwards", f"{listed(found)}: the times of this record are unusable")
 
 
-def unusable(text: str) -> Breach:
-    """Return the breach of a clock that can't be trusted."""
-    return Breach("clock_backwards", f"{text}: the times of this record are unusable")
+def listed(sentences: Sequence[str]) -> str:
+    """Return the first sentences, and how many more there are."""
+    more = len(sentences) - SHOWN
+    return "; ".join(sentences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
 def streams(records: Iterable[Any], name: str) -> list[tuple[str, list[Any]]]:
@@ -161,11 +162,10 @@ def streams(records: Iterable[Any], name: str) -> list[tuple[str, list[Any]]]:
     return list(grouped.items())
 
 
-def steps_back(name: str, times: Sequence[float], allowed: float) -> Breaches:
-    """Yield a breach for a source whose times go back further than its clock is uncertain."""
+def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:
+    """Return how far a source's times go back, beyond what its clock may be wrong."""
     back = max((before - after for before, after in pairwise(times)), default=0.0)
-    if back > allowed:
-        yield unusable(f"the times of {name} go back by {back:.3f} s")
+    return [f"the times of {name} go back by {back:.3f} s"] if back > allowed else []
 
 
 # Rows

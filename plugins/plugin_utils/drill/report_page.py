@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def as_page(run: Run) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain)
-    environment.globals.update(strip=strip, pictures=pictures, lengths=lengths)
+    environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths)
     return environment.get_template("report.html.j2").render(run=run)
 
 
@@ -52,9 +53,20 @@ def plain(value: Any) -> str:
     """Return a setting as people write it."""
     if isinstance(value, bool):
         return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
     if isinstance(value, list | tuple):
         return ", ".join(map(plain, value))
     return str(value)
+
+
+def flat(items: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by their path: postgresql.parameters.max_connections."""
+    for name, value in items.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def lengths(value: float) -> str:

@@ -100,8 +100,8 @@ class Run:
     load: Mapping[str, Any] = field(default_factory=dict)
     skipped: Mapping[str, str] = field(default_factory=dict)
     command: str = ""
-    failure: str = ""
     seconds: float = 0.0
+    failure: str = ""
 
     @property
     def passed(self) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.lanes import Lane, Mark, Segment, lanes
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 BIN = 0.1
 WIDTH = 11.6
-LANE = 0.19
+LEFT, RIGHT, BOTTOM, SPACE = 1.35, 0.1, 0.42, 0.1
+WRITES, READS, LANE = 1.35, 0.5, 0.19
+"""Inches of the picture, its margins, and its parts."""
 GROUP_GAP = 0.5
 SIZE = 8.0
 COLOURS = {
@@ -64,11 +67,9 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     groups = lanes(ledger)
-    height = LANE * (sum(map(len, groups)) + GROUP_GAP * len(groups))
-    heights = [1.35, 0.5, height]
-    figure = Figure(figsize=(WIDTH, sum(heights) + 0.75), layout="constrained")
-    figure.get_layout_engine().set(h_pad=0.03, hspace=0.02, w_pad=0.02)  # type: ignore[union-attr,call-arg]
-    write_axes, read_axes, lane_axes = figure.subplots(3, 1, sharex=True, height_ratios=heights)
+    heights = (WRITES, READS, LANE * (sum(map(len, groups)) + GROUP_GAP * len(groups)))
+    figure = Figure(figsize=(WIDTH, sum(heights) + SPACE * 3 + BOTTOM))
+    write_axes, read_axes, lane_axes = panels(figure, heights)
     lane_axes.set_xlim(max(ledger.begun - ledger.injected, -10.0), ledger.ended - ledger.injected)
     draw_rate(write_axes, ledger, acknowledged(ledger), "write", "writes acknowledged\nper 100 ms")
     draw_rate(read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads\nper 100 ms")
@@ -79,8 +80,18 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
         axes.axvspan(begin, end, color=COLOURS["gap"], linewidth=0, alpha=0.28, zorder=0)
         axes.axvline(0, color=COLOURS["ink"], linewidth=0.9, zorder=1)
     draw_gap_text(write_axes, ledger, verdict, budget)
-    figure.align_ylabels([write_axes, read_axes])
     return figure
+
+
+def panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
+    """Return axes of these heights in inches, one under the other, that share the axis of time."""
+    width, total = figure.get_size_inches()
+    top, made = total - SPACE, []
+    for height in heights:
+        bounds = (LEFT / width, (top - height) / total, (width - LEFT - RIGHT) / width, height / total)
+        made.append(figure.add_axes(bounds, sharex=made[0] if made else None))
+        top -= height + SPACE
+    return made
 
 
 def acknowledged(ledger: Ledger) -> list[float]:
@@ -101,6 +112,7 @@ def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label
     axes.stairs(counts, edges, fill=True, color=COLOURS[colour], linewidth=0)
     axes.set_ylim(0, max(1, *counts) * 1.15)
     axes.set_ylabel(label)
+    axes.yaxis.set_label_coords(-0.035, 0.5)
     axes.locator_params(axis="y", integer=True, nbins=3)
     axes.tick_params(axis="x", length=0, labelbottom=False)
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.6)
@@ -186,21 +198,38 @@ def draw_segment(axes: Axes, segment: Segment, y: float) -> None:
 
 
 def draw_marks(axes: Axes, marks: tuple[Mark, ...], y: float) -> None:
-    """Draw moments as points, each named where the one before leaves room."""
+    """Draw moments as points; those too near to be named apart are named together."""
     left, right = axes.get_xlim()
     shown = sorted((mark for mark in marks if left <= mark.at <= right), key=lambda mark: mark.at)
     axes.plot([mark.at for mark in shown], [y] * len(shown), "o", color=COLOURS["ink"], markersize=4)
-    free = left
-    for mark, border in zip(shown, [*(mark.at for mark in shown[1:]), right], strict=False):
-        text = f"{mark.text}  {mark.at:+.2f} s" if mark.at else mark.text
-        width = 0.0062 * (len(text) + 1) * (right - left)
-        shift = 0.006 * (right - left)
-        if mark.at + shift + width <= border:
-            axes.text(mark.at + shift, y, text, va="center", ha="left", fontsize=SIZE - 0.5)
-            free = mark.at + shift + width
-        elif mark.at - shift - width >= free:
-            axes.text(mark.at - shift, y, text, va="center", ha="right", fontsize=SIZE - 0.5)
-            free = mark.at
+    shift = 0.006 * (right - left)
+    for group in neighbours(shown, right - left):
+        text, width = ", ".join(map(name_of, group)), extent(group, right - left)
+        if group[-1].at + shift + width <= right:
+            axes.text(group[-1].at + shift, y, text, va="center", ha="left", fontsize=SIZE - 0.5)
+        elif group[0].at - shift - width >= left:
+            axes.text(group[0].at - shift, y, text, va="center", ha="right", fontsize=SIZE - 0.5)
+
+
+def neighbours(marks: Sequence[Mark], span: float) -> list[list[Mark]]:
+    """Return moments in groups whose names would run into the next moment."""
+    groups: list[list[Mark]] = []
+    for mark in marks:
+        if groups and mark.at < groups[-1][-1].at + extent(groups[-1], span):
+            groups[-1].append(mark)
+        else:
+            groups.append([mark])
+    return groups
+
+
+def extent(marks: Sequence[Mark], span: float) -> float:
+    """Return about how many seconds the names of moments are wide, on an axis of that many seconds."""
+    return 0.0062 * (len(", ".join(map(name_of, marks))) + 2) * span
+
+
+def name_of(mark: Mark) -> str:
+    """Return what happened to whom and when."""
+    return f"{mark.text} {mark.at:+.2f} s" if mark.at else mark.text
 
 
 def inline(document: str, name: str, label: str) -> str:

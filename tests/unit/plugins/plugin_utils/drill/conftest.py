@@ -1,0 +1,38 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
+
+from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
+
+
+@pytest.fixture(scope="session")
+def run() -> Run:
+    """Two repetitions of a fault that passes, one that breaks three rules, one that is only reported."""
+    calm, slow = ledger(), replace(BUDGET, writes=3.0, reads=0.1)
+    absent = {key: count for key, count in calm.presence[1].counts.items() if not ("w1", 1) <= key <= ("w1", 4)}
+    presence = (calm.presence[0], replace(calm.presence[1], counts=absent), calm.presence[2])
+    judged = [
+        (calm, replace(BUDGET, predicted=4.5)),
+        (ledger(repetition=2), replace(BUDGET, predicted=4.5)),
+        (ledger(fault="primary_cut_from_peers", presence=presence, proof="<nft> & 12 packets dropped"), slow),
+        (ledger(fault="etcd_quorum_lost"), replace(BUDGET, writes=None, reads=None)),
+    ]
+    return Run(
+        cluster="lab",
+        begun=datetime(2026, 11, 23, 15, 0, tzinfo=UTC),
+        results=tuple((record, judge(record, budget), budget) for record, budget in judged),
+        settings={"ttl": 20, "synchronous_mode": "quorum", "postgresql": {"use_slots": True}},
+        versions={"PostgreSQL": "17.6"},
+        load={"processors": 2, "load 1 min": 1.2345},
+        skipped={"wal_disk_full": "no volume of its own"},
+        command="ansible-playbook playbooks/drill.yml -e drill_confirm=lab",
+        seconds=754.2,
+    )

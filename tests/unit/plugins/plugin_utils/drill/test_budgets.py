@@ -1,0 +1,110 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import (
+    RULES,
+    BudgetError,
+    Timings,
+    budgets,
+    default_budget,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
+
+FLOOR = Timings()
+PATRONIS = Timings(
+    ttl=30, loop_wait=10, retry_timeout=10, primary_start_timeout=300, check_interval=3, check_fast_interval=3,
+    check_down_interval=3, fall=3, rise=2, advert_int=1,
+)  # fmt: skip
+
+
+def test_every_fault_has_a_budget() -> None:
+    assert set(RULES) == set(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("fault", "floor", "patronis"),
+    [
+        ("primary_power_loss", 33.0, 66.5),
+        ("primary_etcd_leader_power_loss", 36.0, 69.5),
+        ("postmaster_killed", 12.0, 335.5),
+        ("switchover", 12.0, 35.5),
+        ("standby_lost", 66.0, 84.0),
+        ("balancer_power_loss", 5.8, 9.0),
+        ("backup_host_lost", 4.0, 4.0),
+        ("etcd_quorum_lost", None, None),
+    ],
+)
+def test_defaults_follow_the_timings(fault: str, floor: float | None, patronis: float | None) -> None:
+    assert [default_budget(fault, timings).writes for timings in (FLOOR, PATRONIS)] == [
+        None if seconds is None else pytest.approx(seconds) for seconds in (floor, patronis)
+    ]
+
+
+@pytest.mark.parametrize("fault", sorted(RULES))
+def test_every_default_can_break(fault: str) -> None:
+    budget = default_budget(fault, FLOOR)
+    assert budget.writes or budget.resumed
+    assert budget.two_holders == pytest.approx(0.8)
+    assert budget.pool_detection == pytest.approx(4.75)
+
+
+@pytest.mark.parametrize("timing", ["ttl", "loop_wait", "primary_start_timeout", "check_timeout", "rise", "client"])
+def test_slower_settings_never_get_less(timing: str) -> None:
+    slower = replace(FLOOR, **{timing: getattr(FLOOR, timing) + 5})
+    for fault in RULES:
+        one, other = default_budget(fault, FLOOR), default_budget(fault, slower)
+        assert (one.writes is None) == (other.writes is None)
+        assert (one.writes or 0) <= (other.writes or 0)
+
+
+@pytest.mark.parametrize(
+    ("given", "changed"),
+    [
+        (None, {}),
+        ({}, {}),
+        ({"postmaster_killed": 3}, {}),
+        ({"switchover": 3}, {"writes": 3.0}),
+        ({"switchover": 0.1}, {"writes": 0.1}),
+        ({"switchover": None}, {"writes": None}),
+        ({"default": 0.1}, {"writes": 0.1}),
+        ({"default": 0.1, "switchover": {"reads": 2}}, {"reads": 2.0}),
+        (
+            {"switchover": {"writes": 3, "reads": None, "predicted": 2.5}},
+            {"writes": 3.0, "reads": None, "predicted": 2.5},
+        ),
+        ({"switchover": {"two_holders": 0}}, {"two_holders": 0.0}),
+    ],
+)
+def test_users_change_them(given: Any, changed: dict[str, Any]) -> None:
+    expected: Budget = replace(default_budget("switchover", FLOOR), **changed)
+    assert budgets(["switchover"], FLOOR, given) == {"switchover": expected}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("3", r"drill_budgets = '3': is no mapping\. Fix: write \{switchover: 3"),
+        ([3], r"drill_budgets = \[3\]: is no mapping"),
+        ({"swichover": 3}, r"drill_budgets\.swichover = 3: no such fault\. Fix: use one of backend_segfault"),
+        ({"switchover": "3"}, r"drill_budgets\.switchover = '3': is no number of seconds\. Fix: give seconds"),
+        ({"switchover": True}, r"drill_budgets\.switchover = True: is no number of seconds"),
+        ({"switchover": -1}, r"drill_budgets\.switchover = -1: is no number of seconds"),
+        ({"switchover": float("nan")}, r"drill_budgets\.switchover = nan: is no number of seconds"),
+        (
+            {"switchover": {"write": 1}},
+            r"drill_budgets\.switchover\.write = 1: no such budget\. Fix: use writes, reads",
+        ),
+        ({"switchover": {"two_holders": None}}, r"drill_budgets\.switchover\.two_holders = None: .* 0 or more\.$"),
+        ({"a": 1, "switchover": "x"}, r"drill_budgets\.a = 1: .*\n.*drill_budgets\.switchover = 'x'"),
+    ],
+)
+def test_mistakes_are_refused_with_variable_value_and_fix(given: Any, message: str) -> None:
+    with pytest.raises(BudgetError, match=message):
+        budgets(["switchover"], FLOOR, given)
