@@ -35,10 +35,14 @@ status: ## The lab's health; fails when it is not healthy
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml
 
 .PHONY: test
-test: bootstrap ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
+test: bootstrap browser ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
 	@$(BIN)/python scripts/check.py lint types unit docs
 	@$(BIN)/python scripts/check.py sanity
 	@$(MAKE) --no-print-directory molecule
+
+.PHONY: browser
+browser: bootstrap ## Chromium for the tests of the drill's report
+	@$(BIN)/python scripts/browser.py
 
 .PHONY: lint types unit docs sanity
 lint types unit docs sanity: bootstrap ## One kind of check alone

@@ -1,0 +1,31 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Install the Chromium in which the tests look at the drill's report, unless there is one; without it they are skipped."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
+
+from engine import LabError, install_debian_packages
+from progress import say
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+def main() -> None:
+    """Make sure that there is a browser."""
+    if any(map(shutil.which, BROWSERS)):
+        return
+    try:
+        install_debian_packages("chromium")
+    except LabError as error:
+        say(f"{error}; the tests of the report's page will be skipped")
+
+
+if __name__ == "__main__":
+    main()
