@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Install the Chromium in which the tests look at the drill's report, unless there is one; without it they are skipped."""
+"""Install the Chromium in which the tests look at the drill's report, unless there is one."""
 
 from __future__ import annotations
 
