@@ -30,7 +30,8 @@ COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
 class Timings:
     """The cluster's settings that decide how long a failover takes, in seconds (fall and rise are counts).
 
-    client: what the drill's own writers wait at most before they try again; slack: what a busy machine may add.
+    synchronous_mode: as Patroni has it, "quorum", true or false; client: what the drill's own writers wait at most
+    before they try again; slack: what a busy machine may add.
     """
 
     ttl: float = 20.0
@@ -45,6 +46,7 @@ class Timings:
     rise: int = 1
     advert_int: float = 0.2
     wal_sender_timeout: float = 60.0
+    synchronous_mode: str | bool = "quorum"
     client: float = 2.0
     slack: float = 2.0
 
@@ -97,8 +99,13 @@ class Timings:
 
     @property
     def standby_stall(self) -> float:
-        """A commit waits for a silent synchronous standby until its walsender is given up."""
-        return self.wal_sender_timeout + 2 * self.loop_wait + self.end
+        """A commit waits for silent synchronous standbys until their walsenders are given up."""
+        return self.wal_sender_timeout + 2 * self.loop_wait + self.end if self.synchronous_mode else self.end
+
+    @property
+    def one_standby_stall(self) -> float:
+        """The same when another standby is left: a quorum does not wait for the silent one."""
+        return self.end if self.synchronous_mode == "quorum" else self.standby_stall
 
 
 Rule = Callable[[Timings], Budget]
@@ -129,7 +136,7 @@ RULES: Mapping[str, Rule] = {
     "data_disk_full": until_healed(lambda t: t.takeover),
     "wal_disk_full": within(lambda t: t.crash),
     "switchover": within(lambda t: t.takeover),
-    "standby_lost": within(lambda t: t.standby_stall),
+    "standby_lost": within(lambda t: t.one_standby_stall),
     "both_standbys_lost": until_healed(lambda t: t.standby_stall),
     "etcd_leader_lost": within(lambda t: ETCD_ELECTION + t.end),
     "etcd_quorum_lost": until_healed(lambda t: t.lease_takeover),

@@ -137,11 +137,12 @@ def unexplained(ledger: Ledger, budget: Budget, host: str, begin: float, end: fl
 def clock_backwards(ledger: Ledger, _budget: Budget) -> Breaches:
     """A record whose times run backwards is unusable; it is kept, and said."""
     marks = [ledger.begun, ledger.injected, ledger.healed, ledger.ended]
-    found = [*([] if marks == sorted(marks) else ["begin, injection, healing and end are out of order"])]
-    for name, records in (*streams(every_write(ledger), "writer"), *streams(ledger.reads, "reader")):
+    found = [] if marks == sorted(marks) else ["begin, injection, healing and end are out of order"]
+    clients = (*streams((*ledger.writes, *ledger.naive), "writer"), *streams(ledger.reads, "reader"))
+    for name, records in (*clients, *streams(ledger.local_writes, "server")):
         ended = sum(record.ended < record.begun for record in records)
         found += [f"{counted(ended, 'record')} of {name} ended before they began"] if ended else []
-        found += steps_back(name, [record.begun for record in records], 0.0)
+        found += steps_back(name, [record.begun for record in records], 2 * uncertainty(ledger, name))
     for name, samples in (*streams(ledger.members, "member"), *streams(ledger.balancers, "balancer")):
         found += steps_back(name, [sample.at for sample in samples], 2 * uncertainty(ledger, name))
     if found:

@@ -101,10 +101,7 @@ def by_name(samples: Iterable[Any], name: str) -> dict[str, list[Any]]:
 def uncovered(spans: Iterable[tuple[float, float]], begin: float, end: float) -> Iterator[tuple[float, float]]:
     """Yield the parts of begin … end that no span covers."""
     reached = begin
-    for first, last in sorted(spans):
-        if first > reached:
+    for first, last in [*sorted(spans), (end, end)]:
+        if min(first, end) > reached:
             yield reached, min(first, end)
         reached = max(reached, last)
-        if reached >= end:
-            return
-    yield reached, end

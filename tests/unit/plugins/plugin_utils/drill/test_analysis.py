@@ -415,6 +415,11 @@ def test_a_client_that_was_never_stopped_before_the_end_covers_it_with_its_last_
     assert rules(verdict) == {"not_recovered"}
 
 
+def refused(begun: float) -> Write:
+    """A row that db3 did not take."""
+    return Write("local db3", 1, begun, begun + 0.01, Outcome.REFUSED, "db3")
+
+
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
@@ -426,6 +431,8 @@ def test_a_client_that_was_never_stopped_before_the_end_covers_it_with_its_last_
         ({"members": (*CALM.members, replace(CALM.members[-1], at=CALM.members[-1].at - 0.01))}, {"clock_backwards"}),
         ({"members": (*CALM.members, replace(CALM.members[-1], at=CALM.members[-1].at - 0.0015))}, set()),
         ({"balancers": (*CALM.balancers, CALM.balancers[-4])}, {"clock_backwards"}),
+        ({"local_writes": (refused(15.0), refused(14.9985))}, set()),
+        ({"local_writes": (refused(15.0), refused(14.99))}, {"clock_backwards"}),
     ],
 )
 def test_clocks_that_go_backwards_are_reported(change: dict[str, Any], broken: set[str]) -> None:

@@ -35,7 +35,8 @@ def test_every_fault_has_a_budget() -> None:
         ("primary_etcd_leader_power_loss", 36.0, 69.5),
         ("postmaster_killed", 12.0, 335.5),
         ("switchover", 12.0, 35.5),
-        ("standby_lost", 66.0, 84.0),
+        ("standby_lost", 4.0, 4.0),
+        ("primary_cut_from_standbys", 66.0, 84.0),
         ("balancer_power_loss", 5.8, 9.0),
         ("backup_host_lost", 4.0, 4.0),
         ("etcd_quorum_lost", None, None),
@@ -53,6 +54,14 @@ def test_every_default_can_break(fault: str) -> None:
     assert budget.writes or budget.resumed
     assert budget.two_holders == pytest.approx(0.8)
     assert budget.pool_detection == pytest.approx(4.75)
+
+
+@pytest.mark.parametrize(("mode", "one", "all_of_them"), [("quorum", 4.0, 66.0), (True, 66.0, 66.0), (False, 4.0, 4.0)])
+def test_what_writes_wait_for_depends_on_the_synchronous_mode(mode: str | bool, one: float, all_of_them: float) -> None:
+    timings = replace(FLOOR, synchronous_mode=mode)
+    assert default_budget("standby_lost", timings).writes == pytest.approx(one)
+    assert default_budget("primary_cut_from_standbys", timings).writes == pytest.approx(all_of_them)
+    assert default_budget("both_standbys_lost", timings).resumed == pytest.approx(all_of_them)
 
 
 @pytest.mark.parametrize("timing", ["ttl", "loop_wait", "primary_start_timeout", "check_timeout", "rise", "client"])
