@@ -73,11 +73,21 @@ def parse(document: Any, source: str = "ledger") -> Ledger:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise LedgerFileError(f"{source}: its format is {found!r}, this version reads {FORMAT!r}")
     try:
-        plain = {item.name: document[item.name] for item in fields(Ledger) if item.name not in TABLES}
-        plain["presence"] = tuple(parse_presence(name, rows) for name, rows in document["presence"].items())
-        return Ledger(**plain, **{name: records(record, document[name]) for name, record in TABLES.items()})
+        names = [item.name for item in fields(Ledger) if item.name not in TABLES and item.name in document]
+        plain = {name: parse_plain(name, document[name]) for name in names}
+        tables: dict[str, Any] = {name: records(record, document[name]) for name, record in TABLES.items()}
+        return Ledger(**plain, **tables)
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerFileError(f"{source}: not a complete ledger: {error!r}") from error
+
+
+def parse_plain(name: str, value: Any) -> Any:
+    """Return a field that is no table with its type; a field that an older file lacks has its default."""
+    if name == "presence":
+        return tuple(parse_presence(member, rows) for member, rows in value.items())
+    if name == "dark":
+        return {host: tuple((begin, end) for begin, end in spans) for host, spans in value.items()}
+    return tuple(value) if isinstance(value, list) else value
 
 
 def table(record: type, items: Iterable[Any]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ LEDGER = Ledger(
     presence=(Presence("db1", {("w1", 1): 1, ("w1", 2): 1, ("w1", 3): 2, ("w1", 7): 1, ("w2", 8): 1}),),
     recovery={"seconds": 1.5},
     clock_uncertainty={"db1": 0.0001},
+    expected_members=("db1", "db2"),
+    dark={"db1": ((2.5, 3.5), (4.0, 4.5))},
 )
 
 

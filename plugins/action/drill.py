@@ -1,0 +1,202 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action behind the module holdfast.ha.drill: starts the engine, shows what it says, and ends it with itself."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import BudgetError, parse_overrides
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.hosts import node
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
+    Plan,
+    Refusal,
+    as_text,
+    check,
+    problems,
+    wanted_faults,
+)
+
+ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine"
+ARGUMENTS: dict[str, Any] = {
+    "cluster": {"type": "str", "required": True},
+    "faults": {"type": "raw"},
+    "repeat": {"type": "int", "default": 1},
+    "confirm": {"type": "str"},
+    "plan_only": {"type": "bool", "default": False},
+    "check_only": {"type": "bool", "default": False},
+    "provider": {"type": "str", "choices": ["hosts", "containers"], "default": "hosts"},
+    "engine": {"type": "str", "default": "docker"},
+    "container_prefix": {"type": "str", "default": "holdfast-"},
+    "client": {"type": "str"},
+    "dead_man": {"type": "int", "default": 300},
+    "directory": {"type": "path"},
+    "budgets": {"type": "dict", "default": {}},
+}
+PARENT_SECONDS = 0.5
+HEAL_SECONDS = 900.0
+# Variables that say how a host is reached may be templates: only these are resolved.
+CONNECTION = (
+    "ansible_host",
+    "ansible_port",
+    "ansible_user",
+    "ansible_password",
+    "ansible_ssh_pass",
+    "ansible_ssh_private_key_file",
+    "ansible_ssh_args",
+    "ansible_ssh_common_args",
+    "ansible_ssh_extra_args",
+    "ansible_python_interpreter",
+    "ansible_become",
+    "ansible_become_method",
+    "ansible_become_password",
+    "ansible_become_pass",
+    "drill_container",
+    "ha",
+)
+
+
+class ActionModule(ActionBase):
+    """Plan, refuse or run one drill."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return passed, failure and directory."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        try:
+            plan = self._plan(arguments, task_vars or {})
+            if arguments["plan_only"] or self._task.check_mode:
+                for problem in problems(plan):
+                    raise Refusal(problem)
+                Display().display(as_text(plan))
+                return result | {"changed": False, "planned": list(plan.faults)}
+            check(plan, arguments["confirm"])
+            if arguments["check_only"]:
+                return result | {"changed": False}
+        except (Refusal, BudgetError) as refusal:
+            return result | {"failed": True, "msg": str(refusal)}
+        Display().display(as_text(plan))
+        outcome = Child(plan).follow()
+        result |= {"changed": True, **outcome}
+        if not outcome["passed"]:
+            result |= {"failed": True, "msg": outcome["failure"]}
+        return result
+
+    def _plan(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> Plan:
+        cluster, hostvars = arguments["cluster"], variables["hostvars"]
+        hosts = list(variables["groups"].get(f"holdfast_cluster_{cluster}", []))
+        if not hosts:
+            raise Refusal(f"cluster {cluster!r}: the inventory has none of this name")
+        client = arguments["client"] or next(iter(variables["groups"].get("client", [])), "")
+        names = [*hosts, *([client] if client and client in hostvars and client not in hosts else [])]
+        parse_overrides(arguments["budgets"])
+        first = hostvars[hosts[0]]
+        topology = first["ha"]
+        role = (topology["postgresql"]["databases"] or [{}])[0].get("owner", "")
+        passwords, secrets = first.get("ha_role_passwords") or {}, first.get("ha_secrets") or {}
+        kept = {name: str(secrets[name]) for name in ("patroni_rest", "etcd_root") if name in secrets}
+        if role in passwords:
+            kept["role_password"] = str(passwords[role])
+        stamp = datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H%M%S")
+        return Plan(
+            cluster=cluster,
+            nodes=tuple(
+                node(name, {key: hostvars[name].get(key) for key in CONNECTION}, arguments["container_prefix"])
+                for name in names
+            ),
+            client=client,
+            faults=wanted_faults(arguments["faults"]),
+            repeat=arguments["repeat"],
+            provider=arguments["provider"],
+            engine=arguments["engine"],
+            dead_man=arguments["dead_man"],
+            directory=arguments["directory"] or str(Path.cwd() / "reports" / stamp),
+            budgets=dict(arguments["budgets"]),
+            role=role,
+            secrets=kept,
+        )
+
+
+def collections_folder(plugin: Path) -> Path:
+    """Return the folder that holds ansible_collections, which holds this plugin."""
+    return next(folder.parent for folder in plugin.parents if folder.name == "ansible_collections")
+
+
+class Child:
+    """The engine: a child process whose standard input tells it that we still live."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._parent = os.getppid()
+        environment = {**os.environ, "PYTHONPATH": str(collections_folder(Path(__file__)))}
+        # A session of its own: a signal to Ansible must not end it before it has healed.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", ENGINE],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        self._write(json.dumps(asdict(plan), default=str).encode() + b"\n")
+        self._outcome: dict[str, Any] = {"passed": False, "failure": "the engine ended without a result"}
+
+    def follow(self) -> dict[str, Any]:
+        """Show what the engine says until it ends; return its result."""
+        begun, pending = time.monotonic(), b""
+        try:
+            while chunk := self._read():
+                *lines, pending = (pending + chunk).split(b"\n")
+                for line in lines:
+                    self._hear(line, time.monotonic() - begun)
+        finally:
+            with contextlib.suppress(OSError):
+                if self._process.stdin:
+                    self._process.stdin.close()  # it heals and ends now
+            self._process.wait(HEAL_SECONDS)
+        return self._outcome
+
+    def _read(self) -> bytes:
+        """Return what the engine said; b"" when it has ended, or Ansible itself has."""
+        output = self._process.stdout
+        if output is None:
+            return b""
+        while not select.select([output], [], [], PARENT_SECONDS)[0]:
+            if os.getppid() != self._parent:
+                return b""
+        return os.read(output.fileno(), 65536)
+
+    def _hear(self, line: bytes, seconds: float) -> None:
+        if line.startswith(b"{"):
+            self._take(json.loads(line), seconds)
+        else:  # what Python says when it fails
+            Display().display(line.decode(errors="replace"), color="red")
+
+    def _take(self, message: Mapping[str, Any], seconds: float) -> None:
+        if "text" in message:
+            Display().display(f"[{seconds:6.1f}s] {message['text']}")
+        elif "table" in message:
+            Display().display(message["table"])
+        elif "result" in message:
+            self._outcome = dict(message["result"])
+
+    def _write(self, data: bytes) -> None:
+        if self._process.stdin:
+            self._process.stdin.write(data)
+            self._process.stdin.flush()

@@ -1,0 +1,75 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What an agent does to its own node, each with a timer that undoes it should everybody else be dead."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+TABLE = "holdfast_drill"
+UNIT = "holdfast-drill"
+CUT = ("nft", "delete", "table", "inet", TABLE)
+
+
+class HarmError(Exception):
+    """A command of the node failed."""
+
+
+def run(argv: list[str], seconds: float = 30.0, text: str = "") -> dict[str, Any]:
+    """Run a command; its code, output and errors."""
+    try:
+        done = subprocess.run(argv, input=text, capture_output=True, text=True, timeout=seconds, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return {"code": -1, "out": "", "err": str(error)}
+    return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
+
+
+def must(argv: list[str], text: str = "") -> str:
+    """Run a command that has to succeed; return its output."""
+    done = run(argv, text=text)
+    if done["code"]:
+        raise HarmError(f"{' '.join(argv[:4])}: {done['err'].strip() or done['code']}")
+    return str(done["out"])
+
+
+class Harms:
+    """The harms of this agent; heal() undoes all of them, in the reverse order."""
+
+    def __init__(self) -> None:
+        self._undo: dict[str, list[str]] = {}
+
+    def arm(self, name: str, seconds: float, undo: list[str]) -> None:
+        """Let systemd undo a harm after some seconds, whoever is alive then. To be called before the harm."""
+        unit = f"{UNIT}-{name}"
+        run(["systemctl", "stop", f"{unit}.timer", f"{unit}.service"])
+        timer = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:g}"]
+        must(["systemd-run", "--quiet", "--collect", f"--unit={unit}", *timer, *undo])
+        self._undo[name] = undo
+
+    def undo(self, name: str) -> None:
+        """Undo a harm and disarm its timer; harmless when that has happened already."""
+        command = self._undo.pop(name, None)
+        if command:
+            run(command)
+        run(["systemctl", "stop", f"{UNIT}-{name}.timer"])
+
+    def isolate(self, rules: str, seconds: float) -> None:
+        """Load the drill's own table of packet filter rules."""
+        self.arm("isolation", seconds, list(CUT))
+        run(list(CUT))
+        must(["nft", "-f", "-"], text=rules)
+
+    def heal(self) -> None:
+        """Undo everything."""
+        for name in reversed(list(self._undo)):
+            self.undo(name)
+
+
+def dropped_packets() -> dict[str, Any]:
+    """Return the packets that the drill's table dropped: {"present": bool, "packets": int}."""
+    listed = run(["nft", "list", "table", "inet", TABLE])
+    words = listed["out"].split()
+    packets = [int(words[at + 1]) for at, word in enumerate(words) if word == "packets"]
+    return {"present": listed["code"] == 0, "packets": sum(packets)}

@@ -1,0 +1,191 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The clients: writers and readers that note what became of each statement."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import (
+    Session,
+    psycopg2,
+    sentence,
+    stored_for_certain_not,
+    wait,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.wire import Wire
+
+ACKNOWLEDGED, UNKNOWN, WARNED, REFUSED = "acknowledged", "unknown", "warned", "refused"
+WHO = "SELECT host(inet_server_addr())"
+LEAST_BACKOFF, MOST_BACKOFF = 0.01, 0.1
+IDLE_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a client does: name, the stream its rows go to, a statement every interval seconds.
+
+    The deadlines are the client's own, None for one that waits as long as libpq does. A statement with numbered takes
+    the client's name and the number of the attempt.
+    """
+
+    name: str
+    stream: str
+    settings: dict[str, Any]
+    statement: str
+    numbered: bool
+    interval: float
+    connect_deadline: float | None
+    answer_deadline: float | None
+
+
+class Client:
+    """One client; step() never waits. A row is [name, sequence, begun, ended, outcome, server's address, error]."""
+
+    def __init__(self, job: Job, wire: Wire, first: float) -> None:
+        self.job = job
+        self.session: Session | None = None
+        self._wire = wire
+        self._step: Callable[[float], None] = self._rest
+        self._due = first
+        self._deadline: float | None = None
+        self._backoff = LEAST_BACKOFF
+        self._sequence = 0
+        self._begun = 0.0
+        self._server = ""
+
+    def wake(self) -> float:
+        """Return when it has to be stepped at the latest, without anything from the server."""
+        if self._step == self._rest:
+            return self._due
+        return self._deadline if self._deadline is not None else float("inf")
+
+    def step(self, now: float) -> None:
+        """Move on as far as possible."""
+        try:
+            self._step(now)
+        except psycopg2.Error as error:
+            self._fail(now, error)
+
+    def stop(self, now: float) -> None:
+        """End; what is under way stays unknown."""
+        if self._step == self._answered:
+            self._record(now, UNKNOWN, "the drill ended")
+        self._hang_up()
+        self._step = lambda _now: None
+
+    def _rest(self, now: float) -> None:
+        if now < self._due:
+            if self.session:
+                self.session.ready()  # notices a server that hung up
+            return
+        self._sequence += 1
+        self._begun = now
+        if self.session:
+            self._send(now)
+            return
+        self._server = ""
+        self._deadline = self._after(now, self.job.connect_deadline)
+        self._step = self._connected
+        self.session = Session(self.job.settings)
+
+    def _connected(self, now: float) -> None:
+        if self._late(now) or not self._here().ready():
+            return
+        self._step = self._introduced
+        self._here().execute(WHO)
+
+    def _introduced(self, now: float) -> None:
+        if self._late(now) or not self._here().ready():
+            return
+        self._server = str(self._here().rows()[0][0])
+        self._send(now)
+
+    def _send(self, now: float) -> None:
+        self._deadline = self._after(now, self.job.answer_deadline)
+        self._step = self._answered
+        values = (self.job.name, self._sequence) if self.job.numbered else ()
+        self._here().execute(self.job.statement, values)
+
+    def _answered(self, now: float) -> None:
+        if self._late(now) or not self._here().ready():
+            return
+        self._here().rows()
+        remark = self._here().notices()
+        self._record(time.monotonic(), WARNED if remark else ACKNOWLEDGED, remark[:160])
+        self._backoff = LEAST_BACKOFF
+        self._due = max(self._begun + self.job.interval, now)
+        self._step = self._rest
+
+    def _here(self) -> Session:
+        if self.session is None:
+            raise RuntimeError("a step without a session")
+        return self.session
+
+    @staticmethod
+    def _after(now: float, seconds: float | None) -> float | None:
+        return None if seconds is None else now + seconds
+
+    def _late(self, now: float) -> bool:
+        if self._deadline is None or now < self._deadline:
+            return False
+        self._fail(now, TimeoutError("no answer in time"))
+        return True
+
+    def _fail(self, now: float, error: Exception) -> None:
+        if self._step != self._rest:  # otherwise only the resting connection broke
+            refused = self._step != self._answered or stored_for_certain_not(error)
+            self._record(now, REFUSED if refused else UNKNOWN, sentence(error))
+            self._due = now + self._backoff
+            self._backoff = min(MOST_BACKOFF, 2 * self._backoff)
+        self._hang_up()
+        self._step = self._rest
+
+    def _hang_up(self) -> None:
+        if self.session:
+            self.session.close()
+        self.session = None
+
+    def _record(self, now: float, outcome: str, error: str) -> None:
+        row = [self.job.name, self._sequence, self._begun, now, outcome, self._server, error]
+        self._wire.record(self.job.stream, row)
+
+
+class Load:
+    """All clients in one thread; ends by itself after some seconds."""
+
+    def __init__(self, jobs: list[Job], wire: Wire, seconds: float) -> None:
+        now = time.monotonic()
+        self._clients = [Client(job, wire, now + job.interval * number / len(jobs)) for number, job in enumerate(jobs)]
+        self._wire = wire
+        self._until = now + seconds
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the clients; all their rows are sent when this returns."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.is_set() and time.monotonic() < self._until:
+            self._turn()
+            self._wire.flush_when_due()
+        for client in self._clients:
+            client.stop(time.monotonic())
+        self._wire.flush()
+
+    def _turn(self) -> None:
+        now = time.monotonic()
+        until = min(now + IDLE_SECONDS, *(client.wake() for client in self._clients))
+        able = wait([client.session for client in self._clients if client.session], until - now)
+        now = time.monotonic()
+        for client in self._clients:
+            if now >= client.wake() or (client.session and client.session.interest()[0] in able):
+                client.step(now)

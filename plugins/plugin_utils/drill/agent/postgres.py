@@ -1,0 +1,102 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""PostgreSQL from the node: asynchronous sessions that never wait longer than they want to."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+# The client's package python3-psycopg2; a balancer has none and needs none.
+try:
+    import psycopg2 as psycopg2  # type: ignore[import-untyped] # noqa: PLC0414 - for the other modules too
+    import psycopg2.extensions as libpq  # type: ignore[import-untyped]
+except ImportError:
+    psycopg2 = None
+
+Rows = list[tuple[Any, ...]]
+# SQLSTATEs of a server that goes away: what it was doing may have been done.
+GOING_AWAY = ("57P", "08")
+
+
+class Session:
+    """One asynchronous session: connect, then one statement at a time. Every method returns at once."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._link = psycopg2.connect(**settings, async_=1)
+        self._cursor: Any = None
+        self._wants = libpq.POLL_WRITE
+
+    def interest(self) -> tuple[int, int]:
+        """Return the descriptor and the events it waits for, as poll() takes them."""
+        events = select.POLLOUT if self._wants == libpq.POLL_WRITE else select.POLLIN
+        return self._link.fileno(), events
+
+    def ready(self) -> bool:
+        """Move on; say whether the connection stands, or the statement is done. Raises psycopg2.Error."""
+        self._wants = self._link.poll()
+        return bool(self._wants == libpq.POLL_OK)
+
+    def execute(self, statement: str, values: Sequence[Any] = ()) -> None:
+        """Send a statement. Raises psycopg2.Error."""
+        self._link.notices.clear()
+        self._cursor = self._link.cursor()
+        self._cursor.execute(statement, values or None)
+        self._wants = libpq.POLL_READ
+
+    def rows(self) -> Rows:
+        """Return the rows of the statement that is done."""
+        rows: Rows = self._cursor.fetchall() if self._cursor.description else []
+        self._cursor.close()
+        return rows
+
+    def notices(self) -> str:
+        """Return what the server remarked during the statement."""
+        return " ".join(" ".join(self._link.notices).split())
+
+    def close(self) -> None:
+        """Hang up, without cancelling: a cancelled wait for replication would look like success."""
+        self._link.close()
+
+
+def stored_for_certain_not(error: Exception) -> bool:
+    """Say whether a failed statement certainly left nothing behind: the server refused it and stays."""
+    code = getattr(error, "pgcode", None)
+    return bool(code) and not str(code).startswith(GOING_AWAY)
+
+
+def sentence(error: BaseException) -> str:
+    """Return an error on one short line."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
+
+
+def wait(sessions: Iterable[Session], seconds: float) -> set[int]:
+    """Wait until one of the sessions can move on; return the descriptors that can."""
+    poll = select.poll()
+    for session in sessions:
+        poll.register(*session.interest())
+    return {descriptor for descriptor, _events in poll.poll(max(0.0, seconds) * 1000)}
+
+
+def ask(settings: dict[str, Any], statement: str, values: Sequence[Any], seconds: float) -> Rows:
+    """Return a statement's rows; raises TimeoutError when they did not come in time, or psycopg2.Error."""
+    deadline = time.monotonic() + seconds
+    session = Session(settings)
+    try:
+        _finish(session, deadline)
+        session.execute(statement, values)
+        _finish(session, deadline)
+        return session.rows()
+    finally:
+        session.close()
+
+
+def _finish(session: Session, deadline: float) -> None:
+    while not session.ready():
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("PostgreSQL did not answer in time")
+        wait([session], left)

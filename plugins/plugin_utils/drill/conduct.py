@@ -1,0 +1,423 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Conducts one injection: gate, clients, fault, healing, gate, rows, ledger."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
+    Fault,
+    Freeze,
+    PowerOff,
+    Reboot,
+    Until,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import (
+    Expected,
+    View,
+    balancer_doubts,
+    database_doubts,
+    doubts,
+    etcd_doubts,
+    member_id,
+    silent,
+    view,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Event, Ledger, Presence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
+
+GATE_SECONDS = 300.0
+POLL_SECONDS = 0.25
+TELL_SECONDS = 2.0
+STEADY_SECONDS = 3.0
+WRITERS = 4
+WRITE_INTERVAL = 0.06  # each of the four: together a row per 15 ms
+READ_INTERVAL = 0.05
+NAIVE_INTERVAL = 0.1
+CONNECT_DEADLINE = 0.5
+ANSWER_DEADLINE = 1.0
+LONGEST_LOAD = 3600.0
+SCHEMA = "holdfast_drill"
+READ = "SELECT pg_is_in_recovery()"
+SWITCH_WAL = "SELECT pg_walfile_name(pg_switch_wal())"
+REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+FOUND = "SELECT writer, sequence, count(*) FROM {table} GROUP BY writer, sequence"
+
+
+class StoppedError(Exception):
+    """The controller is gone, or somebody pressed Ctrl-C."""
+
+
+class GateError(Exception):
+    """The cluster is not in the state in which a drill may say anything."""
+
+
+class Conductor:
+    """Runs injections one after the other."""
+
+    def __init__(
+        self,
+        *,
+        plan: Plan,
+        expected: Expected,
+        crew: Crew,
+        recorder: Recorder,
+        injector: Injector,
+        stop: threading.Event,
+        tell: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._expected = expected
+        self._crew = crew
+        self._recorder = recorder
+        self._injector = injector
+        self._stop = stop
+        self._tell = tell
+        self._label = ""
+        self._told = 0.0
+        self._number = 0
+        self.last_view: View | None = None
+
+    # One injection
+
+    def conduct(self, fault: Fault, repetition: int) -> Ledger:
+        """Inject one fault, once; raises GateError, NotProvenError or StoppedError, and has healed in any case."""
+        self._number += 1
+        self._label = f"{fault.name} {repetition}"
+        before = self.await_gate("before")[0]
+        before = self._lead_etcd(fault, before)
+        table = f"{SCHEMA}.writes_{self._number}"
+        self._make_table(before.leader, table)
+        client = self._crew.offset(self._plan.client)
+        if client is None:
+            raise SessionLostError(f"{self._plan.client}: no session")
+        self._recorder.reset(client)
+        begun = self._recorder.now()
+        try:
+            self._begin_load(table)
+            self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 30.0, "steady writes through the pool")
+            return self._hit(fault, repetition, before, begun, table)
+        finally:
+            self._end_load()
+
+    def _hit(self, fault: Fault, repetition: int, before: View, begun: float, table: str) -> Ledger:
+        everybody = tuple(node.name for node in self._plan.nodes if node.ha is not None)
+        targets = choose(fault.target, self._expected, before, everybody, repetition)
+        if not targets or not all(targets):
+            raise GateError(f"{fault.name}: nobody is {fault.target}")
+        noted = [Event(self._recorder.now(), "injected", ", ".join(targets), fault.title)]
+        injected = noted[0].at
+        dark: dict[str, tuple[tuple[float, float], ...]] = {}
+        try:
+            if isinstance(fault.action, Reboot):
+                proof = self._reboot(targets, dark)
+            else:
+                proof = self._injector.inject(fault, targets, before)
+                self._tell(f"{self._label}: injected: {proof}")
+                self._hold(fault, before, injected)
+                proof = "; ".join(filter(None, [proof, self._injector.still(fault, targets)]))
+        finally:
+            failures = self._injector.heal()
+        healed = self._recorder.now()
+        if isinstance(fault.action, PowerOff | Freeze):
+            dark = dict.fromkeys(targets, ((injected, healed),))
+        if failures:
+            raise GateError(f"{fault.name}: not healed: {'; '.join(failures)}")
+        noted.append(Event(healed, "healed", ", ".join(targets)))
+        after, recovery = self.await_gate("after", since=healed)
+        self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 60.0, "steady writes after healing")
+        ended = self._recorder.now()
+        self._end_load()
+        return Ledger(
+            fault=fault.name,
+            repetition=repetition,
+            begun=begun,
+            injected=injected,
+            healed=healed,
+            ended=ended,
+            proof=proof,
+            primary_before=before.leader,
+            primary_after=after.leader,
+            writes=tuple(self._recorder.writes),
+            reads=tuple(self._recorder.reads),
+            naive=tuple(self._recorder.naive),
+            local_writes=tuple(self._recorder.local_writes),
+            members=tuple(sample for sample in self._recorder.members if begun <= sample.at <= ended),
+            balancers=tuple(sample for sample in self._recorder.balancers if begun <= sample.at <= ended),
+            events=tuple(sorted([*noted, *self._derived(injected, healed, before)], key=lambda event: event.at)),
+            presence=self._presence(after.leader, table),
+            recovery=recovery,
+            clock_uncertainty=self._crew.describe(),
+            expected_members=self._expected.databases,
+            expected_balancers=self._expected.balancers,
+            dark=dark,
+            write_pools=(self._expected.primary_pool,),
+            read_pools=(self._expected.standby_pool,),
+        )
+
+    def _derived(self, injected: float, healed: float, before: View) -> list[Event]:
+        return events.derive(
+            list(self._recorder.members),
+            list(self._recorder.balancers),
+            injected=injected,
+            healed=healed,
+            primary=before.leader,
+            write_pool=self._expected.primary_pool,
+        )
+
+    def _reboot(self, targets: Sequence[str], dark: dict[str, tuple[tuple[float, float], ...]]) -> str:
+        proofs = []
+        for host in targets:
+            begun = self._recorder.now()
+            proofs.append(self._injector.reboot(host))
+            dark[host] = ((begun, self._recorder.now()),)
+            self._tell(f"{self._label}: {proofs[-1]}")
+            self.await_gate(f"after {host}")
+        return "; ".join(proofs)
+
+    def _hold(self, fault: Fault, before: View, injected: float) -> None:
+        """Let the fault last until what it waits for has come, within its bounds."""
+        while True:
+            elapsed = self._recorder.now() - injected
+            if elapsed >= fault.most or (elapsed >= fault.least and self._satisfied(fault, before)):
+                return
+            self._progress(f"{elapsed:5.1f} s into the fault")
+            self._pause()
+
+    def _satisfied(self, fault: Fault, before: View) -> bool:
+        seconds, server = self._recorder.flow()
+        if fault.until is Until.TIME or seconds < STEADY_SECONDS:
+            return False
+        return fault.until is Until.WRITES or server != before.leader
+
+    # The gate
+
+    def await_gate(self, when: str, since: float | None = None) -> tuple[View, dict[str, float | None]]:
+        """Wait until the gate holds; return who is what and after how many seconds each part was well again."""
+        begun = time.monotonic()
+        origin = since if since is not None else self._recorder.now()
+        well: dict[str, float | None] = {}
+        segment, settled = "", None
+        while True:
+            probes = self._probe()
+            seen = view(self._expected, probes)
+            self.last_view = seen
+            open_questions = doubts(self._expected, probes)
+            self._note_well(well, probes, seen, self._recorder.now() - origin)
+            if not open_questions and not self._plan.bearing("backup"):
+                return seen, well
+            if not open_questions:
+                if not segment or segment[:8] != f"{seen.timeline:08X}":
+                    segment = self._switch_wal(seen.leader)
+                elif seen.archived >= segment and seen.archived[:8] == segment[:8]:
+                    well["archive"] = round(self._recorder.now() - origin, 3)
+                    return seen, well
+                open_questions = [f"{segment} is not archived yet"]
+            settled = settled or time.monotonic()
+            if time.monotonic() - begun > GATE_SECONDS:
+                raise GateError(
+                    f"the gate {when} the fault did not open in {GATE_SECONDS:g} s: {'; '.join(open_questions)}"
+                )
+            self._progress(f"gate {when}: {open_questions[0]}")
+            self._pause()
+
+    def _note_well(self, well: dict[str, float | None], probes: Mapping[str, Any], seen: View, after: float) -> None:
+        parts = {
+            "etcd": [*etcd_doubts(self._expected, probes, seen)],
+            "postgresql": [*database_doubts(self._expected, probes, seen), *silent(self._expected, probes)],
+            "balancers": [*balancer_doubts(self._expected, probes, seen)],
+        }
+        for name, open_questions in parts.items():
+            if open_questions:
+                well[name] = None
+            elif well.get(name) is None:
+                well[name] = round(after, 3)
+
+    def _probe(self) -> dict[str, Any]:
+        hosts = {*self._expected.etcd, *self._expected.databases, *self._expected.balancers}
+        return self._crew.call_all(sorted(host for host in hosts if self._crew.on(host)), "probe", 20.0)
+
+    def _switch_wal(self, leader: str) -> str:
+        try:
+            return str(self._crew.call(leader, "sql", statement=SWITCH_WAL, values=[], seconds=5.0)[0][0])
+        except (SessionLostError, AgentError):
+            return ""
+
+    def _lead_etcd(self, fault: Fault, seen: View) -> View:
+        """Let the right member lead etcd before the fault."""
+        wanted = etcd_leader_wanted(fault.target, self._expected, seen)
+        if not wanted:
+            return seen
+        token = self._crew.call(
+            seen.etcd_leader,
+            "request",
+            service="etcd",
+            method="POST",
+            path="/v3/auth/authenticate",
+            body={"name": "root", "password": self._plan.secrets["etcd_root"]},
+        )["body"].get("token", "")
+        probes = self._probe()
+        body = {"targetID": member_id(probes, wanted)}
+        path = "/v3/maintenance/transfer-leadership"
+        answer = self._crew.call(
+            seen.etcd_leader, "request", service="etcd", method="POST", path=path, body=body, token=token
+        )
+        if answer["status"] != 200:
+            raise GateError(f"etcd did not let {wanted} lead: {answer['status']} {answer['body']}")
+        return self.await_gate("before")[0]
+
+    # Clients and rows
+
+    def _make_table(self, leader: str, table: str) -> None:
+        role = self._plan.role
+        self._sql(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        self._sql(leader, f"CREATE SCHEMA {SCHEMA}")
+        self._sql(leader, f"CREATE TABLE {table} (writer text, sequence bigint)")
+        self._sql(leader, f'GRANT USAGE ON SCHEMA {SCHEMA} TO "{role}"')
+        self._sql(leader, f'GRANT SELECT, INSERT ON {table} TO "{role}"')
+
+    def remove_table(self, seconds: float = 30.0) -> bool:
+        """Remove the drill's schema; say whether that was possible."""
+        if not self._number:
+            return True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            leader = view(self._expected, self._probe()).leader
+            try:
+                if leader:
+                    self._sql(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+                    return True
+            except (SessionLostError, AgentError):
+                pass
+            time.sleep(POLL_SECONDS)
+        return False
+
+    def _sql(self, host: str, statement: str) -> Any:
+        return self._crew.call(host, "sql", 20.0, statement=statement, values=[], seconds=15.0)
+
+    def _begin_load(self, table: str) -> None:
+        insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608
+        careful = self._settings("primary", options="-c statement_timeout=0", sslmode="require")
+        reading = self._settings("standby", options="-c statement_timeout=0", sslmode="require")
+        patience: dict[str, Any] = {"connect_deadline": CONNECT_DEADLINE, "answer_deadline": ANSWER_DEADLINE}
+        jobs = [
+            *(
+                self._job(
+                    f"writer-{number}",
+                    "writes",
+                    settings=careful,
+                    statement=insert,
+                    interval=WRITE_INTERVAL,
+                    **patience,
+                )
+                for number in range(1, WRITERS + 1)
+            ),
+            *(
+                self._job(
+                    f"reader-{number}", "reads", settings=reading, statement=READ, interval=READ_INTERVAL, **patience
+                )
+                for number in (1, 2)
+            ),
+            self._job("naive", "naive", settings=self._settings("primary"), statement=insert, interval=NAIVE_INTERVAL),
+        ]
+        self._crew.call_all(self._expected.databases, "local_writes", table=table)
+        self._crew.call(self._plan.client, "load", jobs=jobs, seconds=LONGEST_LOAD)
+
+    def _end_load(self) -> None:
+        self._crew.call_all([self._plan.client], "stop_load")
+        self._crew.call_all(
+            [host for host in self._expected.databases if self._crew.on(host)], "local_writes", table=""
+        )
+
+    @staticmethod
+    def _job(
+        name: str,
+        stream: str,
+        *,
+        settings: Mapping[str, Any],
+        statement: str,
+        interval: float,
+        connect_deadline: float | None = None,
+        answer_deadline: float | None = None,
+    ) -> dict[str, Any]:
+        return {
+            "name": name,
+            "stream": stream,
+            "settings": settings,
+            "statement": statement,
+            "numbered": stream != "reads",
+            "interval": interval,
+            "connect_deadline": connect_deadline,
+            "answer_deadline": answer_deadline,
+        }
+
+    def _settings(self, pool_role: str, **more: str) -> dict[str, Any]:
+        pool = self._plan.pool(pool_role) or {}
+        return {
+            "host": pool["addresses"][0],
+            "port": pool["port"],
+            "dbname": self._plan.topology["postgresql"]["databases"][0]["name"],
+            "user": self._plan.role,
+            "password": self._plan.secrets["role_password"],
+            "application_name": "holdfast-drill",
+            **more,
+        }
+
+    def _presence(self, leader: str, table: str) -> tuple[Presence, ...]:
+        """Return the rows of every member, once it has replayed all that the leader has now."""
+        written = str(
+            self._crew.call(leader, "sql", statement="SELECT pg_current_wal_flush_lsn()", values=[], seconds=5.0)[0][0]
+        )
+        found = []
+        for host in self._expected.databases:
+            if host != leader:
+                self._await(partial(self._replayed, host, written), 60.0, f"{host} to replay {written}")
+            rows = self._crew.call(host, "sql", 90.0, statement=FOUND.format(table=table), values=[], seconds=60.0)
+            found.append(Presence(host, {(writer, int(sequence)): int(count) for writer, sequence, count in rows}))
+        return tuple(found)
+
+    def _replayed(self, host: str, lsn: str) -> bool:
+        try:
+            rows = self._crew.call(host, "sql", statement=REPLAYED, values=[lsn], seconds=5.0)
+        except (SessionLostError, AgentError):
+            return False
+        return bool(rows[0][0])
+
+    # Waiting
+
+    def _await(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise GateError(f"not within {seconds:g} s: {what}")
+            self._progress(f"waiting for {what}")
+            self._pause()
+
+    def _pause(self) -> None:
+        if self._stop.wait(POLL_SECONDS):
+            raise StoppedError
+
+    def _progress(self, text: str) -> None:
+        now = time.monotonic()
+        if now - self._told < TELL_SECONDS:
+            return
+        self._told = now
+        silence = self._recorder.silence()
+        quiet = f", none for {silence:.1f} s" if 1.0 < silence < float("inf") else ""
+        self._tell(f"{self._label}: {text}; {self._recorder.rate():.0f} rows/s acknowledged{quiet}")
+
+
+__all__ = ["Conductor", "GateError", "NotProvenError", "StoppedError"]

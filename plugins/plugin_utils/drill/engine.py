@@ -1,0 +1,212 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The drill's own process: a plan on standard input, JSON lines on standard output.
+
+It ends early, after healing everything, as soon as its standard input closes: then whoever started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import analysis, ledger_file, report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, budgets
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
+    Conductor,
+    GateError,
+    NotProvenError,
+    StoppedError,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+
+HEARTBEAT_SECONDS = 1.0
+CLIENT_SECONDS = 1.5
+OPERATIONAL = (GateError, NotProvenError, SessionLostError, AgentError)
+
+
+class Speaker:
+    """Standard output; silent when nobody listens any more."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.gone = threading.Event()
+
+    def say(self, **message: Any) -> None:
+        """Send one message."""
+        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
+        with self._lock:
+            try:
+                sys.stdout.buffer.write(data)
+                sys.stdout.buffer.flush()
+            except OSError:
+                self.gone.set()
+
+    def tell(self, text: str) -> None:
+        """Send a line for people."""
+        self.say(text=text)
+
+
+def expected_of(plan: Plan) -> Expected:
+    """Return who bears what."""
+
+    def names(component: str) -> tuple[str, ...]:
+        return tuple(sorted(node.name for node in plan.bearing(component)))
+
+    primary, standby = plan.pool("primary") or {}, plan.pool("standby") or {}
+    return Expected(
+        etcd=names("etcd"),
+        databases=names("postgresql"),
+        balancers=names("keepalived"),
+        backup=names("backup"),
+        virtual_ips=tuple(plan.virtual_ips),
+        primary_pool=primary.get("name", ""),
+        standby_pool=standby.get("name", ""),
+    )
+
+
+def timings_of(configuration: Mapping[str, Any]) -> Timings:
+    """Return the timings in Patroni's dynamic configuration."""
+    names = ("ttl", "loop_wait", "retry_timeout", "primary_start_timeout")
+    return Timings(
+        client=CLIENT_SECONDS, **{name: float(configuration[name]) for name in names if name in configuration}
+    )
+
+
+class Drill:
+    """One drill, from the first connection to the report."""
+
+    def __init__(self, plan: Plan, stop: threading.Event, speaker: Speaker) -> None:
+        self._plan = plan
+        self._speaker = speaker
+        expected = expected_of(plan)
+        self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
+        self._crew = Crew(plan, self._recorder.take, speaker.tell)
+        self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew))
+        self._conductor = Conductor(
+            plan=plan,
+            expected=expected,
+            crew=self._crew,
+            recorder=self._recorder,
+            injector=self._injector,
+            stop=stop,
+            tell=speaker.tell,
+        )
+        self._results: list[Result] = []
+        self._failure = ""
+
+    def run(self) -> int:
+        """Run everything; return the exit code."""
+        begun, started = datetime.now(UTC).astimezone(), time.monotonic()
+        directory = Path(self._plan.directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._crew.begin()
+            self._inject_all(directory)
+        except StoppedError:
+            self._failure = "stopped before its end; everything is healed"
+        except OPERATIONAL as error:
+            self._failure = str(error)
+        finally:
+            self._clean_up()
+        return self._report(directory, begun, time.monotonic() - started)
+
+    def _inject_all(self, directory: Path) -> None:
+        for fault, number in injections(self._plan):
+            ledger = self._conductor.conduct(fault, number)
+            ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
+            budget = self._budget(fault.name)
+            verdict = analysis.judge(ledger, budget)
+            self._results.append((ledger, verdict, budget))
+            self._speaker.tell(self._sentence(verdict))
+
+    def _budget(self, fault: str) -> Budget:
+        seen = self._conductor.last_view
+        return budgets([fault], timings_of(seen.configuration if seen else {}), dict(self._plan.budgets))[fault]
+
+    @staticmethod
+    def _sentence(verdict: Verdict) -> str:
+        broken = "; ".join(f"{breach.rule}: {breach.text}" for breach in verdict.breaches)
+        found = [
+            f"{verdict.rto:.2f} s without writes, {verdict.read_gap:.2f} s without reads",
+            f"{verdict.acknowledged} rows acknowledged, {len(verdict.lost)} lost, {verdict.unknown} unknown",
+            f"BROKEN: {broken}" if broken else "passed",
+        ]
+        return f"{verdict.fault} {verdict.repetition}: {'; '.join(found)}"
+
+    def _clean_up(self) -> None:
+        failures = self._injector.heal()
+        if failures:
+            self._failure = f"{self._failure}; not healed: {'; '.join(failures)}"
+        if not self._conductor.remove_table():
+            self._speaker.tell("the schema holdfast_drill could not be removed: no leader; drop it by hand")
+        self._crew.end()
+
+    def _report(self, directory: Path, begun: datetime, seconds: float) -> int:
+        if self._results:
+            seen = self._conductor.last_view
+            run = self._as_run(seen, begun, seconds)
+            report.write(run, directory)
+            self._speaker.say(table=report.table(run), directory=str(directory))
+            passed = run.passed
+        else:
+            passed = False
+        failure = self._failure or ("" if passed else "budgets or invariants are broken")
+        self._speaker.say(
+            result={"passed": passed and not self._failure, "failure": failure, "directory": str(directory)}
+        )
+        return 0 if passed and not self._failure else 1
+
+    def _as_run(self, seen: View | None, begun: datetime, seconds: float) -> Run:
+        one, five, fifteen = os.getloadavg()
+        return Run(
+            cluster=self._plan.cluster,
+            begun=begun,
+            results=tuple(self._results),
+            settings=dict(seen.configuration) if seen else {},
+            load={"processors": os.cpu_count(), "load 1 min": one, "load 5 min": five, "load 15 min": fifteen},
+            skipped={name: why for name in self._plan.faults if (why := skipped(self._plan, CATALOGUE[name]))},
+            seconds=seconds,
+        )
+
+
+def watch(stop: threading.Event, speaker: Speaker) -> None:
+    """Stop when standard input ends."""
+    while os.read(0, 1):
+        pass
+    speaker.gone.set()
+    stop.set()
+
+
+def main() -> int:
+    """Run the plan on standard input."""
+    plan = parse(json.loads(sys.stdin.buffer.readline()))
+    stop, speaker = threading.Event(), Speaker()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    threading.Thread(target=watch, args=(stop, speaker), daemon=True).start()
+    return Drill(plan, stop, speaker).run()
+
+
+if __name__ == "__main__":
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # threads may still hang in a lost session

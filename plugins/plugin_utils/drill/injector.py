@@ -1,0 +1,209 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Injects faults, proves them, and heals whatever it has injected."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
+    Fault,
+    FillDisk,
+    Freeze,
+    Isolate,
+    Kill,
+    PowerOff,
+    Scope,
+    ServiceDown,
+    Switchover,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError, Provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut, ruleset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+
+PROOF_SECONDS = 10.0
+POLL_SECONDS = 0.1
+BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
+
+
+class Injector:
+    """One fault at a time."""
+
+    def __init__(self, plan: Plan, expected: Expected, crew: Crew, provider: Provider) -> None:
+        self._plan = plan
+        self._expected = expected
+        self._crew = crew
+        self._provider = provider
+        self._undo: list[tuple[str, Callable[[], Any]]] = []
+        self._proof: Callable[[], str] = lambda: ""
+
+    def inject(self, fault: Fault, targets: Sequence[str], view: View) -> str:
+        """Do it and return the proof; raises NotProvenError, SessionLostError or AgentError."""
+        how: dict[type, Callable[[Any], str]] = {
+            PowerOff: lambda _action: self._power_off(targets),
+            Freeze: lambda _action: self._freeze(targets[0]),
+            Isolate: lambda action: self._isolate(action, targets[0]),
+            ServiceDown: lambda action: "; ".join(self._service_down(action.unit, host) for host in targets),
+            Kill: lambda action: self._kill(action, targets[0]),
+            Switchover: lambda _action: self._switch_over(view),
+            FillDisk: lambda action: self._fill(action, targets[0]),
+        }
+        return how[type(fault.action)](fault.action)
+
+    def heal(self) -> list[str]:
+        """Undo what was injected, each step even when another fails; return what could not be undone."""
+        failures = []
+        while self._undo:
+            name, undo = self._undo.pop()
+            try:
+                undo()
+            except (NotProvenError, SessionLostError, AgentError, OSError) as error:
+                failures.append(f"{name}: {error}")
+        return failures
+
+    def still(self, fault: Fault, targets: Sequence[str]) -> str:
+        """Return the proof that a fault lasted, to be asked before it is healed; raises NotProvenError."""
+        if not isinstance(fault.action, Isolate):
+            return ""
+        seen = self._crew.call(targets[0], "dropped")
+        if not seen["present"]:
+            raise NotProvenError(f"{targets[0]}: the drill's rules are gone before their time")
+        if not seen["packets"]:
+            raise NotProvenError(f"{targets[0]}: the drill's rules dropped no packet")
+        return f"{seen['packets']} packets dropped"
+
+    def reboot(self, host: str) -> str:
+        """Reboot one host."""
+        return self._provider.reboot(host)
+
+    def _power_off(self, hosts: Sequence[str]) -> str:
+        self._undo.append(("power", lambda: self._provider.power_on(hosts)))
+        return self._provider.power_off(hosts)
+
+    def _freeze(self, host: str) -> str:
+        self._undo.append(("freeze", lambda: self._provider.thaw(host)))
+        return self._provider.freeze(host, self._plan.dead_man)
+
+    def _isolate(self, action: Isolate, host: str) -> str:
+        controller, _port, _own, ssh_port = str(self._crew.call(host, "address")).split()
+        rules = ruleset(self._cut(action, host), controller, int(ssh_port))
+        self._undo.append(("isolation", lambda: self._crew.call(host, "undo", name="isolation")))
+        self._crew.call(host, "isolate", rules=rules, seconds=self._plan.dead_man)
+        return self._await(lambda: self._dropping(host), f"{host}: no packet was dropped")
+
+    def _dropping(self, host: str) -> str:
+        seen = self._crew.call(host, "dropped")
+        return f"{host}: packets are being dropped" if seen["packets"] else ""
+
+    def _cut(self, action: Isolate, host: str) -> Cut:
+        addresses, topology = self._plan.addresses, self._plan.topology
+        incoming = not action.one_way
+        if action.scope is Scope.EVERYBODY:
+            return Cut(incoming=incoming)
+        etcd = [addresses[name] for name in self._expected.etcd if name != host]
+        databases = [addresses[name] for name in self._expected.databases if name != host]
+        if action.scope is Scope.ETCD:
+            ports = (topology["etcd"]["client_port"], topology["etcd"]["peer_port"])
+            return Cut(tuple(etcd), ports, incoming)
+        if action.scope is Scope.STANDBYS:
+            return Cut(tuple(databases), (topology["postgresql"]["port"],), incoming)
+        return Cut(tuple(dict.fromkeys([*etcd, *databases])), (), incoming)
+
+    def _service_down(self, unit: str, host: str) -> str:
+        undo = ["sh", "-c", f"systemctl unmask --runtime {unit}; systemctl start --no-block {unit}"]
+        name = f"service-{unit.removesuffix('.service')}"
+        self._undo.append((f"{unit} on {host}", lambda: self._crew.call(host, "undo", name=name)))
+        self._crew.call(host, "arm", name=name, seconds=self._plan.dead_man, undo=undo)
+        script = f"systemctl mask --runtime {unit} && systemctl kill --signal=KILL {unit}"
+        self._must(host, "sh", "-c", script)
+        return self._await(lambda: self._down(unit, host), f"{host}: {unit} still runs")
+
+    def _down(self, unit: str, host: str) -> str:
+        shown = self._must(host, "systemctl", "show", "--property=MainPID", "--value", unit).strip()
+        return f"{host}: {unit} has no process" if shown == "0" else ""
+
+    def _kill(self, action: Kill, host: str) -> str:
+        pid = self._pid(action.what, host)
+        identity = self._identity(host, pid)
+        if action.what in {"haproxy.service", "keepalived.service"}:
+            self._must(host, "systemctl", "kill", f"--signal={action.signal}", action.what)
+        else:
+            self._must(host, "kill", f"-{action.signal}", pid)
+        return self._await(
+            lambda: f"{host}: {action.what}, process {pid}, is gone" if self._identity(host, pid) != identity else "",
+            f"{host}: process {pid} of {action.what} survived",
+        )
+
+    def _pid(self, what: str, host: str) -> str:
+        if what == "postmaster":
+            return self._must(
+                host, "head", "-n1", f"{self._plan.topology['postgresql']['data_directory']}/postmaster.pid"
+            ).strip()
+        if what == "backend":
+            rows = self._crew.call(host, "sql", statement=BACKEND, values=[], seconds=5.0)
+            if not rows:
+                raise NotProvenError(f"{host}: no backend of the drill's clients to hit")
+            return str(rows[0][0])
+        pid = self._must(host, "systemctl", "show", "--property=MainPID", "--value", what).strip()
+        if pid == "0":
+            raise NotProvenError(f"{host}: {what} does not run")
+        return pid
+
+    def _identity(self, host: str, pid: str) -> str:
+        """Return what tells a process from a later one with its number, "" when it is gone or a zombie."""
+        stat = str(self._crew.call(host, "run", argv=["cat", f"/proc/{pid}/stat"])["out"])
+        fields = stat.rpartition(")")[2].split()
+        return fields[19] if fields and fields[0] not in "ZX" else ""
+
+    def _switch_over(self, view: View) -> str:
+        login = ["holdfast", self._plan.secrets["patroni_rest"]]
+        body = {"leader": view.leader}
+        arguments = {"service": "patroni", "method": "POST", "path": "/switchover", "body": body, "login": login}
+        answer = self._crew.call(view.leader, "request", 60.0, seconds=50.0, **arguments)
+        if answer["status"] != 200:
+            raise NotProvenError(f"Patroni answered the switchover with {answer['status']}: {answer['body']}")
+        return str(answer["body"])
+
+    def _fill(self, action: FillDisk, host: str) -> str:
+        data = self._plan.topology["postgresql"]["data_directory"]
+        folder = f"{data}/pg_wal" if action.wal else data
+        free = int(self._must(host, "stat", "-Lfc", "%f %S", folder).split()[0])
+        block = int(self._must(host, "stat", "-Lfc", "%f %S", folder).split()[1])
+        root = (
+            self._must(host, "stat", "-Lc", "%d", folder).strip() == self._must(host, "stat", "-Lc", "%d", "/").strip()
+        )
+        if root:
+            raise NotProvenError(f"{host}: {folder} lies on the root volume, which is not to be filled")
+        filler = f"{folder}/holdfast-drill-filler"
+        self._undo.append(("filler", lambda: self._crew.call(host, "undo", name="filler")))
+        self._crew.call(host, "arm", name="filler", seconds=self._plan.dead_man, undo=["rm", "-f", filler])
+        script = f"fallocate -l {free * block} {filler} || true; cat /dev/zero >>{filler} 2>/dev/null || true"
+        self._must(host, "sh", "-c", script)
+        left = int(self._must(host, "stat", "-Lfc", "%a", folder).strip())
+        if left:
+            raise NotProvenError(f"{host}: {left} blocks are left on the volume of {folder}")
+        return f"{host}: no block left on the volume of {folder}"
+
+    def _must(self, host: str, *argv: str) -> str:
+        done = self._crew.call(host, "run", 40.0, argv=list(argv))
+        if done["code"]:
+            raise NotProvenError(f"{host}: {' '.join(argv[:4])}: {done['err'].strip() or done['code']}")
+        return str(done["out"])
+
+    @staticmethod
+    def _await(holds: Callable[[], str], otherwise: str) -> str:
+        deadline = time.monotonic() + PROOF_SECONDS
+        while time.monotonic() < deadline:
+            with contextlib.suppress(SessionLostError):
+                proof = holds()
+                if proof:
+                    return proof
+            time.sleep(POLL_SECONDS)
+        raise NotProvenError(otherwise)

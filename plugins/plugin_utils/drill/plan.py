@@ -1,0 +1,232 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a drill is asked to do, refused where it may not, and shown to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault, Target
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+
+PROVIDERS = ("hosts", "containers")
+LEAST_DEAD_MAN, MOST_DEAD_MAN = 60, 3600
+
+
+class Refusal(ValueError):  # noqa: N818 - it is not a mistake to refuse
+    """Why a drill does not start: the variable, its value, and the fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """How one host is reached, and what the topology says of it (None for a client outside the cluster)."""
+
+    name: str
+    address: str
+    port: int = 22
+    user: str = "root"
+    key_file: str = ""
+    password: str = field(default="", repr=False)
+    become: bool = False
+    become_password: str = field(default="", repr=False)
+    known_hosts: str = ""
+    accept_new_keys: bool = False
+    proxy_command: str = ""
+    interpreter: str = "/usr/bin/python3"
+    container: str = ""
+    ha: Mapping[str, Any] | None = None
+
+    def has(self, component: str) -> bool:
+        """Say whether the host bears a component of the cluster."""
+        return self.ha is not None and component in self.ha["components"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One drill of one cluster."""
+
+    cluster: str
+    nodes: tuple[Node, ...]
+    client: str
+    faults: tuple[str, ...]
+    repeat: int = 1
+    provider: str = "hosts"
+    engine: str = "docker"
+    dead_man: int = 300
+    directory: str = "reports"
+    budgets: Mapping[str, float] = field(default_factory=dict)
+    role: str = ""
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def node(self, name: str) -> Node:
+        """Return a node by its name."""
+        return next(node for node in self.nodes if node.name == name)
+
+    def bearing(self, component: str) -> list[Node]:
+        """Return the cluster's nodes with a component."""
+        return [node for node in self.nodes if node.has(component)]
+
+    @property
+    def topology(self) -> Mapping[str, Any]:
+        """What the topology says of the cluster, as a database host has it."""
+        ha = self.bearing("postgresql")[0].ha
+        if ha is None:
+            raise Refusal(f"cluster {self.cluster}: no PostgreSQL host")
+        return ha
+
+    @property
+    def addresses(self) -> Mapping[str, str]:
+        """The cluster's own addresses of its hosts."""
+        return {node.name: node.ha["address"] for node in self.nodes if node.ha}
+
+    @property
+    def virtual_ips(self) -> list[str]:
+        """The virtual IPs, without their prefix lengths."""
+        instances = (self.topology.get("vrrp") or {}).get("instances") or []
+        return [address.split("/")[0] for instance in instances for address in instance["addresses"]]
+
+    def pool(self, role: str) -> Mapping[str, Any] | None:
+        """Return the pool that leads to the primary, or to the standbys."""
+        pools = self.topology.get("pools") or []
+        return next((pool for pool in pools if pool.get("role") == role and pool["service"] == "postgresql"), None)
+
+
+def parse(document: Mapping[str, Any]) -> Plan:
+    """Return the plan in a JSON document that as_data() made."""
+    known = {item.name for item in fields(Plan)}
+    values = {name: value for name, value in document.items() if name in known}
+    values["nodes"] = tuple(Node(**node) for node in document["nodes"])
+    values["faults"] = tuple(document["faults"])
+    return Plan(**values)
+
+
+def wanted_faults(value: Any) -> tuple[str, ...]:
+    """Return the names in drill_faults: a list, or text with commas; all of them for "all" or nothing."""
+    names = [str(name).strip() for name in (value if isinstance(value, list) else str(value or "all").split(","))]
+    names = [name for name in names if name]
+    if names in ([], ["all"]):
+        return tuple(CATALOGUE)
+    unknown = [name for name in names if name not in CATALOGUE]
+    if unknown:
+        known = ", ".join(CATALOGUE)
+        raise Refusal(f"drill_faults: {', '.join(unknown)}: no such fault; known are {known}")
+    return tuple(names)
+
+
+def check(plan: Plan, confirm: Any) -> None:
+    """Raise Refusal unless the plan may be carried out."""
+    if confirm != plan.cluster:
+        given = f"is {confirm!r}" if confirm else "is not given"
+        raise Refusal(
+            f"drill_confirm {given}: a drill takes hosts of the cluster down; to allow it for this one, "
+            f"give -e drill_confirm={plan.cluster}"
+        )
+    for problem in problems(plan):
+        raise Refusal(problem)
+
+
+def problems(plan: Plan) -> Iterator[str]:
+    """Yield what is wrong with a plan, each with the variable, its value and the fix."""
+    if plan.provider not in PROVIDERS:
+        yield f"drill_provider: {plan.provider!r}: give one of {', '.join(PROVIDERS)}"
+    if plan.repeat < 1:
+        yield f"drill_repeat: {plan.repeat}: give 1 or more"
+    if not LEAST_DEAD_MAN <= plan.dead_man <= MOST_DEAD_MAN:
+        yield f"drill_dead_man: {plan.dead_man}: give {LEAST_DEAD_MAN} to {MOST_DEAD_MAN} seconds"
+    if plan.client not in {node.name for node in plan.nodes}:
+        yield f"drill_client: {plan.client!r}: name a host of the inventory that is no part of the cluster"
+    elif plan.node(plan.client).ha is not None:
+        yield f"drill_client: {plan.client!r}: it belongs to the cluster and would be hit too; name another host"
+    if len(plan.bearing("postgresql")) < 2:
+        yield f"cluster {plan.cluster}: one PostgreSQL host: nothing can take over; add a second"
+    else:
+        yield from pool_problems(plan)
+    for name in plan.budgets:
+        if name not in CATALOGUE:
+            yield f"drill_budgets: {name}: no such fault; known are {', '.join(CATALOGUE)}"
+
+
+def pool_problems(plan: Plan) -> Iterator[str]:
+    """Yield what the drill's clients lack."""
+    for role in ("primary", "standby"):
+        pool = plan.pool(role)
+        if pool is None or not pool["addresses"]:
+            yield f"pools: none of role {role} with a virtual IP: the drill writes and reads through them; declare one"
+    if not plan.topology["postgresql"]["databases"]:
+        yield "databases: none: the drill makes its table in one; declare one in topology.ha.yml"
+    if plan.role and "role_password" not in plan.secrets:
+        yield f"ha_role_passwords: none for {plan.role}: run playbooks/secrets.yml"
+
+
+def skipped(plan: Plan, fault: Fault) -> str:
+    """Return why a fault can't be injected here, "" when it can."""
+    if plan.provider == "containers" and not fault.in_containers:
+        return "not in containers: their disk is the machine's own"
+    missing = [component for component in fault.needs if not plan.bearing(component)]
+    if missing:
+        return f"the cluster has no {' and no '.join(missing)}"
+    if fault.target is Target.VIP_HOLDER and len(plan.bearing("keepalived")) < 2:
+        return "the cluster has one balancer"
+    return ""
+
+
+def injections(plan: Plan) -> Iterator[tuple[Fault, int]]:
+    """Yield every injection to make: its fault and its number, from 1."""
+    for name in plan.faults:
+        fault = CATALOGUE[name]
+        if skipped(plan, fault):
+            continue
+        times = plan.repeat
+        if fault.target is Target.STANDBY:
+            times *= len(plan.bearing("postgresql")) - 1
+        yield from ((fault, number) for number in range(1, times + 1))
+
+
+def as_text(plan: Plan) -> str:
+    """Return the plan for people."""
+    lines = [
+        f"Drill of cluster {plan.cluster}: {len(list(injections(plan)))} injections, written to {plan.directory}",
+        f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
+        f"  {how_provider(plan)}; dead-man timers of {plan.dead_man} s on the nodes",
+        "",
+        table(list(rows(plan))),
+    ]
+    return "\n".join(lines)
+
+
+def endpoints(plan: Plan) -> Iterable[str]:
+    """Yield the addresses that the clients use."""
+    for role in ("primary", "standby"):
+        pool = plan.pool(role)
+        if pool:
+            yield f"{pool['addresses'][0]}:{pool['port']}"
+
+
+def how_provider(plan: Plan) -> str:
+    """Return how hosts lose their power."""
+    return f"hosts are containers of {plan.engine}" if plan.provider == "containers" else "hosts are real"
+
+
+def rows(plan: Plan) -> Iterator[Sequence[str]]:
+    """Yield a row per fault: name, times, whom, how, how long."""
+    counts: dict[str, int] = {}
+    for fault, _number in injections(plan):
+        counts[fault.name] = counts.get(fault.name, 0) + 1
+    for name in plan.faults:
+        fault = CATALOGUE[name]
+        reason = skipped(plan, fault)
+        how = fault.in_containers if plan.provider == "containers" else fault.on_hosts
+        if reason:
+            yield [name, "skipped", reason, "", ""]
+        else:
+            yield [name, f"{counts[name]}×", str(fault.target), how, lasting(fault)]
+
+
+def lasting(fault: Fault) -> str:
+    """Return how long a fault lasts."""
+    if fault.least == fault.most:
+        return f"{fault.most:g} s" if fault.most else ""
+    return f"{fault.least:g} to {fault.most:g} s, until {fault.until}"

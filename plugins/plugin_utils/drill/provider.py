@@ -1,0 +1,198 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The power of hosts: of real ones, and of the lab's containers."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+
+LINKS_DOWN = 'for link in /sys/class/net/*; do [ "${link##*/}" = lo ] || ip link set dev "${link##*/}" down; done'
+RESET = (
+    "nft 'add table inet holdfast_drill; add chain inet holdfast_drill all { type filter hook output priority -400; "
+    "policy drop; }'; echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger"
+)
+BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
+SERVICES = ("patroni.service", "etcd.service")
+
+
+class NotProvenError(Exception):
+    """A fault that was injected, but did not happen."""
+
+
+class Provider(Protocol):
+    """How hosts are taken down and brought back. Each method returns once that has happened, with its proof."""
+
+    def power_off(self, hosts: Sequence[str]) -> str:
+        """Cut the links, then take the power."""
+
+    def power_on(self, hosts: Sequence[str]) -> None:
+        """Give the power back; the hosts boot."""
+
+    def freeze(self, host: str, dead_man: float) -> str:
+        """Let the processes stand still."""
+
+    def thaw(self, host: str) -> None:
+        """Let them go on."""
+
+    def reboot(self, host: str) -> str:
+        """Shut down in order, and start."""
+
+
+class Containers:
+    """The lab's nodes: containers of docker or podman on this machine."""
+
+    def __init__(self, plan: Plan, crew: Crew) -> None:
+        self._engine = plan.engine
+        self._names = {node.name: node.container for node in plan.nodes}
+        self._crew = crew
+
+    def power_off(self, hosts: Sequence[str]) -> str:
+        """Set the links down inside, then kill the containers."""
+        self._crew.expect_off(hosts)
+        self._each(hosts, lambda name: self._run("exec", name, "sh", "-c", LINKS_DOWN))
+        self._each(hosts, lambda name: self._run("kill", "--signal=KILL", name))
+        self._crew.hang_up(hosts)
+        for host in hosts:
+            state = self._state(host)
+            if state["Running"]:
+                raise NotProvenError(f"{self._names[host]} still runs")
+        return f"{', '.join(self._names[host] for host in hosts)}: links down, then killed, exit code 137"
+
+    def power_on(self, hosts: Sequence[str]) -> None:
+        """Start the containers."""
+        self._each(hosts, lambda name: self._run("start", name))
+        self._crew.expect_on(hosts)
+
+    def freeze(self, host: str, dead_man: float) -> str:  # noqa: ARG002 - the engine outlives the nodes
+        """Pause the container."""
+        self._crew.expect_off([host])
+        self._run("pause", self._names[host])
+        if not self._state(host)["Paused"]:
+            raise NotProvenError(f"{self._names[host]} is not paused")
+        try:
+            self._crew.call(host, "now", 1.0)
+        except SessionLostError:
+            return f"{self._names[host]} is paused, its agent does not answer"
+        raise NotProvenError(f"{self._names[host]} is paused, but its agent answers")
+
+    def thaw(self, host: str) -> None:
+        """Unpause the container."""
+        if self._state(host)["Paused"]:
+            self._run("unpause", self._names[host])
+        self._crew.expect_on([host])
+
+    def reboot(self, host: str) -> str:
+        """Stop and start the container."""
+        self._crew.expect_off([host])
+        before = self._state(host)["StartedAt"]
+        self._run("stop", "--time=90", self._names[host])
+        self._crew.hang_up([host])
+        self._run("start", self._names[host])
+        self._crew.expect_on([host])
+        after = self._state(host)["StartedAt"]
+        if after == before:
+            raise NotProvenError(f"{self._names[host]} did not start again")
+        return f"{self._names[host]} was stopped and started"
+
+    def _each(self, hosts: Sequence[str], action: Callable[[str], Any]) -> None:
+        with ThreadPoolExecutor(max(1, len(hosts))) as pool:
+            list(pool.map(lambda host: action(self._names[host]), hosts))
+
+    def _state(self, host: str) -> dict[str, Any]:
+        state: dict[str, Any] = json.loads(self._run("inspect", "--format={{json .State}}", self._names[host]))
+        return state
+
+    def _run(self, *arguments: str) -> str:
+        done = subprocess.run([self._engine, *arguments], capture_output=True, text=True, check=False, timeout=120)
+        if done.returncode:
+            raise NotProvenError(f"{self._engine} {' '.join(arguments[:3])}: {done.stderr.strip()}")
+        return done.stdout
+
+
+class Hosts:
+    """Real hosts, which only their own kernel can take down: a power loss is a reset without any goodbye."""
+
+    def __init__(self, plan: Plan, crew: Crew) -> None:
+        self._crew = crew
+        self._boots: dict[str, str] = {}
+        self._boot_seconds = plan.dead_man
+
+    def power_off(self, hosts: Sequence[str]) -> str:
+        """Drop every packet and reset the machines; they boot again by themselves."""
+        for host in hosts:
+            self._boots[host] = self._boot(host)
+        self._crew.expect_off(hosts)
+        for host in hosts:
+            self._crew.call(host, "run", argv=["systemd-run", "--quiet", "--collect", "sh", "-c", RESET])
+        for host in hosts:
+            self._await_silence(host)
+        self._crew.hang_up(hosts)
+        return f"{', '.join(hosts)}: reset by sysrq, no longer answering"
+
+    def power_on(self, hosts: Sequence[str]) -> None:
+        """Wait until the machines have booted."""
+        self._crew.expect_on(hosts)
+        deadline = time.monotonic() + self._boot_seconds
+        for host in hosts:
+            while not self._rebooted(host):
+                if time.monotonic() > deadline:
+                    raise NotProvenError(f"{host} did not come back within {self._boot_seconds} s of its reset")
+                time.sleep(0.5)
+
+    def freeze(self, host: str, dead_man: float) -> str:
+        """Freeze the services and everything they started, by their control groups."""
+        self._crew.call(host, "arm", name="freeze", seconds=dead_man, undo=["systemctl", "thaw", *SERVICES])
+        done = self._crew.call(host, "run", argv=["systemctl", "freeze", *SERVICES])
+        shown = self._crew.call(host, "run", argv=["systemctl", "show", "--property=FreezerState", *SERVICES])
+        states = [line for line in shown["out"].splitlines() if line]
+        if done["code"] or states.count("FreezerState=frozen") != len(SERVICES):
+            raise NotProvenError(f"{host}: not frozen: {done['err'].strip() or states}")
+        return f"{host}: {' and '.join(SERVICES)} are frozen"
+
+    def thaw(self, host: str) -> None:
+        """Thaw the services."""
+        self._crew.call(host, "undo", name="freeze")
+
+    def reboot(self, host: str) -> str:
+        """Reboot and wait for the new boot."""
+        self._boots[host] = self._boot(host)
+        self._crew.expect_off([host])
+        self._crew.call(host, "run", argv=["systemctl", "reboot"])
+        self._await_silence(host)
+        self._crew.hang_up([host])
+        self.power_on([host])
+        return f"{host} booted anew"
+
+    def _boot(self, host: str) -> str:
+        return str(self._crew.call(host, "run", argv=BOOT_ID)["out"]).strip()
+
+    def _rebooted(self, host: str) -> bool:
+        try:
+            return self._boot(host) != self._boots[host]
+        except (SessionLostError, AgentError):
+            return False
+
+    def _await_silence(self, host: str) -> None:
+        deadline = time.monotonic() + self._boot_seconds
+        while time.monotonic() < deadline:
+            try:
+                self._crew.call(host, "now", 2.0)
+            except SessionLostError:
+                return
+            time.sleep(0.1)
+        raise NotProvenError(f"{host} still answers")
+
+
+def provider(plan: Plan, crew: Crew) -> Provider:
+    """Return the provider that the plan names."""
+    return Containers(plan, crew) if plan.provider == "containers" else Hosts(plan, crew)
