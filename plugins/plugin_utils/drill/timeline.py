@@ -86,7 +86,8 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
 def panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
     """Return axes of these heights in inches, one under the other, that share the axis of time."""
     width, total = figure.get_size_inches()
-    top, made = total - SPACE, []
+    top = total - SPACE
+    made: list[Axes] = []
     for height in heights:
         bounds = (LEFT / width, (top - height) / total, (width - LEFT - RIGHT) / width, height / total)
         made.append(figure.add_axes(bounds, sharex=made[0] if made else None))
