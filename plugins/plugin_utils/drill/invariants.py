@@ -302,7 +302,7 @@ def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:
 def wrong_pool_member(ledger: Ledger, budget: Budget) -> Breaches:
     """HAProxy sends writes to the primary only, and reads elsewhere, as soon as its checks can tell."""
     yield from wrong_while(ledger, budget, ledger.write_pools, no_primaries(ledger, budget), "is not primary")
-    yield from wrong_while(ledger, budget, ledger.read_pools, primaries(ledger, budget), "is primary")
+    yield from wrong_while(ledger, budget, ledger.read_pools, out_of_recovery(ledger, budget), "is primary")
     yield from wrong_in_the_end(ledger)
     yield from reads_on_primary(ledger, budget)
 
@@ -319,8 +319,16 @@ def no_primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
 
 
 def is_no_primary(sample: MemberSample) -> bool:
-    """Say whether a member knows that it is no primary."""
-    return sample.in_recovery is True or sample.claims_primary is False
+    """Say whether a member knows that it is no primary; one that holds the leader's lock is, though still promoted."""
+    return sample.claims_primary is False or (sample.in_recovery is True and not sample.claims_primary)
+
+
+def out_of_recovery(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
+    """Return when each member certainly was no standby any more: until promotion ends, it serves reads as before."""
+    return {
+        member: runs(samples, lambda sample: sample.in_recovery is False, budget.blind, dark_spans(ledger, member))
+        for member, samples in by_name(ledger.members, "member").items()
+    }
 
 
 def wrong_while(
@@ -360,7 +368,7 @@ def wrong_in_the_end(ledger: Ledger) -> Breaches:
 
 def reads_on_primary(ledger: Ledger, budget: Budget) -> Breaches:
     """Yield the reads that the read port led to a member that had been primary for longer than a check takes."""
-    spans = primaries(ledger, budget) if ledger.read_pools else {}
+    spans = out_of_recovery(ledger, budget) if ledger.read_pools else {}
     wrong = [
         read
         for read in ledger.reads

@@ -333,6 +333,26 @@ def test_without_checks_every_server_stays_up() -> None:
     assert any("lb1 listed db3 in pool primary" in breach.text for breach in verdict.breaches)
 
 
+def test_a_slow_promotion_is_no_wrong_pool_member() -> None:
+    """db2 holds the leader's lock from 13.2 s on and is in recovery until 17 s: both pools may list it."""
+    slow = with_members(lambda old: replace(old, in_recovery=True) if old.member == "db2" and old.at < 17.0 else old)
+    pools = listing("standby", "db2", 13.0, 17.0).balancers
+    reads = tuple(replace(read, server="db2") if read.ended == 16.0 else read for read in CALM.reads)
+    assert rules(judged(replace(slow, balancers=pools, reads=reads))) == set()
+
+
+def test_a_member_that_patroni_denies_is_wrong_in_recovery_or_not() -> None:
+    for recovering in (True, False):
+        denied = with_members(
+            lambda old, recovering=recovering: (
+                replace(old, in_recovery=recovering, claims_primary=False)
+                if old.member == "db2" and 14.0 < old.at < 17.0
+                else old
+            )
+        )
+        assert "wrong_pool_member" in rules(judged(denied))
+
+
 def test_an_empty_write_pool_in_the_end_is_wrong() -> None:
     empty = with_balancers(lambda old: replace(old, up={**(old.up or {}), "primary": ()}) if old.at > 29.0 else old)
     assert rules(judged(empty)) == {"wrong_pool_member"}
