@@ -21,7 +21,7 @@ from lab_cluster import (
     sql,
 )
 
-STEPS = (4, 8, 13, 17, 20, 24, 28, 31, 35, 39)
+STEPS = (2, 4, 8, 11, 14, 17, 20, 23, 26, 30)
 
 
 @pytest.mark.parametrize("step", STEPS)
