@@ -5,6 +5,8 @@ LAB := inventory/lab
 BIN := .venv/bin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+FAULTS := all
+REPEAT := 1
 SCENARIOS := default haproxy keepalived three_nodes
 
 .PHONY: help
@@ -33,6 +35,10 @@ lab-down: bootstrap ## Remove the lab's containers and network (the image and th
 .PHONY: status
 status: ## The lab's health; fails when it is not healthy
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml
+
+.PHONY: drill
+drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3); the report goes to reports/
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/drill.yml -e drill_confirm=lab -e drill_faults=$(FAULTS) -e drill_repeat=$(REPEAT)
 
 .PHONY: test
 test: bootstrap browser ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers

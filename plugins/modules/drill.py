@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: drill
 short_description: Prove that a cluster survives faults
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Injects faults into one cluster while clients write and read through its virtual IP, looks for every acknowledged row
     afterwards, and writes a report.

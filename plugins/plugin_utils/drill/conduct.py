@@ -52,6 +52,8 @@ ANSWER_DEADLINE = 1.0
 LONGEST_LOAD = 3600.0
 SCHEMA = "holdfast_drill"
 READ = "SELECT pg_is_in_recovery()"
+# A segment without a record would not be switched.
+ANY_WAL = "SELECT pg_logical_emit_message(false, 'holdfast_drill', 'gate')"
 SWITCH_WAL = "SELECT pg_walfile_name(pg_switch_wal())"
 REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
 FOUND = "SELECT writer, sequence, count(*) FROM {table} GROUP BY writer, sequence"
@@ -210,7 +212,7 @@ class Conductor:
         begun = time.monotonic()
         origin = since if since is not None else self._recorder.now()
         well: dict[str, float | None] = {}
-        segment, settled = "", None
+        segment = ""
         while True:
             probes = self._probe()
             seen = view(self._expected, probes)
@@ -226,7 +228,6 @@ class Conductor:
                     well["archive"] = round(self._recorder.now() - origin, 3)
                     return seen, well
                 open_questions = [f"{segment} is not archived yet"]
-            settled = settled or time.monotonic()
             if time.monotonic() - begun > GATE_SECONDS:
                 raise GateError(
                     f"the gate {when} the fault did not open in {GATE_SECONDS:g} s: {'; '.join(open_questions)}"
@@ -252,6 +253,7 @@ class Conductor:
 
     def _switch_wal(self, leader: str) -> str:
         try:
+            self._sql(leader, ANY_WAL)
             return str(self._crew.call(leader, "sql", statement=SWITCH_WAL, values=[], seconds=5.0)[0][0])
         except (SessionLostError, AgentError):
             return ""

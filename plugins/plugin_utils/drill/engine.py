@@ -86,9 +86,9 @@ def expected_of(plan: Plan) -> Expected:
 def timings_of(configuration: Mapping[str, Any]) -> Timings:
     """Return the timings in Patroni's dynamic configuration."""
     names = ("ttl", "loop_wait", "retry_timeout", "primary_start_timeout")
-    return Timings(
-        client=CLIENT_SECONDS, **{name: float(configuration[name]) for name in names if name in configuration}
-    )
+    known: dict[str, Any] = {name: float(configuration[name]) for name in names if name in configuration}
+    mode = configuration.get("synchronous_mode") or False
+    return replace(Timings(client=CLIENT_SECONDS), synchronous_mode=mode, **known)
 
 
 class Drill:
@@ -118,6 +118,7 @@ class Drill:
         begun, started = datetime.now(UTC).astimezone(), time.monotonic()
         directory = Path(self._plan.directory)
         directory.mkdir(parents=True, exist_ok=True)
+        self._speaker.tell(f"the engine runs as process {os.getpid()}")
         try:
             self._crew.begin()
             self._inject_all(directory)

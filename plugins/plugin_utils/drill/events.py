@@ -76,7 +76,7 @@ def switched(balancers: Sequence[BalancerSample], primary: str, pool: str) -> It
 def moved(balancers: Sequence[BalancerSample], injected: float) -> Iterator[Event]:
     """Yield when a balancer got a virtual IP that it did not have before the fault."""
     for name, own in by(balancers, "balancer").items():
-        had: set[str] = set()
+        had = set(own[0].holds)
         for sample in own:
             got = set(sample.holds) - had
             had = set(sample.holds)

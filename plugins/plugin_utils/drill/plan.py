@@ -57,7 +57,7 @@ class Plan:
     engine: str = "docker"
     dead_man: int = 300
     directory: str = "reports"
-    budgets: Mapping[str, float] = field(default_factory=dict)
+    budgets: Mapping[str, Any] = field(default_factory=dict)
     role: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -144,9 +144,6 @@ def problems(plan: Plan) -> Iterator[str]:
         yield f"cluster {plan.cluster}: one PostgreSQL host: nothing can take over; add a second"
     else:
         yield from pool_problems(plan)
-    for name in plan.budgets:
-        if name not in CATALOGUE:
-            yield f"drill_budgets: {name}: no such fault; known are {', '.join(CATALOGUE)}"
 
 
 def pool_problems(plan: Plan) -> Iterator[str]:

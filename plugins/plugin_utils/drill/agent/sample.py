@@ -30,6 +30,7 @@ LOCAL_WRITE_INTERVAL = 0.25
 STALE = 0.75
 PATIENCE = 1.0
 RUNTIME_SOCKET = "/run/haproxy/admin.sock"
+SENT_TO = ("up", "unchecked")
 STATE = """SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery()
  THEN (SELECT received_tli FROM pg_stat_wal_receiver)
  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END"""
@@ -51,12 +52,12 @@ def _held(address: str, trie: str, sixes: str) -> bool:
 
 
 def pools_up(seconds: float = 1.0) -> dict[str, list[str]] | None:
-    """Return the names of the servers that are up by pool, None when HAProxy does not answer."""
+    """Return the names of the servers that get connections by pool, None when HAProxy does not answer."""
     try:
         pools = parse_stat(ask(RUNTIME_SOCKET, "show stat", seconds))
     except (OSError, ValueError):
         return None
-    return {pool.name: [server.name for server in pool.servers if server.state == "up"] for pool in pools}
+    return {pool.name: [server.name for server in pool.servers if server.state in SENT_TO] for pool in pools}
 
 
 class Ticker:

@@ -1,0 +1,97 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
+    Refusal,
+    as_text,
+    check,
+    injections,
+    parse,
+    skipped,
+    wanted_faults,
+)
+
+from tests.unit.plugins.plugin_utils.drill.cluster import HOSTS, plan
+
+
+def test_a_plan_comes_back_from_json() -> None:
+    assert parse(json.loads(json.dumps(asdict(plan(budgets={"switchover": 3}))))) == plan(budgets={"switchover": 3})
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ("all", tuple(CATALOGUE)),
+        (None, tuple(CATALOGUE)),
+        ([], tuple(CATALOGUE)),
+        ("switchover", ("switchover",)),
+        ("switchover, primary_hang", ("switchover", "primary_hang")),
+        (["primary_hang"], ("primary_hang",)),
+    ],
+)
+def test_faults_are_named(given, wanted) -> None:
+    assert wanted_faults(given) == wanted
+
+
+def test_an_unknown_fault_is_refused() -> None:
+    with pytest.raises(Refusal, match="drill_faults: meteorite: no such fault; known are primary_power_loss, "):
+        wanted_faults("switchover,meteorite")
+
+
+REFUSED = {
+    "unconfirmed": ({}, None, r"drill_confirm is not given: .* give -e drill_confirm=main$"),
+    "another cluster": ({}, "lab", r"drill_confirm is 'lab': .* give -e drill_confirm=main$"),
+    "provider": ({"provider": "clouds"}, "main", "drill_provider: 'clouds': give one of hosts, containers"),
+    "never": ({"repeat": 0}, "main", "drill_repeat: 0: give 1 or more"),
+    "hasty dead man": ({"dead_man": 5}, "main", "drill_dead_man: 5: give 60 to 3600 seconds"),
+    "no client": ({"client": ""}, "main", "drill_client: '': name a host"),
+    "client of the cluster": ({"client": "lb1"}, "main", "drill_client: 'lb1': it belongs to the cluster"),
+    "one database": ({"hosts": {"db1": HOSTS["db1"]}}, "main", "one PostgreSQL host"),
+    "no password": ({"secrets": {}}, "main", "ha_role_passwords: none for app"),
+}
+
+
+@pytest.mark.parametrize(("changes", "confirm", "message"), REFUSED.values(), ids=REFUSED)
+def test_refusals_name_the_way_out(changes, confirm, message) -> None:
+    with pytest.raises(Refusal, match=message):
+        check(plan(**changes), confirm)
+
+
+def test_a_confirmed_plan_is_carried_out() -> None:
+    check(plan(), "main")
+
+
+def test_each_standby_gets_its_turn() -> None:
+    made = list(injections(plan(faults=("standby_lost", "switchover"), repeat=2)))
+    assert [(fault.name, number) for fault, number in made] == [
+        *(("standby_lost", number) for number in (1, 2, 3, 4)),
+        ("switchover", 1),
+        ("switchover", 2),
+    ]
+
+
+def test_what_can_not_be_done_is_skipped_with_its_reason() -> None:
+    small = plan(hosts={name: HOSTS[name] for name in ("db1", "db2", "lb1")})
+    assert skipped(small, CATALOGUE["balancer_isolated"]) == "the cluster has one balancer"
+    assert skipped(small, CATALOGUE["backup_host_lost"]) == "the cluster has no backup"
+    assert skipped(plan(provider="containers"), CATALOGUE["wal_disk_full"]).startswith("not in containers")
+    assert not skipped(plan(), CATALOGUE["wal_disk_full"])
+    assert not list(injections(plan(provider="containers", faults=("wal_disk_full",))))
+
+
+def test_the_text_names_every_fault_and_no_secret() -> None:
+    text = as_text(plan(faults=tuple(CATALOGUE), provider="containers"))
+    assert all(name in text for name in CATALOGUE)
+    assert "192.0.2.100:5000" in text
+    assert "secret" not in text
+
+
+def test_secrets_are_not_shown() -> None:
+    assert "secret" not in repr(plan())
