@@ -14,7 +14,9 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -126,6 +128,9 @@ class Drill:
             self._failure = "stopped before its end; everything is healed"
         except OPERATIONAL as error:
             self._failure = str(error)
+        except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
+            traceback.print_exc()
+            self._failure = f"the engine failed: {error!r}"
         finally:
             self._clean_up()
         return self._report(directory, begun, time.monotonic() - started)
