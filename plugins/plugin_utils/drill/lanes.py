@@ -83,7 +83,9 @@ def role(sample: MemberSample) -> tuple[str, str]:
         return "primary", "primary"
     if sample.in_recovery is None:
         return "silent", "no answer"
-    return ("standby", "standby") if sample.in_recovery else ("unlocked", "not in recovery, no leader")
+    if sample.in_recovery:
+        return "standby", "standby"
+    return "unlocked", "Patroni silent" if sample.claims_primary is None else "not the leader"
 
 
 def vip_lanes(ledger: Ledger) -> list[Lane]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.lanes import Lane, Mark, Segment, lanes
@@ -132,17 +133,17 @@ def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) 
     begin, end = (at - ledger.injected for at in verdict.write_gap)
     left, right = axes.get_xlim()
     top = axes.get_ylim()[1]
-    wide = end - begin > 0.17 * (right - left)
+    limits = [("budget", budget.writes), ("predicted", budget.predicted)]
+    inside = sorted(begin + seconds for _name, seconds in limits if seconds is not None and begin + seconds < end)
+    edges = [begin, *inside, end]
+    first, last = max(pairwise(edges), key=lambda part: part[1] - part[0])
+    wide = last - first > 0.14 * (right - left)
     beside = end + 0.006 * (right - left)
-    place: dict[str, Any] = {"x": (begin + end) / 2, "ha": "center"} if wide else {"x": beside, "ha": "left"}
-    text = (
-        f"{verdict.rto:.2f} s without an\nacknowledged write"
-        if wide
-        else f"{verdict.rto:.2f} s without an acknowledged write"
-    )
+    place: dict[str, Any] = {"x": (first + last) / 2, "ha": "center"} if wide else {"x": beside, "ha": "left"}
+    separator = "\n" if wide else " "
+    text = f"{verdict.rto:.2f} s without an{separator}acknowledged write"
     box = None if wide else {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5, "alpha": 0.85}
     axes.text(y=top * 0.5, s=text, va="center", color=COLOURS["gap-ink"], fontweight="bold", bbox=box, **place)
-    limits = [("budget", budget.writes), ("predicted", budget.predicted)]
     for number, (name, seconds) in enumerate(limits):
         if seconds is not None and begin + seconds < right:
             axes.axvline(begin + seconds, color=COLOURS["budget"], linewidth=1, linestyle=(0, (4, 3)))

@@ -106,7 +106,10 @@ def test_without_acknowledgements_the_gap_is_the_whole_record() -> None:
     assert {"over_budget", "not_recovered"} <= rules(verdict)
 
 
-@pytest.mark.parametrize(("since", "open_gap", "broken"), [(25.0, 5.0, {"not_recovered"}), (28.3, 4.0, set())])
+@pytest.mark.parametrize(
+    ("since", "open_gap", "broken"),
+    [(25.0, 5.0, {"not_recovered"}), (27.5, 4.0, {"not_recovered"}), (28.3, 4.0, set())],
+)
 def test_a_gap_still_open_at_the_end_counts_as_far_as_it_goes(since: float, open_gap: float, broken: set[str]) -> None:
     verdict = judged(without_acknowledgements(since), writes=5.5)
     assert verdict.rto == pytest.approx(open_gap)
@@ -197,6 +200,20 @@ def test_lost_rows_are_named_and_counted() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [
+        (1, "1 acknowledged row not on the leader db2: w1/1"),
+        (5, "5 acknowledged rows not on the leader db2: w1/1, w1/2, w1/3, w1/4, w1/5"),
+    ],
+)
+def test_few_lost_rows_are_all_named(number: int, text: str) -> None:
+    gone = {("w1", sequence + 1) for sequence in range(number)}
+    counts = {key: 1 for key in CALM.presence[1].counts if key not in gone}
+    verdict = judged(ledger(presence=(CALM.presence[0], Presence("db2", counts), CALM.presence[2])))
+    assert [breach.text for breach in verdict.breaches] == [text]
+
+
 @pytest.mark.parametrize("member", MEMBERS)
 def test_rows_have_to_be_looked_for_on_every_member(member: str) -> None:
     verdict = judged(ledger(presence=tuple(found for found in CALM.presence if found.member != member)))
@@ -245,6 +262,15 @@ def test_back_to_the_first_primary_is_no_second_writer() -> None:
     back = replace(back, writes=tuple(row for row in back.writes if row.ended < 25.0), naive=back.naive[:3])
     assert "two_writers" not in rules(judged(back))
     assert "two_writers" in rules(judged(replace(back, naive=CALM.naive)))
+
+
+def test_a_member_seen_as_standby_may_lead_again() -> None:
+    """As before, but only samples tell that db1 was a standby, and nobody tells of its promotion."""
+    back = with_rows(local(26.0, "db1"), stream="local_writes")
+    back = replace(back, writes=tuple(row for row in back.writes if row.ended < 25.0), naive=back.naive[:3])
+    unseen = tuple(sample for sample in back.members if sample.member != "db1" or sample.at < 19.0)
+    assert "two_writers" not in rules(judged(back))
+    assert "two_writers" in rules(judged(replace(back, members=unseen)))
 
 
 @pytest.mark.parametrize(("until", "broken"), [(13.8, set()), (14.6, {"two_primaries"})])
@@ -428,6 +454,13 @@ def test_a_dark_host_may_be_silent_until_it_has_booted(dark: dict[str, Any], boo
     assert rules(judged(ledger(dark=dark), boot=boot)) - {"wrong_pool_member"} == broken
 
 
+def test_an_earlier_dark_time_excuses_no_silence() -> None:
+    quiet = with_members(lambda old: None if old.member == "db3" and 20.1 < old.at < 22.7 else old)
+    for dark in ((10.0, 15.0), (25.0, 26.0)):
+        assert rules(judged(replace(quiet, dark={**CALM.dark, "db3": (dark,)}))) >= {"blind"}
+    assert rules(judged(replace(quiet, dark={**CALM.dark, "db3": ((20.1, 20.5),)}))) == set()
+
+
 def test_a_client_that_was_never_stopped_before_the_end_covers_it_with_its_last_attempt() -> None:
     hanging = write(NEW, ENDED, Outcome.UNKNOWN, begun=27.0)
     writes = tuple(row for row in CALM.writes if row.ended < 27.0)
@@ -457,6 +490,23 @@ def refused(begun: float) -> Write:
 )
 def test_clocks_that_go_backwards_are_reported(change: dict[str, Any], broken: set[str]) -> None:
     assert rules(judged(ledger(**change))) == broken
+
+
+def test_many_wrong_clocks_are_one_breach() -> None:
+    reads = tuple(replace(read, reader=f"r{number % 7}", ended=0.0) for number, read in enumerate(CALM.reads))
+    texts = {breach.rule: breach.text for breach in judged(ledger(reads=reads)).breaches}
+    assert texts["clock_backwards"] == (
+        "18 records of r0 ended before they began; 18 records of r1 ended before they began; "
+        "18 records of r2 ended before they began; 18 records of r3 ended before they began; "
+        "18 records of r4 ended before they began; and 2 more: the times of this record are unusable"
+    )
+
+
+def test_times_are_told_from_the_injection() -> None:
+    held = with_balancers(lambda old: replace(old, holds=(VIP,)) if 9.0 <= old.at <= 11.5 else old)
+    assert [breach.text for breach in judged(held).breaches] == [
+        f"lb1 and lb2 both held {VIP} for 2.40 s (at most 2.80 s), 0.80 s are allowed, from 1.00 s before the injection"
+    ]
 
 
 def test_a_record_of_a_wrong_clock_still_counts_its_rows() -> None:
