@@ -11,8 +11,8 @@ module: drill
 short_description: Prove that a cluster survives faults
 version_added: 0.1.0
 description:
-  - Injects faults into one cluster while clients write and read through its virtual IP, looks for every acknowledged row
-    afterwards, and writes a report.
+  - Injects faults into one cluster while clients write and read through its virtual IP, looks for every acknowledged
+    row afterwards, and writes a report.
   - Hosts really lose their power, freeze or are cut off. Everything is healed on any exit. An isolation, a frozen or
     masked service is also undone by a timer on the node itself, should the controller die.
   - This is an action plugin, it runs on the controller and connects to the hosts with SSH (paramiko) on its own.
@@ -60,11 +60,13 @@ options:
     type: str
     default: docker
   container_prefix:
-    description: What precedes a host's name in its container's name; the host's variable C(drill_container) overrides it.
+    description: What precedes a host's name in its container's name, unless the host has a variable C(drill_container).
     type: str
     default: holdfast-
   client:
-    description: The host that runs the clients, outside the cluster, with python3-psycopg2. By default the first host of the group C(client).
+    description:
+      - The host that runs the clients, outside the cluster, with python3-psycopg2.
+      - By default the first host of the group C(client).
     type: str
   dead_man:
     description: Seconds after which a node undoes an isolation by itself.
@@ -77,6 +79,10 @@ options:
     description: What faults may cost, by fault or C(default), as seconds without writes or as a mapping of limits.
     type: dict
     default: {}
+  without_backup:
+    description: Drill a cluster that has no backups.
+    type: bool
+    default: false
 seealso:
   - module: holdfast.ha.cluster_status
 """

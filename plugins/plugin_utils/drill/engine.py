@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import threading
@@ -31,7 +32,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
@@ -43,6 +44,15 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import A
 HEARTBEAT_SECONDS = 1.0
 CLIENT_SECONDS = 1.5
 OPERATIONAL = (GateError, NotProvenError, SessionLostError, AgentError)
+
+
+DATABASE_VERSIONS = {
+    "PostgreSQL": ["sh", "-c", "psql -XAtq -h /var/run/postgresql -U postgres -c 'SHOW server_version' postgres"],
+    "Patroni": ["patronictl", "version"],
+    "etcd": ["etcd", "--version"],
+    "kernel": ["uname", "-r"],
+}
+BALANCER_VERSIONS = {"HAProxy": ["haproxy", "-v"], "keepalived": ["keepalived", "--version"]}
 
 
 class Speaker:
@@ -93,6 +103,13 @@ def timings_of(configuration: Mapping[str, Any]) -> Timings:
     return replace(Timings(client=CLIENT_SECONDS), synchronous_mode=mode, **known)
 
 
+def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return Patroni's dynamic configuration on one level, PostgreSQL's parameters with their own names."""
+    postgresql = configuration.get("postgresql") or {}
+    plain = {name: value for name, value in configuration.items() if not isinstance(value, dict)}
+    return {**plain, **(postgresql.get("parameters") or {})}
+
+
 class Drill:
     """One drill, from the first connection to the report."""
 
@@ -113,7 +130,7 @@ class Drill:
             tell=speaker.tell,
         )
         self._results: list[Result] = []
-        self._failure = ""
+        self._failures: list[str] = []
 
     def run(self) -> int:
         """Run everything; return the exit code."""
@@ -125,19 +142,23 @@ class Drill:
             self._crew.begin()
             self._inject_all(directory)
         except StoppedError:
-            self._failure = "stopped before its end; everything is healed"
+            self._fail("stopped before its end")
         except OPERATIONAL as error:
-            self._failure = str(error)
+            self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
             traceback.print_exc()
-            self._failure = f"the engine failed: {error!r}"
+            self._fail(f"the engine failed: {error!r}")
         finally:
             self._clean_up()
         return self._report(directory, begun, time.monotonic() - started)
 
     def _inject_all(self, directory: Path) -> None:
         for fault, number in injections(self._plan):
-            ledger = self._conductor.conduct(fault, number)
+            try:
+                ledger = self._conductor.conduct(fault, number)
+            except NotProvenError as error:  # no result, but no reason to end: the next gate decides
+                self._fail(f"{fault.name} {number}: not proven: {error}")
+                continue
             ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
             budget = self._budget(fault.name)
             verdict = analysis.judge(ledger, budget)
@@ -159,39 +180,60 @@ class Drill:
         return f"{verdict.fault} {verdict.repetition}: {'; '.join(found)}"
 
     def _clean_up(self) -> None:
-        failures = self._injector.heal()
-        if failures:
-            self._failure = f"{self._failure}; not healed: {'; '.join(failures)}"
+        for failure in self._injector.heal():
+            self._fail(f"not healed: {failure}")
+        self._versions = self._ask_versions()
         if not self._conductor.remove_table():
             self._speaker.tell("the schema holdfast_drill could not be removed: no leader; drop it by hand")
         self._crew.end()
 
+    def _fail(self, text: str) -> None:
+        self._failures.append(text)
+        self._speaker.tell(text)
+
     def _report(self, directory: Path, begun: datetime, seconds: float) -> int:
+        passed = False
         if self._results:
-            seen = self._conductor.last_view
-            run = self._as_run(seen, begun, seconds)
+            run = self._as_run(begun, seconds)
             report.write(run, directory)
             self._speaker.say(table=report.table(run), directory=str(directory))
-            passed = run.passed
-        else:
-            passed = False
-        failure = self._failure or ("" if passed else "budgets or invariants are broken")
-        self._speaker.say(
-            result={"passed": passed and not self._failure, "failure": failure, "directory": str(directory)}
-        )
-        return 0 if passed and not self._failure else 1
+            passed = run.passed and not self._failures
+        failure = "; ".join(self._failures) or ("" if passed else "budgets or invariants are broken")
+        self._speaker.say(result={"passed": passed, "failure": failure, "directory": str(directory)})
+        return 0 if passed else 1
 
-    def _as_run(self, seen: View | None, begun: datetime, seconds: float) -> Run:
+    def _as_run(self, begun: datetime, seconds: float) -> Run:
+        seen = self._conductor.last_view
         one, five, fifteen = os.getloadavg()
+        chosen = "" if self._plan.faults == tuple(CATALOGUE) else f" -e drill_faults={','.join(self._plan.faults)}"
+        repeat = "" if self._plan.repeat == 1 else f" -e drill_repeat={self._plan.repeat}"
         return Run(
             cluster=self._plan.cluster,
             begun=begun,
             results=tuple(self._results),
-            settings=dict(seen.configuration) if seen else {},
+            settings=settings_of(seen.configuration) if seen else {},
+            versions=self._versions,
             load={"processors": os.cpu_count(), "load 1 min": one, "load 5 min": five, "load 15 min": fifteen},
             skipped={name: why for name in self._plan.faults if (why := skipped(self._plan, CATALOGUE[name]))},
+            command=f"ansible-playbook playbooks/drill.yml -e drill_confirm={self._plan.cluster}{chosen}{repeat}",
             seconds=seconds,
         )
+
+    def _ask_versions(self) -> dict[str, str]:
+        """Return the versions of the cluster's software, as far as somebody tells."""
+        database, balancers = self._plan.bearing("postgresql")[0].name, self._plan.bearing("haproxy")
+        asked = [(software, database, argv) for software, argv in DATABASE_VERSIONS.items()]
+        asked += [(software, balancers[0].name, argv) for software, argv in BALANCER_VERSIONS.items() if balancers]
+        found = {}
+        for software, host, argv in asked:
+            try:
+                done = self._crew.call(host, "run", argv=argv)
+            except (SessionLostError, AgentError):
+                continue
+            version = re.search(r"\d+(\.\d+)+", done["out"] + done["err"])
+            if version:
+                found[software] = version[0]
+        return found
 
 
 def watch(stop: threading.Event, speaker: Speaker) -> None:

@@ -59,6 +59,7 @@ class Plan:
     directory: str = "reports"
     budgets: Mapping[str, Any] = field(default_factory=dict)
     role: str = ""
+    without_backup: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     def node(self, name: str) -> Node:
@@ -144,6 +145,9 @@ def problems(plan: Plan) -> Iterator[str]:
         yield f"cluster {plan.cluster}: one PostgreSQL host: nothing can take over; add a second"
     else:
         yield from pool_problems(plan)
+    if not plan.bearing("backup") and not plan.without_backup:
+        fix = "add a host to the group backup, or give -e drill_without_backup=true"
+        yield f"cluster {plan.cluster}: no backups: what a fault destroys would be gone; {fix}"
 
 
 def pool_problems(plan: Plan) -> Iterator[str]:

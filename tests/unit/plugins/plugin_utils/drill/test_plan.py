@@ -54,6 +54,7 @@ REFUSED = {
     "no client": ({"client": ""}, "main", "drill_client: '': name a host"),
     "client of the cluster": ({"client": "lb1"}, "main", "drill_client: 'lb1': it belongs to the cluster"),
     "one database": ({"hosts": {"db1": HOSTS["db1"]}}, "main", "one PostgreSQL host"),
+    "no backup": ({"hosts": {name: HOSTS[name] for name in ("db1", "db2", "lb1")}}, "main", "main: no backups"),
     "no password": ({"secrets": {}}, "main", "ha_role_passwords: none for app"),
 }
 
