@@ -23,6 +23,8 @@ WIDTH = 11.6
 LEFT, RIGHT, BOTTOM, SPACE = 1.35, 0.1, 0.42, 0.1
 WRITES, READS, LANE = 1.35, 0.5, 0.19
 """Inches of the picture, its margins, and its parts."""
+ROWS = (0.93, 0.8, 0.67)
+"""Heights of texts above the bars, as parts of the axis."""
 GROUP_GAP = 0.5
 SIZE = 8.0
 COLOURS = {
@@ -72,8 +74,10 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
     figure = Figure(figsize=(WIDTH, sum(heights) + SPACE * 3 + BOTTOM))
     write_axes, read_axes, lane_axes = panels(figure, heights)
     lane_axes.set_xlim(max(ledger.begun - ledger.injected, -10.0), ledger.ended - ledger.injected)
-    draw_rate(write_axes, ledger, acknowledged(ledger), "write", "writes acknowledged\nper 100 ms")
-    draw_rate(read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads\nper 100 ms")
+    draw_rate(write_axes, ledger, acknowledged(ledger), "write", "writes acknowledged\nper 100 ms", room=1.4)
+    draw_rate(
+        read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads\nper 100 ms", room=1.1
+    )
     draw_read_errors(read_axes, ledger)
     draw_lanes(lane_axes, groups)
     for axes in (write_axes, read_axes, lane_axes):
@@ -101,7 +105,7 @@ def acknowledged(ledger: Ledger) -> list[float]:
     return [write.ended for write in ledger.writes if write.outcome is Outcome.ACKNOWLEDGED]
 
 
-def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label: str) -> None:
+def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label: str, *, room: float) -> None:
     """Draw how many of something happened in each 100 ms."""
     begin, end = ledger.begun - ledger.injected, ledger.ended - ledger.injected
     first = int(begin / BIN) - 1
@@ -112,7 +116,7 @@ def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label
             counts[number] += 1
     edges = [(first + number) * BIN for number in range(len(counts) + 1)]
     axes.stairs(counts, edges, fill=True, color=COLOURS[colour], linewidth=0)
-    axes.set_ylim(0, max(1, *counts) * 1.15)
+    axes.set_ylim(0, max(1, *counts) * room)
     axes.set_ylabel(label)
     axes.yaxis.set_label_coords(-0.035, 0.5)
     axes.locator_params(axis="y", integer=True, nbins=3)
@@ -138,16 +142,21 @@ def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) 
     edges = [begin, *inside, end]
     first, last = max(pairwise(edges), key=lambda part: part[1] - part[0])
     wide = last - first > 0.14 * (right - left)
-    beside = end + 0.006 * (right - left)
-    place: dict[str, Any] = {"x": (first + last) / 2, "ha": "center"} if wide else {"x": beside, "ha": "left"}
+    shift = 0.006 * (right - left)
+    place: dict[str, Any] = {"x": end + shift, "ha": "left"}
+    if wide:
+        place = {"x": (first + last) / 2, "ha": "center"}
+    elif end > right - 0.25 * (right - left):
+        place = {"x": begin - shift, "ha": "right"}
     separator = "\n" if wide else " "
     text = f"{verdict.rto:.2f} s without an{separator}acknowledged write"
     box = None if wide else {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1.5, "alpha": 0.85}
-    axes.text(y=top * 0.5, s=text, va="center", color=COLOURS["gap-ink"], fontweight="bold", bbox=box, **place)
+    height = 0.5 if wide else ROWS[0]
+    axes.text(y=top * height, s=text, va="center", color=COLOURS["gap-ink"], fontweight="bold", bbox=box, **place)
     for number, (name, seconds) in enumerate(limits):
         if seconds is not None and begin + seconds < right:
             axes.axvline(begin + seconds, color=COLOURS["budget"], linewidth=1, linestyle=(0, (4, 3)))
-            draw_limit(axes, begin + seconds, f"{name} {seconds:.1f} s", top * (0.93 - 0.16 * number))
+            draw_limit(axes, begin + seconds, f"{name} {seconds:.1f} s", top * ROWS[number if wide else number + 1])
 
 
 def draw_limit(axes: Axes, at: float, text: str, height: float) -> None:
@@ -238,6 +247,7 @@ def inline(document: str, name: str, label: str) -> str:
     """Return an SVG document as an element for a page: own ids, the page's colours and typeface."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     variables = {colour: f"var(--{variable})" for variable, colour in COLOURS.items()}
     svg = re.sub(r"#0101[0-9a-f]{2}", lambda found: variables[found.group()], svg)

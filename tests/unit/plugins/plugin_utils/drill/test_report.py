@@ -12,8 +12,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import invariants, report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
 from jsonschema import Draft202012Validator
+
+from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
 
 ROOT = Path(__file__).resolve().parents[5]
 SCHEMA = json.loads((ROOT / "docs/drill-report.schema.json").read_text())
@@ -123,6 +127,23 @@ def test_ids_are_unique_on_the_page(written: Path) -> None:
     page = (written / "report.html").read_text()
     ids = [part.split('"')[0] for part in page.split(' id="')[1:]]
     assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize(
+    ("gap", "lines", "anchor"),
+    [
+        ((10.0, 14.0), ["4.00 s without an", "acknowledged write"], "middle"),
+        ((10.0, 11.0), ["1.00 s without an acknowledged write"], None),
+        ((29.0, 30.0), ["1.00 s without an acknowledged write"], "end"),
+    ],
+)
+def test_the_gap_is_named_where_there_is_room(gap: tuple[float, float], lines: list[str], anchor: str | None) -> None:
+    calm = ledger()
+    verdict = replace(judge(calm, BUDGET), rto=gap[1] - gap[0], write_gap=gap)
+    root = ET.fromstring(timeline(calm, verdict, replace(BUDGET, writes=None), "x"))
+    texts = {text.text: text.get("style", "") for text in root.iter() if text.tag.endswith("text") and text.text}
+    assert set(lines) <= set(texts)
+    assert ("text-anchor: end" in texts[lines[0]]) == (anchor == "end")
 
 
 def test_plots_are_only_loaded_for_a_page() -> None:
