@@ -317,7 +317,9 @@ def test_nothing_is_concluded_from_a_silence() -> None:
     assert rules(judged(held, blind=1.1)) == {"two_holders"}
 
 
-@pytest.mark.parametrize(("since", "broken"), [(29.5, {"no_holder"}), (29.9, set()), (0.0, {"no_holder"})])
+@pytest.mark.parametrize(
+    ("since", "broken"), [(29.5, {"no_holder"}), (29.7, {"no_holder"}), (29.9, set()), (0.0, {"no_holder"})]
+)
 def test_the_vip_is_held_in_the_end(since: float, broken: set[str]) -> None:
     assert rules(judged(with_balancers(lambda old: replace(old, holds=old.holds if old.at < since else ())))) == broken
 
@@ -452,6 +454,16 @@ def test_nobody_looks_away(number: int, broken: set[str]) -> None:
 )
 def test_a_dark_host_may_be_silent_until_it_has_booted(dark: dict[str, Any], boot: float, broken: set[str]) -> None:
     assert rules(judged(ledger(dark=dark), boot=boot)) - {"wrong_pool_member"} == broken
+
+
+def test_who_was_blind_when() -> None:
+    quiet = with_members(lambda old: None if old.member == "db3" and 20.1 < old.at < 22.7 else old)
+    writes = tuple(row for row in CALM.writes if not 20.1 < row.ended < 22.7)
+    texts = [breach.text for breach in judged(replace(quiet, writes=writes)).breaches]
+    assert texts == [
+        "db3 was not observed for 2.80 s from 10.00 s after the injection",
+        "the writers tried nothing for 2.79 s from 10.00 s after the injection",
+    ]
 
 
 def test_an_earlier_dark_time_excuses_no_silence() -> None:
