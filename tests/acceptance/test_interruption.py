@@ -12,7 +12,7 @@ import pytest
 from lab_cluster import (
     ROOT,
     SITE,
-    assert_converged,
+    assert_healthy,
     converge,
     kill_playbook_when,
     on_node,
@@ -29,7 +29,7 @@ def test_killed_at_a_step_of_the_first_deploy(step: int) -> None:
     recreate_nodes()
     assert kill_playbook_when(lambda output: output.count("\nTASK [") >= step, SITE, seconds=300)
     converge()
-    assert_converged()
+    assert_healthy()
 
 
 def test_killed_in_the_middle_of_a_package_installation() -> None:
@@ -40,7 +40,7 @@ def test_killed_in_the_middle_of_a_package_installation() -> None:
 
     assert kill_playbook_when(unpacking, SITE, seconds=300)
     converge()
-    assert_converged()
+    assert_healthy()
 
 
 def test_rows_survive_an_interrupted_run() -> None:
