@@ -42,6 +42,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import c
 GATE_SECONDS = 300.0
 POLL_SECONDS = 0.25
 TELL_SECONDS = 2.0
+SHOWN = 90
 STEADY_SECONDS = 3.0
 WRITERS = 4
 WRITE_INTERVAL = 0.06  # each of the four: together a row per 15 ms
@@ -419,7 +420,8 @@ class Conductor:
         self._told = now
         silence = self._recorder.silence()
         quiet = f", none for {silence:.1f} s" if 1.0 < silence < float("inf") else ""
-        self._tell(f"{self._label}: {text}; {self._recorder.rate():.0f} rows/s acknowledged{quiet}")
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        self._tell(f"{self._label}: {shown}; {self._recorder.rate():.0f} rows/s acknowledged{quiet}")
 
 
 __all__ = ["Conductor", "GateError", "NotProvenError", "StoppedError"]

@@ -22,6 +22,7 @@ RESET = (
     "policy drop; }'; echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger"
 )
 BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
+PAUSE_SECONDS = 20.0
 SERVICES = ("patroni.service", "etcd.service")
 
 
@@ -76,7 +77,7 @@ class Containers:
     def freeze(self, host: str, dead_man: float) -> str:  # noqa: ARG002 - the engine outlives the nodes
         """Pause the container."""
         self._crew.expect_off([host])
-        self._run("pause", self._names[host])
+        self._pause(self._names[host])
         if not self._state(host)["Paused"]:
             raise NotProvenError(f"{self._names[host]} is not paused")
         try:
@@ -84,6 +85,17 @@ class Containers:
         except SessionLostError:
             return f"{self._names[host]} is paused, its agent does not answer"
         raise NotProvenError(f"{self._names[host]} is paused, but its agent answers")
+
+    def _pause(self, name: str) -> None:
+        """Pause a container; on cgroup v1 the engine gives up at once when a process is just being born."""
+        deadline = time.monotonic() + PAUSE_SECONDS
+        while True:
+            try:
+                self._run("pause", name)
+                return
+            except NotProvenError:
+                if time.monotonic() > deadline:
+                    raise
 
     def thaw(self, host: str) -> None:
         """Unpause the container."""
