@@ -42,7 +42,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Resul
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 
 HEARTBEAT_SECONDS = 1.0
-CLIENT_SECONDS = 1.5
 OPERATIONAL = (GateError, NotProvenError, SessionLostError, AgentError)
 
 
@@ -100,7 +99,7 @@ def timings_of(configuration: Mapping[str, Any]) -> Timings:
     names = ("ttl", "loop_wait", "retry_timeout", "primary_start_timeout")
     known: dict[str, Any] = {name: float(configuration[name]) for name in names if name in configuration}
     mode = configuration.get("synchronous_mode") or False
-    return replace(Timings(client=CLIENT_SECONDS), synchronous_mode=mode, **known)
+    return replace(Timings(), synchronous_mode=mode, **known)
 
 
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
