@@ -18,9 +18,14 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Any
 
-import paramiko
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset, estimate
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
+
+# The controller has it, from requirements.txt; whoever only reads this module need not.
+try:
+    import paramiko
+except ImportError:
+    paramiko = None  # type: ignore[assignment]
 
 PLUGINS = Path(__file__).resolve().parents[2]
 PACKAGE = "ansible_collections.holdfast.ha.plugins"

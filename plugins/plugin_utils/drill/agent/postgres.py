@@ -12,10 +12,12 @@ from typing import Any
 
 # The client's package python3-psycopg2; a balancer has none and needs none.
 try:
-    import psycopg2 as psycopg2  # type: ignore[import-untyped] # noqa: PLC0414 - for the other modules too
+    import psycopg2  # type: ignore[import-untyped]
     import psycopg2.extensions as libpq  # type: ignore[import-untyped]
 except ImportError:
     psycopg2 = None
+
+__all__ = ("Session", "ask", "psycopg2", "sentence", "stored_for_certain_not", "wait")
 
 Rows = list[tuple[Any, ...]]
 # SQLSTATEs of a server that goes away: what it was doing may have been done.

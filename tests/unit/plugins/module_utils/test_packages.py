@@ -11,7 +11,7 @@ etcd-server installed 3.5.16-4+b3
 haproxy config-files 3.0.11-1
 patroni half-configured 4.0.7-1
 postgresql unpacked 17+278
-removed not-installed 
+removed not-installed\x20
 """
 
 
