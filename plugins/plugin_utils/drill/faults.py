@@ -29,7 +29,7 @@ class Scope(StrEnum):
     """Whom an isolated host no longer reaches."""
 
     EVERYBODY = "everybody"
-    PEERS = "the other hosts of etcd and PostgreSQL"
+    PEERS = "every host of the cluster but the balancers"
     ETCD = "etcd"
     STANDBYS = "the standbys' replication"
 

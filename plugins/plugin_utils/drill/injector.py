@@ -114,7 +114,9 @@ class Injector:
             return Cut(tuple(etcd), ports, incoming)
         if action.scope is Scope.STANDBYS:
             return Cut(tuple(databases), (topology["postgresql"]["port"],), incoming)
-        return Cut(tuple(dict.fromkeys([*etcd, *databases])), (), incoming)
+        # The repository too: a standby would fetch from there what the demoted primary archives in its last second.
+        spared = {host, *self._expected.balancers}
+        return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)
 
     def _service_down(self, unit: str, host: str) -> str:
         undo = ["sh", "-c", f"systemctl unmask --runtime {unit}; systemctl start --no-block {unit}"]
