@@ -19,7 +19,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,8 +121,11 @@ def read_inventory(path: Path) -> list[Node]:
     return nodes_of(json.loads(result.stdout))
 
 
-def up(engine: Engine, nodes: list[Node], release: str) -> None:
-    """Create what is missing, start what is stopped, and wait until every node answers on SSH."""
+def up(engine: Engine, nodes: list[Node], release: str, image_of: Callable[[Node], str] | None = None) -> None:
+    """Create what is missing, start what is stopped, and wait until every node answers on SSH.
+
+    image_of tells the images of nodes that are not to begin bare.
+    """
     network = network_of(nodes)
     running = set(engine.containers(running_only=True))
     if all(node.container in running for node in nodes):
@@ -136,7 +139,11 @@ def up(engine: Engine, nodes: list[Node], release: str) -> None:
     existing = set(engine.containers())
     _forget_host_keys(node for node in nodes if node.container not in existing)
     with step(f"creating {len(nodes)} {release} nodes"), ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda node: _ensure_node(engine, node, network, image, proxy), nodes))
+        list(
+            pool.map(
+                lambda node: _ensure_node(engine, node, network, image_of(node) if image_of else image, proxy), nodes
+            )
+        )
     with step("waiting for systemd and sshd"), ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda node: _wait_for_boot(engine, node), nodes))
 

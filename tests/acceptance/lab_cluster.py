@@ -14,6 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import nodes
+from engine import ready_engine
+
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv/bin"
 INVENTORY = ROOT / "inventory/lab"
@@ -124,7 +127,16 @@ def leader() -> str:
     return {f"198.51.100.1{number}": f"db{number}" for number in (1, 2, 3)}[address]
 
 
-def recreate_nodes() -> None:
-    """Bare nodes again."""
-    for action in ("down", "up"):
-        subprocess.run([BIN / "python", ROOT / "lab/nodes.py", action, INVENTORY / "hosts.yml"], check=True)
+def recreate_nodes(image_of: Callable[[nodes.Node], str] | None = None) -> None:
+    """Bare nodes again, or nodes of these images."""
+    engine = ready_engine()
+    wanted = nodes.read_inventory(INVENTORY / "hosts.yml")
+    nodes.down(engine, wanted)
+    nodes.up(engine, wanted, os.environ.get("LAB_OS", "trixie"), image_of)
+
+
+def keep_nodes() -> Callable[[nodes.Node], str]:
+    """Keep the nodes as images, as they are now; returns what recreate_nodes takes."""
+    for node in nodes.read_inventory(INVENTORY / "hosts.yml"):
+        subprocess.run([ENGINE, "commit", node.container, f"holdfast/kept:{node.name}"], check=True)
+    return lambda node: f"holdfast/kept:{node.name}"
