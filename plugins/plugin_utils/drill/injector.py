@@ -33,6 +33,22 @@ POLL_SECONDS = 0.1
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
 
 
+def cut_of(action: Isolate, host: str, expected: Expected, plan: Plan) -> Cut:
+    """Return what an isolation cuts off at a host."""
+    addresses, topology, incoming = plan.addresses, plan.topology, not action.one_way
+    if action.scope is Scope.EVERYBODY:
+        return Cut(incoming=incoming)
+    if action.scope is Scope.ETCD:
+        etcd = tuple(addresses[name] for name in expected.etcd if name != host)
+        return Cut(etcd, (topology["etcd"]["client_port"], topology["etcd"]["peer_port"]), incoming)
+    if action.scope is Scope.STANDBYS:
+        databases = tuple(addresses[name] for name in expected.databases if name != host)
+        return Cut(databases, (topology["postgresql"]["port"],), incoming)
+    # The repository too: a standby would fetch from there what the demoted primary archives in its last second.
+    spared = {host, *expected.balancers}
+    return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)
+
+
 class Injector:
     """One fault at a time."""
 
@@ -93,7 +109,7 @@ class Injector:
 
     def _isolate(self, action: Isolate, host: str) -> str:
         controller, _port, _own, ssh_port = str(self._crew.call(host, "address")).split()
-        rules = ruleset(self._cut(action, host), controller, int(ssh_port))
+        rules = ruleset(cut_of(action, host, self._expected, self._plan), controller, int(ssh_port))
         self._undo.append(("isolation", lambda: self._crew.call(host, "undo", name="isolation")))
         self._crew.call(host, "isolate", rules=rules, seconds=self._plan.dead_man)
         return self._await(lambda: self._dropping(host), f"{host}: no packet was dropped")
@@ -101,22 +117,6 @@ class Injector:
     def _dropping(self, host: str) -> str:
         seen = self._crew.call(host, "dropped")
         return f"{host}: packets are being dropped" if seen["packets"] else ""
-
-    def _cut(self, action: Isolate, host: str) -> Cut:
-        addresses, topology = self._plan.addresses, self._plan.topology
-        incoming = not action.one_way
-        if action.scope is Scope.EVERYBODY:
-            return Cut(incoming=incoming)
-        etcd = [addresses[name] for name in self._expected.etcd if name != host]
-        databases = [addresses[name] for name in self._expected.databases if name != host]
-        if action.scope is Scope.ETCD:
-            ports = (topology["etcd"]["client_port"], topology["etcd"]["peer_port"])
-            return Cut(tuple(etcd), ports, incoming)
-        if action.scope is Scope.STANDBYS:
-            return Cut(tuple(databases), (topology["postgresql"]["port"],), incoming)
-        # The repository too: a standby would fetch from there what the demoted primary archives in its last second.
-        spared = {host, *self._expected.balancers}
-        return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)
 
     def _service_down(self, unit: str, host: str) -> str:
         undo = ["sh", "-c", f"systemctl unmask --runtime {unit}; systemctl start --no-block {unit}"]
