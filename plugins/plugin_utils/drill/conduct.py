@@ -144,7 +144,7 @@ class Conductor:
         noted.append(Event(healed, "healed", ", ".join(targets)))
         after, recovery = self.await_gate("after", since=healed)
         self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 60.0, "steady writes after healing")
-        ended = self._recorder.now()
+        ended = self._last_claim(after.leader)
         self._end_load()
         return Ledger(
             fault=fault.name,
@@ -172,6 +172,18 @@ class Conductor:
             write_pools=(self._expected.primary_pool,),
             read_pools=(self._expected.standby_pool,),
         )
+
+    def _last_claim(self, leader: str) -> float:
+        """Return the time of a newest sample in which the leader says so: there the record ends."""
+        found: list[float] = []
+
+        def claims() -> bool:
+            at = self._recorder.claimed(leader)
+            found.extend([] if at is None else [at])
+            return bool(found)
+
+        self._await(claims, 60.0, f"{leader} to say that it is primary")
+        return found[0]
 
     def _derived(self, injected: float, healed: float, before: View) -> list[Event]:
         return events.derive(

@@ -95,6 +95,11 @@ class Recorder:
             return 0.0, ""
         return self._last - self._flow_begun, self._last_server
 
+    def claimed(self, member: str) -> float | None:
+        """Return when a member's newest sample was taken if Patroni claimed there to be primary, None otherwise."""
+        newest = next((sample for sample in reversed(self.members) if sample.member == member), None)
+        return newest.at if newest and newest.claims_primary else None
+
     def _of_client(self, row: Sequence[Any], at: Callable[[float], float]) -> Write:
         name, sequence, begun, ended, outcome, server, error = row
         return Write(name, sequence, at(begun), at(ended), Outcome(outcome), self._names.get(server, server), error)

@@ -55,3 +55,12 @@ def test_what_was_not_acknowledged_is_no_flow() -> None:
     assert made.flow() == (0.0, "")
     assert made.writes[0].outcome is Outcome.WARNED
     assert made.rate() == 0.0
+
+
+def test_only_a_fresh_claim_counts() -> None:
+    made = recorder()
+    assert made.claimed("db1") is None
+    made.take("db1", "members", [[1.0, False, True, False, 4], [2.0, False, True, False, 4]], Offset(0.0, 0.0))
+    assert made.claimed("db1") == 102.0
+    made.take("db1", "members", [[3.0, False, None, False, 4]], Offset(0.0, 0.0))
+    assert made.claimed("db1") is None
