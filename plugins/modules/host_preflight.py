@@ -126,6 +126,8 @@ import ctypes
 import importlib.util
 import json
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -168,14 +170,18 @@ def socket_owners(inodes: set[int]) -> dict[int, str]:
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
     owners: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*") if wanted else ():
-        try:
-            links = [os.readlink(descriptor) for descriptor in (process / "fd").iterdir()]  # noqa: PTH115 (not a path)
-        except OSError:
-            continue
-        for link in links:
+        for link in open_files(process):
             if link in wanted:
                 owners.setdefault(wanted[link], read(f"{process}/comm").strip())
     return owners
+
+
+def open_files(process: Path) -> Iterator[str]:
+    """Yield what a process has open; it may close files, or end, while it is looked at."""
+    with suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with suppress(OSError):
+                yield os.readlink(descriptor)  # noqa: PTH115 (not a path)
 
 
 def listeners(ports: set[int]) -> list[preflight.Listener]:

@@ -77,6 +77,7 @@ def test_presence_is_kept_as_runs() -> None:
         (gzip.compress(b'{"format": "other"}'), "its format is 'other'"),
         (gzip.compress(json.dumps({"format": ledger_file.FORMAT}).encode()), "not a complete ledger"),
     ],
+    ids=["plain", "cut off", "a list", "another format", "incomplete"],
 )
 def test_another_file_is_refused(tmp_path, content, message) -> None:
     path = tmp_path / "ledger"
