@@ -67,5 +67,5 @@ reference: bootstrap ## Generate docs/variables.md again
 	@$(BIN)/python scripts/generate_variables_reference.py
 
 .PHONY: acceptance
-acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions (over an hour; recreates its nodes)
+acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)
 	@$(BIN)/python -m pytest -v tests/acceptance

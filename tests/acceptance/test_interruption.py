@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A first deploy whose controller dies converges with the next run, and loses no row once a cluster exists.
 
-Each case starts from bare nodes, so this takes about half an hour.
+The cases up to the packages start from bare nodes, the later ones from nodes that have their packages: about half an
+hour in all.
 """
 
 from __future__ import annotations
