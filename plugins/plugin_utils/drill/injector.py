@@ -26,7 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError, Provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut, ruleset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
 PROOF_SECONDS = 10.0
 POLL_SECONDS = 0.1
@@ -74,14 +74,15 @@ class Injector:
         return how[type(fault.action)](fault.action)
 
     def heal(self) -> list[str]:
-        """Undo what was injected, each step even when another fails; return what could not be undone."""
-        failures = []
-        while self._undo:
-            name, undo = self._undo.pop()
+        """Undo what was injected, each step even when another fails; return what is left to the next call."""
+        failures, left = [], []
+        for name, undo in reversed(self._undo):
             try:
                 undo()
-            except (NotProvenError, SessionLostError, AgentError, OSError) as error:
-                failures.append(f"{name}: {error}")
+            except Exception as error:  # noqa: BLE001 - the other steps have to be taken
+                failures.append(f"{name}: {error or type(error).__name__}")
+                left.append((name, undo))
+        self._undo = left[::-1]
         return failures
 
     def still(self, fault: Fault, targets: Sequence[str]) -> str:

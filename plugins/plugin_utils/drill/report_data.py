@@ -24,6 +24,7 @@ def as_data(run: Run) -> dict[str, Any]:
         "seconds": rounded(run.seconds),
         "passed": run.passed,
         "failure": run.failure,
+        "unjudged": [asdict(injection) for injection in run.unjudged],
         "command": run.command,
         "settings": dict(run.settings),
         "versions": dict(run.versions),

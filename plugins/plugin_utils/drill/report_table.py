@@ -26,12 +26,13 @@ HEAD = (
 
 
 def as_table(run: Run) -> str:
-    """Return the results as aligned lines, what broke and what was skipped below."""
+    """Return the results as aligned lines, what failed, what broke and what was skipped below."""
     state = "passed" if run.passed else "FAILED"
     injections = counted(len(run.results), "injection")
-    lines = [f"Drill of {run.cluster}: {state}, {injections} in {run.seconds:.0f} s"]
-    lines.append(table([HEAD, *(row(fault) for fault in run.faults)]))
-    lines += section("Ended early:", [run.failure] if run.failure else [])
+    lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
+    lines += [table([HEAD, *(row(fault) for fault in run.faults)])] if run.results else []
+    lines += section("The drill itself failed:", [run.failure] if run.failure else [])
+    lines += section("Not judged:", list(map(str, run.unjudged)))
     lines += section("What broke:", list(breach_lines(run)))
     lines += section("Not injected:", [f"{fault}: {reason}" for fault, reason in run.skipped.items()])
     return "\n".join(lines)

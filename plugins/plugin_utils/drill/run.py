@@ -84,12 +84,25 @@ class FaultResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Unjudged:
+    """An injection that was begun and gave no verdict; reason: it was not proven, or the drill ended in it."""
+
+    fault: str
+    repetition: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.fault} {self.repetition}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One drill of one cluster.
 
     begun: wall clock with time zone; seconds: how long it took; settings: {name: value} the cluster ran with;
     versions: {software: version}; load: {what: value} of the machine that ran it; skipped: {fault: reason};
-    command: how to run it again; failure: why the drill ended before its end.
+    command: how to run it again; failure: what went wrong with the drill itself: why it ended before its end, what it
+    could not undo; unjudged: the injections that are not in results.
     """
 
     cluster: str
@@ -102,15 +115,12 @@ class Run:
     command: str = ""
     seconds: float = 0.0
     failure: str = ""
+    unjudged: tuple[Unjudged, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Say whether the drill came to its end, anything was judged and nothing broke."""
-        return (
-            bool(self.results)
-            and not self.failure
-            and not any(verdict.breaches for _ledger, verdict, _budget in self.results)
-        )
+        """Say whether the drill came to its end, every injection was judged, at least one, and nothing broke."""
+        return bool(self.results) and not self.failure and not self.unjudged and not self.breaches
 
     @property
     def faults(self) -> tuple[FaultResult, ...]:

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import Isolate, Scope
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import cut_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector, cut_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut
 
 from tests.unit.plugins.plugin_utils.drill.cluster import EXPECTED, plan
@@ -23,3 +25,22 @@ CASES = {
 @pytest.mark.parametrize(("action", "cut"), CASES.values(), ids=CASES)
 def test_whom_an_isolated_primary_loses(action, cut) -> None:
     assert cut_of(action, "db1", EXPECTED, plan()) == cut
+
+
+def test_what_can_not_be_undone_is_tried_again() -> None:
+    done: list[str] = []
+    tried = iter([OSError("busy")])
+
+    def stubborn() -> None:
+        for error in tried:
+            raise error
+        done.append("power")
+
+    injector = Injector(plan(), EXPECTED, Mock(), Mock())
+    injector._undo = [("isolation", lambda: done.append("isolation")), ("power", stubborn)]
+
+    assert injector.heal() == ["power: busy"]
+    assert done == ["isolation"]
+    assert injector.heal() == []
+    assert done == ["isolation", "power"]
+    assert injector.heal() == []
