@@ -126,6 +126,7 @@ class Conductor:
         noted = [Event(self._recorder.now(), "injected", ", ".join(targets), fault.title)]
         injected = noted[0].at
         dark: dict[str, tuple[tuple[float, float], ...]] = {}
+        cut: dict[str, tuple[tuple[float, float], ...]] = {}
         try:
             if isinstance(fault.action, Reboot):
                 proof = self._reboot(targets, dark)
@@ -133,6 +134,7 @@ class Conductor:
                 proof = self._injector.inject(fault, targets, before)
                 self._tell(f"{self._label}: injected: {proof}")
                 self._hold(fault, before, injected)
+                cut = self._injector.cut()
                 proof = "; ".join(filter(None, [proof, self._injector.still(fault, targets)]))
         finally:
             failures = self._injector.heal()
@@ -169,6 +171,7 @@ class Conductor:
             expected_members=self._expected.databases,
             expected_balancers=self._expected.balancers,
             dark=dark,
+            cut=cut,
             write_pools=(self._expected.primary_pool,),
             read_pools=(self._expected.standby_pool,),
         )

@@ -127,7 +127,7 @@ class Drill:
         expected = expected_of(plan)
         self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
-        self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew))
+        self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew), self._recorder.now)
         self._conductor = Conductor(
             plan=plan,
             expected=expected,

@@ -267,7 +267,7 @@ def lasting(span: Span) -> str:
 
 
 def two_holders(ledger: Ledger, budget: Budget) -> Breaches:
-    """Two balancers hold one VIP at once for no longer than adverts take."""
+    """Two balancers that can be reached hold one VIP at once for no longer than adverts take."""
     balancers = by_name(ledger.balancers, "balancer")
     for vip in virtual_ips(ledger):
         held = {name: holding(ledger, budget, vip, name, samples) for name, samples in balancers.items()}
@@ -284,8 +284,14 @@ def virtual_ips(ledger: Ledger) -> list[str]:
 
 
 def holding(ledger: Ledger, budget: Budget, vip: str, name: str, samples: Sequence[BalancerSample]) -> list[Span]:
-    """Return when a balancer held a VIP."""
-    return runs(samples, lambda sample: vip in sample.holds, budget.blind, dark_spans(ledger, name))
+    """Return when a balancer held a VIP and could be reached: one cut off from everybody can't know that it lost it."""
+    doubt = uncertainty(ledger, name)
+    unreached = [(begin + doubt, end - doubt) for begin, end in ledger.cut.get(name, ())]
+
+    def offers(sample: BalancerSample) -> bool:
+        return vip in sample.holds and not any(begin < sample.at < end for begin, end in unreached)
+
+    return runs(samples, offers, budget.blind, dark_spans(ledger, name))
 
 
 def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:

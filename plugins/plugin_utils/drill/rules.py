@@ -22,6 +22,11 @@ class Cut:
     incoming: bool = True
     outgoing: bool = True
 
+    @property
+    def total(self) -> bool:
+        """Whether no packet passes, but for the controller's SSH session."""
+        return not self.peers and not self.ports and self.incoming and self.outgoing
+
 
 @dataclass(frozen=True, slots=True)
 class Way:

@@ -31,8 +31,8 @@ COLOURS = {
     name: f"#0101{number:02x}"
     for number, name in enumerate(
         ("ink", "muted", "grid", "write", "read", "gap", "gap-ink", "budget", "primary", "on-primary", "standby",
-         "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "pool",
-         "on-pool", "writing", "paper", "error"),
+         "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "unreached",
+         "on-unreached", "pool", "on-pool", "writing", "paper", "error"),
         1,
     )
 }  # fmt: skip

@@ -44,6 +44,7 @@ LEDGER = Ledger(
     clock_uncertainty={"db1": 0.0001},
     expected_members=("db1", "db2"),
     dark={"db1": ((2.5, 3.5), (4.0, 4.5))},
+    cut={"lb1": ((2.5, 3.4),)},
 )
 
 
@@ -51,6 +52,12 @@ def test_a_ledger_comes_back(tmp_path) -> None:
     path = tmp_path / "ledger.json.gz"
     ledger_file.write(LEDGER, path)
     assert ledger_file.read(path) == LEDGER
+
+
+def test_an_older_ledger_has_no_cuts() -> None:
+    document = ledger_file.as_data(LEDGER)
+    del document["cut"]
+    assert ledger_file.parse(document).cut == {}
 
 
 def test_the_same_ledger_gives_the_same_bytes(tmp_path) -> None:
