@@ -212,16 +212,16 @@ class Conductor:
         """Let the fault last until what it waits for has come, within its bounds."""
         while True:
             elapsed = self._recorder.now() - injected
-            if elapsed >= fault.most or (elapsed >= fault.least and self._satisfied(fault, before)):
+            if elapsed >= fault.lasting.most or (elapsed >= fault.lasting.least and self._satisfied(fault, before)):
                 return
             self._progress(f"{elapsed:5.1f} s into the fault")
             self._pause()
 
     def _satisfied(self, fault: Fault, before: View) -> bool:
         seconds, server = self._recorder.flow()
-        if fault.until is Until.TIME or seconds < STEADY_SECONDS:
+        if fault.lasting.until is Until.TIME or seconds < STEADY_SECONDS:
             return False
-        return fault.until is Until.WRITES or server != before.leader
+        return fault.lasting.until is Until.WRITES or server != before.leader
 
     # The gate
 

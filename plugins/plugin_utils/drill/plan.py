@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault, Target
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import ALWAYS, CATALOGUE, Fault, Target
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 PROVIDERS = ("hosts", "containers")
@@ -192,6 +192,7 @@ def as_text(plan: Plan) -> str:
         f"Drill of cluster {plan.cluster}: {len(list(injections(plan)))} injections, written to {plan.directory}",
         f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
         f"  {how_provider(plan)}; dead-man timers of {plan.dead_man} s on the nodes",
+        f"  each time: {'; '.join(ALWAYS)}; and the fault's own budget",
         "",
         table(list(rows(plan))),
     ]
@@ -228,6 +229,6 @@ def rows(plan: Plan) -> Iterator[Sequence[str]]:
 
 def lasting(fault: Fault) -> str:
     """Return how long a fault lasts."""
-    if fault.least == fault.most:
-        return f"{fault.most:g} s" if fault.most else ""
-    return f"{fault.least:g} to {fault.most:g} s, until {fault.until}"
+    if fault.lasting.least == fault.lasting.most:
+        return f"{fault.lasting.most:g} s" if fault.lasting.most else ""
+    return f"{fault.lasting.least:g} to {fault.lasting.most:g} s, until {fault.lasting.until}"
