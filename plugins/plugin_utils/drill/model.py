@@ -102,7 +102,7 @@ class Ledger:
     nothing (powered off, frozen), so that its silence is no blindness. cut: when a host that ran certainly exchanged
     packets with nobody but the drill, so that it served nobody; a partial or one-way cut is none. recovery: {what must
     be well again: seconds after healing until it was, None when it never was}. write_pools lead to the primary,
-    read_pools never do.
+    read_pools never do. phases: {what the drill did: the seconds it took}.
     """
 
     fault: str
@@ -130,6 +130,7 @@ class Ledger:
     write_pools: tuple[str, ...] = ("primary",)
     read_pools: tuple[str, ...] = ("standby",)
     cut: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

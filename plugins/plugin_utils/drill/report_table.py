@@ -31,6 +31,8 @@ def as_table(run: Run) -> str:
     injections = counted(len(run.results), "injection")
     lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
     lines += [table([HEAD, *(row(fault) for fault in run.faults)])] if run.results else []
+    spent = ", ".join(f"{phase} {took:.0f} s" for phase, took in run.phases.items())
+    lines += ["", f"Where the time went: {spent}"] if spent else []
     lines += section("The drill itself failed:", [run.failure] if run.failure else [])
     lines += section("Not judged:", list(map(str, run.unjudged)))
     lines += section("What broke:", list(breach_lines(run)))

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -129,6 +130,14 @@ class Run:
         for result in self.results:
             grouped.setdefault(result[0].fault, []).append(result)
         return tuple(FaultResult(fault, tuple(results)) for fault, results in grouped.items())
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Return the seconds that each phase took in all injections together."""
+        total: Counter[str] = Counter()
+        for ledger, _verdict, _budget in self.results:
+            total.update(ledger.phases)
+        return dict(total)
 
     @property
     def breaches(self) -> tuple[tuple[Verdict, Breach], ...]:

@@ -45,6 +45,7 @@ LEDGER = Ledger(
     expected_members=("db1", "db2"),
     dark={"db1": ((2.5, 3.5), (4.0, 4.5))},
     cut={"lb1": ((2.5, 3.4),)},
+    phases={"gate before": 1.25, "fault": 1.0},
 )
 
 
@@ -54,10 +55,11 @@ def test_a_ledger_comes_back(tmp_path) -> None:
     assert ledger_file.read(path) == LEDGER
 
 
-def test_an_older_ledger_has_no_cuts() -> None:
+def test_an_older_ledger_has_no_cuts_and_no_phases() -> None:
     document = ledger_file.as_data(LEDGER)
-    del document["cut"]
-    assert ledger_file.parse(document).cut == {}
+    del document["cut"], document["phases"]
+    older = ledger_file.parse(document)
+    assert (older.cut, older.phases) == ({}, {})
 
 
 def test_the_same_ledger_gives_the_same_bytes(tmp_path) -> None:

@@ -103,6 +103,7 @@ def test_the_table(run: Run) -> None:
     assert (
         "  2. primary_cut_from_peers 1: no acknowledged write for 4.00 s, the budget is 3.00 s [over_budget]" in lines
     )
+    assert "Where the time went: gate before 4 s, fault 40 s, rows 2 s" in lines
     assert lines[-1] == "  1. wal_disk_full: no volume of its own"
 
 
