@@ -185,7 +185,8 @@ class Drill:
 
     def _budget(self, fault: str) -> Budget:
         seen = self._conductor.last_view
-        return budgets([fault], timings_of(seen.configuration if seen else {}), dict(self._plan.budgets))[fault]
+        timings = replace(timings_of(seen.configuration if seen else {}), extra=self._plan.slack)
+        return budgets([fault], timings, dict(self._plan.budgets))[fault]
 
     @staticmethod
     def _sentence(verdict: Verdict) -> str:

@@ -58,6 +58,7 @@ class Plan:
     dead_man: int = 300
     directory: str = "reports"
     budgets: Mapping[str, Any] = field(default_factory=dict)
+    slack: float = 0.0
     role: str = ""
     without_backup: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -135,6 +136,8 @@ def problems(plan: Plan) -> Iterator[str]:
         yield f"drill_provider: {plan.provider!r}: give one of {', '.join(PROVIDERS)}"
     if plan.repeat < 1:
         yield f"drill_repeat: {plan.repeat}: give 1 or more"
+    if not plan.slack >= 0:
+        yield f"drill_slack: {plan.slack:g}: give seconds, 0 or more"
     if not LEAST_DEAD_MAN <= plan.dead_man <= MOST_DEAD_MAN:
         yield f"drill_dead_man: {plan.dead_man}: give {LEAST_DEAD_MAN} to {MOST_DEAD_MAN} seconds"
     if plan.client not in {node.name for node in plan.nodes}:
