@@ -95,6 +95,8 @@ class Injector:
 
     def still(self, fault: Fault, targets: Sequence[str]) -> str:
         """Return the proof that a fault lasted, to be asked before it is healed; raises NotProvenError."""
+        if isinstance(fault.action, PowerOff | Freeze):
+            self._provider.still_down(targets)
         if not isinstance(fault.action, Isolate):
             return ""
         seen = self._crew.call(targets[0], "dropped")
