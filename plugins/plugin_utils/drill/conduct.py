@@ -15,8 +15,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Fault,
-    Freeze,
-    PowerOff,
     Reboot,
     Until,
 )
@@ -37,6 +35,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import longest_silence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
 
@@ -154,8 +153,8 @@ class Conductor:
             failures = self._injector.heal()
         healed = self._recorder.now()
         watch.end("healing")
-        if isinstance(fault.action, PowerOff | Freeze):
-            dark = dict.fromkeys(targets, ((injected, healed),))
+        if self._injector.darkens(fault):
+            dark = {host: (longest_silence(self._recorder.seen(host), injected, healed),) for host in targets}
         if failures:
             raise GateError(f"{fault.name}: not healed: {'; '.join(failures)}")
         noted.append(Event(healed, "healed", ", ".join(targets)))

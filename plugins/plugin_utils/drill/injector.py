@@ -89,6 +89,12 @@ class Injector:
         self._undo = left[::-1]
         return failures
 
+    def darkens(self, fault: Fault) -> bool:
+        """Say whether a fault stops all that runs on its targets, so that they can't be observed."""
+        return isinstance(fault.action, PowerOff) or (
+            isinstance(fault.action, Freeze) and self._provider.frozen_is_dark
+        )
+
     def cut(self) -> dict[str, tuple[tuple[float, float], ...]]:
         """Return since when until now hosts have been cut off from everybody, if still() proves that they are."""
         return {host: ((since, self._now()),) for host, since in self._cut_since.items()}

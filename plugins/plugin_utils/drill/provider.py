@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import time
@@ -12,16 +13,20 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import UNCUT
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.dead_man import DeadMan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 
 LINKS_DOWN = 'for link in /sys/class/net/*; do [ "${link##*/}" = lo ] || ip link set dev "${link##*/}" down; done'
-RESET = (
-    "nft 'add table inet holdfast_drill; add chain inet holdfast_drill all { type filter hook output priority -400; "
-    "policy drop; }'; echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger"
-)
+RESET = "nft -f - <<E\n{rules}E\necho 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger"
+RESET_RULES = """table inet holdfast_drill {
+  chain in { type filter hook input priority -400; policy drop; }
+  chain out { type filter hook output priority -400; policy drop; }
+}
+"""
+RESET_DELAY = 0.5  # seconds in which the answer to the order gets out
 BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
 PAUSE_SECONDS = 20.0
 SERVICES = ("patroni.service", "etcd.service")
@@ -32,7 +37,12 @@ class NotProvenError(Exception):
 
 
 class Provider(Protocol):
-    """How hosts are taken down and brought back. Each method returns once that has happened, with its proof."""
+    """How hosts are taken down and brought back. Each method returns once that has happened, with its proof.
+
+    frozen_is_dark: whether nothing at all runs on a frozen host, its agent included.
+    """
+
+    frozen_is_dark: bool
 
     def power_off(self, hosts: Sequence[str]) -> str:
         """Cut the links, then take the power."""
@@ -55,6 +65,8 @@ class Provider(Protocol):
 
 class Containers:
     """The lab's nodes: containers of docker or podman on this machine."""
+
+    frozen_is_dark = True
 
     def __init__(self, plan: Plan, crew: Crew) -> None:
         self._engine = plan.engine
@@ -162,6 +174,8 @@ class Containers:
 class Hosts:
     """Real hosts, which only their own kernel can take down: a power loss is a reset without any goodbye."""
 
+    frozen_is_dark = False
+
     def __init__(self, plan: Plan, crew: Crew) -> None:
         self._crew = crew
         self._boots: dict[str, str] = {}
@@ -173,16 +187,21 @@ class Hosts:
         for host in hosts:
             self._boots[host] = self._boot(host)
         self._crew.expect_off(hosts)
+        script = RESET.format(rules=RESET_RULES)
+        later = ["--timer-property=AccuracySec=10ms", f"--on-active={RESET_DELAY:g}"]
         for host in hosts:
-            self._crew.call(host, "run", argv=["systemd-run", "--quiet", "--collect", "sh", "-c", RESET])
+            # For a host whose kernel refuses the reset: it would stay cut off. A boot ends the timer and the rules.
+            self._crew.call(host, "arm", name="reset", seconds=self._boot_seconds, undo=list(UNCUT))
+            self._crew.call(host, "run", argv=["systemd-run", "--quiet", "--collect", *later, "sh", "-c", script])
         for host in hosts:
             self._await_silence(host)
         self._crew.hang_up(hosts)
+        self._crew.expect_on(hosts)  # it is watched as soon as it has booted, however long the fault lasts
         return f"{', '.join(hosts)}: reset by sysrq, no longer answering"
 
     def power_on(self, hosts: Sequence[str]) -> None:
         """Wait until the machines have booted."""
-        self._crew.expect_on(hosts)
+        self._crew.expect_on(hosts)  # also those that were not reset
         deadline = time.monotonic() + self._boot_seconds
         for host in hosts:
             while not self._rebooted(host):
@@ -220,7 +239,8 @@ class Hosts:
         """Reboot and wait for the new boot."""
         self._boots[host] = self._boot(host)
         self._crew.expect_off([host])
-        self._crew.call(host, "run", argv=["systemctl", "reboot"])
+        with contextlib.suppress(SessionLostError):  # the host may be quicker than its answer
+            self._crew.call(host, "run", argv=["systemctl", "reboot"])
         self._await_silence(host)
         self._crew.hang_up([host])
         self.power_on([host])

@@ -85,6 +85,12 @@ def is_silent(begin: float, end: float, silence: float, dark: Sequence[Span]) ->
     return end - begin > silence or any(span.begin < end and span.end > begin for span in dark)
 
 
+def longest_silence(times: Iterable[float], begin: float, end: float) -> tuple[float, float]:
+    """Return the longest part of begin … end without a moment at which a host was observed."""
+    marks = [begin, *sorted(at for at in times if begin < at < end), end]
+    return max(pairwise(marks), key=lambda part: part[1] - part[0])
+
+
 def dark_spans(ledger: Ledger, host: str) -> list[Span]:
     """Return when a host certainly ran nothing."""
     return [certain(begin, end) for begin, end in ledger.dark.get(host, ())]

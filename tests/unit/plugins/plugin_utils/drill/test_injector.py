@@ -104,3 +104,17 @@ def test_what_can_not_be_undone_is_tried_again() -> None:
     assert injector.heal() == []
     assert done == ["isolation", "power"]
     assert injector.heal() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "frozen_is_dark", "dark"),
+    [
+        ("primary_power_loss", False, True),
+        ("primary_hang", True, True),
+        ("primary_hang", False, False),  # its agent goes on observing
+        ("primary_isolated", True, False),
+    ],
+)
+def test_who_can_not_be_observed(fault: str, frozen_is_dark: bool, dark: bool) -> None:
+    injector = Injector(plan(), EXPECTED, Mock(), Mock(frozen_is_dark=frozen_is_dark), Mock())
+    assert injector.darkens(CATALOGUE[fault]) is dark

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import Mock
 
 import pytest
@@ -128,3 +129,33 @@ def test_frozen_services_of_a_real_host(states: str, frozen: bool) -> None:
     else:
         with pytest.raises(NotProvenError, match="not frozen"):
             power.still_down(["db1", "db2"])
+
+
+def test_a_real_host_is_reset_once_its_answer_is_out() -> None:
+    """The timer against a kernel that refuses is armed first; the host is looked for as soon as it is gone."""
+    order: list[str] = []
+
+    def call(host: str, operation: str, *_patience: float, **arguments: Any) -> dict[str, Any]:
+        if operation == "now":
+            raise SessionLostError(f"{host}: gone")
+        order.append(operation if operation == "arm" else arguments["argv"][0])
+        if arguments.get("argv", [""])[0] == "systemd-run":
+            assert any(word.startswith("--on-active=") for word in arguments["argv"])
+        return {"code": 0, "out": "boot", "err": ""}
+
+    crew = Mock(call=call)
+    Hosts(plan(), crew).power_off(["db1"])
+    assert order == ["cat", "arm", "systemd-run"]
+    crew.hang_up.assert_called_once_with(["db1"])
+    crew.expect_on.assert_called_once_with(["db1"])
+
+
+def test_a_reboot_may_be_quicker_than_its_answer() -> None:
+    boots = iter(["one", "two"])
+
+    def call(host: str, operation: str, *_patience: float, **arguments: Any) -> dict[str, Any]:
+        if operation == "now" or arguments["argv"][0] == "systemctl":
+            raise SessionLostError(f"{host}: gone")
+        return {"code": 0, "out": next(boots), "err": ""}
+
+    assert Hosts(plan(), Mock(call=call)).reboot("db1") == "db1 booted anew"
