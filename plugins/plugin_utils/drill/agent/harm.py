@@ -13,7 +13,7 @@ from typing import Any
 TABLE = "holdfast_drill"
 UNIT = "holdfast-drill"
 FAMILIES = ("inet", "netdev")
-UNCUT = ("sh", "-c", "; ".join(f"nft delete table {family} {TABLE} 2>/dev/null" for family in FAMILIES))
+UNCUT = ("sh", "-c", "".join(f"nft delete table {family} {TABLE} 2>/dev/null; " for family in FAMILIES) + "true")
 DEVICES = Path("/sys/class/net")
 
 
