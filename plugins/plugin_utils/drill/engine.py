@@ -8,6 +8,7 @@ It ends early, after healing everything, as soon as its standard input closes: t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -61,6 +62,12 @@ def in_words(error: Exception) -> str:
     if isinstance(error, NotProvenError):
         return f"not proven: {error}"
     return str(error) if isinstance(error, OPERATIONAL) else f"the engine failed: {error!r}"
+
+
+def trace() -> None:
+    """Say where it went wrong, unless nobody listens any more."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 class Speaker:
@@ -153,7 +160,7 @@ class Drill:
             self._inject_all(directory)
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
             if not isinstance(error, OPERATIONAL):
-                traceback.print_exc()
+                trace()
             self._fail(f"ended before its end: {in_words(error)}{self._not_begun()}")
         finally:
             self._clean_up()
@@ -216,7 +223,7 @@ class Drill:
         try:
             report.write(run, directory)
         except Exception as error:  # noqa: BLE001 - the result is to be told all the same
-            traceback.print_exc()
+            trace()
             self._fail(f"no report: {in_words(error)}")
         passed = run.passed and not self._failures
         failure = "; ".join([*self._failures, *map(str, self._unjudged)])
