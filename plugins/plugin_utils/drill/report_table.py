@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Run, Spread
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 HEAD = (
@@ -79,8 +80,3 @@ def breach_lines(run: Run) -> Iterator[str]:
 def section(title: str, items: Sequence[str]) -> list[str]:
     """Return a titled, numbered list, nothing without items."""
     return ["", title, *(f"  {number}. {item}" for number, item in enumerate(items, 1))] if items else []
-
-
-def counted(number: int, noun: str) -> str:
-    """Return 1 injection, 2 injections."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

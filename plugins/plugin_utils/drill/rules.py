@@ -9,7 +9,8 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-TABLE = "holdfast_drill"
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import TABLE
+
 BEFORE_ALL_OTHERS = -400
 
 

@@ -96,12 +96,17 @@ def dark_spans(ledger: Ledger, host: str) -> list[Span]:
     return [certain(begin, end) for begin, end in ledger.dark.get(host, ())]
 
 
+def grouped(records: Iterable[Any], name: str) -> dict[str, list[Any]]:
+    """Return records by their source, each in the order in which they were recorded."""
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        found.setdefault(getattr(record, name), []).append(record)
+    return found
+
+
 def by_name(samples: Iterable[Any], name: str) -> dict[str, list[Any]]:
     """Return samples by member or balancer, each in the order of time."""
-    grouped: dict[str, list[Any]] = {}
-    for sample in sorted(samples, key=lambda item: item.at):
-        grouped.setdefault(getattr(sample, name), []).append(sample)
-    return grouped
+    return grouped(sorted(samples, key=lambda item: item.at), name)
 
 
 def uncovered(spans: Iterable[tuple[float, float]], begin: float, end: float) -> Iterator[tuple[float, float]]:

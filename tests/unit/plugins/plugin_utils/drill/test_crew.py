@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import crew as module
@@ -15,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import KEEP
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
 from tests.unit.plugins.plugin_utils.drill.cluster import plan
+from tests.unit.plugins.plugin_utils.drill.polling import within
 
 BOOTING = "db1"
 
@@ -64,15 +64,6 @@ def crew(nodes) -> Iterator[Crew]:
     made.begin()
     yield made
     made.end()
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 def lose_power(crew: Crew, nodes: Nodes) -> None:

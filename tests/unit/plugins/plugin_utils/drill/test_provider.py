@@ -9,8 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -21,6 +19,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
 from tests.unit.plugins.plugin_utils.drill.cluster import plan
+from tests.unit.plugins.plugin_utils.drill.polling import within
 
 LATE = 600
 ENGINE = """#!/bin/sh
@@ -53,15 +52,6 @@ def said(engine: Path) -> list[str]:
 def containers(engine: Path, dead_man: float = LATE) -> Containers:
     crew = Mock(call=Mock(side_effect=SessionLostError("no answer")))
     return Containers(plan(engine=str(engine), dead_man=dead_man), crew)
-
-
-def within(seconds: float, holds: Callable[[], bool]) -> bool:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def test_what_was_powered_off_is_started_and_its_timer_disarmed(engine) -> None:
