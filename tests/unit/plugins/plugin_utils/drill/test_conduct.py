@@ -56,7 +56,7 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch) -> Cluster:
     monkeypatch.setattr(conduct, "POLL_SECONDS", 0.001)
-    monkeypatch.setattr(conduct, "GATE_SECONDS", 0.05)
+    monkeypatch.setattr(conduct, "GATE_SECONDS", 0.5)
     return Cluster()
 
 

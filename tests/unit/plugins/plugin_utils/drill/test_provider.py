@@ -82,7 +82,7 @@ def test_a_killed_engine_leaves_nobody_off(engine, harm: str, off: str) -> None:
     program = (
         "import os, signal\n"
         "from tests.unit.plugins.plugin_utils.drill import test_provider as test\n"
-        f"test.containers(test.Path({str(engine)!r}), dead_man=0.5).{harm}\n"
+        f"test.containers(test.Path({str(engine)!r}), dead_man=2).{harm}\n"
         "os.killpg(0, signal.SIGKILL)\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
@@ -92,9 +92,9 @@ def test_a_killed_engine_leaves_nobody_off(engine, harm: str, off: str) -> None:
 
 
 def test_who_is_back_before_time_was_not_lost(engine) -> None:
-    power = containers(engine, dead_man=0.05)
+    power = containers(engine)
     power.power_off(["db1"])
-    assert within(10, lambda: not (engine.parent / "off").exists())
+    subprocess.run([engine, "start", "db1"], check=True)
     with pytest.raises(NotProvenError, match="runs again before its time"):
         power.still_down(["db1"])
     power.power_on(["db1"])
