@@ -7,7 +7,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 FAULTS := all
 REPEAT := 1
-SCENARIOS := default haproxy keepalived three_nodes
+SCENARIOS := default haproxy keepalived three_nodes failover
 
 .PHONY: help
 help: ## Show what can be made

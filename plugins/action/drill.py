@@ -46,6 +46,7 @@ ARGUMENTS: dict[str, Any] = {
     "dead_man": {"type": "int", "default": 300},
     "directory": {"type": "path"},
     "budgets": {"type": "dict", "default": {}},
+    "slack": {"type": "float", "default": 0.0},
     "without_backup": {"type": "bool", "default": False},
 }
 PARENT_SECONDS = 0.5
@@ -130,6 +131,7 @@ class ActionModule(ActionBase):
             dead_man=arguments["dead_man"],
             directory=arguments["directory"] or str(Path.cwd() / "reports" / stamp),
             budgets=dict(arguments["budgets"]),
+            slack=arguments["slack"],
             role=role,
             without_backup=arguments["without_backup"],
             secrets=kept,

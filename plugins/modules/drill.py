@@ -79,6 +79,10 @@ options:
     description: What faults may cost, by fault or C(default), as seconds without writes or as a mapping of limits.
     type: dict
     default: {}
+  slack:
+    description: Seconds that every default budget is longer, for a busy machine.
+    type: float
+    default: 0.0
   without_backup:
     description: Drill a cluster that has no backups.
     type: bool

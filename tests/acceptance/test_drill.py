@@ -12,13 +12,13 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
-from lab_cluster import BIN, ENVIRONMENT, INVENTORY, ROOT, on_node, wait_until
+from lab_cluster import BIN, ENGINE, ENVIRONMENT, INVENTORY, ROOT, attempt, on_node, wait_until
 
 DRILL_INVENTORY = Path(os.environ.get("DRILL_INVENTORY", INVENTORY)).resolve()
 DEAD_MAN = 60
@@ -100,6 +100,14 @@ class Drill:
         """The engine's process id."""
         return int(re.search(r"the engine runs as process (\d+)", self.output)[1])
 
+    def end(self) -> None:
+        """Leave nothing running, whatever the test came to: the engine heals when Ansible is gone."""
+        if not self.ended:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+        if "the engine runs as process" in self.output:
+            wait_until(lambda: gone(self.engine()), seconds=300, what="the engine's end")
+
 
 def rules(report: dict[str, Any]) -> set[str]:
     """The rules that broke."""
@@ -113,6 +121,19 @@ def healthy_afterwards() -> Iterator[None]:
     status(180)
 
 
+@pytest.fixture
+def drill(tmp_path) -> Iterator[Callable[..., Drill]]:
+    """Start a drill of a fault with more variables; it is over when the test is."""
+    with ExitStack() as stack:
+
+        def start(fault: str, *arguments: str) -> Drill:
+            started = Drill(tmp_path, fault, *arguments)
+            stack.callback(started.end)
+            return started
+
+        yield start
+
+
 def status(seconds: int) -> None:
     """The cluster is healthy within the time."""
     command = [BIN / "ansible-playbook", "-i", DRILL_INVENTORY, ROOT / "playbooks/status.yml", "-e"]
@@ -122,29 +143,36 @@ def status(seconds: int) -> None:
     assert done.returncode == 0, done.stdout[-4000:]
 
 
+PATRONICTL = ("patronictl", "-c", "/etc/patroni/config.yml")
+
+
 @contextmanager
-def dynamic_configuration(change: str, back: str) -> Iterator[None]:
-    """Change Patroni's dynamic configuration for a while, and wait until the members have it."""
+def asynchronous() -> Iterator[None]:
+    """The leader waits for no standby for a while, then for those that it waited for before."""
     member, scope = bearing("postgresql")[0], topology()["ha"]["postgresql"]["scope"]
-    edit = ("patronictl", "-c", "/etc/patroni/config.yml", "edit-config", "--force", scope, "-s")
-    on_node(member, *edit, change)
+    shown = on_node(member, *PATRONICTL, "show-config", scope)
+    before = re.search(r"^synchronous_mode: (\S+)$", shown, re.MULTILINE)[1]
+    edit = (*PATRONICTL, "edit-config", "--force", scope, "-s")
+    on_node(member, *edit, "synchronous_mode=false")
     try:
-        wait_until(lambda: not synchronous(), seconds=60, what="asynchronous replication")
+        wait_until(lambda: standby_names() == "", seconds=60, what="asynchronous replication")
         yield
     finally:
-        on_node(member, *edit, back)
+        on_node(member, *edit, f"synchronous_mode={before}")
+        wait_until(lambda: bool(standby_names()), seconds=120, what="synchronous replication")
 
 
 def leader() -> str:
-    """The database host that leads."""
-    listed = on_node(bearing("postgresql")[0], "patronictl", "-c", "/etc/patroni/config.yml", "list", "--format=json")
-    return next(item["Member"] for item in json.loads(listed) if item["Role"] == "Leader")
+    """The database host that leads, "" when none does."""
+    listed = on_node(bearing("postgresql")[0], *PATRONICTL, "list", "--format=json")
+    return next((item["Member"] for item in json.loads(listed) if item["Role"] == "Leader"), "")
 
 
-def synchronous() -> bool:
-    """Whether the leader waits for standbys."""
+def standby_names() -> str | None:
+    """For whom the leader waits, None when nobody can be asked."""
     sql = ("psql", "-XAtq", "-h", "/var/run/postgresql", "-U", "postgres", "-c", "SHOW synchronous_standby_names")
-    return bool(on_node(leader(), *sql).strip())
+    done = attempt(leader(), *sql)
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def holder() -> str:
@@ -159,6 +187,7 @@ def keepalived_by_hand(node: str) -> Iterator[None]:
     files = [f"--{name}=/run/by-hand-{name}.pid" for name in ("pid", "vrrp_pid")]
     on_node(node, "keepalived", "--vrrp", "--use-file=/run/by-hand.conf", *files)
     try:
+        wait_until(lambda: vip() in on_node(node, "ip", "-4", "address"), seconds=15, what=f"{vip()} on {node}")
         yield
     finally:
         on_node(node, "sh", "-c", "kill $(cat /run/by-hand-pid.pid)")
@@ -181,37 +210,42 @@ def without_check(balancer: str, server: str) -> Iterator[None]:
         tell(f"enable health {pool}/{server}")
 
 
-def test_lost_rows_are_reported(tmp_path) -> None:
-    with dynamic_configuration("synchronous_mode=false", "synchronous_mode=quorum"):
-        code, report = Drill(tmp_path, "primary_cut_from_peers").finish()
+def test_lost_rows_are_reported(drill) -> None:
+    with asynchronous():
+        code, report = drill("primary_cut_from_peers").finish()
     assert code != 0
     assert "lost_acknowledged" in rules(report)
 
 
-def test_two_holders_are_reported(tmp_path) -> None:
-    drill = Drill(tmp_path, "patroni_killed")
-    drill.await_text("injected:")
+def while_faulty(started: Drill) -> None:
+    """Wait until the fault is healed and its gate waits: for what the test broke, at the least."""
+    started.await_text("gate after", 120)
+
+
+def test_two_holders_are_reported(drill) -> None:
+    started = drill("patroni_killed")
+    started.await_text("injected:")
     other = next(name for name in bearing("keepalived") if name != holder())
     with keepalived_by_hand(other):
-        drill.await_text("gate after", 60)
-    code, report = drill.finish()
+        while_faulty(started)
+    code, report = started.finish()
     assert code != 0
     assert "two_holders" in rules(report)
 
 
-def test_a_wrong_pool_member_is_reported(tmp_path) -> None:
+def test_a_wrong_pool_member_is_reported(drill) -> None:
     standby = next(name for name in bearing("postgresql") if name != leader())
-    drill = Drill(tmp_path, "patroni_killed")
-    drill.await_text("injected:")
+    started = drill("patroni_killed")
+    started.await_text("injected:")
     with without_check(holder(), standby):
-        drill.await_text("gate after", 60)
-    code, report = drill.finish()
+        while_faulty(started)
+    code, report = started.finish()
     assert code != 0
     assert "wrong_pool_member" in rules(report)
 
 
-def test_a_budget_can_not_be_met(tmp_path) -> None:
-    code, report = Drill(tmp_path, "switchover", '{"drill_budgets": {"switchover": 0.1}}').finish()
+def test_a_budget_can_not_be_met(drill) -> None:
+    code, report = drill("switchover", '{"drill_budgets": {"switchover": 0.1}}').finish()
     assert code != 0
     assert "over_budget" in rules(report)
 
@@ -221,33 +255,74 @@ def isolated() -> list[str]:
     return [name for name in bearing("postgresql") if "holdfast_drill" in on_node(name, "nft", "list", "tables")]
 
 
-def kill_all(drill: Drill) -> None:
+def timers() -> list[str]:
+    """The hosts on which a timer of the drill is left."""
+    hosts = (*bearing("postgresql"), *bearing("keepalived"))
+    return [name for name in hosts if "holdfast-drill" in on_node(name, "systemctl", "list-timers", "--all", "--plain")]
+
+
+def kill_all(started: Drill) -> None:
     """Leave nobody on the controller."""
-    engine = drill.engine()
-    os.killpg(drill.process.pid, signal.SIGKILL)
+    engine = started.engine()
+    os.killpg(started.process.pid, signal.SIGKILL)
     with suppress(ProcessLookupError):
         os.kill(engine, signal.SIGKILL)
 
 
 @pytest.mark.parametrize(
-    ("kill", "seconds"),
+    ("kill", "seconds", "reported"),
     [
-        pytest.param(lambda drill: os.kill(drill.process.pid, signal.SIGINT), 30, id="Ctrl-C"),
-        pytest.param(lambda drill: os.kill(drill.process.pid, signal.SIGKILL), 30, id="Ansible killed"),
-        pytest.param(kill_all, DEAD_MAN + 15, id="controller killed"),
+        pytest.param(lambda started: os.killpg(started.process.pid, signal.SIGINT), 30, True, id="Ctrl-C"),
+        pytest.param(lambda started: os.kill(started.process.pid, signal.SIGKILL), 30, True, id="Ansible killed"),
+        pytest.param(kill_all, DEAD_MAN + 15, False, id="controller killed"),
     ],
 )
-def test_an_isolation_is_undone(tmp_path, kill: Callable[[Drill], None], seconds: float) -> None:
-    drill = Drill(tmp_path, "primary_isolated", f"drill_dead_man={DEAD_MAN}")
-    drill.await_text("injected:")
+def test_an_isolation_is_undone(drill, kill: Callable[[Drill], None], seconds: float, reported: bool) -> None:
+    started = drill("primary_isolated", f"drill_dead_man={DEAD_MAN}")
+    started.await_text("injected:")
     assert len(isolated()) == 1
-    kill(drill)
+    kill(started)
     begun = time.monotonic()
     wait_until(lambda: not isolated(), seconds=seconds, what="the end of the isolation")
     print(f"undone after {time.monotonic() - begun:.1f} s")
-    wait_until(lambda: gone(drill.engine()), seconds=60, what="the engine's end")
-    for node in (*bearing("postgresql"), *bearing("keepalived")):
-        assert "holdfast-drill" not in on_node(node, "systemctl", "list-timers", "--all", "--plain")
+    wait_until(lambda: gone(started.engine()), seconds=60, what="the engine's end")
+    wait_until(lambda: not timers(), seconds=15, what="the end of the drill's timers")
+    if reported:
+        _code, report = started.finish()
+        assert not report["passed"]
+        assert "stopped" in report["failure"]
+        assert [injection["fault"] for injection in report["unjudged"]] == ["primary_isolated"]
+
+
+def test_a_controller_that_hangs_keeps_nobody_isolated(drill) -> None:
+    """No session ends and nobody gives an order: the node's own timer is what is left."""
+    started = drill("primary_isolated", f"drill_dead_man={DEAD_MAN}")
+    started.await_text("injected:")
+    os.kill(started.engine(), signal.SIGSTOP)
+    try:
+        assert len(isolated()) == 1
+        wait_until(lambda: not isolated(), seconds=DEAD_MAN + 15, what="the end of the isolation")
+    finally:
+        os.kill(started.engine(), signal.SIGCONT)
+    code, report = started.finish()
+    assert code != 0
+    assert "not proven" in report["unjudged"][0]["reason"]
+    assert not timers()
+
+
+def test_a_killed_controller_leaves_nobody_without_power(drill) -> None:
+    """Only of the lab: a real host boots by itself."""
+    started = drill("standby_lost", f"drill_dead_man={DEAD_MAN}")
+    started.await_text("injected:")
+    assert len(powered_off()) == 1
+    kill_all(started)
+    wait_until(lambda: not powered_off(), seconds=DEAD_MAN + 15, what="the standby's container to run again")
+
+
+def powered_off() -> list[str]:
+    """The database hosts whose containers do not run."""
+    running = subprocess.run([ENGINE, "ps", "--format={{.Names}}"], capture_output=True, check=True, text=True).stdout
+    return [name for name in bearing("postgresql") if f"holdfast-{name}" not in running.split()]
 
 
 def gone(pid: int) -> bool:

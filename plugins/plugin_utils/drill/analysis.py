@@ -16,10 +16,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
     Ledger,
     Outcome,
     Verdict,
-    Write,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
     acknowledged_keys,
+    acknowledgements,
     duplicated_keys,
     every_write,
     lost_keys,
@@ -63,11 +63,6 @@ def breaches(ledger: Ledger, budget: Budget, verdict: Verdict) -> Iterator[Breac
     for invariant in INVARIANTS:
         yield from invariant(ledger, budget)
     yield from over_budget(budget, verdict)
-
-
-def acknowledgements(writes: Iterable[Write]) -> list[float]:
-    """Return when rows were acknowledged."""
-    return [write.ended for write in writes if write.outcome is Outcome.ACKNOWLEDGED]
 
 
 def longest_gap(ledger: Ledger, served: Sequence[float]) -> tuple[float, float]:

@@ -31,7 +31,8 @@ class Timings:
     """The cluster's settings that decide how long a failover takes, in seconds (fall and rise are counts).
 
     synchronous_mode: as Patroni has it, "quorum", true or false; client: what the drill's own writers wait at most
-    before they try again; slack: what a busy machine may add.
+    before they try again; slack: what any machine may add; extra: what the user grants a slower one besides
+    (drill_slack), to whatever a process has to do in time.
     """
 
     ttl: float = 20.0
@@ -49,6 +50,7 @@ class Timings:
     synchronous_mode: str | bool = "quorum"
     client: float = 2.0
     slack: float = 2.0
+    extra: float = 0.0
 
     @property
     def pool_down(self) -> float:
@@ -65,7 +67,7 @@ class Timings:
     @property
     def pool_switch(self) -> float:
         """Until HAProxy agrees with Patroni, whatever changed."""
-        return max(self.pool_down, self.pool_up) + self.loop_wait
+        return max(self.pool_down, self.pool_up) + self.loop_wait + self.extra
 
     @property
     def adverts_missed(self) -> float:
@@ -75,7 +77,7 @@ class Timings:
     @property
     def end(self) -> float:
         """What every path ends with: the client notices and connects again."""
-        return self.client + self.slack
+        return self.client + self.slack + self.extra
 
     @property
     def takeover(self) -> float:
@@ -163,7 +165,7 @@ class BudgetError(ValueError):
 def default_budget(fault: str, timings: Timings) -> Budget:
     """Return what a fault may cost in a cluster with these timings."""
     budget = RULES[fault](timings)
-    reads = timings.vip_move + timings.pool_switch
+    reads = timings.vip_move + timings.pool_switch - timings.extra  # both hold it, and it is granted once
     return replace(
         budget,
         reads=None if budget.writes is None else max(reads, budget.writes),

@@ -15,8 +15,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Fault,
-    Freeze,
-    PowerOff,
     Reboot,
     Until,
 )
@@ -37,6 +35,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import longest_silence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
 
 GATE_SECONDS = 300.0
@@ -44,6 +44,7 @@ POLL_SECONDS = 0.25
 TELL_SECONDS = 2.0
 SHOWN = 90
 STEADY_SECONDS = 3.0
+BASELINE_SECONDS = 2.0  # of steady writes before a fault: twice what would count as a break
 WRITERS = 4
 WRITE_INTERVAL = 0.06  # each of the four: together a row per 15 ms
 READ_INTERVAL = 0.05
@@ -94,6 +95,7 @@ class Conductor:
         self._label = ""
         self._told = 0.0
         self._number = 0
+        self._archived = ""  # the segment that the archive was seen to have, since the last harm
         self.last_view: View | None = None
 
     # One injection
@@ -102,8 +104,8 @@ class Conductor:
         """Inject one fault, once; raises GateError, NotProvenError or StoppedError, and has healed in any case."""
         self._number += 1
         self._label = f"{fault.name} {repetition}"
-        before = self.await_gate("before")[0]
-        before = self._lead_etcd(fault, before)
+        watch = Stopwatch()
+        before = self._ready(fault)
         table = f"{SCHEMA}.writes_{self._number}"
         self._make_table(before.leader, table)
         client = self._crew.offset(self._plan.client)
@@ -111,14 +113,23 @@ class Conductor:
             raise SessionLostError(f"{self._plan.client}: no session")
         self._recorder.reset(client)
         begun = self._recorder.now()
+        watch.end("gate before")
         try:
             self._begin_load(table)
-            self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 30.0, "steady writes through the pool")
-            return self._hit(fault, repetition, before, begun, table)
+            self._await(lambda: self._recorder.flow()[0] >= BASELINE_SECONDS, 30.0, "steady writes through the pool")
+            before = self._ready(fault)
+            watch.end("load")
+            return self._hit(fault, repetition, before, begun=begun, table=table, watch=watch)
         finally:
             self._end_load()
 
-    def _hit(self, fault: Fault, repetition: int, before: View, begun: float, table: str) -> Ledger:
+    def _ready(self, fault: Fault) -> View:
+        """Wait until the gate holds with the right member leading etcd; return who is what."""
+        return self._lead_etcd(fault, self.await_gate("before")[0])
+
+    def _hit(
+        self, fault: Fault, repetition: int, before: View, *, begun: float, table: str, watch: Stopwatch
+    ) -> Ledger:
         everybody = tuple(node.name for node in self._plan.nodes if node.ha is not None)
         targets = choose(fault.target, self._expected, before, everybody, repetition)
         if not targets or not all(targets):
@@ -126,6 +137,8 @@ class Conductor:
         noted = [Event(self._recorder.now(), "injected", ", ".join(targets), fault.title)]
         injected = noted[0].at
         dark: dict[str, tuple[tuple[float, float], ...]] = {}
+        cut: dict[str, tuple[tuple[float, float], ...]] = {}
+        self._archived = ""
         try:
             if isinstance(fault.action, Reboot):
                 proof = self._reboot(targets, dark)
@@ -133,12 +146,15 @@ class Conductor:
                 proof = self._injector.inject(fault, targets, before)
                 self._tell(f"{self._label}: injected: {proof}")
                 self._hold(fault, before, injected)
+                cut = self._injector.cut()
                 proof = "; ".join(filter(None, [proof, self._injector.still(fault, targets)]))
         finally:
+            watch.end("fault")
             failures = self._injector.heal()
         healed = self._recorder.now()
-        if isinstance(fault.action, PowerOff | Freeze):
-            dark = dict.fromkeys(targets, ((injected, healed),))
+        watch.end("healing")
+        if self._injector.darkens(fault):
+            dark = {host: (longest_silence(self._recorder.seen(host), injected, healed),) for host in targets}
         if failures:
             raise GateError(f"{fault.name}: not healed: {'; '.join(failures)}")
         noted.append(Event(healed, "healed", ", ".join(targets)))
@@ -146,6 +162,9 @@ class Conductor:
         self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 60.0, "steady writes after healing")
         ended = self._last_claim(after.leader)
         self._end_load()
+        watch.end("gate after")
+        presence = self._presence(after.leader, table)
+        watch.end("rows")
         return Ledger(
             fault=fault.name,
             repetition=repetition,
@@ -163,12 +182,14 @@ class Conductor:
             members=tuple(sample for sample in self._recorder.members if begun <= sample.at <= ended),
             balancers=tuple(sample for sample in self._recorder.balancers if begun <= sample.at <= ended),
             events=tuple(sorted([*noted, *self._derived(injected, healed, before)], key=lambda event: event.at)),
-            presence=self._presence(after.leader, table),
+            presence=presence,
             recovery=recovery,
             clock_uncertainty=self._crew.describe(),
             expected_members=self._expected.databases,
             expected_balancers=self._expected.balancers,
             dark=dark,
+            cut=cut,
+            phases=watch.phases,
             write_pools=(self._expected.primary_pool,),
             read_pools=(self._expected.standby_pool,),
         )
@@ -199,6 +220,7 @@ class Conductor:
         proofs = []
         for host in targets:
             begun = self._recorder.now()
+            self._archived = ""
             proofs.append(self._injector.reboot(host))
             dark[host] = ((begun, self._recorder.now()),)
             self._tell(f"{self._label}: {proofs[-1]}")
@@ -209,25 +231,29 @@ class Conductor:
         """Let the fault last until what it waits for has come, within its bounds."""
         while True:
             elapsed = self._recorder.now() - injected
-            if elapsed >= fault.most or (elapsed >= fault.least and self._satisfied(fault, before)):
+            if elapsed >= fault.lasting.most or (elapsed >= fault.lasting.least and self._satisfied(fault, before)):
                 return
             self._progress(f"{elapsed:5.1f} s into the fault")
             self._pause()
 
     def _satisfied(self, fault: Fault, before: View) -> bool:
         seconds, server = self._recorder.flow()
-        if fault.until is Until.TIME or seconds < STEADY_SECONDS:
+        if fault.lasting.until is Until.TIME or seconds < STEADY_SECONDS:
             return False
-        return fault.until is Until.WRITES or server != before.leader
+        return fault.lasting.until is Until.WRITES or server != before.leader
 
     # The gate
 
     def await_gate(self, when: str, since: float | None = None) -> tuple[View, dict[str, float | None]]:
-        """Wait until the gate holds; return who is what and after how many seconds each part was well again."""
+        """Wait until the gate holds; return who is what and after how many seconds each part was well again.
+
+        Every call asks all hosts anew. Only the archive is not tried again when nothing was harmed since it was, and
+        the timeline is the same.
+        """
         begun = time.monotonic()
         origin = since if since is not None else self._recorder.now()
         well: dict[str, float | None] = {}
-        segment = ""
+        segment = self._archived
         while True:
             probes = self._probe()
             seen = view(self._expected, probes)
@@ -241,6 +267,7 @@ class Conductor:
                     segment = self._switch_wal(seen.leader)
                 elif seen.archived >= segment and seen.archived[:8] == segment[:8]:
                     well["archive"] = round(self._recorder.now() - origin, 3)
+                    self._archived = segment
                     return seen, well
                 open_questions = [f"{segment} is not archived yet"]
             if time.monotonic() - begun > GATE_SECONDS:

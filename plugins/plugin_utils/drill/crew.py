@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -27,6 +27,7 @@ TLS = {
 }
 SOCKETS = "/var/run/postgresql"
 KEEP_SECONDS = 2.0
+RETRY_SECONDS = 0.5
 SILENCE_SECONDS = 20.0
 
 Stream = Callable[[str, str, list[list[Any]], Offset], None]
@@ -70,6 +71,7 @@ class Crew:
         self._off: set[str] = set()
         self._heard: dict[str, float] = {}
         self._stopping = threading.Event()
+        self._wake = {node.name: threading.Event() for node in plan.nodes}
         self._keepers: list[threading.Thread] = []
         self.uncertainty: dict[str, float] = {}
 
@@ -85,6 +87,8 @@ class Crew:
     def end(self) -> None:
         """End all sessions."""
         self._stopping.set()
+        for wake in self._wake.values():
+            wake.set()
         for session in list(self._sessions.values()):
             session.close()
 
@@ -123,11 +127,13 @@ class Crew:
             if session:
                 session.close()
 
-    def expect_on(self, hosts: Iterable[str]) -> None:
-        """Look for these nodes again."""
+    def expect_on(self, hosts: Sequence[str]) -> None:
+        """Look for these nodes again, now."""
         for host in hosts:
             self._heard[host] = time.monotonic()
         self._off -= set(hosts)
+        for host in hosts:
+            self._wake[host].set()
 
     def offset(self, host: str) -> Offset | None:
         """Return how far a node's clock is from the controller's."""
@@ -156,7 +162,11 @@ class Crew:
         self.uncertainty[host] = max(session.offset.uncertainty, self.uncertainty.get(host, 0.0))
 
     def _keep(self, host: str) -> None:
-        while not self._stopping.wait(KEEP_SECONDS):
+        while True:
+            self._wake[host].wait(KEEP_SECONDS if self.on(host) or host in self._off else RETRY_SECONDS)
+            self._wake[host].clear()
+            if self._stopping.is_set():
+                return
             if host in self._off:
                 continue
             session = self._sessions.get(host)

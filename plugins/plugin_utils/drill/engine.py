@@ -8,6 +8,7 @@ It ends early, after healing everything, as soon as its standard input closes: t
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -38,11 +39,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Bud
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 
 HEARTBEAT_SECONDS = 1.0
-OPERATIONAL = (GateError, NotProvenError, SessionLostError, AgentError)
+OPERATIONAL = (StoppedError, GateError, NotProvenError, SessionLostError, AgentError)
 
 
 DATABASE_VERSIONS = {
@@ -52,6 +53,21 @@ DATABASE_VERSIONS = {
     "kernel": ["uname", "-r"],
 }
 BALANCER_VERSIONS = {"HAProxy": ["haproxy", "-v"], "keepalived": ["keepalived", "--version"]}
+
+
+def in_words(error: Exception) -> str:
+    """Return what went wrong, for people."""
+    if isinstance(error, StoppedError):
+        return "stopped"
+    if isinstance(error, NotProvenError):
+        return f"not proven: {error}"
+    return str(error) if isinstance(error, OPERATIONAL) else f"the engine failed: {error!r}"
+
+
+def trace() -> None:
+    """Say where it went wrong, unless nobody listens any more."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 class Speaker:
@@ -118,7 +134,7 @@ class Drill:
         expected = expected_of(plan)
         self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
-        self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew))
+        self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew), self._recorder.now)
         self._conductor = Conductor(
             plan=plan,
             expected=expected,
@@ -129,7 +145,9 @@ class Drill:
             tell=speaker.tell,
         )
         self._results: list[Result] = []
+        self._unjudged: list[Unjudged] = []
         self._failures: list[str] = []
+        self._versions: dict[str, str] = {}
 
     def run(self) -> int:
         """Run everything; return the exit code."""
@@ -140,13 +158,10 @@ class Drill:
         try:
             self._crew.begin()
             self._inject_all(directory)
-        except StoppedError:
-            self._fail("stopped before its end")
-        except OPERATIONAL as error:
-            self._fail(str(error))
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
-            traceback.print_exc()
-            self._fail(f"the engine failed: {error!r}")
+            if not isinstance(error, OPERATIONAL):
+                trace()
+            self._fail(f"ended before its end: {in_words(error)}{self._not_begun()}")
         finally:
             self._clean_up()
         return self._report(directory, begun, time.monotonic() - started)
@@ -155,18 +170,30 @@ class Drill:
         for fault, number in injections(self._plan):
             try:
                 ledger = self._conductor.conduct(fault, number)
-            except NotProvenError as error:  # no result, but no reason to end: the next gate decides
-                self._fail(f"{fault.name} {number}: not proven: {error}")
-                continue
+            except Exception as error:
+                self._leave_unjudged(Unjudged(fault.name, number, in_words(error)))
+                if isinstance(error, NotProvenError) and not self._injector.heal():
+                    continue  # no reason to end: the next gate decides
+                raise
             ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
             budget = self._budget(fault.name)
             verdict = analysis.judge(ledger, budget)
             self._results.append((ledger, verdict, budget))
             self._speaker.tell(self._sentence(verdict))
 
+    def _not_begun(self) -> str:
+        every = len(list(injections(self._plan)))
+        left = every - len(self._results) - len(self._unjudged)
+        return f"; {left} of {every} injections were not begun" if left else ""
+
+    def _leave_unjudged(self, injection: Unjudged) -> None:
+        self._unjudged.append(injection)
+        self._speaker.tell(str(injection))
+
     def _budget(self, fault: str) -> Budget:
         seen = self._conductor.last_view
-        return budgets([fault], timings_of(seen.configuration if seen else {}), dict(self._plan.budgets))[fault]
+        timings = replace(timings_of(seen.configuration if seen else {}), extra=self._plan.slack)
+        return budgets([fault], timings, dict(self._plan.budgets))[fault]
 
     @staticmethod
     def _sentence(verdict: Verdict) -> str:
@@ -191,14 +218,17 @@ class Drill:
         self._speaker.tell(text)
 
     def _report(self, directory: Path, begun: datetime, seconds: float) -> int:
-        passed = False
-        if self._results:
-            run = self._as_run(begun, seconds)
+        run = self._as_run(begun, seconds)
+        self._speaker.say(table=report.table(run), directory=str(directory))
+        try:
             report.write(run, directory)
-            self._speaker.say(table=report.table(run), directory=str(directory))
-            passed = run.passed and not self._failures
-        failure = "; ".join(self._failures) or ("" if passed else "budgets or invariants are broken")
-        self._speaker.say(result={"passed": passed, "failure": failure, "directory": str(directory)})
+        except Exception as error:  # noqa: BLE001 - the result is to be told all the same
+            trace()
+            self._fail(f"no report: {in_words(error)}")
+        passed = run.passed and not self._failures
+        failure = "; ".join([*self._failures, *map(str, self._unjudged)])
+        broken = "" if passed else "budgets or invariants are broken" if run.breaches else "nothing was injected"
+        self._speaker.say(result={"passed": passed, "failure": failure or broken, "directory": str(directory)})
         return 0 if passed else 1
 
     def _as_run(self, begun: datetime, seconds: float) -> Run:
@@ -213,10 +243,19 @@ class Drill:
             settings=settings_of(seen.configuration) if seen else {},
             versions=self._versions,
             load={"processors": os.cpu_count(), "load 1 min": one, "load 5 min": five, "load 15 min": fifteen},
-            skipped={name: why for name in self._plan.faults if (why := skipped(self._plan, CATALOGUE[name]))},
+            skipped={name: why for name in self._plan.faults if (why := self._why_skipped(name))},
             command=f"ansible-playbook playbooks/drill.yml -e drill_confirm={self._plan.cluster}{chosen}{repeat}",
             seconds=seconds,
+            failure="; ".join(self._failures),
+            unjudged=tuple(self._unjudged),
         )
+
+    def _why_skipped(self, fault: str) -> str:
+        """Return why a fault was not injected, "" when it was."""
+        begun = {ledger.fault for ledger, _verdict, _budget in self._results}
+        if fault in begun or fault in {injection.fault for injection in self._unjudged}:
+            return ""
+        return skipped(self._plan, CATALOGUE[fault]) or "the drill ended before"
 
     def _ask_versions(self) -> dict[str, str]:
         """Return the versions of the cluster's software, as far as somebody tells."""

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import BalancerSample, Event, MemberSample
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import grouped
 
 SILENCE = 1.0
 
@@ -40,14 +41,6 @@ def first(samples: Iterable[Any], holds: Callable[[Any], bool]) -> Any:
     return next((sample for sample in samples if holds(sample)), None)
 
 
-def by(samples: Iterable[Any], attribute: str) -> dict[str, list[Any]]:
-    """Return the samples of each observer, by name."""
-    found: dict[str, list[Any]] = {}
-    for sample in samples:
-        found.setdefault(getattr(sample, attribute), []).append(sample)
-    return dict(sorted(found.items()))
-
-
 def detected(balancers: Sequence[BalancerSample], primary: str, pool: str) -> Iterator[Event]:
     """Yield when a balancer first took the old primary out of the pool."""
     seen = first(balancers, lambda sample: sample.up is not None and primary not in sample.up.get(pool, ()))
@@ -57,7 +50,7 @@ def detected(balancers: Sequence[BalancerSample], primary: str, pool: str) -> It
 
 def promoted(members: Sequence[MemberSample], primary: str) -> Iterator[Event]:
     """Yield when each other member first was no standby any more."""
-    for name, own in by(members, "member").items():
+    for name, own in sorted(grouped(members, "member").items()):
         seen = first(own, lambda sample: sample.in_recovery is False)
         if seen and name != primary:
             yield Event(seen.at, "promoted", name, f"timeline {seen.timeline}")
@@ -65,7 +58,7 @@ def promoted(members: Sequence[MemberSample], primary: str) -> Iterator[Event]:
 
 def switched(balancers: Sequence[BalancerSample], primary: str, pool: str) -> Iterator[Event]:
     """Yield when each balancer first had another member in the pool than the old primary."""
-    for name, own in by(balancers, "balancer").items():
+    for name, own in sorted(grouped(balancers, "balancer").items()):
         for sample in own:
             others = [server for server in (sample.up or {}).get(pool, ()) if server != primary]
             if others:
@@ -75,7 +68,7 @@ def switched(balancers: Sequence[BalancerSample], primary: str, pool: str) -> It
 
 def moved(balancers: Sequence[BalancerSample], injected: float) -> Iterator[Event]:
     """Yield when a balancer got a virtual IP that it did not have before the fault."""
-    for name, own in by(balancers, "balancer").items():
+    for name, own in sorted(grouped(balancers, "balancer").items()):
         had = set(own[0].holds)
         for sample in own:
             got = set(sample.holds) - had
@@ -86,7 +79,7 @@ def moved(balancers: Sequence[BalancerSample], injected: float) -> Iterator[Even
 
 def rejoined(members: Sequence[MemberSample], injected: float, healed: float) -> Iterator[Event]:
     """Yield when a member that was away followed the leader's timeline after healing."""
-    for name, own in by(members, "member").items():
+    for name, own in sorted(grouped(members, "member").items()):
         since, timeline = last_away(own, injected), own[-1].timeline
         if since is None or not own[-1].in_recovery:
             continue

@@ -96,254 +96,151 @@ Action = PowerOff | Freeze | Isolate | Kill | ServiceDown | FillDisk | Switchove
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
-    """One fault. on_hosts and in_containers tell people how; in_containers is "" where it can't be done safely."""
+class Lasting:
+    """What ends a fault, and after how many seconds at the least and at the most."""
 
-    name: str
-    title: str
-    target: Target
-    action: Action
     until: Until
     least: float
     most: float
-    on_hosts: str
-    in_containers: str
-    invariants: tuple[str, ...]
-    needs: tuple[str, ...] = ("etcd", "postgresql")
 
 
-NO_LOSS = "no acknowledged row is lost"
-ONE_PRIMARY = "never two members that acknowledge writes"
-ONE_HOLDER = "never two balancers with the virtual IP beyond the advert window"
-READS_STAY = "readers are served"
-WRITES_STAY = "writers are served"
-REJOINED = "everybody is back afterwards, archiving included"
-ALWAYS = (NO_LOSS, ONE_PRIMARY, ONE_HOLDER, REJOINED)
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault: its name, whom it hits, what is done, how long it lasts, and what happens, in words."""
 
-POWER_ON_HOSTS = "nft drops everything, then sysrq b: a reset, the host boots again by itself"
-POWER_IN_CONTAINERS = "the links are set down inside, then the engine kills the container; later it starts it"
-FREEZE_ON_HOSTS = "systemctl freeze (cgroup freezer) of patroni and etcd with all that runs in them; thawed later"
-FREEZE_IN_CONTAINERS = "the engine pauses the container, later unpauses it"
-NFT = "nft drops packets in the table inet holdfast_drill; SSH from the controller and loopback stay open"
+    name: str
+    target: Target
+    action: Action
+    lasting: Lasting
+    title: str
+
+    @property
+    def on_hosts(self) -> str:
+        """How it is done on real hosts, for people."""
+        return HOW[type(self.action)][0]
+
+    @property
+    def in_containers(self) -> str:
+        """How it is done in containers, for people; "" where it can't be done safely."""
+        return HOW[type(self.action)][1]
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The components without which nobody could be hit."""
+        return NEEDS.get(self.target, ("etcd", "postgresql"))
+
+
+ALWAYS = (
+    "no acknowledged row is lost",
+    "never two members that acknowledge writes",
+    "never two balancers with the virtual IP beyond the advert window",
+    "everybody is back afterwards, archiving included",
+)
+"""What must hold around every fault, for people; ..invariants judges it."""
+
+NEEDS: Mapping[Target, tuple[str, ...]] = {
+    Target.VIP_HOLDER: ("haproxy", "keepalived"),
+    Target.BACKUP_HOST: ("backup",),
+}
+
+NFT = "nft drops packets in tables holdfast_drill; SSH from the controller and loopback stay open"
 SIGNAL = "a signal to the process"
 MASKED = "systemctl mask --runtime and kill, later unmask and start"
 API = "POST /switchover to Patroni"
-
-
-def _power(name: str, title: str, target: Target, until: Until, *, needs: tuple[str, ...], most: float = 90.0) -> Fault:
-    least = most if until is Until.TIME else 5.0
-    return Fault(
-        name, title, target, PowerOff(), until, least, most, POWER_ON_HOSTS, POWER_IN_CONTAINERS, ALWAYS, needs
-    )
-
-
-def _isolated(name: str, title: str, scope: Scope, until: Until, *, one_way: bool = False) -> Fault:
-    least, most = (10.0, 60.0) if until is Until.FAILOVER else (20.0, 20.0)
-    return Fault(name, title, Target.PRIMARY, Isolate(scope, one_way), until, least, most, NFT, NFT, ALWAYS, DATABASES)
-
-
-DATABASES = ("etcd", "postgresql")
-BACKUP = ("backup",)
-BALANCERS = ("haproxy", "keepalived")
-
-_FAULTS = (
-    _power("primary_power_loss", "the primary loses power", Target.PRIMARY, Until.FAILOVER, needs=DATABASES),
-    _power(
-        "primary_etcd_leader_power_loss",
-        "the primary, which also leads etcd, loses power",
-        Target.PRIMARY_LEADING_ETCD,
-        Until.FAILOVER,
-        needs=DATABASES,
+HOW: Mapping[type[Action], tuple[str, str]] = {  # on real hosts, in containers
+    PowerOff: (
+        "nft drops everything, then sysrq b: a reset, the host boots again by itself",
+        "the links are set down inside, then the engine kills the container; later it starts it",
     ),
-    Fault(
-        "primary_hang",
-        "the primary freezes, and thaws later",
-        Target.PRIMARY,
-        Freeze(),
-        Until.FAILOVER,
-        5.0,
-        90.0,
-        FREEZE_ON_HOSTS,
-        FREEZE_IN_CONTAINERS,
-        ALWAYS,
+    Freeze: (
+        "systemctl freeze (cgroup freezer) of patroni and etcd with all that runs in them; thawed later",
+        "the engine pauses the container, later unpauses it",
     ),
-    _isolated("primary_isolated", "the primary is cut off from everybody", Scope.EVERYBODY, Until.FAILOVER),
-    _isolated(
-        "primary_cut_from_peers",
-        "the primary is cut off from its peers, the balancers still reach it",
-        Scope.PEERS,
-        Until.FAILOVER,
-    ),
-    _isolated("primary_cut_from_etcd", "the primary is cut off from etcd only", Scope.ETCD, Until.FAILOVER),
-    _isolated("primary_cut_from_standbys", "the primary is cut off from its standbys only", Scope.STANDBYS, Until.TIME),
-    _isolated(
-        "primary_cut_one_way",
-        "the primary hears its peers, they don't hear it",
-        Scope.PEERS,
-        Until.FAILOVER,
-        one_way=True,
-    ),
-    Fault(
-        "postmaster_killed",
-        "the primary's postmaster is killed",
-        Target.PRIMARY,
-        Kill("postmaster"),
-        Until.WRITES,
-        5.0,
-        60.0,
-        SIGNAL,
-        SIGNAL,
-        ALWAYS,
-    ),
-    Fault(
-        "patroni_killed",
-        "the primary's Patroni is killed",
-        Target.PRIMARY,
-        Kill("patroni.service"),
-        Until.WRITES,
-        10.0,
-        60.0,
-        SIGNAL,
-        SIGNAL,
-        (*ALWAYS, WRITES_STAY),
-    ),
-    Fault(
-        "backend_segfault",
-        "a backend of the primary crashes",
-        Target.PRIMARY,
-        Kill("backend", "SEGV"),
-        Until.WRITES,
-        5.0,
-        60.0,
-        SIGNAL,
-        SIGNAL,
-        ALWAYS,
-    ),
-    Fault(
-        "data_disk_full",
-        "the volume of the primary's data directory is full",
-        Target.PRIMARY,
-        FillDisk(wal=False),
-        Until.TIME,
-        20.0,
-        20.0,
-        "fallocate takes what is free but for a reserve, which a writer then fills; removed later",
-        "",
-        ALWAYS,
-    ),
-    Fault(
-        "wal_disk_full",
-        "the volume of the primary's WAL is full",
-        Target.PRIMARY,
-        FillDisk(wal=True),
-        Until.TIME,
-        20.0,
-        20.0,
-        "fallocate takes what is free on the volume of pg_wal; removed later",
-        "",
-        ALWAYS,
-    ),
-    Fault(
-        "switchover",
-        "a planned switchover",
-        Target.PRIMARY,
-        Switchover(),
-        Until.FAILOVER,
-        3.0,
-        60.0,
-        API,
-        API,
-        ALWAYS,
-    ),
-    _power("standby_lost", "a standby loses power", Target.STANDBY, Until.TIME, needs=DATABASES, most=15.0),
-    _power(
-        "both_standbys_lost", "all standbys lose power", Target.ALL_STANDBYS, Until.TIME, needs=DATABASES, most=25.0
-    ),
-    Fault(
-        "etcd_leader_lost",
-        "etcd's leader is killed and stays down",
-        Target.ETCD_LEADER,
-        ServiceDown("etcd.service"),
-        Until.TIME,
-        15.0,
-        15.0,
-        MASKED,
-        MASKED,
-        (*ALWAYS, WRITES_STAY),
-    ),
-    Fault(
-        "etcd_quorum_lost",
-        "etcd loses its quorum, and regains it",
-        Target.ETCD_MAJORITY,
-        ServiceDown("etcd.service"),
-        Until.TIME,
-        30.0,
-        30.0,
-        MASKED,
-        MASKED,
-        ALWAYS,
-    ),
-    _power("balancer_power_loss", "the active balancer loses power", Target.VIP_HOLDER, Until.WRITES, needs=BALANCERS),
-    Fault(
-        "haproxy_killed",
-        "the active balancer's HAProxy is killed",
-        Target.VIP_HOLDER,
-        Kill("haproxy.service"),
-        Until.WRITES,
-        5.0,
-        60.0,
-        SIGNAL,
-        SIGNAL,
-        ALWAYS,
-        BALANCERS,
-    ),
-    Fault(
-        "keepalived_killed",
-        "the active balancer's keepalived is killed",
-        Target.VIP_HOLDER,
-        Kill("keepalived.service"),
-        Until.WRITES,
-        10.0,
-        60.0,
-        SIGNAL,
-        SIGNAL,
-        ALWAYS,
-        BALANCERS,
-    ),
-    Fault(
-        "balancer_isolated",
-        "the active balancer is cut off from everybody",
-        Target.VIP_HOLDER,
-        Isolate(Scope.EVERYBODY),
-        Until.WRITES,
-        10.0,
-        60.0,
-        NFT,
-        NFT,
-        ALWAYS,
-        BALANCERS,
-    ),
-    _power("backup_host_lost", "the repository loses power", Target.BACKUP_HOST, Until.TIME, needs=BACKUP, most=20),
-    _power(
-        "whole_cluster_power_loss",
-        "every host loses power, and all start cold",
-        Target.CLUSTER,
-        Until.TIME,
-        needs=DATABASES,
-        most=5.0,
-    ),
-    Fault(
-        "rolling_reboot",
-        "every host is rebooted, one after the other",
-        Target.ONE_BY_ONE,
-        Reboot(),
-        Until.TIME,
-        0.0,
-        0.0,
+    Isolate: (NFT, NFT),
+    Kill: (SIGNAL, SIGNAL),
+    ServiceDown: (MASKED, MASKED),
+    FillDisk: ("fallocate takes what is free on the volume, a writer fills the rest; removed later", ""),
+    Switchover: (API, API),
+    Reboot: (
         "systemctl reboot, then the gate, then the next host",
         "the engine stops and starts the container, then the gate, then the next",
-        ALWAYS,
     ),
+}
+
+
+def seconds(number: float) -> Lasting:
+    """Return what lasts for its time."""
+    return Lasting(Until.TIME, number, number)
+
+
+def writes(least: float, most: float) -> Lasting:
+    """Return what lasts until writes flow again."""
+    return Lasting(Until.WRITES, least, most)
+
+
+def failover(least: float, most: float) -> Lasting:
+    """Return what lasts until writes flow again on another member."""
+    return Lasting(Until.FAILOVER, least, most)
+
+
+# fmt: off
+_FAULTS = (
+    # The primary
+    Fault("primary_power_loss", Target.PRIMARY, PowerOff(), failover(5, 90),
+          "the primary loses power"),
+    Fault("primary_etcd_leader_power_loss", Target.PRIMARY_LEADING_ETCD, PowerOff(), failover(5, 90),
+          "the primary, which also leads etcd, loses power"),
+    Fault("primary_hang", Target.PRIMARY, Freeze(), failover(5, 90),
+          "the primary freezes, and thaws later"),
+    Fault("primary_isolated", Target.PRIMARY, Isolate(Scope.EVERYBODY), failover(10, 60),
+          "the primary is cut off from everybody"),
+    Fault("primary_cut_from_peers", Target.PRIMARY, Isolate(Scope.PEERS), failover(10, 60),
+          "the primary is cut off from its peers, the balancers still reach it"),
+    Fault("primary_cut_from_etcd", Target.PRIMARY, Isolate(Scope.ETCD), failover(10, 60),
+          "the primary is cut off from etcd only"),
+    Fault("primary_cut_from_standbys", Target.PRIMARY, Isolate(Scope.STANDBYS), seconds(20),
+          "the primary is cut off from its standbys only"),
+    Fault("primary_cut_one_way", Target.PRIMARY, Isolate(Scope.PEERS, one_way=True), failover(10, 60),
+          "the primary hears its peers, they don't hear it"),
+    Fault("postmaster_killed", Target.PRIMARY, Kill("postmaster"), writes(5, 60),
+          "the primary's postmaster is killed"),
+    Fault("patroni_killed", Target.PRIMARY, Kill("patroni.service"), writes(10, 60),
+          "the primary's Patroni is killed"),
+    Fault("backend_segfault", Target.PRIMARY, Kill("backend", "SEGV"), writes(5, 60),
+          "a backend of the primary crashes"),
+    Fault("data_disk_full", Target.PRIMARY, FillDisk(wal=False), seconds(20),
+          "the volume of the primary's data directory is full"),
+    Fault("wal_disk_full", Target.PRIMARY, FillDisk(wal=True), seconds(20),
+          "the volume of the primary's WAL is full"),
+    Fault("switchover", Target.PRIMARY, Switchover(), failover(3, 60),
+          "a planned switchover"),
+    # The standbys
+    Fault("standby_lost", Target.STANDBY, PowerOff(), seconds(15),
+          "a standby loses power"),
+    Fault("both_standbys_lost", Target.ALL_STANDBYS, PowerOff(), seconds(25),
+          "all standbys lose power"),
+    # etcd
+    Fault("etcd_leader_lost", Target.ETCD_LEADER, ServiceDown("etcd.service"), seconds(15),
+          "etcd's leader is killed and stays down"),
+    Fault("etcd_quorum_lost", Target.ETCD_MAJORITY, ServiceDown("etcd.service"), seconds(30),
+          "etcd loses its quorum, and regains it"),
+    # The balancers
+    Fault("balancer_power_loss", Target.VIP_HOLDER, PowerOff(), writes(5, 90),
+          "the active balancer loses power"),
+    Fault("haproxy_killed", Target.VIP_HOLDER, Kill("haproxy.service"), writes(5, 60),
+          "the active balancer's HAProxy is killed"),
+    Fault("keepalived_killed", Target.VIP_HOLDER, Kill("keepalived.service"), writes(10, 60),
+          "the active balancer's keepalived is killed"),
+    Fault("balancer_isolated", Target.VIP_HOLDER, Isolate(Scope.EVERYBODY), writes(10, 60),
+          "the active balancer is cut off from everybody"),
+    # The repository, and the whole
+    Fault("backup_host_lost", Target.BACKUP_HOST, PowerOff(), seconds(20),
+          "the repository loses power"),
+    Fault("whole_cluster_power_loss", Target.CLUSTER, PowerOff(), seconds(5),
+          "every host loses power, and all start cold"),
+    Fault("rolling_reboot", Target.ONE_BY_ONE, Reboot(), seconds(0),
+          "every host is rebooted, one after the other"),
 )
+# fmt: on
 
 CATALOGUE: Mapping[str, Fault] = {fault.name: fault for fault in _FAULTS}

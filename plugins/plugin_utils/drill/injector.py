@@ -26,7 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError, Provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut, ruleset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
 PROOF_SECONDS = 10.0
 POLL_SECONDS = 0.1
@@ -52,16 +52,20 @@ def cut_of(action: Isolate, host: str, expected: Expected, plan: Plan) -> Cut:
 class Injector:
     """One fault at a time."""
 
-    def __init__(self, plan: Plan, expected: Expected, crew: Crew, provider: Provider) -> None:
+    def __init__(
+        self, plan: Plan, expected: Expected, crew: Crew, provider: Provider, now: Callable[[], float]
+    ) -> None:
         self._plan = plan
         self._expected = expected
         self._crew = crew
         self._provider = provider
+        self._now = now
+        self._cut_since: dict[str, float] = {}
         self._undo: list[tuple[str, Callable[[], Any]]] = []
-        self._proof: Callable[[], str] = lambda: ""
 
     def inject(self, fault: Fault, targets: Sequence[str], view: View) -> str:
         """Do it and return the proof; raises NotProvenError, SessionLostError or AgentError."""
+        self._cut_since = {}
         how: dict[type, Callable[[Any], str]] = {
             PowerOff: lambda _action: self._power_off(targets),
             Freeze: lambda _action: self._freeze(targets[0]),
@@ -74,18 +78,31 @@ class Injector:
         return how[type(fault.action)](fault.action)
 
     def heal(self) -> list[str]:
-        """Undo what was injected, each step even when another fails; return what could not be undone."""
-        failures = []
-        while self._undo:
-            name, undo = self._undo.pop()
+        """Undo what was injected, each step even when another fails; return what is left to the next call."""
+        failures, left = [], []
+        for name, undo in reversed(self._undo):
             try:
                 undo()
-            except (NotProvenError, SessionLostError, AgentError, OSError) as error:
-                failures.append(f"{name}: {error}")
+            except Exception as error:  # noqa: BLE001 - the other steps have to be taken
+                failures.append(f"{name}: {error or type(error).__name__}")
+                left.append((name, undo))
+        self._undo = left[::-1]
         return failures
+
+    def darkens(self, fault: Fault) -> bool:
+        """Say whether a fault stops all that runs on its targets, so that they can't be observed."""
+        return isinstance(fault.action, PowerOff) or (
+            isinstance(fault.action, Freeze) and self._provider.frozen_is_dark
+        )
+
+    def cut(self) -> dict[str, tuple[tuple[float, float], ...]]:
+        """Return since when until now hosts have been cut off from everybody, if still() proves that they are."""
+        return {host: ((since, self._now()),) for host, since in self._cut_since.items()}
 
     def still(self, fault: Fault, targets: Sequence[str]) -> str:
         """Return the proof that a fault lasted, to be asked before it is healed; raises NotProvenError."""
+        if isinstance(fault.action, PowerOff | Freeze):
+            self._provider.still_down(targets)
         if not isinstance(fault.action, Isolate):
             return ""
         seen = self._crew.call(targets[0], "dropped")
@@ -93,6 +110,8 @@ class Injector:
             raise NotProvenError(f"{targets[0]}: the drill's rules are gone before their time")
         if not seen["packets"]:
             raise NotProvenError(f"{targets[0]}: the drill's rules dropped no packet")
+        if targets[0] in self._cut_since and targets[0] in self._expected.balancers and not seen["muted"]:
+            raise NotProvenError(f"{targets[0]}: the drill's rules against ARP are gone before their time")
         return f"{seen['packets']} packets dropped"
 
     def reboot(self, host: str) -> str:
@@ -109,9 +128,13 @@ class Injector:
 
     def _isolate(self, action: Isolate, host: str) -> str:
         controller, _port, _own, ssh_port = str(self._crew.call(host, "address")).split()
-        rules = ruleset(cut_of(action, host, self._expected, self._plan), controller, int(ssh_port))
+        cut = cut_of(action, host, self._expected, self._plan)
+        rules = ruleset(cut, controller, int(ssh_port))
         self._undo.append(("isolation", lambda: self._crew.call(host, "undo", name="isolation")))
-        self._crew.call(host, "isolate", rules=rules, seconds=self._plan.dead_man)
+        mute = self._plan.virtual_ips if cut.total and host in self._expected.balancers else []
+        unheard = self._crew.call(host, "isolate", rules=rules, seconds=self._plan.dead_man, mute=mute)
+        if cut.total and unheard:
+            self._cut_since[host] = self._now()
         return self._await(lambda: self._dropping(host), f"{host}: no packet was dropped")
 
     def _dropping(self, host: str) -> str:

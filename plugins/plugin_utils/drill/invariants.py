@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import combinations, pairwise
+from itertools import chain, combinations, pairwise
 from math import inf
 from typing import Any
 
@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
     Key,
+    acknowledgements,
     duplicated_keys,
     every_write,
     leader_presence,
@@ -32,11 +33,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import (
     Span,
     by_name,
     dark_spans,
+    grouped,
     longest,
     overlaps,
     runs,
     uncovered,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
 
 OPEN_AFTER = 2.0
 """Seconds without an acknowledgement at the end of a record that a client's last attempt can't explain."""
@@ -61,11 +64,6 @@ def rows_text(keys: Iterable[Key]) -> str:
     ordered = sorted(keys)
     shown = ", ".join(f"{writer}/{sequence}" for writer, sequence in ordered[:SHOWN])
     return shown + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
-
-
-def counted(number: int, noun: str) -> str:
-    """Return 1 row, 2 rows."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def uncertainty(ledger: Ledger, *names: str) -> float:
@@ -138,12 +136,12 @@ def clock_backwards(ledger: Ledger, _budget: Budget) -> Breaches:
     """A record whose times run backwards is unusable; it is kept, and said."""
     marks = [ledger.begun, ledger.injected, ledger.healed, ledger.ended]
     found = [] if marks == sorted(marks) else ["begin, injection, healing and end are out of order"]
-    clients = (*streams((*ledger.writes, *ledger.naive), "writer"), *streams(ledger.reads, "reader"))
-    for name, records in (*clients, *streams(ledger.local_writes, "server")):
+    for name, records in client_streams(ledger):
         ended = sum(record.ended < record.begun for record in records)
         found += [f"{counted(ended, 'record')} of {name} ended before they began"] if ended else []
         found += steps_back(name, [record.begun for record in records], 2 * uncertainty(ledger, name))
-    for name, samples in (*streams(ledger.members, "member"), *streams(ledger.balancers, "balancer")):
+    observers = (grouped(ledger.members, "member"), grouped(ledger.balancers, "balancer"))
+    for name, samples in chain.from_iterable(observer.items() for observer in observers):
         found += steps_back(name, [sample.at for sample in samples], 2 * uncertainty(ledger, name))
     if found:
         yield Breach("clock_backwards", f"{listed(found)}: the times of this record are unusable")
@@ -155,12 +153,11 @@ def listed(sentences: Sequence[str]) -> str:
     return "; ".join(sentences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
 
-def streams(records: Iterable[Any], name: str) -> list[tuple[str, list[Any]]]:
-    """Return the records of each source, in the order in which they were recorded."""
-    grouped: dict[str, list[Any]] = {}
-    for record in records:
-        grouped.setdefault(getattr(record, name), []).append(record)
-    return list(grouped.items())
+def client_streams(ledger: Ledger) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the records of each client, in the order in which they were recorded."""
+    yield from grouped((*ledger.writes, *ledger.naive), "writer").items()
+    yield from grouped(ledger.reads, "reader").items()
+    yield from grouped(ledger.local_writes, "server").items()
 
 
 def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:
@@ -267,7 +264,7 @@ def lasting(span: Span) -> str:
 
 
 def two_holders(ledger: Ledger, budget: Budget) -> Breaches:
-    """Two balancers hold one VIP at once for no longer than adverts take."""
+    """Two balancers that can be reached hold one VIP at once for no longer than adverts take."""
     balancers = by_name(ledger.balancers, "balancer")
     for vip in virtual_ips(ledger):
         held = {name: holding(ledger, budget, vip, name, samples) for name, samples in balancers.items()}
@@ -284,8 +281,14 @@ def virtual_ips(ledger: Ledger) -> list[str]:
 
 
 def holding(ledger: Ledger, budget: Budget, vip: str, name: str, samples: Sequence[BalancerSample]) -> list[Span]:
-    """Return when a balancer held a VIP."""
-    return runs(samples, lambda sample: vip in sample.holds, budget.blind, dark_spans(ledger, name))
+    """Return when a balancer held a VIP and could be reached: one cut off from everybody can't know that it lost it."""
+    doubt = uncertainty(ledger, name)
+    unreached = [(begin + doubt, end - doubt) for begin, end in ledger.cut.get(name, ())]
+
+    def offers(sample: BalancerSample) -> bool:
+        return vip in sample.holds and not any(begin < sample.at < end for begin, end in unreached)
+
+    return runs(samples, offers, budget.blind, dark_spans(ledger, name))
 
 
 def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:
@@ -386,8 +389,7 @@ def reads_on_primary(ledger: Ledger, budget: Budget) -> Breaches:
 
 def not_recovered(ledger: Ledger, _budget: Budget) -> Breaches:
     """In the end rows are acknowledged, one member is primary, all others follow it on its timeline."""
-    acknowledged = [write.ended for write in ledger.writes if write.outcome is Outcome.ACKNOWLEDGED]
-    silence = ledger.ended - max(acknowledged, default=ledger.begun)
+    silence = ledger.ended - max(acknowledgements(ledger.writes), default=ledger.begun)
     if silence > OPEN_AFTER:
         yield Breach(
             "not_recovered", f"no write was acknowledged in the last {silence:.2f} s: at least as long it took"

@@ -93,15 +93,25 @@ def vip_lanes(ledger: Ledger) -> list[Lane]:
     vips = sorted({vip for sample in ledger.balancers for vip in sample.holds})
     balancers = by_name(ledger.balancers, "balancer")
     return [
-        Lane(f"VIP on {name}" if len(vips) == 1 else f"{vip} on {name}", segments(ledger, name, samples, holds(vip)))
+        Lane(
+            f"VIP on {name}" if len(vips) == 1 else f"{vip} on {name}",
+            segments(ledger, name, samples, holds(vip, ledger.cut.get(name, ()))),
+        )
         for vip in vips
         for name, samples in sorted(balancers.items())
     ]
 
 
-def holds(vip: str) -> Callable[[BalancerSample], tuple[str, str]]:
-    """Return whether a balancer holds a VIP, as a kind and a name."""
-    return lambda sample: ("vip", "holds it") if vip in sample.holds else ("", "")
+def holds(vip: str, cut: Sequence[tuple[float, float]]) -> Callable[[BalancerSample], tuple[str, str]]:
+    """Return whether a balancer holds a VIP, and for whom, as a kind and a name."""
+
+    def held(sample: BalancerSample) -> tuple[str, str]:
+        if vip not in sample.holds:
+            return "", ""
+        unreached = any(begin < sample.at < end for begin, end in cut)
+        return ("unreached", "holds it, cut off") if unreached else ("vip", "holds it")
+
+    return held
 
 
 def pool_lanes(ledger: Ledger) -> list[Lane]:

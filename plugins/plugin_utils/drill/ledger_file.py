@@ -85,7 +85,7 @@ def parse_plain(name: str, value: Any) -> Any:
     """Return a field that is no table with its type; a field that an older file lacks has its default."""
     if name == "presence":
         return tuple(parse_presence(member, rows) for member, rows in value.items())
-    if name == "dark":
+    if name in {"dark", "cut"}:
         return {host: tuple((begin, end) for begin, end in spans) for host, spans in value.items()}
     return tuple(value) if isinstance(value, list) else value
 

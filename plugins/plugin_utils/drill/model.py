@@ -99,8 +99,10 @@ class Ledger:
 
     ended: when the clients were told to stop; rows are looked up after that. local_writes: rows inserted on a node
     itself, server names the member. expected_*: who ought to answer an observer. dark: when a host certainly ran
-    nothing (powered off, frozen), so that its silence is no blindness. recovery: {what must be well again: seconds
-    after healing until it was, None when it never was}. write_pools lead to the primary, read_pools never do.
+    nothing (powered off, frozen), so that its silence is no blindness. cut: when a host that ran certainly exchanged
+    packets with nobody but the drill, so that it served nobody; a partial or one-way cut is none. recovery: {what must
+    be well again: seconds after healing until it was, None when it never was}. write_pools lead to the primary,
+    read_pools never do. phases: {what the drill did: the seconds it took}.
     """
 
     fault: str
@@ -127,6 +129,8 @@ class Ledger:
     dark: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     write_pools: tuple[str, ...] = ("primary",)
     read_pools: tuple[str, ...] = ("standby",)
+    cut: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

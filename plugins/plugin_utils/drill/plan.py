@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault, Target
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import ALWAYS, CATALOGUE, Fault, Target
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 PROVIDERS = ("hosts", "containers")
@@ -58,6 +58,7 @@ class Plan:
     dead_man: int = 300
     directory: str = "reports"
     budgets: Mapping[str, Any] = field(default_factory=dict)
+    slack: float = 0.0
     role: str = ""
     without_backup: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -135,6 +136,8 @@ def problems(plan: Plan) -> Iterator[str]:
         yield f"drill_provider: {plan.provider!r}: give one of {', '.join(PROVIDERS)}"
     if plan.repeat < 1:
         yield f"drill_repeat: {plan.repeat}: give 1 or more"
+    if not plan.slack >= 0:
+        yield f"drill_slack: {plan.slack:g}: give seconds, 0 or more"
     if not LEAST_DEAD_MAN <= plan.dead_man <= MOST_DEAD_MAN:
         yield f"drill_dead_man: {plan.dead_man}: give {LEAST_DEAD_MAN} to {MOST_DEAD_MAN} seconds"
     if plan.client not in {node.name for node in plan.nodes}:
@@ -192,6 +195,7 @@ def as_text(plan: Plan) -> str:
         f"Drill of cluster {plan.cluster}: {len(list(injections(plan)))} injections, written to {plan.directory}",
         f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
         f"  {how_provider(plan)}; dead-man timers of {plan.dead_man} s on the nodes",
+        f"  each time: {'; '.join(ALWAYS)}; and the fault's own budget",
         "",
         table(list(rows(plan))),
     ]
@@ -228,6 +232,6 @@ def rows(plan: Plan) -> Iterator[Sequence[str]]:
 
 def lasting(fault: Fault) -> str:
     """Return how long a fault lasts."""
-    if fault.least == fault.most:
-        return f"{fault.most:g} s" if fault.most else ""
-    return f"{fault.least:g} to {fault.most:g} s, until {fault.until}"
+    if fault.lasting.least == fault.lasting.most:
+        return f"{fault.lasting.most:g} s" if fault.lasting.most else ""
+    return f"{fault.lasting.least:g} to {fault.lasting.most:g} s, until {fault.lasting.until}"

@@ -100,6 +100,11 @@ class Recorder:
         newest = next((sample for sample in reversed(self.members) if sample.member == member), None)
         return newest.at if newest and newest.claims_primary else None
 
+    def seen(self, host: str) -> list[float]:
+        """Return when a host was observed."""
+        members = [sample.at for sample in self.members if sample.member == host]
+        return members + [sample.at for sample in self.balancers if sample.balancer == host]
+
     def _of_client(self, row: Sequence[Any], at: Callable[[float], float]) -> Write:
         name, sequence, begun, ended, outcome, server, error = row
         return Write(name, sequence, at(begun), at(ended), Outcome(outcome), self._names.get(server, server), error)

@@ -24,6 +24,7 @@ def as_data(run: Run) -> dict[str, Any]:
         "seconds": rounded(run.seconds),
         "passed": run.passed,
         "failure": run.failure,
+        "unjudged": [asdict(injection) for injection in run.unjudged],
         "command": run.command,
         "settings": dict(run.settings),
         "versions": dict(run.versions),
@@ -75,6 +76,8 @@ def injection_data(ledger: Ledger, verdict: Verdict, budget: Budget) -> dict[str
         "recorded": {name: after(ledger, getattr(ledger, name)) for name in ("begun", "healed", "ended")},
         "events": [{**asdict(event), "at": after(ledger, event.at)} for event in ledger.events],
         "recovery": rounded(dict(ledger.recovery)),
+        "phases": rounded(dict(ledger.phases)),
+        "cut_off": {host: [[after(ledger, at) for at in span] for span in spans] for host, spans in ledger.cut.items()},
         "clock_uncertainty": {name: round(value, 6) for name, value in ledger.clock_uncertainty.items()},
     }
 

@@ -23,7 +23,12 @@ def as_junit(run: Run) -> str:
     for name, value in {**run.versions, **run.settings, **run.load}.items():
         suite.add_property(str(name), str(value))
     suite.add_testcases(
-        [*(injection_case(*result[:2]) for result in run.results), *skipped_cases(run), *failed_cases(run)]
+        [
+            *(injection_case(*result[:2]) for result in run.results),
+            *unjudged_cases(run),
+            *skipped_cases(run),
+            *failed_cases(run),
+        ]
     )
     document = JUnitXml("holdfast.ha drill")
     document.add_testsuite(suite)
@@ -43,6 +48,18 @@ def injection_case(ledger: Ledger, verdict: Verdict) -> TestCase:
     return case
 
 
+def unjudged_cases(run: Run) -> list[TestCase]:
+    """Return the broken test cases of the injections that gave no verdict."""
+    from junitparser import Error, TestCase  # noqa: PLC0415
+
+    cases = []
+    for injection in run.unjudged:
+        case = TestCase(f"{injection.fault} {injection.repetition}", f"drill.{injection.fault}", 0)
+        case.result = [Error(injection.reason)]
+        cases.append(case)
+    return cases
+
+
 def skipped_cases(run: Run) -> list[TestCase]:
     """Return the test cases of the faults that were not injected."""
     from junitparser import Skipped, TestCase  # noqa: PLC0415
@@ -56,11 +73,11 @@ def skipped_cases(run: Run) -> list[TestCase]:
 
 
 def failed_cases(run: Run) -> list[TestCase]:
-    """Return a broken test case for a drill that ended before its end."""
+    """Return a broken test case for a drill that went wrong itself."""
     from junitparser import Error, TestCase  # noqa: PLC0415
 
     if not run.failure:
         return []
-    case = TestCase("the drill came to its end", "drill", 0)
+    case = TestCase("the drill came to its end and left nothing behind", "drill", 0)
     case.result = [Error(run.failure)]
     return [case]

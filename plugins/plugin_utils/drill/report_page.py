@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_table import counted, seconds
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_table import seconds
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Run, Spread
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 HEAD = (
@@ -26,12 +27,15 @@ HEAD = (
 
 
 def as_table(run: Run) -> str:
-    """Return the results as aligned lines, what broke and what was skipped below."""
+    """Return the results as aligned lines, what failed, what broke and what was skipped below."""
     state = "passed" if run.passed else "FAILED"
     injections = counted(len(run.results), "injection")
-    lines = [f"Drill of {run.cluster}: {state}, {injections} in {run.seconds:.0f} s"]
-    lines.append(table([HEAD, *(row(fault) for fault in run.faults)]))
-    lines += section("Ended early:", [run.failure] if run.failure else [])
+    lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
+    lines += [table([HEAD, *(row(fault) for fault in run.faults)])] if run.results else []
+    spent = ", ".join(f"{phase} {took:.0f} s" for phase, took in run.phases.items())
+    lines += ["", f"Where the time went: {spent}"] if spent else []
+    lines += section("The drill itself failed:", [run.failure] if run.failure else [])
+    lines += section("Not judged:", list(map(str, run.unjudged)))
     lines += section("What broke:", list(breach_lines(run)))
     lines += section("Not injected:", [f"{fault}: {reason}" for fault, reason in run.skipped.items()])
     return "\n".join(lines)
@@ -76,8 +80,3 @@ def breach_lines(run: Run) -> Iterator[str]:
 def section(title: str, items: Sequence[str]) -> list[str]:
     """Return a titled, numbered list, nothing without items."""
     return ["", title, *(f"  {number}. {item}" for number, item in enumerate(items, 1))] if items else []
-
-
-def counted(number: int, noun: str) -> str:
-    """Return 1 injection, 2 injections."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"

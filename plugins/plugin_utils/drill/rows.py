@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger, Outcome, Presence, Write
 
@@ -17,6 +17,11 @@ def every_write(ledger: Ledger) -> Iterator[Write]:
     yield from ledger.writes
     yield from ledger.naive
     yield from ledger.local_writes
+
+
+def acknowledgements(writes: Iterable[Write]) -> list[float]:
+    """Return when rows were acknowledged."""
+    return [write.ended for write in writes if write.outcome is Outcome.ACKNOWLEDGED]
 
 
 def key_of(write: Write) -> Key:

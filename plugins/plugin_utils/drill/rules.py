@@ -9,7 +9,8 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-TABLE = "holdfast_drill"
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import TABLE
+
 BEFORE_ALL_OTHERS = -400
 
 
@@ -21,6 +22,11 @@ class Cut:
     ports: tuple[int, ...] = ()
     incoming: bool = True
     outgoing: bool = True
+
+    @property
+    def total(self) -> bool:
+        """Whether no packet passes, but for the controller's SSH session."""
+        return not self.peers and not self.ports and self.incoming and self.outgoing
 
 
 @dataclass(frozen=True, slots=True)

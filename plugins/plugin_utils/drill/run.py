@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -84,12 +85,25 @@ class FaultResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Unjudged:
+    """An injection that was begun and gave no verdict; reason: it was not proven, or the drill ended in it."""
+
+    fault: str
+    repetition: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.fault} {self.repetition}: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One drill of one cluster.
 
     begun: wall clock with time zone; seconds: how long it took; settings: {name: value} the cluster ran with;
     versions: {software: version}; load: {what: value} of the machine that ran it; skipped: {fault: reason};
-    command: how to run it again; failure: why the drill ended before its end.
+    command: how to run it again; failure: what went wrong with the drill itself: why it ended before its end, what it
+    could not undo; unjudged: the injections that are not in results.
     """
 
     cluster: str
@@ -102,15 +116,12 @@ class Run:
     command: str = ""
     seconds: float = 0.0
     failure: str = ""
+    unjudged: tuple[Unjudged, ...] = ()
 
     @property
     def passed(self) -> bool:
-        """Say whether the drill came to its end, anything was judged and nothing broke."""
-        return (
-            bool(self.results)
-            and not self.failure
-            and not any(verdict.breaches for _ledger, verdict, _budget in self.results)
-        )
+        """Say whether the drill came to its end, every injection was judged, at least one, and nothing broke."""
+        return bool(self.results) and not self.failure and not self.unjudged and not self.breaches
 
     @property
     def faults(self) -> tuple[FaultResult, ...]:
@@ -119,6 +130,14 @@ class Run:
         for result in self.results:
             grouped.setdefault(result[0].fault, []).append(result)
         return tuple(FaultResult(fault, tuple(results)) for fault, results in grouped.items())
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """Return the seconds that each phase took in all injections together."""
+        total: Counter[str] = Counter()
+        for ledger, _verdict, _budget in self.results:
+            total.update(ledger.phases)
+        return dict(total)
 
     @property
     def breaches(self) -> tuple[tuple[Verdict, Breach], ...]:

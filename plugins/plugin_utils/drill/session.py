@@ -192,7 +192,7 @@ def command(node: Node) -> str:
     if not node.become:
         return python
     ask = "-S -p ''" if node.become_password else "-n"
-    return f"exec sudo {ask} -- sh -c {shlex.quote(python)}"
+    return f'exec sudo {ask} -- env SSH_CONNECTION="$SSH_CONNECTION" sh -c {shlex.quote(python)}'
 
 
 def connect(node: Node) -> paramiko.SSHClient:

@@ -85,17 +85,28 @@ def is_silent(begin: float, end: float, silence: float, dark: Sequence[Span]) ->
     return end - begin > silence or any(span.begin < end and span.end > begin for span in dark)
 
 
+def longest_silence(times: Iterable[float], begin: float, end: float) -> tuple[float, float]:
+    """Return the longest part of begin … end without a moment at which a host was observed."""
+    marks = [begin, *sorted(at for at in times if begin < at < end), end]
+    return max(pairwise(marks), key=lambda part: part[1] - part[0])
+
+
 def dark_spans(ledger: Ledger, host: str) -> list[Span]:
     """Return when a host certainly ran nothing."""
     return [certain(begin, end) for begin, end in ledger.dark.get(host, ())]
 
 
+def grouped(records: Iterable[Any], name: str) -> dict[str, list[Any]]:
+    """Return records by their source, each in the order in which they were recorded."""
+    found: dict[str, list[Any]] = {}
+    for record in records:
+        found.setdefault(getattr(record, name), []).append(record)
+    return found
+
+
 def by_name(samples: Iterable[Any], name: str) -> dict[str, list[Any]]:
     """Return samples by member or balancer, each in the order of time."""
-    grouped: dict[str, list[Any]] = {}
-    for sample in sorted(samples, key=lambda item: item.at):
-        grouped.setdefault(getattr(sample, name), []).append(sample)
-    return grouped
+    return grouped(sorted(samples, key=lambda item: item.at), name)
 
 
 def uncovered(spans: Iterable[tuple[float, float]], begin: float, end: float) -> Iterator[tuple[float, float]]:

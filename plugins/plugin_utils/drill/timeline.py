@@ -12,7 +12,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.lanes import Lane, Mark, Segment, lanes
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Outcome, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import acknowledgements
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,8 +32,8 @@ COLOURS = {
     name: f"#0101{number:02x}"
     for number, name in enumerate(
         ("ink", "muted", "grid", "write", "read", "gap", "gap-ink", "budget", "primary", "on-primary", "standby",
-         "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "pool",
-         "on-pool", "writing", "paper", "error"),
+         "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "unreached",
+         "on-unreached", "pool", "on-pool", "writing", "paper", "error"),
         1,
     )
 }  # fmt: skip
@@ -74,7 +75,7 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
     figure = Figure(figsize=(WIDTH, sum(heights) + SPACE * 3 + BOTTOM))
     write_axes, read_axes, lane_axes = panels(figure, heights)
     lane_axes.set_xlim(max(ledger.begun - ledger.injected, -10.0), ledger.ended - ledger.injected)
-    draw_rate(write_axes, ledger, acknowledged(ledger), "write", "writes acknowledged\nper 100 ms", room=1.4)
+    draw_rate(write_axes, ledger, acknowledgements(ledger.writes), "write", "writes acknowledged\nper 100 ms", room=1.4)
     draw_rate(
         read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads\nper 100 ms", room=1.1
     )
@@ -98,11 +99,6 @@ def panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
         made.append(figure.add_axes(bounds, sharex=made[0] if made else None))
         top -= height + SPACE
     return made
-
-
-def acknowledged(ledger: Ledger) -> list[float]:
-    """Return when the writers' rows were acknowledged."""
-    return [write.ended for write in ledger.writes if write.outcome is Outcome.ACKNOWLEDGED]
 
 
 def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label: str, *, room: float) -> None:

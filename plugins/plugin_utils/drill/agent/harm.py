@@ -6,11 +6,15 @@
 from __future__ import annotations
 
 import subprocess
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 TABLE = "holdfast_drill"
 UNIT = "holdfast-drill"
-CUT = ("nft", "delete", "table", "inet", TABLE)
+FAMILIES = ("inet", "netdev")
+UNCUT = ("sh", "-c", "".join(f"nft delete table {family} {TABLE} 2>/dev/null; " for family in FAMILIES) + "true")
+DEVICES = Path("/sys/class/net")
 
 
 class HarmError(Exception):
@@ -55,11 +59,17 @@ class Harms:
             run(command)
         run(["systemctl", "stop", f"{UNIT}-{name}.timer"])
 
-    def isolate(self, rules: str, seconds: float) -> None:
-        """Load the drill's own table of packet filter rules."""
-        self.arm("isolation", seconds, list(CUT))
-        run(list(CUT))
+    def isolate(self, rules: str, seconds: float, mute: Sequence[str] = ()) -> bool:
+        """Load the drill's own packet filter; say whether nobody hears any more that this host has the muted addresses.
+
+        Those who may still answer ARP would draw clients that they can't serve. Kernels before 5.16 can't mute it.
+        """
+        self.arm("isolation", seconds, list(UNCUT))
+        run(list(UNCUT))
         must(["nft", "-f", "-"], text=rules)
+        four = [address for address in mute if ":" not in address]  # IPv6 announces itself in packets like all others
+        devices = [device.name for device in sorted(DEVICES.iterdir()) if device.name != "lo"]
+        return not four or run(["nft", "-f", "-"], text=muting(four, devices))["code"] == 0
 
     def heal(self) -> None:
         """Undo everything."""
@@ -67,9 +77,23 @@ class Harms:
             self.undo(name)
 
 
+def muting(addresses: Sequence[str], devices: Sequence[str]) -> str:
+    """Return what nft loads to let no ARP out that says this host has the addresses, keepalived's own included."""
+    return "\n".join([
+        f"table netdev {TABLE} {{",
+        "  chain egress {",
+        f"    type filter hook egress devices = {{ {', '.join(devices)} }} priority -400; policy accept;",
+        f"    ether type arp arp saddr ip {{ {', '.join(addresses)} }} counter drop",
+        "  }",
+        "}",
+        "",
+    ])  # fmt: skip
+
+
 def dropped_packets() -> dict[str, Any]:
-    """Return the packets that the drill's table dropped: {"present": bool, "packets": int}."""
+    """Return the packets that the drill's table dropped: {"present": bool, "packets": int, "muted": bool}."""
     listed = run(["nft", "list", "table", "inet", TABLE])
     words = listed["out"].split()
     packets = [int(words[at + 1]) for at, word in enumerate(words) if word == "packets"]
-    return {"present": listed["code"] == 0, "packets": sum(packets)}
+    muted = run(["nft", "list", "table", "netdev", TABLE])["code"] == 0
+    return {"present": listed["code"] == 0, "packets": sum(packets), "muted": muted}

@@ -135,5 +135,6 @@ def ledger(**changes: Any) -> Ledger:
         expected_members=MEMBERS,
         expected_balancers=BALANCERS,
         dark={"db1": ((INJECTED, HEALED),)},
+        phases={"gate before": 1.0, "fault": 10.0, "rows": 0.5},
     )
     return replace(calm, **changes)

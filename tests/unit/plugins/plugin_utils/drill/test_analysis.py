@@ -299,6 +299,39 @@ def test_one_balancer_holds_the_vip(until: float, allowed: float, broken: set[st
     assert rules(judged(held, two_holders=allowed)) == broken
 
 
+@pytest.mark.parametrize(
+    ("cut", "broken"),
+    [
+        ({}, {"two_holders"}),
+        ({"lb1": ((11.0, 19.9),)}, set()),
+        ({"lb2": ((11.0, 19.9),)}, set()),
+        ({"db1": ((11.0, 19.9),)}, {"two_holders"}),  # another host
+        ({"lb1": ((12.5, 19.9),)}, {"two_holders"}),  # only from then on
+        ({"lb1": ((11.0, 18.5),)}, {"two_holders"}),  # only until then
+        ({"lb1": ((11.0, 14.0), (15.5, 19.9))}, {"two_holders"}),  # not in between
+        ({"lb1": ((11.0, 15.0), (15.1, 19.9))}, set()),
+    ],
+)
+def test_a_balancer_cut_off_from_everybody_is_no_holder(cut: dict[str, Any], broken: set[str]) -> None:
+    """lb1 keeps the VIP, lb2 takes it from 11.2 to 19.8 s."""
+    held = with_balancers(lambda old: replace(old, holds=(VIP,)) if 11.1 < old.at < 19.9 else old)
+    assert rules(judged(replace(held, cut=cut))) == broken
+
+
+def test_the_end_of_a_cut_is_as_certain_as_the_clocks() -> None:
+    held = with_balancers(lambda old: replace(old, holds=(VIP,)) if 11.1 < old.at < 20.1 else old)
+    surely = replace(held, cut={"lb1": ((11.0, 19.1),)})
+    assert rules(judged(surely, two_holders=0.9)) == set()
+    assert rules(judged(surely, two_holders=0.7)) == {"two_holders"}
+    doubtful = replace(surely, clock_uncertainty={"lb1": 0.15})
+    assert rules(judged(doubtful, two_holders=0.7)) == {"two_holders"}
+
+
+def test_a_cut_off_holder_alone_is_a_holder_in_the_end_only_if_reached() -> None:
+    """no_holder looks at the end of the record, where nothing is cut off any more."""
+    assert rules(judged(replace(CALM, cut={"lb1": ((11.0, 19.9),)}))) == set()
+
+
 def test_clocks_may_be_wrong_about_two_holders() -> None:
     held = with_balancers(lambda old: replace(old, holds=(VIP,)) if 15.0 <= old.at <= 16.0 else old)
     doubtful = replace(held, clock_uncertainty={"lb1": 0.15, "lb2": 0.15})

@@ -73,6 +73,20 @@ def test_slower_settings_never_get_less(timing: str) -> None:
         assert (one.writes or 0) <= (other.writes or 0)
 
 
+@pytest.mark.parametrize("fault", sorted(RULES))
+def test_slack_lengthens_what_takes_time_and_nothing_else(fault: str) -> None:
+    strict, slack = default_budget(fault, FLOOR), default_budget(fault, replace(FLOOR, extra=8.0))
+
+    def more(name: str) -> float | None:
+        before, after = getattr(strict, name), getattr(slack, name)
+        return None if before is None else round(after - before, 6)
+
+    assert [more(name) for name in ("writes", "resumed")].count(8.0) == 1
+    assert more("pool_detection") == 8.0
+    assert more("reads") in {8.0, None}
+    assert [more(name) for name in ("two_holders", "blind", "boot")] == [0, 0, 0]
+
+
 @pytest.mark.parametrize(
     ("given", "changed"),
     [

@@ -3,9 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import get_args
+
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import RULES
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import ALWAYS, CATALOGUE, Until
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, HOW, Action, Until
 
 WANTED = [
     "primary_power_loss",
@@ -48,6 +50,9 @@ def test_every_fault_has_a_budget() -> None:
 def test_every_fault_says_what_it_does(fault) -> None:
     assert fault.title
     assert fault.on_hosts
-    assert set(ALWAYS) <= set(fault.invariants)
-    assert 0 <= fault.least <= fault.most <= 90
-    assert fault.least == fault.most or fault.until is not Until.TIME
+    assert 0 <= fault.lasting.least <= fault.lasting.most <= 90
+    assert fault.lasting.least == fault.lasting.most or fault.lasting.until is not Until.TIME
+
+
+def test_every_action_says_how_it_is_done() -> None:
+    assert set(HOW) == set(get_args(Action))

@@ -3,9 +3,13 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from typing import Any
+from unittest.mock import Mock
+
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import Isolate, Scope
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import cut_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Isolate, Scope
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector, cut_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut
 
 from tests.unit.plugins.plugin_utils.drill.cluster import EXPECTED, plan
@@ -23,3 +27,94 @@ CASES = {
 @pytest.mark.parametrize(("action", "cut"), CASES.values(), ids=CASES)
 def test_whom_an_isolated_primary_loses(action, cut) -> None:
     assert cut_of(action, "db1", EXPECTED, plan()) == cut
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_only_a_cut_from_everybody_is_total(name) -> None:
+    assert CASES[name][1].total == (name == "everybody")
+
+
+def test_one_way_is_not_total() -> None:
+    assert not Cut(incoming=False).total
+    assert not Cut(outgoing=False).total
+
+
+class Node:
+    """The agent of an isolated host: whether it could mute its addresses, and whether that lasts."""
+
+    def __init__(self, unheard: bool = True, muted: bool = True) -> None:
+        self.mute: list[str] = []
+        self._unheard = unheard
+        self._muted = muted
+
+    def call(self, host: str, operation: str, *_patience: float, **arguments: Any) -> Any:
+        if operation == "isolate":
+            self.mute = arguments["mute"]
+            return self._unheard
+        return {"address": "192.0.2.1 40000 192.0.2.14 22"}.get(
+            operation, {"present": True, "packets": 3, "muted": self._muted}
+        )
+
+
+def isolate(fault: str, host: str, node: Node) -> Injector:
+    now = iter([12.0, 30.0])
+    injector = Injector(plan(), EXPECTED, node, Mock(), lambda: next(now))  # type: ignore[arg-type]
+    injector.inject(CATALOGUE[fault], [host], Mock())
+    return injector
+
+
+def test_from_when_to_when_a_balancer_was_cut_off() -> None:
+    node = Node()
+    injector = isolate("balancer_isolated", "lb1", node)
+    assert node.mute == ["192.0.2.100"]
+    assert injector.cut() == {"lb1": ((12.0, 30.0),)}
+    assert injector.still(CATALOGUE["balancer_isolated"], ["lb1"]) == "3 packets dropped"
+
+
+def test_a_balancer_that_still_answers_arp_is_not_cut_off() -> None:
+    assert isolate("balancer_isolated", "lb1", Node(unheard=False)).cut() == {}
+
+
+def test_a_balancer_that_answers_arp_again_breaks_the_proof() -> None:
+    injector = isolate("balancer_isolated", "lb1", Node(muted=False))
+    with pytest.raises(NotProvenError, match="against ARP are gone"):
+        injector.still(CATALOGUE["balancer_isolated"], ["lb1"])
+
+
+def test_a_partial_cut_is_no_cut() -> None:
+    node = Node()
+    assert isolate("primary_cut_from_peers", "db1", node).cut() == {}
+    assert node.mute == []
+
+
+def test_what_can_not_be_undone_is_tried_again() -> None:
+    done: list[str] = []
+    tried = iter([OSError("busy")])
+
+    def stubborn() -> None:
+        for error in tried:
+            raise error
+        done.append("power")
+
+    injector = Injector(plan(), EXPECTED, Mock(), Mock(), Mock())
+    injector._undo = [("isolation", lambda: done.append("isolation")), ("power", stubborn)]
+
+    assert injector.heal() == ["power: busy"]
+    assert done == ["isolation"]
+    assert injector.heal() == []
+    assert done == ["isolation", "power"]
+    assert injector.heal() == []
+
+
+@pytest.mark.parametrize(
+    ("fault", "frozen_is_dark", "dark"),
+    [
+        ("primary_power_loss", False, True),
+        ("primary_hang", True, True),
+        ("primary_hang", False, False),  # its agent goes on observing
+        ("primary_isolated", True, False),
+    ],
+)
+def test_who_can_not_be_observed(fault: str, frozen_is_dark: bool, dark: bool) -> None:
+    injector = Injector(plan(), EXPECTED, Mock(), Mock(frozen_is_dark=frozen_is_dark), Mock())
+    assert injector.darkens(CATALOGUE[fault]) is dark

@@ -46,6 +46,16 @@ def test_one_balancer_holds_the_vip() -> None:
     assert (seen("VIP on lb1"), seen("VIP on lb2")) == ([(-5.0, 20.0, "holds it")], [])
 
 
+def test_a_holder_that_is_cut_off_is_shown_as_such() -> None:
+    cut = ledger(cut={"lb1": ((12.1, 15.1),)})
+    shown = next(lane for group in lanes(cut) for lane in group if lane.title == "VIP on lb1").segments
+    assert [(round(part.begin, 2), round(part.end, 2), part.text) for part in shown] == [
+        (-5.0, 2.2, "holds it"),
+        (2.2, 5.2, "holds it, cut off"),
+        (5.2, 20.0, "holds it"),
+    ]
+
+
 def test_what_was_not_seen_stays_empty() -> None:
     calm = ledger()
     blind = replace(calm, balancers=tuple(sample for sample in calm.balancers if not 15.0 < sample.at < 25.0))

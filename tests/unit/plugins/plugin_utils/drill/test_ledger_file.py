@@ -44,6 +44,8 @@ LEDGER = Ledger(
     clock_uncertainty={"db1": 0.0001},
     expected_members=("db1", "db2"),
     dark={"db1": ((2.5, 3.5), (4.0, 4.5))},
+    cut={"lb1": ((2.5, 3.4),)},
+    phases={"gate before": 1.25, "fault": 1.0},
 )
 
 
@@ -51,6 +53,13 @@ def test_a_ledger_comes_back(tmp_path) -> None:
     path = tmp_path / "ledger.json.gz"
     ledger_file.write(LEDGER, path)
     assert ledger_file.read(path) == LEDGER
+
+
+def test_an_older_ledger_has_no_cuts_and_no_phases() -> None:
+    document = ledger_file.as_data(LEDGER)
+    del document["cut"], document["phases"]
+    older = ledger_file.parse(document)
+    assert (older.cut, older.phases) == ({}, {})
 
 
 def test_the_same_ledger_gives_the_same_bytes(tmp_path) -> None:

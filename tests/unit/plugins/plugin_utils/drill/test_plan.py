@@ -50,6 +50,8 @@ REFUSED = {
     "another cluster": ({}, "lab", r"drill_confirm is 'lab': .* give -e drill_confirm=main$"),
     "provider": ({"provider": "clouds"}, "main", "drill_provider: 'clouds': give one of hosts, containers"),
     "never": ({"repeat": 0}, "main", "drill_repeat: 0: give 1 or more"),
+    "less than nothing": ({"slack": -1.0}, "main", "drill_slack: -1: give seconds, 0 or more"),
+    "no number": ({"slack": float("nan")}, "main", "drill_slack: nan: give seconds, 0 or more"),
     "hasty dead man": ({"dead_man": 5}, "main", "drill_dead_man: 5: give 60 to 3600 seconds"),
     "no client": ({"client": ""}, "main", "drill_client: '': name a host"),
     "client of the cluster": ({"client": "lb1"}, "main", "drill_client: 'lb1': it belongs to the cluster"),

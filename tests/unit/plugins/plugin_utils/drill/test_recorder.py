@@ -64,3 +64,10 @@ def test_only_a_fresh_claim_counts() -> None:
     assert made.claimed("db1") == 102.0
     made.take("db1", "members", [[3.0, False, None, False, 4]], Offset(0.0, 0.0))
     assert made.claimed("db1") is None
+
+
+def test_when_a_host_was_observed() -> None:
+    made = recorder()
+    made.take("db1", "members", [[1.0, False, True, True, 4], [2.0, None, None, False, None]], Offset(0.0, 0.0))
+    made.take("lb1", "balancers", [[3.0, [], None]], Offset(0.0, 0.0))
+    assert (made.seen("db1"), made.seen("lb1"), made.seen("backup1")) == ([101.0, 102.0], [103.0], [])

@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import invariants, report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
 from jsonschema import Draft202012Validator
 
@@ -93,7 +94,7 @@ def test_junit_says_when_the_drill_ended_early(run: Run, tmp_path: Path) -> None
 def test_the_table(run: Run) -> None:
     lines = report.table(run).splitlines()
 
-    assert lines[0] == "Drill of lab: FAILED, 4 injections in 754 s"
+    assert lines[0] == "Drill of lab: FAILED, 4 injections judged in 754 s"
     assert lines[2].split() == [
         *("primary_power_loss", "2", "4.00", "s", "(4.00–4.00", "s)", "5.00", "s", "4.50", "s"),
         *("0.20", "s", "12.2", "s", "0", "4", "ok"),
@@ -102,15 +103,17 @@ def test_the_table(run: Run) -> None:
     assert (
         "  2. primary_cut_from_peers 1: no acknowledged write for 4.00 s, the budget is 3.00 s [over_budget]" in lines
     )
+    assert "Where the time went: gate before 4 s, fault 40 s, rows 2 s" in lines
     assert lines[-1] == "  1. wal_disk_full: no volume of its own"
 
 
 @pytest.mark.parametrize(
-    ("results", "failure", "passed"),
-    [(2, "", True), (0, "", False), (3, "", False), (2, "stopped", False)],
+    ("results", "failure", "unjudged", "passed"),
+    [(2, "", 0, True), (0, "", 0, False), (3, "", 0, False), (2, "stopped", 0, False), (2, "", 1, False)],
 )
-def test_what_passes(run: Run, results: int, failure: str, passed: bool) -> None:
-    assert replace(run, results=run.results[:results], failure=failure).passed is passed
+def test_what_passes(run: Run, results: int, failure: str, unjudged: int, passed: bool) -> None:
+    left = (Unjudged("primary_hang", 1, "not proven: its agent answers"),) * unjudged
+    assert replace(run, results=run.results[:results], failure=failure, unjudged=left).passed is passed
 
 
 def test_the_page_needs_nothing_else(written: Path) -> None:

@@ -5,7 +5,14 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import MemberSample
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import Span, certain, overlap, runs, uncovered
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import (
+    Span,
+    certain,
+    longest_silence,
+    overlap,
+    runs,
+    uncovered,
+)
 
 
 def samples(text: str) -> list[MemberSample]:
@@ -66,3 +73,16 @@ def test_certain_and_possible_lengths() -> None:
 )
 def test_what_no_span_covers(spans: list[tuple[float, float]], holes: list[tuple[float, float]]) -> None:
     assert list(uncovered(spans, 0, 10)) == holes
+
+
+@pytest.mark.parametrize(
+    ("times", "silence"),
+    [
+        ([], (10.0, 30.0)),
+        ([9.0, 10.4, 31.0], (10.4, 30.0)),
+        ([9.0, 10.4, 25.0, 25.1], (10.4, 25.0)),
+        ([25.1, 10.4, 25.0], (10.4, 25.0)),
+    ],
+)
+def test_the_longest_silence(times, silence) -> None:
+    assert longest_silence(times, 10.0, 30.0) == silence

@@ -1,0 +1,33 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A timer on the controller that undoes a harm even when the engine was killed."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+
+LATER = 'sleep "$0"; exec "$@"'
+
+
+class DeadMan:
+    """A process in a session of its own that runs a command after some seconds, whoever is alive then."""
+
+    def __init__(self, seconds: float, argv: Sequence[str]) -> None:
+        self._process = subprocess.Popen(
+            ["sh", "-c", LATER, f"{seconds:g}", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+    def disarm(self) -> None:
+        """End the process; harmless when it has ended."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()

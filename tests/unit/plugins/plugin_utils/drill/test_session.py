@@ -1,0 +1,43 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import command
+
+SUDO = """#!/bin/sh
+[ "$1" = -n ] || { read -r password && echo "$password" >&2; shift 2; }
+shift 2
+unset SSH_CONNECTION
+exec "$@"
+"""
+NODE = Node("db1", "192.0.2.11", user="ann", interpreter="/bin/echo")
+
+
+@pytest.mark.parametrize(("password", "told"), [("", ""), ("secret", "secret\n")])
+def test_an_agent_behind_sudo_knows_where_its_session_comes_from(tmp_path, password: str, told: str) -> None:
+    """sudo hands no variables over; the packet filter has to spare the session."""
+    (tmp_path / "sudo").write_text(SUDO)
+    (tmp_path / "sudo").chmod(0o755)
+    (tmp_path / "echo").write_text('#!/bin/sh\necho "$SSH_CONNECTION"\n')
+    (tmp_path / "echo").chmod(0o755)
+    node = replace(NODE, become=True, become_password=password, interpreter=str(tmp_path / "echo"))
+    connection = "192.0.2.1 40000 192.0.2.11 22"
+    done = subprocess.run(
+        ["/bin/sh", "-c", command(node)],
+        env={"PATH": f"{tmp_path}:/usr/bin:/bin", "SSH_CONNECTION": connection},
+        input=told,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout, done.stderr) == (f"{connection}\n", told)
+
+
+def test_an_agent_of_root_needs_no_sudo() -> None:
+    assert "sudo" not in command(NODE)
