@@ -43,6 +43,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Resul
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 
 HEARTBEAT_SECONDS = 1.0
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 OPERATIONAL = (StoppedError, GateError, NotProvenError, SessionLostError, AgentError)
 
 
@@ -114,8 +115,17 @@ def timings_of(configuration: Mapping[str, Any]) -> Timings:
     """Return the timings in Patroni's dynamic configuration."""
     names = ("ttl", "loop_wait", "retry_timeout", "primary_start_timeout")
     known: dict[str, Any] = {name: float(configuration[name]) for name in names if name in configuration}
+    parameters = (configuration.get("postgresql") or {}).get("parameters") or {}
+    if "wal_sender_timeout" in parameters:
+        known["wal_sender_timeout"] = seconds_of(parameters["wal_sender_timeout"])
     mode = configuration.get("synchronous_mode") or False
     return replace(Timings(), synchronous_mode=mode, **known)
+
+
+def seconds_of(setting: int | str) -> float:
+    """Return a time in PostgreSQL's configuration in seconds: a number of milliseconds, or with one of its units."""
+    number, unit = re.fullmatch(r"\s*([\d.]+)\s*([a-z]*)\s*", str(setting)).groups()  # type: ignore[union-attr]
+    return float(number) * UNITS[unit]
 
 
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:

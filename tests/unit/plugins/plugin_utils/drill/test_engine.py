@@ -179,3 +179,14 @@ def test_a_report_that_can_not_be_written_fails(drill, monkeypatch) -> None:
     code, spoken, _directory = drill(None, None, None)
     assert code == 1
     assert "no report: the engine failed: OSError('no space left')" in spoken.last("result")["failure"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "seconds"),
+    [("10s", 10.0), ("1500ms", 1.5), (60000, 60.0), ("60000", 60.0), ("1min", 60.0), ("0", 0.0)],
+)
+def test_the_cluster_says_how_long_commits_wait(setting, seconds):
+    configuration = {"ttl": 30, "postgresql": {"parameters": {"wal_sender_timeout": setting}}}
+    timings = engine.timings_of(configuration)
+    assert timings.wal_sender_timeout == pytest.approx(seconds)
+    assert timings.ttl == 30
