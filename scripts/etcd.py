@@ -11,12 +11,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "lab"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 
 from progress import say, step
 
-UNPACKED = ROOT / ".cache" / "etcd"
+UNPACKED = Path(__file__).resolve().parent.parent / ".cache" / "etcd"
 
 
 def find_etcd() -> str | None:

@@ -16,8 +16,8 @@ description:
     IP addresses, pools, databases and roles, and combines it with the hosts, groups and variables of the inventory
     sources parsed before it.
   - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds
-    the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_lease_watcher), C(holdfast_haproxy), C(holdfast_keepalived),
-    C(holdfast_backup) and C(holdfast_cluster_<name>).
+    the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_lease_watcher), C(holdfast_haproxy),
+    C(holdfast_keepalived), C(holdfast_backup) and C(holdfast_cluster_<name>).
   - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
     fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
   - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.

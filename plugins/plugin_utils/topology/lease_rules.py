@@ -33,9 +33,7 @@ class Timing:
         return self.loop_wait + 2 * self.retry_timeout + 1
 
 
-def check_lease_watch(
-    cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any], problems: Problems
-) -> None:
+def check_lease_watch(cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any], problems: Problems) -> None:
     """Note a watch that would take a healthy leader's lease, or could never act."""
     if cluster.of("lease_watcher") and cluster.lease_watch is not None:
         for host in cluster.of("postgresql"):
@@ -57,7 +55,8 @@ def refused_watch(
     where = f"clusters.{cluster}.lease_watch"
     if seconds >= timing.ttl:
         fix = f"lower it below {timing.ttl}, or remove it"
-        return [Problem(where, seconds, f"is not below patroni_ttl ({timing.ttl}), when etcd ends the lease itself", fix)]
+        what = f"is not below patroni_ttl ({timing.ttl}), when etcd ends the lease itself"
+        return [Problem(where, seconds, what, fix)]
     if seconds >= timing.least:
         return []
     raise_it = f"raise it to {timing.least} or more"
@@ -77,10 +76,9 @@ def read_timing(variables: Mapping[str, Any], defaults: Mapping[str, Any]) -> Ti
     if not isinstance(dynamic, Mapping):
         dynamic = {}
     names = ("ttl", "loop_wait", "retry_timeout", "synchronous_mode")
-    values = [
-        dynamic.get(name, variables.get(f"patroni_{name}", defaults.get(f"patroni_{name}"))) for name in names
-    ]
+    values = [dynamic.get(name, variables.get(f"patroni_{name}", defaults.get(f"patroni_{name}"))) for name in names]
     *numbers, mode = values
     if isinstance(mode, Opaque) or not all(str(number).isdecimal() for number in numbers):
         return None
-    return Timing(*map(int, numbers), synchronous=str(mode).lower() not in {"off", "false", "no", "none"})
+    ttl, loop_wait, retry_timeout = map(int, numbers)
+    return Timing(ttl, loop_wait, retry_timeout, str(mode).lower() not in {"off", "false", "no", "none"})

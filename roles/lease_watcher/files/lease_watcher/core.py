@@ -4,13 +4,13 @@
 """What was seen and what follows from it. Pure: no I/O, no clock; times are seconds of one host's monotonic clock.
 
 How long a lease has not been renewed is etcd's own knowledge, not the watcher's: of a lease granted for G seconds whose
-remaining time reads r (whole seconds, rounded down) the last renewal is more than G - r - 1 seconds ago. This bound needs
-no history, it is never above the truth, and it passes a whole number at the very moment the truth does. A new etcd leader
-gives every lease its full time and an election timeout more, so the bound falls below zero and the counting starts anew.
+remaining time reads r (whole seconds, rounded down) the last renewal is more than G - r - 1 seconds ago. This bound
+needs no history, it is never above the truth, and it passes a whole number at the very moment the truth does. A new
+etcd leader gives every lease its full time and an election timeout more, so that the counting starts anew.
 
 What the answer can't tell is whether the one who gave it still was etcd's leader. So each Round asks it between two
-quorum reads of the same etcd member: equal terms around it prove it. And a leader can't renew while etcd doesn't serve, so
-only the time in which etcd was seen to serve counts (Sight).
+quorum reads of the same etcd member: equal terms around it prove it. And a leader can't renew while etcd doesn't serve,
+so only the time in which etcd was seen to serve counts (Sight).
 """
 
 from __future__ import annotations
@@ -114,9 +114,9 @@ class Sight:
 class Rules:
     """What the watcher was told; seconds.
 
-    seconds: unrenewed, before the lease is revoked. stall: a gap between two rounds, or a round, longer than this starts
-    the counting anew. interval: between two rounds while nothing is near. fencing_after: unrenewed, before the fencing
-    command is asked whether the leader's node is off (None: there is no such command).
+    seconds: unrenewed, before the lease is revoked. stall: a gap between two rounds, or a round, longer than this
+    starts the counting anew. interval: between two rounds while nothing is near. fencing_after: unrenewed, before the
+    fencing command is asked whether the leader's node is off (None: there is no such command).
     """
 
     seconds: int

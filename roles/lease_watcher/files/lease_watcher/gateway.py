@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from lease_watcher.core import Leadership, Reading, TimeToLive, parse_settings
 
 NOT_FOUND = 404
+FORGOTTEN = ("invalid auth token", "revision of auth store is old")  # a new login helps
 
 
 class GatewayError(Exception):
@@ -85,7 +86,7 @@ class Gateway:
         try:
             return self._post(path, body)
         except GatewayError as error:
-            if not self._access.username or error.status is None or "token" not in str(error):
+            if not self._access.username or not any(words in str(error) for words in FORGOTTEN):
                 raise
             self._login()
         return self._post(path, body)

@@ -21,7 +21,7 @@ from lease_watcher.core import (
     Rules,
     Sight,
     TimeToLive,
-    Verdict,
+    Wait,
     judge,
     look,
     needed,
@@ -88,7 +88,9 @@ class Watcher:
         if isinstance(verdict, Revoke):
             self._revoke(verdict, seen)
         elif isinstance(verdict, Ask) and self.fencing.ask(verdict.leadership):
-            self.tell(f"{verdict.leadership.member} has not renewed for {verdict.unrenewed:.1f} s: asking whether it is off")
+            self.tell(
+                f"{verdict.leadership.member} has not renewed for {verdict.unrenewed:.1f} s: asking whether it is off"
+            )
         return pause(self.rules, sight, seen)
 
     def _ask_fencing(self, seen: Round) -> None:
@@ -100,8 +102,7 @@ class Watcher:
 
     def _is_alive(self, seen: Round) -> bool:
         """Whether what the fencing command says or said is about the past."""
-        verdict: Verdict | None = self.sight and judge(self.rules, self.sight, seen)
-        return not isinstance(verdict, (Ask, Revoke))
+        return self.sight is None or isinstance(judge(self.rules, self.sight, seen), Wait)
 
     def _revoke(self, verdict: Revoke, seen: Round) -> None:
         """Revoke at once or not at all. A request that fails is not tried again: a new round decides anew."""

@@ -9,7 +9,6 @@ import base64
 import contextlib
 import ipaddress
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -87,9 +86,7 @@ def make_tls(folder: Path) -> Tls:
     pem, private = folder / "host.crt", folder / "host.key"
     pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     private.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     return Tls(str(pem), str(pem), str(private))
 

@@ -30,7 +30,7 @@ def one_round(before: Reading, lease: TimeToLive | None, at: float, after: Readi
     return Round(before, lease, after or before, begun=at, ended=at)
 
 
-def watch(renewals, until, step=0.1, rules=RULES, readings=lambda now: READING, extended=lambda now: 0.0):
+def watch(renewals, until, *, step=0.1, rules=RULES, readings=lambda now: READING, extended=lambda now: 0.0):
     """Look every step; return when the lease was revoked, None when it never was."""
     sight = None
     for now in (number * step for number in range(int(until / step))):

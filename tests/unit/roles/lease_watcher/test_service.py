@@ -173,7 +173,11 @@ class TestFencing:
         assert any("asking whether it is off" in line for line in watcher.said)
         store.renewed = store.now
         watcher.step()
-        assert watcher.fencing.poll() is None
+        assert watcher.fencing._process is None
+
+    def test_an_answer_is_void_once_the_leader_renews(self):
+        store = Store()
+        watcher = watcher_of(store, Rules(60, 1.5, 0.5, fencing_after=2), command=("false",))
+        watcher.fencing.confirmed = DB1
+        watcher.step()
         assert watcher.fencing.confirmed is None
-        go(watcher, store, 1.5)
-        assert store.revoked == []
