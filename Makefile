@@ -41,7 +41,7 @@ drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/drill.yml -e drill_confirm=lab -e drill_faults=$(FAULTS) -e drill_repeat=$(REPEAT)
 
 .PHONY: test
-test: bootstrap browser ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
+test: bootstrap browser etcd ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
 	@$(BIN)/python scripts/check.py lint types unit docs
 	@$(BIN)/python scripts/check.py sanity
 	@$(MAKE) --no-print-directory molecule
@@ -50,6 +50,11 @@ test: bootstrap browser ## Everything: lint, types, units, docs, sanity, then th
 browser: bootstrap ## Chromium for the tests of the drill's report
 	@$(BIN)/python scripts/browser.py
 
+.PHONY: etcd
+etcd: bootstrap ## An etcd for the tests of the lease watcher
+	@$(BIN)/python scripts/etcd.py
+
+unit: etcd
 .PHONY: lint types unit docs sanity
 lint types unit docs sanity: bootstrap ## One kind of check alone
 	@$(BIN)/python scripts/check.py $@

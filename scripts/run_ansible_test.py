@@ -36,6 +36,7 @@ NOT_SHIPPED = (
     "tests/acceptance/",
     "tests/unit/lab/",
     "tests/unit/molecule/",
+    "tests/unit/roles/",
     "tests/unit/scripts/",
 )
 

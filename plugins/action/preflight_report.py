@@ -113,6 +113,8 @@ class ActionModule(ActionBase):
                     variables[name] = hostvars[host][name]
             for finding in preflight.variable_findings(variables, roles):
                 yield HostFinding(host, finding)
+            for finding in preflight.lease_watch_findings(hostvars[host]["ha"], variables, roles):
+                yield HostFinding(host, finding)
 
     @staticmethod
     def _secrets(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:

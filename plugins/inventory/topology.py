@@ -16,8 +16,8 @@ description:
     IP addresses, pools, databases and roles, and combines it with the hosts, groups and variables of the inventory
     sources parsed before it.
   - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds
-    the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_haproxy), C(holdfast_keepalived),
-    C(holdfast_backup) and C(holdfast_cluster_<name>).
+    the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_lease_watcher), C(holdfast_haproxy),
+    C(holdfast_keepalived), C(holdfast_backup) and C(holdfast_cluster_<name>).
   - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
     fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
   - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.
@@ -64,6 +64,10 @@ options:
         database is by default the role of its name. Passwords stand in C(ha_role_passwords), never here.
       - C(ports) may change C(postgresql), C(patroni), C(etcd_client) and C(etcd_peer).
       - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
+      - C(lease_watch) is the seconds without a renewal after which the leader's lease is revoked by a watcher beside
+        every etcd member; by default there is none, and only the end of C(patroni_ttl) takes it. It must be at least
+        C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1, or C(patroni_loop_wait) + 1 where replication is
+        synchronous (C(docs/failover.md) tells why).
     type: raw
     required: true
 """

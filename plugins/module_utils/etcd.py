@@ -137,17 +137,32 @@ class Permission:
 
 @dataclass(frozen=True)
 class User:
-    """A user as declared, with a role of the same name that reads and writes its prefixes only."""
+    """A user as declared, with a role of the same name that may do this and nothing else.
+
+    It reads and writes ``prefixes``, reads ``read_prefixes`` and writes ``write_prefixes``.
+    """
 
     name: str
     password: str = field(repr=False)
     prefixes: tuple[str, ...] = ()
+    read_prefixes: tuple[str, ...] = ()
+    write_prefixes: tuple[str, ...] = ()
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, t.Any]) -> User:
+        """Return the user that an entry of a module's parameter is."""
+        prefixes = (tuple(params[name]) for name in ("prefixes", "read_prefixes", "write_prefixes"))
+        return cls(params["name"], params["password"], *prefixes)
 
     @property
     def permissions(self) -> frozenset[Permission]:
         """What the user's role shall be allowed."""
-        keys = [prefix.encode() for prefix in self.prefixes]
-        return frozenset(Permission("READWRITE", key, prefix_end(key)) for key in keys)
+        kinds = {"READWRITE": self.prefixes, "READ": self.read_prefixes, "WRITE": self.write_prefixes}
+        return frozenset(
+            Permission(kind, prefix.encode(), prefix_end(prefix.encode()))
+            for kind, prefixes in kinds.items()
+            for prefix in prefixes
+        )
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ author: Holdfast contributors (@holdfast)
 description:
   - Waits until the cluster serves, makes root, users and roles as declared, turns authentication on, and then
     waits until every member is healthy. To be called on one host of the cluster.
-  - Every user gets a role of its own name, that may read and write its prefixes and nothing else.
+  - Every user gets a role of its own name, that may do what its prefixes say and nothing else.
     Users and roles that aren't declared are left alone.
   - Authentication is enabled last, and users are completed first, so an interrupted run is finished by the next one.
 attributes:
@@ -50,6 +50,16 @@ options:
         required: true
       prefixes:
         description: Prefixes of the keys the user may read and write.
+        type: list
+        elements: str
+        default: []
+      read_prefixes:
+        description: Prefixes of the keys the user may read.
+        type: list
+        elements: str
+        default: []
+      write_prefixes:
+        description: Prefixes of the keys the user may write, and whose lease it may revoke.
         type: list
         elements: str
         default: []
@@ -109,6 +119,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 
 HTTP_TIMEOUT = 5.0
 
+PREFIXES = ("prefixes", "read_prefixes", "write_prefixes")
 ARGUMENTS: dict[str, t.Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
     **CONNECTION_ARGUMENTS,
@@ -120,7 +131,7 @@ ARGUMENTS: dict[str, t.Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             "password": {"type": "str", "required": True, "no_log": True},
-            "prefixes": {"type": "list", "elements": "str", "default": []},
+            **{name: {"type": "list", "elements": "str", "default": []} for name in PREFIXES},
         },
     },
     "timeout": {"type": "float", "default": 60},
@@ -138,7 +149,7 @@ class Cluster:
         tls = Tls.from_params(params)
         self.clients = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
         self.root_password: str = params["root_password"]
-        self.users = [User(user["name"], user["password"], tuple(user["prefixes"])) for user in params["users"]]
+        self.users = [User.from_params(user) for user in params["users"]]
         self.check_mode = check_mode
         self.seconds: float = 0 if check_mode else params["timeout"]
 

@@ -15,6 +15,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SecretsError, complete
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import refused_watch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
@@ -119,6 +120,16 @@ def variable_findings(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec
     """Yield what the roles would refuse in a host's evaluated variables: the topology sees no template's outcome."""
     for problem in refused(variables, roles):
         yield Finding(problem.variable, problem.what, problem.fix)
+
+
+def lease_watch_findings(
+    ha: Mapping[str, Any], variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]
+) -> Iterator[Finding]:
+    """Yield why a cluster's lease watch can't go with a database host's evaluated variables."""
+    watch = ha.get("lease_watch")
+    if watch and "postgresql" in ha["components"]:
+        for problem in refused_watch(ha["cluster"], watch["seconds"], variables, roles["patroni"].defaults):
+            yield Finding(problem.variable, problem.what, problem.fix)
 
 
 def topology_findings(hosts: Sequence[str]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ ROLES_VARIABLE = "ha_role_passwords"
 SECRETS = (
     "etcd_root",
     "etcd_patroni",
+    "etcd_lease_watcher",
     "postgresql_superuser",
     "postgresql_replication",
     "postgresql_rewind",

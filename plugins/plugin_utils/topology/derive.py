@@ -31,6 +31,7 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
         ],
         "certificate": certificate(cluster, host),
         "etcd": etcd(cluster),
+        "lease_watch": lease_watch(cluster),
         "postgresql": postgresql(cluster),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
@@ -78,6 +79,11 @@ def etcd(cluster: Cluster) -> dict[str, Any] | None:
         "members": [_peer(host) for host in members],
         "endpoints": [f"https://{_bracketed(host.address)}:{cluster.ports.etcd_client}" for host in members],
     }
+
+
+def lease_watch(cluster: Cluster) -> dict[str, Any] | None:
+    """The watch over the leader's lease, or None."""
+    return {"seconds": cluster.lease_watch} if cluster.of("lease_watcher") else None
 
 
 def postgresql(cluster: Cluster) -> dict[str, Any] | None:

@@ -17,11 +17,12 @@ Network = IPv4Network | IPv6Network
 GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
 """Components whose members are a group of the user's."""
 
-COMPONENTS = ("etcd", "postgresql", "haproxy", "keepalived", "backup")
+COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "backup")
 
 COMPONENT_ROLES = {
     "etcd": "etcd",
     "postgresql": "patroni",
+    "lease_watcher": "lease_watcher",
     "haproxy": "haproxy",
     "keepalived": "keepalived",
     "backup": "pgbackrest",
@@ -150,6 +151,8 @@ class Cluster:
     roles: tuple[SqlObject, ...] = ()
     ports: Ports = Ports()
     allow_single_etcd: bool = False
+    lease_watch: int | None = None
+    """Seconds without a renewal after which the leader's lease is revoked; None: only etcd ends it."""
 
     @property
     def path(self) -> str:

@@ -11,6 +11,7 @@ COMMON_PACKAGES: tuple[str, ...] = ("python3-cryptography", "ssl-cert")
 COMPONENT_PACKAGES: dict[str, tuple[str, ...]] = {
     "etcd": ("etcd-client", "etcd-server"),
     "postgresql": ("patroni", "postgresql", "python3-etcd", "python3-psycopg2", "ssl-cert"),
+    "lease_watcher": (),
     "haproxy": ("haproxy",),
     "keepalived": ("keepalived",),
     "backup": ("pgbackrest", "ssl-cert"),

@@ -26,7 +26,9 @@ CLUSTER_KEYS = (
     "roles",
     "ports",
     "allow_single_etcd",
+    "lease_watch",
 )
+LEAST_LEASE_WATCH = 2
 SQL_NAME = r"[^\s\"'\\]{1,63}"
 SQL_NAME_MEANING = "a PostgreSQL name of 1 to 63 characters without spaces or quotes"
 
@@ -50,6 +52,9 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
     fields = Node(node.path, {} if node.value is None else node.value, node.problems).fields(CLUSTER_KEYS)
     vips = read_vips(fields.get("vips"))
     members = read_members(node, fields.get("groups"), inventory, bool(vips))
+    lease_watch = read_lease_watch(fields.get("lease_watch"))
+    if lease_watch is not None and "postgresql" in members and "etcd" in members:
+        members["lease_watcher"] = members["etcd"]
     ports = read_ports(fields.get("ports"))
     declared = read_networks(fields.get("network"))
     around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory)
@@ -68,6 +73,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         roles=read_roles(fields.get("roles")),
         ports=ports,
         allow_single_etcd="allow_single_etcd" in fields and fields["allow_single_etcd"].boolean() is True,
+        lease_watch=lease_watch,
     )
 
 
@@ -115,6 +121,11 @@ def read_ports(node: Node | None) -> Ports:
     known = tuple(Ports.__dataclass_fields__)
     read = {key: field.port() for key, field in node.fields(known).items()} if node else {}
     return Ports(**{key: port for key, port in read.items() if port is not None})
+
+
+def read_lease_watch(node: Node | None) -> int | None:
+    """Seconds until a silent leader's lease is revoked; false, like nothing at all, is never."""
+    return None if node is None or node.value is False else node.integer(LEAST_LEASE_WATCH, 3600)
 
 
 def read_vips(node: Node | None) -> tuple[Vip, ...]:

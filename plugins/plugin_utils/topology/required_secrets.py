@@ -21,6 +21,7 @@ SECRETS = {
         "postgresql_rewind",
         "postgresql_superuser",
     ),
+    "lease_watcher": ("etcd_lease_watcher",),
     "haproxy": ("haproxy_stats",),
     "backup": ("pgbackrest_cipher",),
 }

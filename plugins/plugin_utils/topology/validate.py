@@ -37,6 +37,9 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
     if "haproxy" in has and not cluster.pools_declared and not cluster.pools:
         fix = "declare a pool with a port, a service and its servers"
         problems.add(f"{cluster.path}.pools", OPAQUE, "is missing: HAProxy would serve nothing", fix)
+    if cluster.lease_watch is not None and "postgresql" not in has:
+        where = f"{cluster.path}.lease_watch"
+        problems.add(where, cluster.lease_watch, "has no Patroni to watch", f"remove it or add {groups}.postgresql")
     for part in ("vips", "pools"):
         if getattr(cluster, part) and "haproxy" not in has:
             problems.add(f"{cluster.path}.{part}", OPAQUE, "has no host to run on", f"name a group in {groups}.haproxy")

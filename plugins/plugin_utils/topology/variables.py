@@ -12,6 +12,7 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .derive import pools
+from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import HIDDEN, OPAQUE, Opaque, Problem, Problems
@@ -22,6 +23,7 @@ ROLES = (
     "etcd",
     "haproxy",
     "keepalived",
+    "lease_watcher",
     "packages",
     "patroni",
     "pgbackrest",
@@ -40,6 +42,8 @@ WIRED = {
     "haproxy_stats_password": "set ha_secrets.haproxy_stats",
     "keepalived_instances": f"{DECLARE}.vips",
     "keepalived_sync_groups": f"{DECLARE}.vrrp_sync_groups",
+    "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
+    "lease_watcher_seconds": f"{DECLARE}.lease_watch",
     "patroni_hba_clients": f"{DECLARE}.clients",
     "patroni_port": f"{DECLARE}.ports.postgresql",
     "patroni_rest_port": f"{DECLARE}.ports.patroni",
@@ -55,6 +59,8 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
     for host in cluster.hosts:
         _check_host(inventory.hosts[host.name], roles, problems)
     _check_timing(cluster, inventory, roles.get("patroni"), problems)
+    if "patroni" in roles:
+        check_lease_watch(cluster, inventory, roles["patroni"].defaults, problems)
     if "haproxy" in roles:
         option = roles["haproxy"].options["haproxy_pools"]
         for pool in pools(cluster):

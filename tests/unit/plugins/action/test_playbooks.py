@@ -143,3 +143,22 @@ def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variab
     lines = [" ".join(line.split()) for line in output.splitlines()]
     assert (code != 0) == (expected is not None), output
     assert expected is None or any(expected in line for line in lines), output
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        (
+            "{{ 'off' }}",
+            "clusters.x.lease_watch = 4 is less than patroni_loop_wait (1) + 2 * patroni_retry_timeout (3) + 1",
+        ),
+        ("{{ 'quorum' }}", None),
+    ],
+)
+def test_preflight_judges_the_lease_watch_by_evaluated_variables(tmp_path, mode, expected):
+    ha = {"cluster": "x", "components": ["postgresql"], "lease_watch": {"seconds": 4}}
+    seen = {"findings": [], "clock": [0.0, 0.1]}
+    hosts = {"a": {"ha": ha, "preflight__host": seen, "patroni_synchronous_mode": mode}}
+    code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
+    assert (code != 0) == (expected is not None), output
+    assert expected is None or expected in " ".join(output.split()), output

@@ -225,3 +225,10 @@ def test_parse_permission(data: dict[str, str], expected: str) -> None:
 )
 def test_url(address: str, expected: str) -> None:
     assert url(address, 2379) == expected
+
+
+def test_a_user_may_be_given_less_than_reading_and_writing():
+    user = User("watcher", "pw", ("/a",), ("/b/",), ("/c/",))
+    assert {str(permission) for permission in user.permissions} == {"readwrite /a*", "read /b/*", "write /c/*"}
+    state = AuthState(True, {"watcher": frozenset({"watcher"})}, {"watcher": user.permissions})
+    assert [call.text for call in plan_auth(state, "pw", [user]) if "watcher" in call.text] == []

@@ -31,6 +31,7 @@ EVERYTHING = {
         "second": {"address": "198.51.100.101/24", "interface": "eth0", "priorities": {"lb1": 9}},
     },
     "allow_single_etcd": False,
+    "lease_watch": 8,
     "pools": {**BASE["document"]["clusters"]["lab"]["pools"], **WEB["pools"]},
 }
 ODD = (None, True, 0, -1, 1.5, "", "odd", "0", [], [None], [[]], {}, {"odd": {}}, {1: 2}, dt.date(2026, 1, 1))
@@ -45,6 +46,7 @@ VARIABLES = (
     "ha_secrets",
     "ha_role_passwords",
     "patroni_ttl",
+    "patroni_dynamic_configuration",
     "patroni_parameters",
     "pgbackrest_tls_port",
 )

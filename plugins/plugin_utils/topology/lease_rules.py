@@ -1,0 +1,84 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Rules for how soon a silent leader's lease may be revoked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .model import Cluster, Inventory
+from .problems import Opaque, Problem, Problems
+
+LEAST_SECONDS = 2
+SYNCHRONOUS = "patroni_synchronous_mode"
+
+
+@dataclass(frozen=True)
+class Timing:
+    """What Patroni's members will be told; seconds."""
+
+    ttl: int
+    loop_wait: int
+    retry_timeout: int
+    synchronous: bool
+
+    @property
+    def least(self) -> int:
+        """The fewest seconds without a renewal after which the lease may be revoked."""
+        if self.synchronous:
+            return max(LEAST_SECONDS, self.loop_wait + 1)
+        return self.loop_wait + 2 * self.retry_timeout + 1
+
+
+def check_lease_watch(cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any], problems: Problems) -> None:
+    """Note a watch that would take a healthy leader's lease, or could never act."""
+    if cluster.of("lease_watcher") and cluster.lease_watch is not None:
+        for host in cluster.of("postgresql"):
+            for problem in refused_watch(cluster.name, cluster.lease_watch, inventory.hosts[host.name], defaults):
+                problems.add(problem.where, problem.value, problem.what, problem.fix)
+
+
+def refused_watch(
+    cluster: str, seconds: int, variables: Mapping[str, Any], defaults: Mapping[str, Any]
+) -> list[Problem]:
+    """What is wrong with the seconds of a cluster's watch; nothing while the variables can't be read.
+
+    :arg variables: the variables of one of its PostgreSQL hosts.
+    :arg defaults: those of the role patroni.
+    """
+    timing = read_timing(variables, defaults)
+    if timing is None:
+        return []
+    where = f"clusters.{cluster}.lease_watch"
+    if seconds >= timing.ttl:
+        fix = f"lower it below {timing.ttl}, or remove it"
+        what = f"is not below patroni_ttl ({timing.ttl}), when etcd ends the lease itself"
+        return [Problem(where, seconds, what, fix)]
+    if seconds >= timing.least:
+        return []
+    raise_it = f"raise it to {timing.least} or more"
+    if timing.synchronous:
+        what = f"is less than patroni_loop_wait ({timing.loop_wait}) + 1, so a healthy leader could not renew in time"
+        return [Problem(where, seconds, what, raise_it)]
+    what = (
+        f"is less than patroni_loop_wait ({timing.loop_wait}) + 2 * patroni_retry_timeout ({timing.retry_timeout}) + 1,"
+        " until when a leader without synchronous replication goes on acknowledging writes"
+    )
+    return [Problem(where, seconds, what, f"{raise_it}, or set {SYNCHRONOUS} to auto, on or quorum")]
+
+
+def read_timing(variables: Mapping[str, Any], defaults: Mapping[str, Any]) -> Timing | None:
+    """The timing of a member, None where any of it is vaulted, templated or not a number."""
+    dynamic = variables.get("patroni_dynamic_configuration", defaults.get("patroni_dynamic_configuration"))
+    if not isinstance(dynamic, Mapping):
+        dynamic = {}
+    names = ("ttl", "loop_wait", "retry_timeout", "synchronous_mode")
+    values = [dynamic.get(name, variables.get(f"patroni_{name}", defaults.get(f"patroni_{name}"))) for name in names]
+    *numbers, mode = values
+    if isinstance(mode, Opaque) or not all(str(number).isdecimal() for number in numbers):
+        return None
+    ttl, loop_wait, retry_timeout = map(int, numbers)
+    return Timing(ttl, loop_wait, retry_timeout, str(mode).lower() not in {"off", "false", "no", "none"})

@@ -1,0 +1,31 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""python3 -m lease_watcher CONFIG: watch what the JSON file CONFIG says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from lease_watcher.core import Rules
+from lease_watcher.fencing import Fencing
+from lease_watcher.gateway import Access, Gateway
+from lease_watcher.service import Watcher, run
+
+
+def build(config: dict[str, Any]) -> Watcher:
+    """Return the watcher that a configuration describes; KeyError or TypeError names what is missing in it."""
+    rules = Rules(**config["rules"])
+    gateway = Gateway(Access(**config["access"], timeout=rules.stall), config["prefix"])
+    return Watcher(gateway, rules, Fencing(**config["fencing"]))
+
+
+def main() -> None:
+    run(build(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was seen and what follows from it. Pure: no I/O, no clock; times are seconds of one host's monotonic clock.
+
+How long a lease has not been renewed is etcd's own knowledge, not the watcher's: of a lease granted for G seconds whose
+remaining time reads r (whole seconds, rounded down) the last renewal is more than G - r - 1 seconds ago. This bound
+needs no history, it is never above the truth, and it passes a whole number at the very moment the truth does. A new
+etcd leader gives every lease its full time and an election timeout more, so that the counting starts anew.
+
+What the answer can't tell is whether the one who gave it still was etcd's leader. So each Round asks it between two
+quorum reads of the same etcd member: equal terms around it prove it. And a leader can't renew while etcd doesn't serve,
+so only the time in which etcd was seen to serve counts (Sight).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+LEAST_SECONDS = 2
+FAST = 0.1  # seconds between two rounds when a decision may be near
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What Patroni's dynamic configuration says of its timing; seconds."""
+
+    loop_wait: int = 10
+    retry_timeout: int = 10
+    synchronous: bool = False
+    paused: bool = False
+
+    @property
+    def least(self) -> int:
+        """The fewest seconds without a renewal that may mean a lost leader.
+
+        A leader that can't renew demotes itself within loop_wait + 2 * retry_timeout. Before that only synchronous
+        replication keeps it from acknowledging writes alone, and it must have had the time for a renewal.
+        """
+        patience = self.loop_wait + (1 if self.synchronous else 2 * self.retry_timeout + 1)
+        return max(LEAST_SECONDS, patience)
+
+
+@dataclass(frozen=True)
+class Leadership:
+    """Who holds Patroni's leader key, by which lease, and the revision that created the key."""
+
+    member: str
+    lease: int
+    created: int
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One quorum read: the term and the etcd member that answered, and Patroni's keys as of a revision."""
+
+    term: int
+    etcd_member: int
+    revision: int
+    leadership: Leadership | None
+    settings: Settings | None
+
+
+@dataclass(frozen=True)
+class TimeToLive:
+    """A lease's whole seconds: as granted, and remaining (rounded down; -1: there is no such lease)."""
+
+    granted: int
+    remaining: int
+
+    @property
+    def unrenewed(self) -> int:
+        """Seconds since the last renewal, never more than the truth."""
+        return max(0, self.granted - self.remaining - 1) if self.remaining >= 0 else 0
+
+
+@dataclass(frozen=True)
+class Round:
+    """A lease's time to live, asked of one etcd member between two quorum reads; begun and ended are times."""
+
+    before: Reading
+    lease: TimeToLive | None
+    after: Reading
+    begun: float
+    ended: float
+
+    @property
+    def steady(self) -> bool:
+        """Whether one etcd leader and one Patroni leader held from the first read to the last."""
+        one, other = self.before, self.after
+        return (
+            (one.term, one.etcd_member, one.leadership) == (other.term, other.etcd_member, other.leadership)
+            and one.revision <= other.revision
+            and one.leadership is not None
+        )
+
+
+@dataclass(frozen=True)
+class Sight:
+    """Since when the same leaderships have been seen without a gap, and the last reading of them, with its time."""
+
+    reading: Reading
+    since: float
+    at: float
+
+    def lasts(self, now: float, stall: float) -> bool:
+        """Whether what was seen is fresh enough to go on from."""
+        return now - self.at <= stall
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What the watcher was told; seconds.
+
+    seconds: unrenewed, before the lease is revoked. stall: a gap between two rounds, or a round, longer than this
+    starts the counting anew. interval: between two rounds while nothing is near. fencing_after: unrenewed, before the
+    fencing command is asked whether the leader's node is off (None: there is no such command).
+    """
+
+    seconds: int
+    stall: float
+    interval: float
+    fencing_after: int | None = None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Nothing to do."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """Ask the fencing command about the node of this leadership."""
+
+    leadership: Leadership
+    unrenewed: float
+
+
+@dataclass(frozen=True)
+class Revoke:
+    """Revoke the lease of this leadership."""
+
+    leadership: Leadership
+    unrenewed: float
+
+
+Verdict = Wait | Ask | Revoke
+
+
+def look(sight: Sight | None, seen: Round, stall: float) -> Sight:
+    """Return the sight after a round; a gap, a slow round or any change starts it anew."""
+    fresh = Sight(seen.after, since=seen.ended, at=seen.ended)
+    if sight is None or seen.before != sight.reading or not seen.steady or seen.ended - sight.at > stall:
+        return fresh
+    return replace(sight, reading=seen.after, at=seen.ended)
+
+
+def unrenewed(sight: Sight, seen: Round) -> float:
+    """Return for how many seconds the leader surely could renew and did not."""
+    if not seen.steady or seen.lease is None:
+        return 0.0
+    return max(0.0, min(float(seen.lease.unrenewed), seen.begun - sight.since))
+
+
+def needed(rules: Rules, settings: Settings | None) -> int | None:
+    """Return after how many unrenewed seconds a lease is revoked; None: never, now."""
+    if settings is None or settings.paused:
+        return None
+    return max(rules.seconds, settings.least)
+
+
+def judge(rules: Rules, sight: Sight, seen: Round, confirmed: Leadership | None = None) -> Verdict:
+    """Return what to do after a round; confirmed is the leadership whose node the fencing command said to be off."""
+    leadership, silent = seen.after.leadership, unrenewed(sight, seen)
+    patience = needed(rules, seen.after.settings)
+    if leadership is None or patience is None or not seen.steady:
+        return Wait()
+    if silent >= patience:
+        return Revoke(leadership, silent)
+    if rules.fencing_after is not None and silent >= fencing_patience(rules.fencing_after, seen.after.settings):
+        return Revoke(leadership, silent) if confirmed == leadership else Ask(leadership, silent)
+    return Wait()
+
+
+def fencing_patience(seconds: int, settings: Settings | None) -> int:
+    """Return after how many unrenewed seconds the fencing command is asked: a healthy leader renews in between."""
+    return max(LEAST_SECONDS, seconds, settings.loop_wait + 1 if settings else 0)
+
+
+def pause(rules: Rules, sight: Sight, seen: Round) -> float:
+    """Return the seconds until the next round: few when a threshold could be passed before the usual one."""
+    patience = needed(rules, seen.after.settings)
+    if seen.lease is None or patience is None:
+        return rules.interval
+    first = patience
+    if rules.fencing_after is not None:
+        first = min(first, fencing_patience(rules.fencing_after, seen.after.settings))
+    at_most = seen.lease.granted - seen.lease.remaining
+    soonest = max(first - at_most, sight.since + first - seen.ended)
+    return min(rules.interval, max(FAST, soonest))
+
+
+def parse_settings(text: str | None) -> Settings | None:
+    """Return the settings in the value of Patroni's key `config`; None when they can't be read."""
+    try:
+        data = json.loads(text or "")
+    except ValueError:
+        return None
+    if not isinstance(data, dict):
+        return None
+    default = Settings()
+    loop_wait = _seconds(data.get("loop_wait"), default.loop_wait, 1)
+    retry_timeout = _seconds(data.get("retry_timeout"), default.retry_timeout, 3)
+    if loop_wait is None or retry_timeout is None:
+        return None
+    return Settings(
+        loop_wait,
+        retry_timeout,
+        synchronous=str(data.get("synchronous_mode")).lower() in {"true", "on", "yes", "quorum"},
+        paused=str(data.get("pause")).lower() not in {"false", "none", "off", "no", "0"},
+    )
+
+
+def _seconds(value: Any, default: int, floor: int) -> int | None:
+    """Return a setting as Patroni takes it: its default where there is none, at least its floor; None: unreadable."""
+    try:
+        return max(floor, default if value is None else int(value))
+    except (TypeError, ValueError):
+        return None

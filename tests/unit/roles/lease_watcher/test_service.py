@@ -1,0 +1,183 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop with a store and a clock of the test's own."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+from lease_watcher.core import Leadership, Reading, Rules, Settings, TimeToLive
+from lease_watcher.fencing import Fencing
+from lease_watcher.gateway import GatewayError
+from lease_watcher.service import Watcher
+
+DB1 = Leadership("db1", lease=7, created=100)
+READING = Reading(3, 1, 500, DB1, Settings(1, 3, synchronous=True))
+RULES = Rules(seconds=4, stall=1.5, interval=0.5)
+
+
+@dataclass
+class Store:
+    """etcd with one lease that nobody renews, and a clock that its calls let pass."""
+
+    now: float = 0.0
+    renewed: float = 0.0
+    takes: dict[str, float] = field(default_factory=dict)
+    fails: set[str] = field(default_factory=set)
+    revoked: list[int] = field(default_factory=list)
+    closed: int = 0
+
+    def clock(self) -> float:
+        return self.now
+
+    def _call(self, name: str) -> None:
+        self.now += self.takes.get(name, 0.001)
+        if name in self.fails:
+            raise GatewayError("no answer")
+
+    def read(self) -> Reading:
+        self._call("read")
+        return READING
+
+    def time_to_live(self, lease: int) -> TimeToLive:
+        self._call("time_to_live")
+        return TimeToLive(20, int(self.renewed + 20 - self.now))
+
+    def revoke(self, lease: int) -> bool:
+        self._call("revoke")
+        self.revoked.append(lease)
+        return True
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def watcher_of(store: Store, rules: Rules = RULES, command: tuple[str, ...] = ()) -> Watcher:
+    said: list[str] = []
+    watcher = Watcher(store, rules, Fencing(command, 5), tell=said.append, clock=store.clock)
+    watcher.said = said
+    return watcher
+
+
+def go(watcher: Watcher, store: Store, seconds: float) -> None:
+    until = store.now + seconds
+    while store.now < until and not store.revoked:
+        delay = watcher.step()
+        store.now += delay
+
+
+def test_a_silent_lease_is_revoked_in_time():
+    store = Store()
+    watcher = watcher_of(store)
+    go(watcher, store, 10)
+    assert store.revoked == [7]
+    assert 4 <= store.now < 4.3
+    assert any(line.startswith("revoked: lease 7 of db1, not renewed for 4.0 s") for line in watcher.said)
+
+
+def test_a_watcher_that_was_frozen_forgets():
+    store = Store()
+    watcher = watcher_of(store)
+    go(watcher, store, 3)
+    store.now += 60
+    thawed = store.now
+    go(watcher, store, 10)
+    assert store.now - thawed >= 4
+
+
+def test_a_freeze_between_the_decision_and_the_deed_undoes_the_decision():
+    store = Store()
+    watcher = watcher_of(store)
+    clock, times = store.clock, []
+
+    def frozen_at_the_end() -> float:
+        """The watcher asks the clock last just before it revokes."""
+        if watcher.sight is None and times:
+            store.now += 30
+        times.append(store.now)
+        return clock()
+
+    go(watcher, store, 3.5)
+    watcher.clock = frozen_at_the_end
+    go(watcher, store, 1)
+    assert store.revoked == []
+    assert any("held up for 30" in line for line in watcher.said)
+
+
+@pytest.mark.parametrize("name", ["read", "time_to_live"])
+def test_a_call_that_fails_starts_the_counting_anew(name):
+    store = Store()
+    watcher = watcher_of(store)
+    go(watcher, store, 3)
+    store.fails.add(name)
+    watcher.step()
+    store.fails.clear()
+    back = store.now
+    go(watcher, store, 10)
+    assert store.closed == 1
+    assert store.now - back >= 4
+
+
+def test_calls_that_crawl_mean_that_the_leader_may_have_been_held_up_too():
+    store = Store(takes={"time_to_live": 2.0})
+    go(watcher_of(store), store, 60)
+    assert store.revoked == []
+
+
+def test_a_revocation_that_fails_is_told_and_not_repeated_blindly():
+    store = Store(fails={"revoke"})
+    watcher = watcher_of(store)
+    go(watcher, store, 7)
+    assert sum(line.startswith("could not revoke") for line in watcher.said) == 1
+
+
+def until(condition, seconds=10.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+class TestFencing:
+    """The command beside the rounds."""
+
+    @pytest.mark.parametrize(
+        ("command", "status", "confirmed"),
+        [
+            (["test", "{member}", "=", "db1"], 0, DB1),
+            (["sh", "-c", 'test "$HOLDFAST_MEMBER" = db1'], 0, DB1),
+            (["false"], 1, None),
+            (["sleep", "60"], -1, None),
+        ],
+    )
+    def test_only_status_0_confirms(self, command, status, confirmed):
+        fencing, ended = Fencing(command, timeout=0.3), []
+        assert fencing.ask(DB1)
+        assert not fencing.ask(DB1)
+        until(lambda: ended or ended.extend(code for code in [fencing.poll()] if code is not None))
+        assert (ended, fencing.confirmed) == ([status], confirmed)
+
+    def test_a_command_that_does_not_exist_confirms_nothing(self):
+        fencing = Fencing(["/nowhere/at/all"], 1)
+        assert not fencing.ask(DB1)
+        assert fencing.poll() is None
+        assert fencing.confirmed is None
+
+    def test_a_leader_that_renews_while_the_command_runs_undoes_its_answer(self):
+        store = Store()
+        watcher = watcher_of(store, Rules(60, 1.5, 0.5, fencing_after=2), command=("sleep", "0.2"))
+        go(watcher, store, 3)
+        assert any("asking whether it is off" in line for line in watcher.said)
+        store.renewed = store.now
+        watcher.step()
+        assert watcher.fencing._process is None
+
+    def test_an_answer_is_void_once_the_leader_renews(self):
+        store = Store()
+        watcher = watcher_of(store, Rules(60, 1.5, 0.5, fencing_after=2), command=("false",))
+        watcher.fencing.confirmed = DB1
+        watcher.step()
+        assert watcher.fencing.confirmed is None
