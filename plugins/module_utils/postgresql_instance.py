@@ -99,16 +99,9 @@ def recovery_settings(target: Target, action: str, restore_command: str) -> dict
     return settings | {RECOVERY_PARAMETER[target.type]: target.value or "", "recovery_target_inclusive": inclusive}
 
 
-def archive_settings(command: str | None) -> dict[str, str]:
-    """Return the settings that archive with *command*, or nothing."""
-    return (
-        {"archive_mode": "off", "archive_command": ""}
-        if command is None
-        else {
-            "archive_mode": "on",
-            "archive_command": command,
-        }
-    )
+def archive_settings(*, later: bool) -> dict[str, str]:
+    """Return the settings that archive nothing; with *later* the WAL is kept for the next server to archive."""
+    return {"archive_mode": "on" if later else "off", "archive_command": ""}
 
 
 def explain_log(text: str) -> str:

@@ -15,6 +15,7 @@ import configparser
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -159,6 +160,12 @@ def choose(stanza: Stanza) -> Backup:
     return backup
 
 
+def error_of(output: str) -> str:
+    """Return the first error in what pgBackRest printed, without its log prefix."""
+    found = re.search(r"ERROR: (.*)", output)
+    return found.group(1).strip() if found else output.strip()[-1000:] or "it said nothing"
+
+
 def metrics(record: Record) -> str:
     """Return the record in Prometheus' text format."""
     label = f'{{stanza="{record.stanza}"}}'
@@ -234,7 +241,7 @@ class Verification:
         except subprocess.TimeoutExpired as error:
             raise VerifyError(f"pgbackrest {words[0]} took longer than {self.job.timeout} s") from error
         if done.returncode:
-            raise VerifyError(f"pgbackrest {words[0]} failed: {(done.stderr or done.stdout).strip()[-1000:]}")
+            raise VerifyError(f"pgbackrest {words[0]} failed: {error_of(done.stderr or done.stdout)}")
         return done.stdout
 
     def _restore(self, backup: Backup) -> None:
@@ -247,7 +254,7 @@ class Verification:
         settings = {
             **base_settings(instance.control(), str(self.job.run)),
             **recovery_settings(Target("latest"), "promote", shell_words(*words) + ' %f "%p"'),
-            **archive_settings(None),
+            **archive_settings(later=False),
             "autovacuum": "off",
             "max_parallel_workers": "0",
         }

@@ -40,7 +40,8 @@ options:
       - V(prepared) has the files fetched and, unless the target is the latest, proves that recovery reaches the target.
         The database in O(path) may run meanwhile.
       - V(stopped) stops a PostgreSQL that runs on O(path), as a paused Patroni leaves one.
-      - V(recovered) has the fetched files recovered to the target, on a new timeline that is archived.
+      - V(recovered) has the fetched files recovered to the target, on a new timeline. It is archived as soon as the
+        database serves.
       - V(aside) renames a data directory that is not to be used any more; for the other members.
       - V(placed) renames the former data directory and lets the restored one take its place.
       - V(finished) ends the restore and tells where the former data is.
@@ -276,7 +277,11 @@ class Restore:
         self.instance(self.path).stop()
 
     def recover(self) -> None:
-        """Recover to the target on a new timeline, which is archived, and stop."""
+        """Recover to the target on a new timeline, and stop.
+
+        The timeline is archived once the restored database serves: a timeline of a restore that failed would mislead
+        every later recovery to the latest.
+        """
         instance = self._fresh_instance()
         instance.start(self._settings(instance, "promote", archive=True))
         self._guarded(instance, lambda: instance.await_ready(self.timeout))
@@ -359,7 +364,6 @@ class Restore:
         words = ["pgbackrest", f"--stanza={self.stanza}", f"--pg1-path={self.staged}"]
         if self.client.config:
             words.append(f"--config={self.client.config}")
-        push = shell_words(*words, "--no-archive-async", "archive-push") + " %p" if archive else None
         get = shell_words(*words, *self._private_paths(), "archive-get") + ' %f "%p"'
         target = Target(
             self.target["type"], self.target["value"], bool(self.target["inclusive"]), str(self.target["timeline"])
@@ -367,7 +371,7 @@ class Restore:
         return {
             **base_settings(instance.control(), str(instance.run)),
             **recovery_settings(target, action, get),
-            **archive_settings(push),
+            **archive_settings(later=archive),
         }
 
     def _private_paths(self) -> tuple[str, ...]:
@@ -382,6 +386,7 @@ class Restore:
         history = _read(self.staged / "pg_wal" / f"{timeline:08X}.history")
         problem = missing_wal(history, self.target.get("archive_end"))
         if problem:
+            self.forget()
             raise RestoreError(
                 f"{problem}. The former data is in place: playbooks/site.yml starts it again. To take what there is "
                 "nevertheless, restore to the type lsn"

@@ -79,9 +79,9 @@ def test_recovery_settings(target: Target, expected: dict[str, str]) -> None:
     assert recovery_settings(target, "promote", "get") == {**common, **expected}
 
 
-def test_archiving_is_off_unless_there_is_a_command() -> None:
-    assert archive_settings(None) == {"archive_mode": "off", "archive_command": ""}
-    assert archive_settings("push %p") == {"archive_mode": "on", "archive_command": "push %p"}
+def test_a_private_server_archives_nothing() -> None:
+    assert archive_settings(later=False) == {"archive_mode": "off", "archive_command": ""}
+    assert archive_settings(later=True) == {"archive_mode": "on", "archive_command": ""}
 
 
 def test_nobody_gets_in_unless_named() -> None:

@@ -19,6 +19,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import 
     Job,
     Record,
     clean,
+    error_of,
     metrics,
     parse_job,
     prepare,
@@ -171,7 +172,7 @@ def test_a_file_that_can_t_be_restored(job: Job, tmp_path: Path) -> None:
     (tmp_path / "broken").touch()
     record = verify(job)
     assert (record.result, record.last_passed) == ("failed", None)
-    assert "checksum mismatch" in record.error
+    assert record.error == "pgbackrest restore failed: [029]: checksum mismatch"
 
 
 @pytest.mark.parametrize(
@@ -249,6 +250,14 @@ def test_a_job_is_parsed() -> None:
     assert job.amcheck is None
     assert job.assertions == (Assertion("a", "postgres", "select true"),)
     assert job.timeout == 7
+
+
+def test_an_error_is_taken_from_the_output() -> None:
+    assert (
+        error_of("P00 INFO: begin\nP00  ERROR: [026]: actual checksum\n   on 2 retries\n") == "[026]: actual checksum"
+    )
+    assert error_of("killed") == "killed"
+    assert error_of("") == "it said nothing"
 
 
 def test_metrics() -> None:
