@@ -118,10 +118,14 @@ def _plan_preparation(current: Marker | None, found: Found, provable: bool) -> t
     prove: tuple[Step, ...] = ("prove",) if provable else ()
     if current is None:
         return ("begin", "fetch", *prove)
-    if current.reached("placed") or (current.reached("prepared") and found.staged):
+    if current.reached("placed"):
         return ()
-    if current.reached("recovered") and found.data:
-        return ()  # it was placed, and the run ended before it could write that down
+    if current.reached("recovered"):
+        # Without files beside the data they were placed, and the run ended before it could write that down. With both,
+        # the former database may have served since.
+        return ("fetch", *prove) if found.staged and found.data else ()
+    if current.reached("prepared") and found.staged:
+        return ()
     if current.reached("fetched") and found.staged:
         return prove
     return ("fetch", *prove)

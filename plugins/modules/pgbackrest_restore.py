@@ -59,6 +59,10 @@ options:
   id:
     description: Which restore this is, as RV(id) of V(prepared) says. Needed for V(aside) and V(finished).
     type: str
+  anew:
+    description: Whether V(prepared) begins anew even where an interrupted restore could be gone on with.
+    type: bool
+    default: false
   keep:
     description: Whether V(finished) keeps the former data directory.
     type: bool
@@ -186,6 +190,7 @@ class Restore:
     bin: Path
     timeout: int
     id: str | None = None
+    anew: bool = False
     replayed: str | None = None
 
     def beside(self, suffix: str) -> Path:
@@ -209,7 +214,7 @@ class Restore:
 
     def found(self, state: State) -> Found:
         """Return what lies on the host; a marker of another request has no say about what was set aside."""
-        marker = parse_marker(_read(self.marker_file))
+        marker = None if self.anew else parse_marker(_read(self.marker_file))
         if marker and (state in NOT_A_TARGET or dict(marker.request) == dict(self.request)):
             self.id = self.id or marker.id
         return Found(
@@ -283,6 +288,8 @@ class Restore:
         every later recovery to the latest.
         """
         instance = self._fresh_instance()
+        if not (self.staged / "recovery.signal").exists():
+            self.fetch()  # a run that was killed has promoted it, at whatever the archive's end was then
         instance.start(self._settings(instance, "promote", archive=True))
         self._guarded(instance, lambda: instance.await_ready(self.timeout))
         self.replayed = last_transaction(_read(instance.log))
@@ -506,6 +513,7 @@ def restore_of(module: AnsibleModule) -> Restore:
         bin=Path(params["bin_directory"]) if params["bin_directory"] else newest_bin(),
         timeout=params["timeout"],
         id=params["id"],
+        anew=params["anew"],
     )
 
 
@@ -519,6 +527,7 @@ def main() -> None:
             "target": {"type": "dict"},
             "set": {"type": "str"},
             "id": {"type": "str"},
+            "anew": {"type": "bool", "default": False},
             "keep": {"type": "bool", "default": True},
             "bin_directory": {"type": "path"},
             "timeout": {"type": "int", "default": 86400},

@@ -153,6 +153,20 @@ def test_missing_wal_is_noticed_before_anything_is_replaced(host: Host) -> None:
     assert go(host, "prepared", kind="latest")["steps"] == ["begin", "fetch"]
 
 
+def test_a_recovery_that_was_killed_is_begun_from_the_files(host: Host) -> None:
+    go(host, "prepared", kind="latest")
+    (host.root / "lab.restoring" / "recovery.signal").unlink()
+    assert go(host, "recovered", kind="latest")["steps"] == ["recover"]
+    assert ["--delta" in command for command in host.commands] == [False, True]
+
+
+def test_a_placed_restore_can_be_begun_anew(host: Host) -> None:
+    for state in ("prepared", "recovered", "placed"):
+        go(host, state)
+    assert go(host, "prepared")["steps"] == []
+    assert go(host, "prepared", anew=True)["steps"] == ["begin", "fetch", "prove"]
+
+
 def test_another_member_s_data_is_set_aside_once(host: Host) -> None:
     assert go(host, "aside", id="7")["steps"] == ["set_aside"]
     host.data.mkdir()
