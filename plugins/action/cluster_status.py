@@ -27,6 +27,7 @@ ARGUMENTS: dict[str, Any] = {
     "lag": {"type": "int", "default": DEFAULTS.lag},
     "full_age": {"type": "int", "default": DEFAULTS.full_age},
     "any_age": {"type": "int", "default": DEFAULTS.any_age},
+    "verified_age": {"type": "int", "default": DEFAULTS.verified_age},
 }
 
 
@@ -54,7 +55,7 @@ class ActionModule(ActionBase):
             host: report(variables["hostvars"][host], arguments["register"])
             for host in variables["groups"].get(arguments["group"], [])
         }
-        limits = Limits(arguments["lag"], arguments["full_age"], arguments["any_age"])
+        limits = Limits(**{name: arguments[name] for name in ("lag", "full_age", "any_age", "verified_age")})
         judged = [(cluster, judge(cluster, limits)) for cluster in observe(reports)]
         data = {cluster.name: as_data(cluster, problems) for cluster, problems in judged}
         problems = sum(len(problems) for _cluster, problems in judged)

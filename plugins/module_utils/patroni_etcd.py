@@ -1,16 +1,17 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Patroni's own keys in etcd, for the one thing its REST interface can't do: free an abandoned bootstrap."""
+"""Patroni's own keys in etcd, for what its REST interface can't do: free an abandoned bootstrap, forget a database."""
 
 from __future__ import annotations
 
+import base64
 import time
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode, prefix_end
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, nobody_creates
@@ -25,6 +26,8 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "password": {"type": "str", "no_log": True},
 }
 TIMEOUT = 5.0
+MEMBERS = "members/"
+KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
 ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
 
 
@@ -51,13 +54,37 @@ class Store:
 
         An empty key says that a member is creating the cluster. Raises EndpointError and WrongPasswordError.
         """
+        return bool(self._any(lambda client: client.call("/v3/kv/txn", self._freeing())).get("succeeded"))
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of all keys, without the prefix. Raises EndpointError and WrongPasswordError."""
+        start = self.prefix.encode()
+        body = {"key": encode(start), "range_end": encode(prefix_end(start)), "keys_only": True}
+        answer = self._any(lambda client: client.call("/v3/kv/range", body))
+        keys = (base64.b64decode(item["key"]).decode() for item in answer.get("kvs", ()))
+        return tuple(sorted(key.removeprefix(self.prefix) for key in keys))
+
+    def forget(self, names: Sequence[str], *, guarded: bool = True) -> bool:
+        """Delete keys at once, if *guarded* only when no member of the cluster is alive; return whether they were."""
+        body = self._forgetting(names, guarded)
+        return bool(self._any(lambda client: client.call("/v3/kv/txn", body)).get("succeeded"))
+
+    def _any(self, ask: Callable[[EtcdClient], dict[str, t.Any]]) -> dict[str, t.Any]:
         silent: EndpointError | None = None
         for client in self.clients:
             try:
-                return bool(self._login(client).call("/v3/kv/txn", self._freeing()).get("succeeded"))
+                return ask(self._login(client))
             except EndpointError as error:
                 silent = error
         raise silent or EndpointError("", None, "no etcd endpoint given")
+
+    def _forgetting(self, names: Sequence[str], guarded: bool) -> dict[str, t.Any]:
+        members = f"{self.prefix}{MEMBERS}".encode()
+        nobody = {"key": encode(members), "range_end": encode(prefix_end(members))}
+        return {
+            "compare": [{**nobody, "target": "VERSION", "result": "EQUAL", "version": "0"}] if guarded else [],
+            "success": [{"requestDeleteRange": {"key": encode(f"{self.prefix}{name}".encode())}} for name in names],
+        }
 
     def _login(self, client: EtcdClient) -> EtcdClient:
         return (self.username and client.login(self.username, self.password)) or client
@@ -73,6 +100,16 @@ class Store:
             ],
             "success": [{"requestDeleteRange": {"key": key}}],
         }
+
+
+def forgettable(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the keys that tell of the database that was: its leader, its identifier, its history and more."""
+    return tuple(name for name in names if name not in KEPT and not name.startswith(MEMBERS))
+
+
+def alive(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the members whose Patroni runs, or ran until less than its ttl ago."""
+    return tuple(name.removeprefix(MEMBERS) for name in names if name.startswith(MEMBERS))
 
 
 class Rescue:
@@ -91,4 +128,4 @@ class Rescue:
             self._since = time.monotonic()
 
 
-__all__ = ["ARGUMENT_SPEC", "Rescue", "Store", "WrongPasswordError"]
+__all__ = ["ARGUMENT_SPEC", "Rescue", "Store", "WrongPasswordError", "alive", "forgettable"]

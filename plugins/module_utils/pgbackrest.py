@@ -55,6 +55,7 @@ class Backup:
     wal_start: str
     wal_stop: str
     error: bool
+    lsn_stop: str = ""
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,20 @@ def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaSt
     if stanza.code not in {STATUS_MISSING_PATH, STATUS_MISSING_DATA}:
         raise PgBackRestError(f"stanza {stanza.name}: {stanza.message}")
     return _plan_creation(stanza, tuple(leftovers))
+
+
+def refuse_former_backups(stanza: Stanza) -> None:
+    """Raise PgBackRestError when the stanza holds backups, which the primary's database, another one, did not make.
+
+    An upgrade of the stanza deletes none of them, but every full backup of the new database lets retention expire one.
+    """
+    if stanza.backups:
+        raise PgBackRestError(
+            f"stanza {stanza.name}: the primary's database is not the one (system identifier {stanza.system_id}) whose "
+            f"{len(stanza.backups)} backups the repository holds, the newest {stanza.backups[-1].label}; nothing was "
+            "changed. To have that database back: playbooks/restore.yml -e restore_confirm=CLUSTER. To begin anew, or "
+            "after pg_upgrade: -e pgbackrest_stanza_upgrade=true, and the old backups expire one by one"
+        )
 
 
 def plan_backup(stanza: Stanza, wanted: str, max_age: int | None, now: int) -> BackupPlan:
@@ -260,4 +275,5 @@ def _backup(document: Mapping[str, Any]) -> Backup:
         wal_start=archive.get("start") or "",
         wal_stop=archive.get("stop") or "",
         error=bool(document.get("error")),
+        lsn_stop=(document.get("lsn") or {}).get("stop") or "",
     )

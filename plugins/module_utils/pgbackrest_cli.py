@@ -27,6 +27,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     parse_version,
     plan_backup,
     plan_stanza,
+    refuse_former_backups,
 )
 
 Runner = Callable[[Sequence[str]], tuple[int, str, str]]
@@ -202,8 +203,13 @@ def predict_absent(module: AnsibleModule, **result: Any) -> None:
     module.fail_json(msg="pgbackrest is not installed on this host; install the package pgbackrest first")
 
 
-def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadline, *, dry_run: bool) -> StanzaOutcome:
-    """Make the stanza exist and fit its database, and prove archiving as *check* says (always, changed or never)."""
+def converge_stanza(
+    client: PgBackRest, name: str, check: str, deadline: Deadline, *, dry_run: bool, upgrade: bool = False
+) -> StanzaOutcome:
+    """Make the stanza exist and fit its database, and prove archiving as *check* says (always, changed or never).
+
+    With *upgrade* a stanza that holds another database's backups is fitted too, else that is an error.
+    """
     before, steps = _plan(client, name)
     if dry_run:
         return StanzaOutcome(before, before, steps)
@@ -215,7 +221,7 @@ def converge_stanza(client: PgBackRest, name: str, check: str, deadline: Deadlin
     actions: tuple[str, ...] = steps
     result: CheckResult = "not_run"
     if check == "always" or (check == "changed" and steps):
-        result, upgraded = _prove(client, name, bool(steps), deadline)
+        result, upgraded = _prove(client, before, bool(steps), deadline, upgrade=upgrade)
         actions += ("upgrade",) if upgraded else ()
     return StanzaOutcome(before, client.stanza(name) if actions else before, actions, result)
 
@@ -270,11 +276,16 @@ def _apply_step(client: PgBackRest, name: str, step: StanzaStep, deadline: Deadl
         raise PgBackRestError(answer.error)
 
 
-def _prove(client: PgBackRest, name: str, changed: bool, deadline: Deadline) -> tuple[CheckResult, bool]:
+def _prove(
+    client: PgBackRest, stanza: Stanza, changed: bool, deadline: Deadline, *, upgrade: bool
+) -> tuple[CheckResult, bool]:
     """Run pgBackRest's check; return its result and whether the stanza had to be upgraded to the database first."""
+    name = stanza.name
     answer = _check(client, name, deadline)
     upgraded = answer.code == FILE_INVALID and not changed
     if upgraded:
+        if not upgrade:
+            refuse_former_backups(stanza)
         _apply_step(client, name, "upgrade", deadline)
         answer = _check(client, name, deadline)
     if answer.code == LOCK_ACQUIRE:

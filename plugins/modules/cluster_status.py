@@ -57,6 +57,10 @@ options:
     description: The greatest age in seconds of the newest backup of any type.
     type: int
     default: 172800
+  verified_age:
+    description: The greatest age in seconds of the last verification of a backup's restore, where one is scheduled.
+    type: int
+    default: 172800
 seealso:
   - module: holdfast.ha.gather
 """

@@ -14,7 +14,8 @@ description:
   - Clears what an interrupted creation left behind. A repository that still holds backup sets is never cleared,
     that is an error.
   - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. A database that was
-    initialized anew or upgraded is noticed by it, and the stanza is upgraded to fit; earlier backups are kept.
+    initialized anew or upgraded is noticed by it. The stanza is upgraded to fit when it holds no backups or
+    O(upgrade) allows it; otherwise that is an error, because the new database's backups would expire the old ones.
   - Failures that pass (a database that starts, fails over or does not archive yet) are tried again until O(timeout).
   - Run it on the repository host.
 author:
@@ -38,6 +39,10 @@ options:
     type: str
     choices: [always, changed, never]
     default: always
+  upgrade:
+    description: Whether a stanza that holds backups of another database may go over to the primary's.
+    type: bool
+    default: false
   timeout:
     description: Seconds until the stanza must exist and the check must pass.
     type: int
@@ -114,6 +119,7 @@ def main() -> None:
         argument_spec={
             "stanza": {"type": "str", "required": True},
             "check": {"type": "str", "choices": ["always", "changed", "never"], "default": "always"},
+            "upgrade": {"type": "bool", "default": False},
             "timeout": {"type": "int", "default": 120},
             **COMMON_SPEC,
         },
@@ -123,7 +129,12 @@ def main() -> None:
     params = module.params
     try:
         outcome = converge_stanza(
-            client_of(module), params["stanza"], params["check"], Deadline(params["timeout"]), dry_run=module.check_mode
+            client_of(module),
+            params["stanza"],
+            params["check"],
+            Deadline(params["timeout"]),
+            dry_run=module.check_mode,
+            upgrade=params["upgrade"],
         )
     except PgBackRestError as error:
         module.fail_json(msg=str(error))

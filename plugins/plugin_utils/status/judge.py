@@ -16,12 +16,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     PostgreSql,
     Problem,
     Repository,
+    Verification,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
 
 RUN_SITE = "run playbooks/site.yml"
 LOOK_AT_PATRONI = "look at `journalctl -u patroni` there"
 LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
+VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 
 
@@ -134,3 +136,16 @@ def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[
         yield Problem(f"backup on {repository.host}", f"last backup {youngest} ago", LOOK_AT_BACKUP)
     if repository.check not in {"", "passed", "backup_running"}:
         yield Problem("archiving", repository.check, LOOK_AT_BACKUP)
+    if repository.verification is not None:
+        yield from judge_verification(repository.host, repository.verification, limits)
+
+
+def judge_verification(host: str, verification: Verification, limits: Limits) -> Iterator[Problem]:
+    """Yield what keeps the newest backup from being proven to restore."""
+    subject = f"restore verification on {host}"
+    if not verification.result:
+        yield Problem(subject, "no backup was ever verified", VERIFY)
+    elif verification.result != "passed":
+        yield Problem(subject, f"backup {verification.backup or '?'}: {verification.error}", VERIFY)
+    elif verification.age is not None and verification.age > limits.verified_age:
+        yield Problem(subject, f"last done {duration(verification.age)} ago", VERIFY)

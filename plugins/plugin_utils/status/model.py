@@ -14,11 +14,12 @@ DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where a value is a problem: lag in bytes, ages of backups in seconds."""
+    """From where a value is a problem: lag in bytes, ages of backups and of their verification in seconds."""
 
     lag: int = 16 * 2**20
     full_age: int = 8 * DAY
     any_age: int = 2 * DAY
+    verified_age: int = 2 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,13 +125,30 @@ class Backup:
 
 
 @dataclass(frozen=True, slots=True)
+class Verification:
+    """The last proof that a backup restores; ages, and the time it took, in seconds; None where there was none yet."""
+
+    result: str
+    error: str
+    backup: str
+    age: int | None
+    passed_age: int | None
+    seconds: float
+    megabytes_per_second: float
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
-    """The backups of a cluster; state is pgBackRest's word on the stanza, check its check's outcome ("" if not run)."""
+    """The backups of a cluster; state is pgBackRest's word on the stanza, check its check's outcome ("" if not run).
+
+    verification is None where none is scheduled.
+    """
 
     host: str
     state: str
     backups: tuple[Backup, ...]
     check: str
+    verification: Verification | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Pool,
     PostgreSql,
     Repository,
+    Verification,
     VirtualIp,
 )
 
@@ -167,6 +168,23 @@ def observe_repository(hosts: Sequence[Host]) -> Repository | None:
         state="ok" if stanza.get("ok") else str(stanza.get("message") or host.failure("backup") or "no answer"),
         backups=tuple(parse_backup(kind, last[kind]) for kind in ("full", "diff", "incr") if last.get(kind)),
         check=str((host.answer("archive") or {}).get("check") or host.failure("archive") or ""),
+        verification=observe_verification(host.answer("verification")),
+    )
+
+
+def observe_verification(answer: Result | None) -> Verification | None:
+    """Return the last verification of holdfast.ha.restore_verify_info; its result is "" when there was none yet."""
+    if answer is None:
+        return None
+    record = answer.get("record") or {}
+    return Verification(
+        result=str(record.get("result") or ""),
+        error=str(record.get("error") or ""),
+        backup=str(record.get("backup") or ""),
+        age=answer.get("age"),
+        passed_age=answer.get("passed_age"),
+        seconds=float((record.get("seconds") or {}).get("total") or 0),
+        megabytes_per_second=float(record.get("megabytes_per_second") or 0),
     )
 
 

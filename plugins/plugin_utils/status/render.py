@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Pool,
     Problem,
     Repository,
+    Verification,
     VirtualIp,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
@@ -111,3 +112,15 @@ def repository_rows(repository: Repository) -> Iterator[Row]:
     for backup in repository.backups:
         yield [repository.host, backup.type, f"{duration(backup.age)} ago", size(backup.size), backup.label]
     yield [repository.host, "archive", CHECKS.get(repository.check, "FAILED")]
+    if repository.verification is not None:
+        yield verification_row(repository.host, repository.verification)
+
+
+def verification_row(host: str, verification: Verification) -> Row:
+    """Return the row of the last proof that a backup restores."""
+    if verification.age is None:
+        return [host, "restore", "never verified"]
+    if verification.result != "passed":
+        return [host, "restore", f"FAILED {duration(verification.age)} ago"]
+    took = f"took {verification.seconds:.1f} s"
+    return [host, "restore", f"verified {duration(verification.age)} ago", took, verification.backup]

@@ -28,6 +28,7 @@ ROLES = (
     "patroni",
     "pgbackrest",
     "postgresql_objects",
+    "restore_verify",
 )
 """Roles whose variables are checked; each variable begins with its role's name."""
 

@@ -91,3 +91,28 @@ def test_without_a_store_nothing_is_freed(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(patroni_etcd, "ABANDONED_AFTER", 0.0)
 
     Rescue(None).look([Answer("https://192.0.2.1:8008", {"state": "stopped", "role": "uninitialized"})])
+
+
+def test_keys_are_forgotten_only_while_no_member_is_alive(calls: list[Call]) -> None:
+    store = Store.from_params(PARAMS)
+    assert store.forget(["leader"])
+
+    body = calls[-1][2]
+    assert base64.b64decode(body["compare"][0]["key"]) == b"/service/lab/members/"
+    assert base64.b64decode(body["compare"][0]["range_end"]) == b"/service/lab/members0"
+    assert (body["compare"][0]["target"], body["compare"][0]["version"]) == ("VERSION", "0")
+    assert base64.b64decode(body["success"][0]["requestDeleteRange"]["key"]) == b"/service/lab/leader"
+
+    store.forget(["members/db1"], guarded=False)
+    assert calls[-1][2]["compare"] == []
+
+
+def test_the_names_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [base64.b64encode(f"/service/lab/{name}".encode()).decode() for name in ("members/db1", "config", "sync")]
+    monkeypatch.setattr(
+        HttpJsonClient, "request", lambda *_arguments: {"token": "t", "kvs": [{"key": key} for key in keys]}
+    )
+    names = Store.from_params(PARAMS).names()
+    assert names == ("config", "members/db1", "sync")
+    assert patroni_etcd.forgettable(names) == ("sync",)
+    assert patroni_etcd.alive(names) == ("db1",)

@@ -156,10 +156,10 @@ STANZA_CASES: list[tuple[str, str, list[tuple[str, Reply]], tuple[str, ...], str
         "not_run",
     ),
     (
-        "the database is a new one",
+        "the database is a new one, no backup is at stake",
         "always",
         [
-            ("info", BACKED_UP),
+            ("info", READY),
             ("check", (28, "do not match the database")),
             ("stanza-upgrade", OK),
             ("check", OK),
@@ -202,6 +202,11 @@ STANZA_FAILURES: list[tuple[str, list[tuple[str, Reply]], str]] = [
         "still holds the backup sets 20260105-010000F",
     ),
     (
+        "another database's backups",
+        [("info", BACKED_UP), ("check", (28, "do not match the database"))],
+        "1 backups the repository holds, the newest F1; .*restore.yml.*pgbackrest_stanza_upgrade=true",
+    ),
+    (
         "a passing failure that lasts",
         [("info", READY), *[("check", (82, "not archived"))] * 31],
         "code 82: .*not archived",
@@ -214,6 +219,15 @@ def test_converge_stanza_fails(script: list[tuple[str, Reply]], error: str) -> N
     host = FakeHost(list(script))
     with pytest.raises(PgBackRestError, match=error):
         converge_stanza(PgBackRest(host), "lab", "always", FakeDeadline(30), dry_run=False)
+    assert not host.script
+
+
+def test_an_upgrade_that_is_allowed_keeps_the_former_backups() -> None:
+    mismatch = ("check", (28, "do not match the database"))
+    host = FakeHost([("info", BACKED_UP), mismatch, ("stanza-upgrade", OK), ("check", OK), ("info", BACKED_UP)])
+    outcome = converge_stanza(PgBackRest(host), "lab", "always", FakeDeadline(30), dry_run=False, upgrade=True)
+    assert outcome.actions == ("upgrade",)
+    assert outcome.after.backups
     assert not host.script
 
 

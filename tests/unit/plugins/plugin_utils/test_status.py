@@ -74,6 +74,11 @@ def repository():
     return {"ha": topology("backup"), "unreachable": None, "probes": probes}
 
 
+def verification(result="passed", error="", age=3600):
+    record = {"result": result, "error": error, "backup": "20260101-000000F", "seconds": {"total": 12.3}}
+    return {"record": record, "age": age, "passed_age": age}
+
+
 def lab():
     """Return the reports of a healthy lab."""
     databases = {name: database() for name in DATABASES}
@@ -213,6 +218,22 @@ CASES = [
         [("backup1", "backup can't be asked: boom"), ("backup on backup1", "boom")],
         id="probe failed",
     ),
+    pytest.param([(("backup1", "probes", "verification"), verification())], [], id="a verified backup"),
+    pytest.param(
+        [(("backup1", "probes", "verification"), {"record": None, "age": None, "passed_age": None})],
+        [("restore verification on backup1", "no backup was ever verified")],
+        id="never verified",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "verification"), verification("failed", error="WAL is missing"))],
+        [("restore verification on backup1", "backup 20260101-000000F: WAL is missing")],
+        id="a backup that does not restore",
+    ),
+    pytest.param(
+        [(("backup1", "probes", "verification"), verification(age=3 * DAY))],
+        [("restore verification on backup1", "last done 3 d ago")],
+        id="a verification that is old",
+    ),
 ]
 
 
@@ -309,6 +330,24 @@ Cluster lab: healthy
 def test_the_table():
     (cluster,) = observe(lab())
     assert as_text(cluster, []) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("answer", "row"),
+    [
+        (
+            verification(),
+            "backup1         restore                 verified 60 min ago  took 12.3 s    20260101-000000F",
+        ),
+        (verification("failed", error="boom"), "backup1         restore                 FAILED 60 min ago"),
+        ({"record": None, "age": None, "passed_age": None}, "backup1         restore                 never verified"),
+    ],
+)
+def test_the_verification_s_row(answer, row):
+    reports = lab()
+    reports["backup1"]["probes"]["verification"] = answer
+    (cluster,) = observe(reports)
+    assert as_text(cluster, []).splitlines()[-1].strip() == row
 
 
 def test_problems_are_sentences_with_a_way_out():

@@ -1,0 +1,206 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How far a database is to be recovered, and which backup leads there. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+import typing as t
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import Backup, PgBackRestError, Stanza
+
+TARGET_TYPES = ("latest", "immediate", "time", "lsn", "xid", "name")
+WITHOUT_VALUE = frozenset({"latest", "immediate"})
+RECOVERY_PARAMETER = {"time": "recovery_target_time", "xid": "recovery_target_xid"} | {
+    "lsn": "recovery_target_lsn",
+    "name": "recovery_target_name",
+}
+SEGMENT_BYTES = 16 * 2**20  # initdb's default; pgBackRest does not report another
+SEGMENT_NAME = re.compile(r"^[0-9A-F]{24}")
+SEGMENT_DIRECTORY = re.compile(r"^[0-9A-F]{16}$")
+MAX_NAME_BYTES = 63
+
+
+@dataclass(frozen=True)
+class Target:
+    """A point to recover to; ``value`` is as PostgreSQL reads it, None for latest and immediate."""
+
+    type: str
+    value: str | None = None
+    inclusive: bool = True
+    timeline: str = "latest"
+
+    def __str__(self) -> str:
+        """Return it for people: ``time 2026-01-05 01:00:00+00:00``."""
+        return self.type if self.value is None else f"{self.type} {self.value}"
+
+
+@dataclass(frozen=True)
+class ArchiveEnd:
+    """The last archived WAL segment and when it arrived (seconds since the epoch); None where unknown."""
+
+    segment: str | None = None
+    arrived: int | None = None
+
+
+def parse_target(kind: str, value: str | None, inclusive: bool, timeline: str) -> Target:
+    """Return the target that the parameters describe; raise PgBackRestError naming what is wrong with them."""
+    given = (value or "").strip()
+    if kind in WITHOUT_VALUE:
+        if given:
+            raise PgBackRestError(f"target {given!r} does not go with the type {kind}; leave it out")
+        parsed = None
+    elif not given:
+        raise PgBackRestError(f"the type {kind} needs a target: restore_target='...'")
+    else:
+        parsed = _PARSERS[kind](given)
+    if not re.fullmatch(r"latest|current|[1-9]\d*", timeline):
+        raise PgBackRestError(f"timeline {timeline!r} is none of latest, current and a decimal number")
+    return Target(kind, parsed, inclusive, timeline)
+
+
+def parse_time(text: str) -> datetime:
+    """``2026-01-05 01:00:00+00``, ``2026-01-05T01:00:00Z`` -> an aware datetime in UTC."""
+    iso = re.sub(r"\s*(Z|UTC)$", "+00:00", text.strip())
+    iso = re.sub(r"\s*([+-]\d\d)$", r"\1:00", iso)
+    iso = re.sub(r"\.(\d{1,6})", lambda match: f".{match.group(1):0<6}", iso)
+    try:
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise PgBackRestError(
+            f"target time {text!r} is not a time with its offset from UTC; write it like "
+            "'2026-01-05 13:00:00+00' or '2026-01-05 14:00:00.25+01:00'"
+        )
+    return moment.astimezone(UTC)
+
+
+def parse_lsn(text: str) -> int:
+    """``16/B374D848`` -> the byte position."""
+    match = re.fullmatch(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})", text)
+    if match is None:
+        raise PgBackRestError(f"target LSN {text!r} is not of the form 16/B374D848")
+    return (int(match.group(1), 16) << 32) | int(match.group(2), 16)
+
+
+def segment_start(segment: str, segment_bytes: int = SEGMENT_BYTES) -> int:
+    """Return the byte position at which a WAL segment begins."""
+    return (int(segment[8:16], 16) << 32) + int(segment[16:24], 16) * segment_bytes
+
+
+def last_directory(names: t.Iterable[str]) -> str | None:
+    """Return the archive's newest directory of WAL segments among a listing's names."""
+    return max((name for name in names if SEGMENT_DIRECTORY.match(name)), default=None)
+
+
+def parse_archive_end(listing: str) -> ArchiveEnd:
+    """Return the last segment of what ``pgbackrest repo-ls --output=json`` printed for a directory of segments."""
+    try:
+        files = {name: entry for name, entry in json.loads(listing).items() if SEGMENT_NAME.match(name)}
+        last = max(files, default=None)
+        return ArchiveEnd() if last is None else ArchiveEnd(last[:24], files[last].get("time"))
+    except (ValueError, TypeError, AttributeError) as error:
+        raise PgBackRestError(f"pgbackrest repo-ls: unreadable answer: {listing[:200]!r}") from error
+
+
+def choose_backup(stanza: Stanza, target: Target, end: ArchiveEnd, wanted: str | None, now: int) -> Backup:
+    """Return the backup to restore on the way to *target*; raise PgBackRestError when there is no way.
+
+    For a transaction id or a named point the repository can't tell whether it exists: then it is the newest backup,
+    and recovery must tell. *wanted* is the label of a backup that the user chose, *now* seconds since the epoch.
+    """
+    backups = _usable(stanza, wanted)
+    _refuse_beyond(target, end, now)
+    before = [backup for backup in backups if _precedes(backup, target)]
+    if before:
+        return max(before, key=lambda backup: backup.finished)
+    oldest = min(backups, key=lambda backup: backup.finished)
+    which = "that backup ends" if wanted else "the oldest backup ends"
+    raise PgBackRestError(
+        f"{target} lies before every usable backup: {which} at {_shown(oldest.finished)}, LSN {oldest.lsn_stop or '?'} "
+        f"({oldest.label}); choose a later target"
+    )
+
+
+def describe_target(target: Target, backup: Backup, end: ArchiveEnd) -> dict[str, t.Any]:
+    """Return the target with its backup as plain data, as the restoring side takes it."""
+    return {
+        **asdict(target),
+        "set": backup.label,
+        "size": backup.size,
+        "backup_type": backup.type,
+        "backup_finished": backup.finished,
+        "archive_end": end.segment,
+    }
+
+
+def _usable(stanza: Stanza, wanted: str | None) -> list[Backup]:
+    if wanted is not None:
+        chosen = [backup for backup in stanza.backups if backup.label == wanted]
+        if not chosen:
+            known = ", ".join(backup.label for backup in stanza.backups) or "none"
+            raise PgBackRestError(f"stanza {stanza.name} has no backup {wanted}; it has {known}")
+        return chosen
+    usable = [backup for backup in stanza.current_backups if not backup.error]
+    if not usable:
+        raise PgBackRestError(f"stanza {stanza.name} has no usable backup to restore: {stanza.message}")
+    return usable
+
+
+def _refuse_beyond(target: Target, end: ArchiveEnd, now: int) -> None:
+    """Raise PgBackRestError for a time or an LSN that the archive does not reach."""
+    if target.type == "time" and target.value is not None:
+        wanted = parse_time(target.value).timestamp()
+        if wanted > now:
+            raise PgBackRestError(f"{target} lies in the future; it is {_shown(now)}")
+        if end.arrived is not None and wanted > end.arrived:
+            raise PgBackRestError(
+                f"{target} lies after the archive's end: the last WAL segment {end.segment} arrived at "
+                f"{_shown(end.arrived)}; choose an earlier target, or restore to the latest"
+            )
+    if target.type == "lsn" and target.value is not None and end.segment is not None:
+        beyond = segment_start(end.segment) + SEGMENT_BYTES
+        if parse_lsn(target.value) >= beyond:
+            raise PgBackRestError(f"{target} lies after the archive's end, the WAL segment {end.segment}")
+
+
+def _precedes(backup: Backup, target: Target) -> bool:
+    """Tell whether recovery from the backup can reach the target: it must be consistent by then."""
+    if target.type == "time" and target.value is not None:
+        return backup.finished <= parse_time(target.value).timestamp()
+    if target.type == "lsn" and target.value is not None:
+        return not backup.lsn_stop or parse_lsn(backup.lsn_stop) <= parse_lsn(target.value)
+    return True
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
+
+
+def _time(text: str) -> str:
+    return parse_time(text).isoformat(sep=" ")
+
+
+def _lsn(text: str) -> str:
+    parse_lsn(text)
+    return text.upper()
+
+
+def _xid(text: str) -> str:
+    if not re.fullmatch(r"\d{1,20}", text):
+        raise PgBackRestError(f"target transaction id {text!r} is not a number, as pg_current_xact_id() returns it")
+    return text
+
+
+def _name(text: str) -> str:
+    if len(text.encode()) > MAX_NAME_BYTES or not text.isprintable():
+        raise PgBackRestError(f"the restore point's name is longer than {MAX_NAME_BYTES} bytes or not printable")
+    return text
+
+
+_PARSERS: dict[str, t.Callable[[str], str]] = {"time": _time, "lsn": _lsn, "xid": _xid, "name": _name}

@@ -1,0 +1,379 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Proves that the newest backup restores: run by a timer on the repository host, without Ansible.
+
+    python3 -m ansible_collections.holdfast.ha.plugins.module_utils.restore_verify JOB.json
+
+Restores into a scratch directory, replays to the end of the archive on a private server, checks it, writes a record
+(see Record) and removes everything again. Exit code 0 says that all was right.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import typing as t
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
+    Backup,
+    PgBackRestError,
+    Stanza,
+    find_stanza,
+    newest,
+    parse_info,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import Target
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import (
+    Instance,
+    InstanceError,
+    archive_settings,
+    base_settings,
+    last_transaction,
+    missing_wal,
+    private_files,
+    recovery_settings,
+    shell_words,
+)
+
+MEGABYTE = 10**6
+SPARE_BYTES = 2**30  # for the WAL that recovery fetches
+PG_ROOT = Path("/usr/lib/postgresql")
+DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
+
+
+class VerifyError(Exception):
+    """The backup is not proven to restore; the message says why."""
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """A query of the user's, which must return the one value true."""
+
+    name: str
+    database: str
+    sql: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to verify and where; ``timeout`` is seconds for the restore, and again for the replay."""
+
+    stanza: str
+    pgbackrest_config: Path
+    scratch: Path
+    run: Path
+    record: Path
+    textfile: Path | None
+    user: str
+    superuser: str
+    amcheck: tuple[str, ...] | None
+    assertions: tuple[Assertion, ...]
+    timeout: int
+
+
+@dataclass
+class Record:
+    """The result of one verification: times are seconds since the epoch, durations seconds, sizes bytes."""
+
+    stanza: str
+    started: int
+    result: str = "failed"
+    error: str = ""
+    backup: str = ""
+    backup_type: str = ""
+    backup_finished: int = 0
+    finished: int = 0
+    bytes: int = 0
+    megabytes_per_second: float = 0.0
+    last_transaction: str | None = None
+    archive_end: str | None = None
+    checksums: str = "not run"
+    amcheck: str = "not run"
+    assertions: int = 0
+    last_passed: int | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+
+
+def parse_job(document: Mapping[str, t.Any]) -> Job:
+    """Return the job of its file's document."""
+    return Job(
+        stanza=document["stanza"],
+        pgbackrest_config=Path(document["pgbackrest_config"]),
+        scratch=Path(document["scratch"]),
+        run=Path(document["run"]),
+        record=Path(document["record"]),
+        textfile=Path(document["textfile"]) if document.get("textfile") else None,
+        user=document["user"],
+        superuser=document["superuser"],
+        amcheck=None if document["amcheck"] is None else tuple(document["amcheck"]),
+        assertions=tuple(
+            Assertion(item["name"], item.get("database") or "postgres", item["sql"]) for item in document["assertions"]
+        ),
+        timeout=int(document["timeout"]),
+    )
+
+
+def scratch_config(text: str, stanza: str, scratch: str, run: str) -> str:
+    """Return the repository host's pgBackRest configuration, with the scratch directory as its only database.
+
+    It keeps what reads the repository, its passphrase included, so it must be written where only the user reads it.
+    """
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    result = configparser.RawConfigParser()
+    result.optionxform = str  # type: ignore[assignment,method-assign]
+    for section in parser.sections():
+        if section.startswith("global"):
+            result[section] = {
+                name: value for name, value in parser[section].items() if not name.startswith(DROPPED_OPTIONS)
+            }
+    if "global" not in result:
+        result["global"] = {}
+    paths = {"lock-path": f"{run}/lock", "log-path": f"{run}/log", "spool-path": f"{run}/spool"}
+    result["global"] = {**result["global"], **paths}
+    result[stanza] = {"pg1-path": scratch}
+    out = io.StringIO()
+    result.write(out, space_around_delimiters=False)
+    return out.getvalue()
+
+
+def choose(stanza: Stanza) -> Backup:
+    """Return the newest backup of the database that the stanza serves; raise VerifyError without one."""
+    backup = newest(stanza.current_backups, "incr")
+    if backup is None:
+        raise VerifyError(f"stanza {stanza.name} has no backup: {stanza.message}")
+    if backup.error:
+        raise VerifyError(f"pgBackRest found damaged pages when it took backup {backup.label}")
+    return backup
+
+
+def error_of(output: str) -> str:
+    """Return the first error in what pgBackRest printed, without its log prefix."""
+    found = re.search(r"ERROR: (.*)", output)
+    return found.group(1).strip() if found else output.strip()[-1000:] or "it said nothing"
+
+
+def metrics(record: Record) -> str:
+    """Return the record in Prometheus' text format."""
+    label = f'{{stanza="{record.stanza}"}}'
+    values: dict[str, tuple[str, float]] = {
+        "success": ("Whether the last verification passed.", float(record.result == "passed")),
+        "finished_timestamp_seconds": ("When it ended.", record.finished),
+        "last_success_timestamp_seconds": ("When one passed last.", record.last_passed or 0),
+        "duration_seconds": ("How long it took.", record.seconds.get("total", 0.0)),
+        "restored_bytes": ("Size of the restored database.", record.bytes),
+    }
+    return "".join(
+        f"# HELP holdfast_restore_verify_{name} {text}\n# TYPE holdfast_restore_verify_{name} gauge\n"
+        f"holdfast_restore_verify_{name}{label} {value:.10g}\n"
+        for name, (text, value) in values.items()
+    )
+
+
+@dataclass
+class Verification:
+    """One verification at work."""
+
+    job: Job
+    record: Record
+
+    def carry_out(self) -> None:
+        """Restore, replay and check; raise VerifyError, PgBackRestError or InstanceError."""
+        stanza = find_stanza(parse_info(self._pgbackrest("info", "--output=json")), self.job.stanza)
+        backup = choose(stanza)
+        record = self.record
+        record.backup, record.backup_type = backup.label, backup.type
+        record.backup_finished, record.bytes = backup.finished, backup.size
+        record.archive_end = max((wal.maximum for wal in stanza.wal if wal.maximum), default=None)
+        self._see_room(backup)
+        instance = Instance(self.job.scratch, self.job.run, self._programs(stanza))
+        try:
+            self._timed("restore", lambda: self._restore(backup))
+            taken = record.seconds["restore"]
+            record.megabytes_per_second = round(backup.size / MEGABYTE / taken, 1) if taken else 0.0
+            self._timed("replay", lambda: self._replay(instance))
+            self._timed("amcheck", lambda: self._amcheck(instance))
+            self._timed("assertions", lambda: self._assert(instance))
+        finally:
+            instance.stop()
+        self._timed("checksums", lambda: self._checksums(instance))
+
+    def _timed(self, name: str, action: Callable[[], None]) -> None:
+        started = time.monotonic()
+        try:
+            action()
+        finally:
+            self.record.seconds[name] = round(time.monotonic() - started, 1)
+
+    def _see_room(self, backup: Backup) -> None:
+        free = shutil.disk_usage(self.job.scratch.parent).free
+        if free < backup.size + SPARE_BYTES:
+            raise VerifyError(
+                f"{self.job.scratch.parent} has {free / 2**30:.1f} GiB free, the backup {backup.label} needs "
+                f"{(backup.size + SPARE_BYTES) / 2**30:.1f} GiB"
+            )
+
+    def _programs(self, stanza: Stanza) -> Path:
+        path = PG_ROOT / str(stanza.postgresql_version) / "bin"
+        if not (path / "postgres").exists():
+            raise VerifyError(
+                f"{path}/postgres is missing: install PostgreSQL {stanza.postgresql_version} on this host"
+            )
+        return path
+
+    def _pgbackrest(self, *words: str) -> str:
+        argv = ["pgbackrest", f"--config={self.job.run}/pgbackrest.conf", f"--stanza={self.job.stanza}", *words]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", timeout=self.job.timeout)
+        except subprocess.TimeoutExpired as error:
+            raise VerifyError(f"pgbackrest {words[0]} took longer than {self.job.timeout} s") from error
+        if done.returncode:
+            raise VerifyError(f"pgbackrest {words[0]} failed: {error_of(done.stderr or done.stdout)}")
+        return done.stdout
+
+    def _restore(self, backup: Backup) -> None:
+        self.job.scratch.mkdir(mode=0o700)
+        self._pgbackrest("restore", f"--set={backup.label}", "--type=none", "--no-delta")
+        (self.job.scratch / "recovery.signal").touch(mode=0o600)
+
+    def _replay(self, instance: Instance) -> None:
+        words = ("pgbackrest", f"--config={self.job.run}/pgbackrest.conf", f"--stanza={self.job.stanza}", "archive-get")
+        settings = {
+            **base_settings(instance.control(), str(self.job.run)),
+            **recovery_settings(Target("latest"), "promote", shell_words(*words) + ' %f "%p"'),
+            **archive_settings(later=False),
+            "autovacuum": "off",
+            "max_parallel_workers": "0",
+        }
+        instance.start(settings)
+        instance.await_ready(self.job.timeout)
+        self.record.last_transaction = last_transaction(instance.log.read_text(encoding="utf-8", errors="replace"))
+        histories = sorted((self.job.scratch / "pg_wal").glob("*.history"))
+        problem = missing_wal(histories[-1].read_text(encoding="utf-8") if histories else "", self.record.archive_end)
+        if problem:
+            raise VerifyError(problem)
+
+    def _connection(self) -> tuple[str, ...]:
+        return ("--host", str(self.job.run), "--username", self.job.superuser)
+
+    def _amcheck(self, instance: Instance) -> None:
+        if self.job.amcheck is None:
+            return
+        self.record.amcheck = "failed"
+        arguments = (*self._connection(), "--all", "--install-missing", *self.job.amcheck)
+        try:
+            instance.command("pg_amcheck", *arguments, timeout=self.job.timeout)
+        except InstanceError as error:
+            raise VerifyError(str(error)) from error
+        self.record.amcheck = "passed"
+
+    def _assert(self, instance: Instance) -> None:
+        for assertion in self.job.assertions:
+            options = ("-XAtq", "-v", "ON_ERROR_STOP=1", "-d", assertion.database, "-c", assertion.sql)
+            answer = instance.command("psql", *self._connection(), *options, timeout=self.job.timeout).strip()
+            if answer != "t":
+                raise VerifyError(f"assertion {assertion.name!r} is not true: it returned {answer[:200]!r}")
+            self.record.assertions += 1
+
+    def _checksums(self, instance: Instance) -> None:
+        if instance.control().get("Data page checksum version") == "0":
+            self.record.checksums = "off in this cluster"
+            return
+        self.record.checksums = "failed"
+        instance.command("pg_checksums", "--check", "-D", str(instance.data), timeout=self.job.timeout)
+        self.record.checksums = "passed"
+
+
+def prepare(job: Job) -> None:
+    """Make the run directory's files; what an interrupted verification left behind is removed."""
+    clean(job)
+    for path in (job.run, job.run / "lock", job.run / "log", job.run / "spool"):
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    text = scratch_config(job.pgbackrest_config.read_text(encoding="utf-8"), job.stanza, str(job.scratch), str(job.run))
+    _write(job.run / "pgbackrest.conf", text, 0o600)
+    for name, content in private_files([job.user], job.superuser).items():
+        _write(job.run / name, content, 0o600)
+
+
+def clean(job: Job) -> None:
+    """Remove the scratch directory and what lies in the run directory."""
+    if job.scratch.exists():
+        shutil.rmtree(job.scratch)
+    for path in job.run.iterdir() if job.run.exists() else ():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def read_record(path: Path) -> dict[str, t.Any] | None:
+    """Return the record of a file, None where there is none that can be read."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        return asdict(Record(**document))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def verify(job: Job) -> Record:
+    """Verify, clean up, and return the record, which is also written to its files."""
+    record = Record(job.stanza, int(time.time()), last_passed=(read_record(job.record) or {}).get("last_passed"))
+    started = time.monotonic()
+    try:
+        prepare(job)
+        Verification(job, record).carry_out()
+        record.result = "passed"
+    except (VerifyError, PgBackRestError, InstanceError, OSError, KeyError, ValueError, configparser.Error) as error:
+        record.error = str(error) or repr(error)
+    finally:
+        clean(job)
+    record.finished = int(time.time())
+    record.seconds["total"] = round(time.monotonic() - started, 1)
+    if record.result == "passed":
+        record.last_passed = record.finished
+    _write(job.record, json.dumps(asdict(record), indent=2, sort_keys=True) + "\n", 0o644)
+    if job.textfile:
+        _write(job.textfile, metrics(record), 0o644)
+    return record
+
+
+def _write(path: Path, text: str, mode: int) -> None:
+    """Replace a file at once; it never has more permissions than *mode*."""
+    staged = path.with_name(f".{path.name}.new")
+    staged.unlink(missing_ok=True)
+    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(text)
+    staged.replace(path)
+
+
+def ended_from_outside(_number: int, _frame: t.Any) -> None:
+    """Have an end by systemd recorded like any other failure."""
+    raise VerifyError("it was ended from outside, as when its time was over or the host went down")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the job whose file is the only argument."""
+    signal.signal(signal.SIGTERM, ended_from_outside)
+    job = parse_job(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+    record = verify(job)
+    text = f"backup {record.backup or '?'} of {record.stanza}: {record.result} after {record.seconds['total']} s"
+    print(text if record.result == "passed" else f"{text}: {record.error}", file=sys.stderr)
+    return 0 if record.result == "passed" else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

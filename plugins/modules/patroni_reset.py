@@ -1,0 +1,130 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: patroni_reset
+short_description: Have Patroni's store forget the database that was, to begin with a restored one
+version_added: 0.1.0
+description:
+  - Deletes what Patroni keeps in etcd about a cluster's database, which is its system identifier, its leader, its
+    position, its history and its synchronous standbys. The dynamic configuration is kept.
+  - With them a member whose database was restored to an earlier point could not lead.
+  - Refuses while a member's Patroni is alive; a killed one is alive until its lease has run out.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    support: full
+    description: Tells which keys would be deleted.
+  diff_mode:
+    support: full
+    description: Shows the names of the keys.
+options:
+  etcd:
+    description: Where the keys are.
+    type: dict
+    required: true
+    suboptions:
+      endpoints: {description: "etcd's client URLs.", type: list, elements: str, required: true}
+      prefix: {description: "Prefix of the cluster's keys, as V(/service/lab/).", type: str, required: true}
+      ca: {description: Certificate authority to verify etcd with., type: path}
+      cert: {description: Client certificate., type: path}
+      key: {description: Its key., type: path}
+      username: {description: "etcd's user, empty where it asks for none.", type: str}
+      password: {description: Password of that user., type: str}
+  stopped:
+    description: Members whose Patroni was stopped just before; their leases are not waited for.
+    type: list
+    elements: str
+    default: []
+  timeout:
+    description: Seconds until every member's lease must have run out.
+    type: int
+    default: 60
+seealso:
+  - module: holdfast.ha.pgbackrest_restore
+"""
+
+EXAMPLES = r"""
+- name: Forget the former database
+  holdfast.ha.patroni_reset:
+    etcd:
+      endpoints: [https://198.51.100.11:2379]
+      prefix: /service/lab/
+      ca: /etc/holdfast/tls/ca.crt
+      cert: /etc/holdfast/tls/client.crt
+      key: /etc/holdfast/tls/host.key
+      username: patroni
+      password: "{{ ha_secrets.etcd_patroni }}"
+"""
+
+RETURN = r"""
+deleted:
+  description: Names of the keys that were deleted, or would be, without their prefix.
+  returned: success
+  type: list
+  elements: str
+  sample: [initialize, leader, status]
+"""
+
+import time
+import typing as t
+from collections.abc import Collection
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError, until
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import (
+    ARGUMENT_SPEC,
+    MEMBERS,
+    Store,
+    WrongPasswordError,
+    alive,
+    forgettable,
+)
+
+
+def reset(store: Store, stopped: Collection[str], timeout: float, dry_run: bool) -> tuple[str, ...]:
+    """Delete the keys once no member is alive and return their names; raise ClusterError when one stays alive."""
+    members: tuple[str, ...] = ()
+    for _left in until(time.monotonic() + timeout):
+        names = store.names()
+        doomed, members = forgettable(names), alive(names)
+        if dry_run or not doomed:
+            return doomed
+        leases = [f"{MEMBERS}{member}" for member in members if member in stopped]
+        if leases:
+            store.forget(leases, guarded=False)
+        members = tuple(member for member in members if member not in stopped)
+        if not members and store.forget(doomed):
+            return doomed
+    raise ClusterError(
+        f"Patroni is still alive on {', '.join(members) or 'a member'} after {timeout:g} s; stop it there "
+        "(systemctl stop patroni), it would bring the former database back"
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "etcd": {"type": "dict", "options": ARGUMENT_SPEC, "required": True},
+            "stopped": {"type": "list", "elements": "str", "default": []},
+            "timeout": {"type": "int", "default": 60},
+        },
+        supports_check_mode=True,
+    )
+    try:
+        params = module.params
+        deleted = reset(Store.from_params(params["etcd"]), params["stopped"], params["timeout"], module.check_mode)
+    except (EndpointError, ClusterError, WrongPasswordError) as error:
+        module.fail_json(msg=str(error))
+    diff: dict[str, t.Any] = {"before": {"keys": list(deleted)}, "after": {"keys": []}}
+    module.exit_json(changed=bool(deleted), deleted=list(deleted), diff=diff)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,556 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgbackrest_restore
+short_description: Restore a PostgreSQL data directory from pgBackRest, keeping the former one
+version_added: 0.1.0
+description:
+  - Restores a backup beside the data directory, has PostgreSQL recover it to a target, and only then lets it take the
+    data directory's place. The former one is kept under another name.
+  - Each state goes on from wherever an interrupted run left off; a marker beside the data directory tells.
+    Another target begins anew.
+  - It does not talk to Patroni, which must not run from V(recovered) on.
+  - Run it as root on a database host.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Returns the steps of the same plan.
+    support: full
+  diff_mode:
+    description: Shows the steps.
+    support: full
+options:
+  stanza:
+    description: Name of the stanza.
+    type: str
+    required: true
+  path:
+    description: PostgreSQL's data directory.
+    type: path
+    required: true
+  state:
+    description:
+      - V(room) only sees whether a second copy fits on the file system.
+      - V(prepared) has the files fetched and, unless the target is the latest, proves that recovery reaches the target.
+        The database in O(path) may run meanwhile.
+      - V(stopped) stops a PostgreSQL that runs on O(path), as a paused Patroni leaves one.
+      - V(recovered) has the fetched files recovered to the target, on a new timeline. It is archived as soon as the
+        database serves.
+      - V(aside) renames a data directory that is not to be used any more; for the other members.
+      - V(placed) renames the former data directory and lets the restored one take its place.
+      - V(finished) ends the restore and tells where the former data is.
+    type: str
+    choices: [room, prepared, stopped, recovered, aside, placed, finished]
+    required: true
+  target:
+    description:
+      - The target and its backup, as M(holdfast.ha.pgbackrest_target) returns it. Not needed for V(stopped), V(aside)
+        and V(finished).
+    type: dict
+  set:
+    description: The backup's label if the user chose it. With another choice an interrupted restore begins anew.
+    type: str
+  id:
+    description: Which restore this is, as RV(id) of V(prepared) says. Needed for V(aside) and V(finished).
+    type: str
+  anew:
+    description: Whether V(prepared) begins anew even where an interrupted restore could be gone on with.
+    type: bool
+    default: false
+  keep:
+    description: Whether V(finished) keeps the former data directory.
+    type: bool
+    default: true
+  bin_directory:
+    description: Directory of PostgreSQL's programs. The newest below C(/usr/lib/postgresql) when unset.
+    type: path
+  timeout:
+    description: Seconds that fetching, and again recovery, may take.
+    type: int
+    default: 86400
+  user:
+    description: System user that owns the database.
+    type: str
+    default: postgres
+  config:
+    description: Path of pgBackRest's configuration file. pgBackRest's own default when unset.
+    type: path
+seealso:
+  - module: holdfast.ha.pgbackrest_target
+  - module: holdfast.ha.patroni_reset
+"""
+
+EXAMPLES = r"""
+- name: Have the files here and the target proven while the database runs
+  holdfast.ha.pgbackrest_restore:
+    stanza: lab
+    path: /var/lib/postgresql/17/lab
+    state: prepared
+    target: "{{ judged.target }}"
+
+- name: Recover them on a new timeline
+  holdfast.ha.pgbackrest_restore:
+    stanza: lab
+    path: /var/lib/postgresql/17/lab
+    state: recovered
+    target: "{{ judged.target }}"
+"""
+
+RETURN = r"""
+steps:
+  description: What was done, or would be.
+  returned: success
+  type: list
+  elements: str
+  sample: [begin, fetch, prove]
+id:
+  description: Which restore this is; null when none is under way.
+  returned: success
+  type: str
+phase:
+  description: The last phase that the restore has reached; null when none is under way.
+  returned: success
+  type: str
+  sample: prepared
+aside:
+  description: Where the former data directory is; null when there is none.
+  returned: success
+  type: str
+  sample: /var/lib/postgresql/17/lab.before-20260105T130000Z
+seconds:
+  description: Seconds that each step took.
+  returned: success
+  type: dict
+  sample: {begin: 0.0, fetch: 4.2}
+last_transaction:
+  description: Time of the last transaction that recovery replayed, where a step recovered.
+  returned: success
+  type: str
+"""
+
+import fcntl
+import os
+import pwd
+import shutil
+import time
+import typing as t
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import COMMON_SPEC, PgBackRest, client_of
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import Target
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import (
+    Instance,
+    InstanceError,
+    archive_settings,
+    base_settings,
+    last_transaction,
+    missing_wal,
+    private_files,
+    recovery_settings,
+    shell_words,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.restore import (
+    STATES,
+    Found,
+    Marker,
+    RestoreError,
+    State,
+    Step,
+    parse_marker,
+    plan,
+    request_of,
+    room_problem,
+)
+
+LOCK_SECONDS = 60
+POLL_SECONDS = 0.5
+NOT_A_TARGET = frozenset({"stopped", "aside", "finished"})
+
+
+@dataclass
+class Restore:
+    """One restore on this host; the paths are those of module_utils/restore.py."""
+
+    client: PgBackRest
+    stanza: str
+    path: Path
+    target: Mapping[str, t.Any]
+    request: Mapping[str, t.Any]
+    bin: Path
+    timeout: int
+    id: str | None = None
+    anew: bool = False
+    replayed: str | None = None
+
+    def beside(self, suffix: str) -> Path:
+        """Return a path beside the data directory."""
+        return self.path.with_name(f"{self.path.name}.{suffix}")
+
+    @property
+    def staged(self) -> Path:
+        """Where the files from the repository lie."""
+        return self.beside("restoring")
+
+    @property
+    def marker_file(self) -> Path:
+        """The marker's file."""
+        return self.beside("restore.json")
+
+    @property
+    def aside(self) -> Path | None:
+        """Where this restore puts the former data directory; None as long as it has no id."""
+        return self.beside(f"before-{self.id}") if self.id else None
+
+    def found(self, state: State) -> Found:
+        """Return what lies on the host; a marker of another request has no say about what was set aside."""
+        marker = None if self.anew else parse_marker(_read(self.marker_file))
+        if marker and (state in NOT_A_TARGET or dict(marker.request) == dict(self.request)):
+            self.id = self.id or marker.id
+        return Found(
+            marker=marker,
+            data=_filled(self.path),
+            staged=(self.staged / "PG_VERSION").exists(),
+            aside=self.aside is not None and self.aside.exists(),
+            running=state == "stopped" and self.instance(self.path).running(),
+        )
+
+    def instance(self, data: Path) -> Instance:
+        """Return the private server on a data directory."""
+        return Instance(data, self.beside("restoring-run"), self.bin, prefix=_prefix(self.client.user))
+
+    def mark(self, phase: str) -> None:
+        """Write down how far the restore has come."""
+        marker = parse_marker(_read(self.marker_file))
+        wanted = (marker or Marker(str(self.id), self.request)).at(phase)
+        _write(self.marker_file, wanted.dump())
+
+    def begin(self) -> None:
+        """Clear what a restore to another target has fetched, and write the marker."""
+        self._room()
+        self._clear()
+        self.id = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        _write(self.marker_file, Marker(self.id, self.request).dump())
+
+    def fetch(self) -> None:
+        """Fetch the files; what an interrupted fetch left is made use of."""
+        self._ready_run()
+        self.instance(self.staged).stop()
+        resumable = any((self.staged / name).exists() for name in ("PG_VERSION", "backup.manifest"))
+        if self.staged.exists() and not resumable:
+            shutil.rmtree(self.staged)
+        self._own_directory(self.staged)
+        self.client.demand(
+            "restore",
+            f"--pg1-path={self.staged}",
+            f"--set={self.target['set']}",
+            "--type=none",
+            "--delta" if resumable else "--no-delta",
+            *self._private_paths(),
+            stanza=self.stanza,
+            timeout=self.timeout,
+        )
+        signal = self.staged / "recovery.signal"
+        signal.touch(mode=0o600)
+        _own(signal, self.client.user)
+        self.mark("prepared" if self.target["type"] == "latest" else "fetched")
+
+    def prove(self) -> None:
+        """Recover to the target without a new timeline, archiving nothing."""
+        instance = self._fresh_instance()
+        instance.start(self._settings(instance, "shutdown", archive=False))
+        try:
+            self._guarded(instance, lambda: instance.await_target(self.timeout))
+        except InstanceError as error:
+            self.forget()
+            raise RestoreError(f"{error} -- nothing was touched, the former data is in place") from error
+        self.replayed = last_transaction(_read(instance.log))
+        self.mark("prepared")
+
+    def stop(self) -> None:
+        """Stop the PostgreSQL on the data directory."""
+        self.instance(self.path).stop()
+
+    def recover(self) -> None:
+        """Recover to the target on a new timeline, and stop.
+
+        The timeline is archived once the restored database serves: a timeline of a restore that failed would mislead
+        every later recovery to the latest.
+        """
+        instance = self._fresh_instance()
+        if not (self.staged / "recovery.signal").exists():
+            self.fetch()  # a run that was killed has promoted it, at whatever the archive's end was then
+        instance.start(self._settings(instance, "promote", archive=True))
+        self._guarded(instance, lambda: instance.await_ready(self.timeout))
+        self.replayed = last_transaction(_read(instance.log))
+        instance.stop()
+        self._see_that_the_archive_was_replayed(instance)
+        self.mark("recovered")
+
+    def set_aside(self) -> None:
+        """Rename the former data directory."""
+        if self.instance(self.path).running():
+            raise RestoreError(f"a PostgreSQL still runs on {self.path}; stop it first")
+        self.path.rename(t.cast("Path", self.aside))
+
+    def place(self) -> None:
+        """Let the restored directory take the data directory's place."""
+        if self.staged.exists():
+            if _filled(self.path):
+                raise RestoreError(f"{self.path} and {self.aside} both hold data; move one of them away and run again")
+            if self.path.exists():
+                self.path.rmdir()
+            self.staged.rename(self.path)
+        self.mark("placed")
+
+    def discard(self) -> None:
+        """Delete the former data directory."""
+        shutil.rmtree(t.cast("Path", self.aside))
+
+    def forget(self) -> None:
+        """Delete the marker and what else the restore needed."""
+        self._clear()
+        self.marker_file.unlink(missing_ok=True)
+
+    def room(self) -> None:
+        """Raise RestoreError when a second copy does not fit."""
+        if not self.staged.exists() and parse_marker(_read(self.marker_file)) is None:
+            self._room()
+
+    def _room(self) -> None:
+        place = next(parent for parent in self.path.parents if parent.exists())
+        problem = room_problem(shutil.disk_usage(place).free, int(self.target["size"]), str(place))
+        if problem:
+            raise RestoreError(problem)
+
+    def _clear(self) -> None:
+        if self.staged.exists():
+            self.instance(self.staged).stop()
+            shutil.rmtree(self.staged)
+        shutil.rmtree(self.beside("restoring-run"), ignore_errors=True)
+
+    def _ready_run(self) -> None:
+        run = self.beside("restoring-run")
+        for path in (run, run / "spool", run / "lock"):
+            self._own_directory(path)
+        for name, text in private_files().items():
+            file = run / name
+            file.write_text(text, encoding="utf-8")
+            _own(file, self.client.user)
+
+    def _own_directory(self, path: Path) -> None:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _own(path, self.client.user)
+
+    def _fresh_instance(self) -> Instance:
+        """Return the server on the fetched files, the one of an interrupted run ended."""
+        self._ready_run()
+        instance = self.instance(self.staged)
+        instance.stop()
+        return instance
+
+    def _guarded(self, instance: Instance, wait: t.Callable[[], None]) -> None:
+        """Wait; whatever goes wrong, leave no server behind."""
+        try:
+            wait()
+        except BaseException:
+            instance.stop()
+            raise
+
+    def _settings(self, instance: Instance, action: str, *, archive: bool) -> dict[str, str]:
+        words = ["pgbackrest", f"--stanza={self.stanza}", f"--pg1-path={self.staged}"]
+        if self.client.config:
+            words.append(f"--config={self.client.config}")
+        get = shell_words(*words, *self._private_paths(), "archive-get") + ' %f "%p"'
+        target = Target(
+            self.target["type"], self.target["value"], bool(self.target["inclusive"]), str(self.target["timeline"])
+        )
+        return {
+            **base_settings(instance.control(), str(instance.run)),
+            **recovery_settings(target, action, get),
+            **archive_settings(later=archive),
+        }
+
+    def _private_paths(self) -> tuple[str, ...]:
+        """A running database's archiving keeps the usual ones."""
+        run = self.beside("restoring-run")
+        return (f"--lock-path={run}/lock", f"--spool-path={run}/spool")
+
+    def _see_that_the_archive_was_replayed(self, instance: Instance) -> None:
+        if self.target["type"] != "latest":
+            return
+        timeline = int(instance.control().get("Latest checkpoint's TimeLineID", "0"))
+        history = _read(self.staged / "pg_wal" / f"{timeline:08X}.history")
+        problem = missing_wal(history, self.target.get("archive_end"))
+        if problem:
+            self.forget()
+            raise RestoreError(
+                f"{problem}. The former data is in place: playbooks/site.yml starts it again. To take what there is "
+                "nevertheless, restore to the type lsn"
+            )
+
+
+STEPS: dict[Step, t.Callable[[Restore], None]] = {
+    "begin": Restore.begin,
+    "fetch": Restore.fetch,
+    "prove": Restore.prove,
+    "stop": Restore.stop,
+    "recover": Restore.recover,
+    "set_aside": Restore.set_aside,
+    "place": Restore.place,
+    "discard": Restore.discard,
+    "forget": Restore.forget,
+}
+
+
+def converge(restore: Restore, state: State, keep: bool, dry_run: bool) -> dict[str, t.Any]:
+    """Plan, carry the plan out unless *dry_run*, and return the module's result."""
+    found = restore.found(state)
+    if state == "room":
+        restore.room()
+    try:
+        steps = plan(state, found, restore.request, keep)
+    except RestoreError:
+        if not dry_run:
+            raise
+        steps = ("recover",) if state == "recovered" else ("recover", "set_aside", "place")
+    seconds: dict[str, float] = {}
+    for step in () if dry_run else steps:
+        started = time.monotonic()
+        STEPS[step](restore)
+        seconds[step] = round(time.monotonic() - started, 1)
+    marker = parse_marker(_read(restore.marker_file))
+    aside = restore.aside
+    return {
+        "changed": bool(steps),
+        "steps": list(steps),
+        "seconds": seconds,
+        "id": restore.id,
+        "phase": marker.phase if marker else None,
+        "aside": str(aside) if aside and aside.exists() else None,
+        "last_transaction": restore.replayed,
+        "diff": {"before": {"steps": list(steps)}, "after": {"steps": []}},
+    }
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold the lock of a data directory's restore: a run whose controller died may still be at work."""
+    with path.open("w", encoding="utf-8") as lock:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError as error:
+                if time.monotonic() >= deadline:
+                    raise RestoreError(
+                        f"another restore is still at work on this host (it holds {path}); wait for its end"
+                    ) from error
+                time.sleep(POLL_SECONDS)
+        yield
+
+
+def newest_bin(root: Path = Path("/usr/lib/postgresql")) -> Path:
+    """Return the newest version's programs on a Debian system."""
+    versions = [path for path in root.glob("*/bin") if path.parent.name.isdecimal() and (path / "postgres").exists()]
+    if not versions:
+        raise RestoreError(f"there is no PostgreSQL server below {root}; run playbooks/site.yml first")
+    return max(versions, key=lambda path: int(path.parent.name))
+
+
+def _prefix(user: str) -> tuple[str, ...]:
+    return ("runuser", "-u", user, "--") if os.geteuid() == 0 else ()
+
+
+def _filled(path: Path) -> bool:
+    return path.is_dir() and any(path.iterdir())
+
+
+def _own(path: Path, user: str) -> None:
+    if os.geteuid() == 0:
+        entry = pwd.getpwnam(user)
+        os.chown(path, entry.pw_uid, entry.pw_gid)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace a file so that a crash leaves the old or the new one."""
+    staged = path.with_name(path.name + ".new")
+    with staged.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+
+
+def restore_of(module: AnsibleModule) -> Restore:
+    """Return the restore that the parameters describe; raise RestoreError."""
+    params = module.params
+    target = params["target"] or {}
+    return Restore(
+        client=client_of(module),
+        stanza=params["stanza"],
+        path=Path(params["path"]),
+        target=target,
+        request=request_of(target, params["set"]) if target else {},
+        bin=Path(params["bin_directory"]) if params["bin_directory"] else newest_bin(),
+        timeout=params["timeout"],
+        id=params["id"],
+        anew=params["anew"],
+    )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "stanza": {"type": "str", "required": True},
+            "path": {"type": "path", "required": True},
+            "state": {"type": "str", "choices": list(STATES), "required": True},
+            "target": {"type": "dict"},
+            "set": {"type": "str"},
+            "id": {"type": "str"},
+            "anew": {"type": "bool", "default": False},
+            "keep": {"type": "bool", "default": True},
+            "bin_directory": {"type": "path"},
+            "timeout": {"type": "int", "default": 86400},
+            **COMMON_SPEC,
+        },
+        required_if=[
+            ("state", "room", ["target"]),
+            ("state", "prepared", ["target"]),
+            ("state", "recovered", ["target"]),
+            ("state", "placed", ["target"]),
+            ("state", "aside", ["id"]),
+            ("state", "finished", ["id"]),
+        ],
+        supports_check_mode=True,
+    )
+    try:
+        restore = restore_of(module)
+        with only_one(Path(f"/run/holdfast-restore-{restore.stanza}.lock")):
+            result = converge(restore, module.params["state"], module.params["keep"], module.check_mode)
+    except (PgBackRestError, RestoreError, InstanceError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
+
+
+if __name__ == "__main__":
+    main()

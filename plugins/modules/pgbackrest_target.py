@@ -1,0 +1,173 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: pgbackrest_target
+short_description: Judge a recovery target and find the pgBackRest backup that leads there
+version_added: 0.1.0
+description:
+  - Refuses a target that the repository can't lead to. That is a time or LSN before the oldest backup or after the end
+    of the archive, a backup that is not there, or one with tablespaces.
+  - Whether a transaction id or a named restore point exists, only recovery can tell.
+  - Changes nothing. Run it on the repository host.
+author: Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so shows no difference.
+    support: none
+options:
+  stanza:
+    description: Name of the stanza.
+    type: str
+    required: true
+  type:
+    description:
+      - What the target is. V(latest) is the end of the archive, V(immediate) the moment from which the backup is
+        consistent.
+    type: str
+    choices: [latest, immediate, time, lsn, xid, name]
+    default: latest
+  target:
+    description: The time with its offset from UTC, the LSN, the transaction id or the restore point's name.
+    type: str
+  exclusive:
+    description: Whether to stop just before the target instead of just after it.
+    type: bool
+    default: false
+  timeline:
+    description: Timeline to recover along; V(latest), V(current) (the backup's) or a number.
+    type: str
+    default: latest
+  set:
+    description: Label of the backup to restore. The newest before the target when unset.
+    type: str
+  user:
+    description: System user that owns the repository, as which C(pgbackrest) runs.
+    type: str
+    default: postgres
+  config:
+    description: Path of the configuration file. pgBackRest's own default when unset.
+    type: path
+seealso:
+  - module: holdfast.ha.pgbackrest_restore
+"""
+
+EXAMPLES = r"""
+- name: See that there is a way to a moment
+  holdfast.ha.pgbackrest_target:
+    stanza: lab
+    type: time
+    target: "2026-01-05 13:00:00+00"
+  register: judged
+"""
+
+RETURN = r"""
+target:
+  description: The target, with the backup that leads there, as M(holdfast.ha.pgbackrest_restore) takes it.
+  returned: success
+  type: dict
+  sample:
+    type: time
+    value: "2026-01-05 13:00:00+00:00"
+    inclusive: true
+    timeline: latest
+    set: 20260105-010000F
+    size: 31457280
+    backup_type: full
+    backup_finished: 1767574805
+    archive_end: "000000010000000000000007"
+"""
+
+import json
+import shutil
+import time
+from typing import Any
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
+    Backup,
+    PgBackRestError,
+    Stanza,
+    parse_listing,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import COMMON_SPEC, PgBackRest, client_of
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import (
+    TARGET_TYPES,
+    ArchiveEnd,
+    choose_backup,
+    describe_target,
+    last_directory,
+    parse_archive_end,
+    parse_target,
+)
+
+
+def archive_end(client: PgBackRest, stanza: Stanza) -> ArchiveEnd:
+    """Return the end of the archive of the database that the stanza serves now."""
+    known = [wal for wal in stanza.wal if wal.archive_id.endswith(f"-{stanza.database_id}") and wal.maximum]
+    if not known:
+        return ArchiveEnd()
+    root = f"archive/{stanza.name}/{known[-1].archive_id}"
+    newest = last_directory(parse_listing(client.demand("repo-ls", "--output=json", root)))
+    if newest is None:
+        return ArchiveEnd(known[-1].maximum)
+    return parse_archive_end(client.demand("repo-ls", "--output=json", f"{root}/{newest}"))
+
+
+def refuse_tablespaces(client: PgBackRest, stanza: str, backup: Backup) -> None:
+    """Raise PgBackRestError for a backup with tablespaces: their directories can't be kept aside."""
+    text = client.demand("info", "--output=json", f"--set={backup.label}", stanza=stanza)
+    try:
+        names = [space["name"] for space in json.loads(text)[0]["backup"][0].get("tablespace") or []]
+    except (ValueError, KeyError, IndexError, TypeError) as error:
+        raise PgBackRestError(f"pgbackrest info: unreadable answer for {backup.label}: {text[:200]!r}") from error
+    if names:
+        raise PgBackRestError(
+            f"backup {backup.label} has the tablespaces {', '.join(names)}, which lie outside the data directory and "
+            "can't be kept aside; restore such a cluster by hand with pgbackrest's --tablespace-map"
+        )
+
+
+def judge(module: AnsibleModule) -> dict[str, Any]:
+    """Return the judged target as plain data, or raise PgBackRestError."""
+    params = module.params
+    target = parse_target(params["type"], params["target"], not params["exclusive"], params["timeline"])
+    client = client_of(module)
+    stanza = client.stanza(params["stanza"])
+    end = archive_end(client, stanza)
+    backup = choose_backup(stanza, target, end, params["set"], int(time.time()))
+    refuse_tablespaces(client, stanza.name, backup)
+    return describe_target(target, backup, end)
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "stanza": {"type": "str", "required": True},
+            "type": {"type": "str", "choices": list(TARGET_TYPES), "default": "latest"},
+            "target": {"type": "str"},
+            "exclusive": {"type": "bool", "default": False},
+            "timeline": {"type": "str", "default": "latest"},
+            "set": {"type": "str"},
+            **COMMON_SPEC,
+        },
+        supports_check_mode=True,
+    )
+    if shutil.which("pgbackrest") is None:
+        module.fail_json(msg="pgbackrest is not installed on this host, so there is no repository to restore from")
+    try:
+        module.exit_json(changed=False, target=judge(module))
+    except PgBackRestError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

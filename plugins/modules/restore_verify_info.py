@@ -1,0 +1,90 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: restore_verify_info
+short_description: Report the last verification of a backup's restore
+version_added: 0.2.0
+description:
+  - Reads the record that the job of the role holdfast.ha.restore_verify wrote.
+author:
+  - Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    description: Runs the same in check mode.
+    support: full
+  diff_mode:
+    description: Changes nothing, so shows no difference.
+    support: none
+options:
+  record:
+    description: Path of the record.
+    type: path
+    required: true
+seealso:
+  - module: holdfast.ha.restore_verify
+"""
+
+EXAMPLES = r"""
+- name: Read the last verification
+  holdfast.ha.restore_verify_info:
+    record: /var/lib/holdfast-restore-verify/record.json
+"""
+
+RETURN = r"""
+record:
+  description:
+    - The last verification; null when there was none. Moments are seconds since the epoch, sizes bytes.
+  returned: success
+  type: dict
+  sample:
+    result: passed
+    error: ""
+    backup: 20260105-010000F
+    backup_type: full
+    finished: 1767582000
+    last_passed: 1767582000
+    bytes: 31457280
+    megabytes_per_second: 182.4
+    last_transaction: "2026-01-05 02:59:58.5+00"
+    checksums: passed
+    amcheck: passed
+    assertions: 1
+    seconds: {restore: 0.2, replay: 1.1, amcheck: 0.4, assertions: 0.0, checksums: 0.1, total: 2.0}
+age:
+  description: Seconds since the last verification ended; null when there was none.
+  returned: success
+  type: int
+passed_age:
+  description: Seconds since one passed last; null when none ever did.
+  returned: success
+  type: int
+"""
+
+import time
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import read_record
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={"record": {"type": "path", "required": True}}, supports_check_mode=True)
+    record = read_record(Path(module.params["record"]))
+    now = int(time.time())
+    passed = record["last_passed"] if record else None
+    module.exit_json(
+        changed=False,
+        record=record,
+        age=now - record["finished"] if record else None,
+        passed_age=None if passed is None else now - passed,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,110 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import Backup, PgBackRestError, Stanza
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import (
+    ArchiveEnd,
+    choose_backup,
+    describe_target,
+    last_directory,
+    parse_archive_end,
+    parse_lsn,
+    parse_target,
+    parse_time,
+    segment_start,
+)
+
+CASES = yaml.safe_load(Path(__file__).with_name("pgbackrest_target_cases.yml").read_text(encoding="utf-8"))
+SEGMENT = "000000010000000000000008"
+
+
+def cases(name: str) -> Any:
+    return [pytest.param(case, id=case["name"]) for case in CASES[name]]
+
+
+def at(clock: str) -> int:
+    return int(parse_time(f"2026-01-05 {clock}+00").timestamp())
+
+
+def backup(label: str, clock: str, lsn: str, error: bool = False, database: int = 2) -> Backup:
+    return Backup(label, "full", at(clock) - 30, at(clock), 1000, 100, database, "", "", error, lsn)
+
+
+STANZA = Stanza(
+    name="lab",
+    code=0,
+    message="ok",
+    locked=False,
+    cipher="none",
+    database_id=2,
+    system_id="1",
+    postgresql_version="17",
+    backups=(
+        backup("F1", "01:00:00", "0/2000100"),
+        backup("F2", "02:00:00", "0/5000100"),
+        backup("BAD", "02:30:00", "0/6000100", error=True),
+    ),
+    wal=(),
+)
+END = ArchiveEnd(SEGMENT, at("03:00:00"))
+
+
+@pytest.mark.parametrize("case", cases("parse"))
+def test_parse_target(case: dict[str, Any]) -> None:
+    assert parse_target(case["type"], case.get("target"), True, "latest").value == case["value"]
+
+
+@pytest.mark.parametrize("case", cases("refused"))
+def test_parse_target_refuses(case: dict[str, Any]) -> None:
+    with pytest.raises(PgBackRestError, match=case["error"]):
+        parse_target(case["type"], case.get("target"), True, case.get("timeline", "latest"))
+
+
+@pytest.mark.parametrize("case", cases("choose"))
+def test_choose_backup(case: dict[str, Any]) -> None:
+    target = parse_target(case["type"], case.get("target"), True, "latest")
+    arguments = (STANZA, target, END, case.get("wanted"), at("04:00:00"))
+    if "error" in case:
+        with pytest.raises(PgBackRestError, match=case["error"]):
+            choose_backup(*arguments)
+    else:
+        assert choose_backup(*arguments).label == case["set"]
+
+
+def test_a_former_database_is_restored_only_when_chosen() -> None:
+    former = Stanza(**{**vars(STANZA), "backups": (backup("OLD", "01:00:00", "0/2000100", database=1),)})
+    target = parse_target("latest", None, True, "latest")
+    with pytest.raises(PgBackRestError, match="no usable backup"):
+        choose_backup(former, target, END, None, at("04:00:00"))
+    assert choose_backup(former, target, END, "OLD", at("04:00:00")).label == "OLD"
+
+
+def test_describe_target() -> None:
+    target = parse_target("lsn", "0/8000000", False, "current")
+    described = describe_target(target, STANZA.backups[1], END)
+    assert described["set"] == "F2"
+    assert described["archive_end"] == SEGMENT
+    assert (described["type"], described["value"], described["inclusive"]) == ("lsn", "0/8000000", False)
+
+
+def test_the_archive_s_end() -> None:
+    listing = f'{{".": {{}}, "{SEGMENT}-0a.zst": {{"time": 7}}, "000000010000000000000007-0b.zst": {{"time": 9}}}}'
+    assert parse_archive_end(listing) == ArchiveEnd(SEGMENT, 7)
+    assert parse_archive_end('{"00000002.history": {"time": 7}}') == ArchiveEnd()
+    assert last_directory(["0000000100000000", "0000000200000000", "00000003.history"]) == "0000000200000000"
+    assert last_directory([]) is None
+    with pytest.raises(PgBackRestError, match="unreadable answer"):
+        parse_archive_end("no JSON")
+
+
+def test_positions() -> None:
+    assert parse_lsn("1/8000028") == (1 << 32) + 0x8000028
+    assert segment_start("000000020000000100000003") == (1 << 32) + 3 * 2**24

@@ -1,0 +1,266 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole verifications in a directory, with programs that play PostgreSQL's and pgBackRest's part."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import restore_verify
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import (
+    Assertion,
+    Job,
+    Record,
+    clean,
+    error_of,
+    metrics,
+    parse_job,
+    prepare,
+    read_record,
+    scratch_config,
+    verify,
+)
+
+CONFIG = """\
+# Managed by Ansible
+[global]
+lock-path=/run/pgbackrest
+log-path=/var/log/pgbackrest
+tls-server-address=*
+tls-server-auth=db1=lab
+repo1-path=/var/lib/pgbackrest
+repo1-cipher-pass=s3cr=t%x
+process-max=2
+
+[global:restore]
+delta=y
+
+[lab]
+pg1-path=/var/lib/postgresql/17/lab
+pg1-host=192.0.2.11
+"""
+PGBACKREST = """\
+case "$*" in
+  *info*) cat "$INFO" ;;
+  *restore*)
+    [ ! -e "$BROKEN" ] || { echo 'ERROR: [029]: checksum mismatch' >&2; exit 29; }
+    mkdir -p "$SCRATCH/pg_wal"; echo 17 >"$SCRATCH/PG_VERSION" ;;
+esac
+"""
+POSTGRES = """\
+printf '1\\t0/%s\\tno target\\n' "$REACHED" >"$2/pg_wal/00000002.history"
+echo 'LOG:  last completed transaction was at log time 2026-01-05 12:59:58+00'
+printf '1\\n2\\n3\\n4\\n5\\n6\\n7\\nready\\n' >"$2/postmaster.pid"
+while [ -e "$2/postmaster.pid" ]; do sleep 0.05; done
+"""
+PROGRAMS = {
+    "postgres": POSTGRES,
+    "pg_ctl": 'case "$1" in status) [ -e "$3/postmaster.pid" ] || exit 3 ;; stop) rm "$3/postmaster.pid" ;; esac',
+    "pg_controldata": 'echo "Data page checksum version: ${CHECKSUMS:-1}"',
+    "pg_amcheck": 'exit "${AMCHECK:-0}"',
+    "pg_checksums": 'exit "${PG_CHECKSUMS:-0}"',
+    "psql": 'echo "${PSQL:-t}"',
+}
+ENVIRONMENT = "ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance._ENVIRONMENT"
+
+
+def info(backups: int = 1, error: bool = False) -> str:
+    backup = {
+        "label": "F1",
+        "type": "full",
+        "timestamp": {"start": 1, "stop": 2},
+        "info": {"size": 2_000_000, "repository": {"delta": 1}},
+        "database": {"id": 1},
+        "error": error,
+    }
+    stanza = {
+        "name": "lab",
+        "status": {"code": 0 if backups else 2, "message": "ok" if backups else "no valid backups"},
+        "db": [{"id": 1, "system-id": 1, "version": "17"}],
+        "backup": [backup] * backups,
+        "archive": [{"id": "17-1", "min": "000000010000000000000001", "max": "000000010000000000000008"}],
+    }
+    return json.dumps([stanza])
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
+    programs = tmp_path / "postgresql" / "17" / "bin"
+    programs.mkdir(parents=True)
+    (tmp_path / "path").mkdir()
+    for path, script in {
+        tmp_path / "path" / "pgbackrest": PGBACKREST,
+        **{programs / name: script for name, script in PROGRAMS.items()},
+    }.items():
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+    (tmp_path / "info").write_text(info())
+    (tmp_path / "pgbackrest.conf").write_text(CONFIG)
+    monkeypatch.setattr(restore_verify, "PG_ROOT", tmp_path / "postgresql")
+    for name, value in {
+        "PATH": f"{tmp_path / 'path'}{os.pathsep}{os.environ['PATH']}",
+        "INFO": str(tmp_path / "info"),
+        "SCRATCH": str(tmp_path / "scratch"),
+        "BROKEN": str(tmp_path / "broken"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100"})
+    return Job(
+        stanza="lab",
+        pgbackrest_config=tmp_path / "pgbackrest.conf",
+        scratch=tmp_path / "scratch",
+        run=tmp_path / "run",
+        record=tmp_path / "record.json",
+        textfile=tmp_path / "holdfast.prom",
+        user="postgres",
+        superuser="postgres",
+        amcheck=("--heapallindexed",),
+        assertions=(Assertion("orders", "app", "select true"),),
+        timeout=30,
+    )
+
+
+def test_a_good_backup_passes_and_leaves_nothing_behind(job: Job, tmp_path: Path) -> None:
+    record = verify(job)
+    assert record.error == ""
+    assert record.result == "passed"
+    assert (record.backup, record.backup_type, record.bytes) == ("F1", "full", 2_000_000)
+    assert record.last_transaction == "2026-01-05 12:59:58+00"
+    assert record.archive_end == "000000010000000000000008"
+    assert (record.amcheck, record.checksums, record.assertions) == ("passed", "passed", 1)
+    assert set(record.seconds) == {"restore", "replay", "amcheck", "assertions", "checksums", "total"}
+    assert record.last_passed == record.finished
+    assert not job.scratch.exists()
+    assert list(job.run.iterdir()) == []
+    read = read_record(job.record)
+    assert read is not None
+    assert read["result"] == "passed"
+    assert 'holdfast_restore_verify_success{stanza="lab"} 1\n' in (tmp_path / "holdfast.prom").read_text()
+
+
+# environment of PostgreSQL's programs, what the error says
+FAILURES = [
+    pytest.param({"REACHED": "6000100"}, "WAL is missing or unreadable in between", id="a missing segment"),
+    pytest.param({"AMCHECK": "2"}, "pg_amcheck failed with code 2", id="a damaged index"),
+    pytest.param({"PG_CHECKSUMS": "1"}, "pg_checksums failed with code 1", id="a flipped byte"),
+    pytest.param({"PSQL": "f"}, "assertion 'orders' is not true: it returned 'f'", id="an assertion"),
+]
+
+
+@pytest.mark.parametrize(("environment", "error"), FAILURES)
+def test_what_is_wrong_is_told(
+    job: Job, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], error: str
+) -> None:
+    assert verify(job).result == "passed"
+    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", **environment})
+    record = verify(job)
+    assert record.result == "failed"
+    assert error in record.error
+    assert record.last_passed is not None
+    assert not job.scratch.exists()
+    assert "holdfast_restore_verify_success{" in metrics(record)
+
+
+def test_a_file_that_can_t_be_restored(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "broken").touch()
+    record = verify(job)
+    assert (record.result, record.last_passed) == ("failed", None)
+    assert record.error == "pgbackrest restore failed: [029]: checksum mismatch"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [(info(0), "no backup: no valid backups"), (info(error=True), "damaged pages"), ("[]", "missing stanza path")],
+)
+def test_no_backup_to_verify(job: Job, tmp_path: Path, answer: str, error: str) -> None:
+    (tmp_path / "info").write_text(answer)
+    assert error in verify(job).error
+
+
+def test_a_server_of_the_backup_s_version_is_needed(job: Job, tmp_path: Path) -> None:
+    (tmp_path / "postgresql" / "17" / "bin" / "postgres").unlink()
+    assert "install PostgreSQL 17 on this host" in verify(job).error
+
+
+def test_a_scratch_disk_without_room(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore_verify, "SPARE_BYTES", 2**60)
+    assert "GiB free, the backup F1 needs" in verify(job).error
+
+
+def test_a_cluster_without_checksums(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "CHECKSUMS": "0"})
+    record = verify(replace(job, amcheck=None))
+    assert (record.result, record.checksums, record.amcheck) == ("passed", "off in this cluster", "not run")
+
+
+def test_the_configuration_reads_the_repository_only() -> None:
+    text = scratch_config(CONFIG, "lab", "/scratch", "/run/x")
+    assert "repo1-cipher-pass=s3cr=t%x\n" in text
+    assert "process-max=2\n" in text
+    assert "[global:restore]\ndelta=y\n" in text
+    assert "[lab]\npg1-path=/scratch\n" in text
+    assert "lock-path=/run/x/lock\n" in text
+    assert "pg1-host" not in text
+    assert "tls-server" not in text
+
+
+def test_the_copy_of_the_passphrase_is_the_users_alone(job: Job) -> None:
+    prepare(job)
+    assert stat.S_IMODE((job.run / "pgbackrest.conf").stat().st_mode) == 0o600
+    clean(job)
+    assert list(job.run.iterdir()) == []
+
+
+def test_what_an_interrupted_one_left_is_removed(job: Job) -> None:
+    job.scratch.mkdir()
+    (job.scratch / "PG_VERSION").touch()
+    assert verify(job).result == "passed"
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", "{}", '{"unheard": 1}'])
+def test_an_unreadable_record_is_none(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "record.json").write_text(text)
+    assert read_record(tmp_path / "record.json") is None
+
+
+def test_a_job_is_parsed() -> None:
+    document: dict[str, Any] = {
+        "stanza": "lab",
+        "pgbackrest_config": "/etc/pgbackrest.conf",
+        "scratch": "/s",
+        "run": "/r",
+        "record": "/x",
+        "textfile": "",
+        "user": "postgres",
+        "superuser": "postgres",
+        "amcheck": None,
+        "assertions": [{"name": "a", "sql": "select true"}],
+        "timeout": "7",
+    }
+    job = parse_job(document)
+    assert job.textfile is None
+    assert job.amcheck is None
+    assert job.assertions == (Assertion("a", "postgres", "select true"),)
+    assert job.timeout == 7
+
+
+def test_an_error_is_taken_from_the_output() -> None:
+    assert (
+        error_of("P00 INFO: begin\nP00  ERROR: [026]: actual checksum\n   on 2 retries\n") == "[026]: actual checksum"
+    )
+    assert error_of("killed") == "killed"
+    assert error_of("") == "it said nothing"
+
+
+def test_metrics() -> None:
+    text = metrics(Record("lab", 1, result="passed", finished=9, last_passed=9, bytes=5, seconds={"total": 2.5}))
+    assert 'holdfast_restore_verify_duration_seconds{stanza="lab"} 2.5\n' in text
+    assert 'holdfast_restore_verify_last_success_timestamp_seconds{stanza="lab"} 9\n' in text

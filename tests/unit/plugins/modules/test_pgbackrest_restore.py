@@ -1,0 +1,220 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whole restores on a directory, with programs that play PostgreSQL's and pgBackRest's part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
+from ansible_collections.holdfast.ha.plugins.module_utils.restore import RestoreError, request_of
+from ansible_collections.holdfast.ha.plugins.modules import pgbackrest_restore
+from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import Restore, converge, newest_bin
+
+CONTROL = "echo 'Database cluster state: shut down in recovery'; echo \"Latest checkpoint's TimeLineID: 2\""
+# It stops at a recovery target, or gets ready; pg_ctl stops it.
+POSTGRES = """\
+case "$*" in
+  *recovery_target_action=shutdown*) exit "${EXIT:-0}" ;;
+esac
+rm -f "$2/recovery.signal"
+printf '1\\t0/9000000\\tno target\\n' >"$2/pg_wal/00000002.history"
+printf '1\\n2\\n3\\n4\\n5\\n6\\n7\\nready\\n' >"$2/postmaster.pid"
+while [ -e "$2/postmaster.pid" ]; do sleep 0.05; done
+"""
+PG_CTL = """\
+case "$1" in
+  status) [ -e "$3/postmaster.pid" ] || exit 3 ;;
+  stop) rm "$3/postmaster.pid" ;;
+esac
+"""
+
+
+@dataclass
+class Host:
+    """A host with a data directory; its pgBackRest fills a directory with a restored database."""
+
+    root: Path
+    broken: bool = False
+    commands: list[str] = field(default_factory=list)
+
+    @property
+    def data(self) -> Path:
+        return self.root / "lab"
+
+    def run(self, argv: Sequence[str]) -> tuple[int, str, str]:
+        self.commands.append(" ".join(argv))
+        target = Path(next(word for word in argv if word.startswith("--pg1-path=")).partition("=")[2])
+        (target / "backup.manifest").touch()
+        if self.broken:
+            return 29, "", "ERROR: [029]: checksum mismatch"
+        (target / "PG_VERSION").write_text("17\n")
+        (target / "pg_wal").mkdir(exist_ok=True)
+        (target / "restored").touch()
+        return 0, "", ""
+
+    def restore(self, kind: str = "time", end: str = "000000010000000000000008", **more: Any) -> Restore:
+        target = {"type": kind, "value": "then", "inclusive": True, "timeline": "latest", "set": "F1", "size": 1}
+        return Restore(
+            client=PgBackRest(self.run),
+            stanza="lab",
+            path=self.data,
+            target={**target, "archive_end": end},
+            request=request_of(target, None),
+            bin=self.root / "bin",
+            timeout=10,
+            **more,
+        )
+
+    def names(self) -> set[str]:
+        return {path.name for path in self.root.iterdir()} - {"bin"}
+
+
+Made = Callable[..., Host]
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    monkeypatch.setattr(pgbackrest_restore, "_prefix", lambda user: ())
+    monkeypatch.setattr(pgbackrest_restore, "_own", lambda path, user: None)
+    (tmp_path / "bin").mkdir()
+    for name, script in {"pg_controldata": CONTROL, "postgres": POSTGRES, "pg_ctl": PG_CTL}.items():
+        program = tmp_path / "bin" / name
+        program.write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "former").touch()
+    return Host(tmp_path)
+
+
+def go(host: Host, state: Any, *, keep: bool = True, dry_run: bool = False, **more: Any) -> dict[str, Any]:
+    return converge(host.restore(**more), state, keep, dry_run)
+
+
+def test_a_whole_restore_keeps_the_former_data(host: Host) -> None:
+    prepared = go(host, "prepared")
+    assert prepared["steps"] == ["begin", "fetch", "prove"]
+    assert (host.data / "former").exists()
+    assert go(host, "prepared")["steps"] == []
+    assert go(host, "recovered")["steps"] == ["recover"]
+    placed = go(host, "placed")
+    assert placed["steps"] == ["set_aside", "place"]
+    assert (host.data / "restored").exists()
+    assert not (host.data / "recovery.signal").exists()
+    assert go(host, "placed")["changed"] is False
+    finished = go(host, "finished", id=prepared["id"])
+    assert finished["aside"] == f"{host.data}.before-{prepared['id']}"
+    assert Path(finished["aside"], "former").exists()
+    assert host.names() == {"lab", Path(finished["aside"]).name}
+
+
+def test_the_former_data_goes_when_it_is_not_to_be_kept(host: Host) -> None:
+    prepared = go(host, "prepared", kind="latest")
+    assert prepared["steps"] == ["begin", "fetch"]
+    go(host, "recovered", kind="latest")
+    go(host, "placed", kind="latest")
+    assert go(host, "finished", keep=False, id=prepared["id"])["steps"] == ["discard", "forget"]
+    assert host.names() == {"lab"}
+
+
+def test_a_target_that_is_not_reached_leaves_everything_as_it_was(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance._ENVIRONMENT",
+        {"PATH": "/usr/bin:/bin", "EXIT": "1"},
+    )
+    with pytest.raises(RestoreError, match=r"did not reach its target.*nothing was touched"):
+        go(host, "prepared")
+    assert host.names() == {"lab"}
+    assert (host.data / "former").exists()
+
+
+def test_a_backup_that_can_t_be_fetched_is_gone_on_with(host: Host) -> None:
+    host.broken = True
+    with pytest.raises(PgBackRestError, match="checksum mismatch"):
+        go(host, "prepared")
+    host.broken = False
+    assert go(host, "prepared")["steps"] == ["fetch", "prove"]
+    assert "--no-delta" in host.commands[0]
+    assert "--delta" in host.commands[1]
+
+
+def test_missing_wal_is_noticed_before_anything_is_replaced(host: Host) -> None:
+    go(host, "prepared", kind="latest")
+    with pytest.raises(RestoreError, match=r"archive goes on to 00000001000000000000000B.*former data is in place"):
+        go(host, "recovered", kind="latest", end="00000001000000000000000B")
+    assert (host.data / "former").exists()
+    assert host.names() == {"lab"}
+    assert go(host, "prepared", kind="latest")["steps"] == ["begin", "fetch"]
+
+
+def test_a_recovery_that_was_killed_is_begun_from_the_files(host: Host) -> None:
+    go(host, "prepared", kind="latest")
+    (host.root / "lab.restoring" / "recovery.signal").unlink()
+    assert go(host, "recovered", kind="latest")["steps"] == ["recover"]
+    assert ["--delta" in command for command in host.commands] == [False, True]
+
+
+def test_a_placed_restore_can_be_begun_anew(host: Host) -> None:
+    for state in ("prepared", "recovered", "placed"):
+        go(host, state)
+    assert go(host, "prepared")["steps"] == []
+    assert go(host, "prepared", anew=True)["steps"] == ["begin", "fetch", "prove"]
+
+
+def test_another_member_s_data_is_set_aside_once(host: Host) -> None:
+    assert go(host, "aside", id="7")["steps"] == ["set_aside"]
+    host.data.mkdir()
+    (host.data / "copied").touch()
+    again = go(host, "aside", id="7")
+    assert again["steps"] == []
+    assert (host.data / "copied").exists()
+    assert Path(again["aside"], "former").exists()
+
+
+def test_a_running_database_is_never_renamed(host: Host) -> None:
+    (host.data / "postmaster.pid").touch()
+    with pytest.raises(RestoreError, match="still runs"):
+        go(host, "aside", id="7")
+    assert go(host, "stopped")["steps"] == ["stop"]
+    assert go(host, "stopped")["steps"] == []
+
+
+def test_two_databases_in_one_place_are_nobody_s_to_choose(host: Host) -> None:
+    go(host, "prepared")
+    go(host, "recovered")
+    restore = host.restore()
+    restore.found("placed")
+    restore.set_aside()
+    host.data.mkdir()
+    (host.data / "somebody's").touch()
+    with pytest.raises(RestoreError, match="both hold data"):
+        go(host, "placed")
+
+
+def test_check_mode_touches_nothing(host: Host) -> None:
+    assert go(host, "prepared", dry_run=True)["steps"] == ["begin", "fetch", "prove"]
+    assert go(host, "recovered", dry_run=True)["steps"] == ["recover"]
+    assert go(host, "placed", dry_run=True)["steps"] == ["recover", "set_aside", "place"]
+    assert host.names() == {"lab"}
+
+
+def test_a_second_copy_must_fit(host: Host) -> None:
+    restore = host.restore()
+    restore.target = {**restore.target, "size": 2**60}
+    with pytest.raises(RestoreError, match="are needed"):
+        converge(restore, "room", keep=True, dry_run=False)
+
+
+def test_the_newest_server_is_taken(tmp_path: Path) -> None:
+    with pytest.raises(RestoreError, match="no PostgreSQL server"):
+        newest_bin(tmp_path)
+    for version in ("9", "15", "17", "common"):
+        (tmp_path / version / "bin").mkdir(parents=True)
+        (tmp_path / version / "bin" / "postgres").touch()
+    assert newest_bin(tmp_path) == tmp_path / "17" / "bin"
