@@ -44,12 +44,10 @@ def may_restore(tmp_path):
         control.parent.mkdir(exist_ok=True)
         control.write_text(f"#!/bin/sh\necho 'pg_control version number:            1700'\necho '{state}'\n")
         control.chmod(0o755)
-        environment = jinja2.Environment(autoescape=False)  # noqa: S701
+        environment = jinja2.Environment(autoescape=False)
         environment.filters["quote"] = str
         script = tmp_path / "may-restore"
-        script.write_text(
-            environment.from_string(MAY_RESTORE.read_text()).render(patroni_bin_directory=control.parent)
-        )
+        script.write_text(environment.from_string(MAY_RESTORE.read_text()).render(patroni_bin_directory=control.parent))
         return subprocess.run(["sh", script, name], cwd=tmp_path, check=False).returncode == 0
 
     return run
