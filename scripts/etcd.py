@@ -41,8 +41,8 @@ def unpack() -> str:
 
 
 def main() -> int:
-    """Make sure that there is an etcd; 1 when there is none."""
-    if find_etcd():
+    """Make sure that there is an etcd, unless the tests are to do without; 1 when there is none."""
+    if find_etcd() or os.environ.get("HOLDFAST_WITHOUT_ETCD"):
         return 0
     if not shutil.which("apt-get"):
         say("please install etcd (3.4 or later), or name it in HOLDFAST_ETCD")

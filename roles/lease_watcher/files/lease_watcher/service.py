@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from lease_watcher.core import (
+    LEAST_SECONDS,
     Ask,
     Leadership,
     Reading,
@@ -139,7 +140,7 @@ class Watcher:
             limit = f"revoking after {patience} s without a renewal"
         self._say("leader", f"the leader is {holder.member}; {limit}" if holder else "there is no leader")
         silent = unrenewed(sight, seen)
-        if patience is not None and silent >= patience / 2:
+        if patience is not None and silent >= max(LEAST_SECONDS, patience / 2):
             self._say("silence", f"{holder.member if holder else ''} has not renewed for {silent:.0f} s or more")
         else:
             self._said.pop("silence", None)

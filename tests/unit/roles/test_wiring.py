@@ -1,0 +1,89 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the lease watcher's role lays down, what its service reads, and what the playbook of etcd removes again."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from lease_watcher.__main__ import build
+from lease_watcher.core import Rules
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLE = ROOT / "roles" / "lease_watcher"
+INPUTS = {"lease_watcher_seconds": 8, "lease_watcher_scope": "lab", "lease_watcher_password": 'a "quoted" one'}
+
+
+def evaluate(folder: Path, role: str, expression: str, variables: dict[str, object]) -> object:
+    """Evaluate an expression as a task of the role would."""
+    target = folder / "evaluated.json"
+    files = [str(ROOT / "roles" / role / part / "main.yml") for part in ("defaults", "vars")]
+    merged = {**yaml.safe_load(Path(files[0]).read_text()), **yaml.safe_load(Path(files[1]).read_text()), **variables}
+    merged["ansible_python_interpreter"] = sys.executable
+    copy = {"dest": str(target), "content": f"{{{{ {expression} | to_json }}}}", "mode": "0600"}
+    task = {"name": "Evaluate", "ansible.builtin.copy": copy}
+    play = [{"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": merged, "tasks": [task]}]
+    book = folder / "play.yml"
+    book.write_text(json.dumps(play))
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", str(book)]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "true"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return json.loads(target.read_text())
+
+
+@pytest.mark.parametrize(
+    ("variables", "fencing_after"),
+    [({}, None), ({"lease_watcher_fencing_command": ["off?", "{member}"], "lease_watcher_fencing_after": 3}, 3)],
+)
+def test_the_service_takes_what_the_role_writes(tmp_path, variables, fencing_after):
+    settings = evaluate(tmp_path, "lease_watcher", "lease_watcher__settings", {**INPUTS, **variables})
+    assert build(settings).rules == Rules(seconds=8, stall=1.5, interval=0.5, fencing_after=fencing_after)
+    assert settings["access"]["password"] == INPUTS["lease_watcher_password"]
+    assert settings["prefix"] == "/service/lab/"
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({}, []),
+        ({"lease_watcher_seconds": 1}, ["lease_watcher_seconds = 1"]),
+        ({"lease_watcher_stall": 0.5}, ["lease_watcher_stall = 0.5"]),
+        ({"lease_watcher_interval": 0}, ["lease_watcher_interval = 0"]),
+    ],
+)
+def test_the_role_refuses_what_could_not_watch(tmp_path, variables, named):
+    errors = evaluate(tmp_path, "lease_watcher", "lease_watcher__errors", {**INPUTS, **variables})
+    assert [error.partition(":")[0] for error in errors] == named
+
+
+def test_etcd_stops_the_units_that_are_to_be_absent(tmp_path):
+    units = evaluate(tmp_path, "etcd", "etcd__absent_units", {"etcd_absent": {"units": ["a.service"]}})
+    assert units == [{"name": "a.service", "state": "stopped", "enabled": False}]
+    assert evaluate(tmp_path, "etcd", "etcd__absent_units", {}) == []
+
+
+def test_the_playbook_of_etcd_removes_all_that_the_role_lays_down(tmp_path):
+    play = yaml.safe_load((ROOT / "playbooks" / "etcd.yml").read_text())[0]
+    removed = play["vars"]["watcher_service"]
+    names = ("unit_file", "config", "program")
+    listed = ", ".join(f"lease_watcher__{name}" for name in names)
+    unit_file, config, program = evaluate(tmp_path, "lease_watcher", f"[{listed}]", INPUTS)
+    assert {unit_file, config, str(Path(program[0]).parent)} <= set(removed["paths"])
+    assert removed["units"] == [Path(unit_file).name]
+
+
+def test_the_role_lays_down_every_module():
+    tasks = yaml.safe_load((ROLE / "tasks" / "configure.yml").read_text())
+    files = tasks[1]["holdfast.ha.component"]["files"]
+    there = {path.name for path in (ROLE / "files" / "lease_watcher").glob("*.py")}
+    assert {Path(item["path"]).name for item in files if item["path"].endswith(".py")} == there
+    variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
+    assert {f"{name}.py" for name in variables["lease_watcher__modules"]} == there
