@@ -15,16 +15,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import Back
 
 TARGET_TYPES = ("latest", "immediate", "time", "lsn", "xid", "name")
 WITHOUT_VALUE = frozenset({"latest", "immediate"})
-RECOVERY_PARAMETER = {"time": "recovery_target_time", "xid": "recovery_target_xid"} | {
-    "lsn": "recovery_target_lsn",
-    "name": "recovery_target_name",
-}
+RECOVERY_PARAMETER = {kind: f"recovery_target_{kind}" for kind in TARGET_TYPES if kind not in WITHOUT_VALUE}
 SEGMENT_BYTES = 16 * 2**20  # initdb's default; pgBackRest does not report another
 SEGMENT_NAME = re.compile(r"^[0-9A-F]{24}")
 HISTORY_NAME = re.compile(r"^[0-9A-F]{8}\.history$")
 SEGMENT_DIRECTORY = re.compile(r"^[0-9A-F]{16}$")
 MAX_NAME_BYTES = 63
-Lineage = t.Mapping[int, int | None]
+Lineage = t.Mapping[int, "int | None"]
 
 
 @dataclass(frozen=True)
