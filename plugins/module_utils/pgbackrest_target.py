@@ -15,14 +15,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import Back
 
 TARGET_TYPES = ("latest", "immediate", "time", "lsn", "xid", "name")
 WITHOUT_VALUE = frozenset({"latest", "immediate"})
-RECOVERY_PARAMETER = {"time": "recovery_target_time", "xid": "recovery_target_xid"} | {
-    "lsn": "recovery_target_lsn",
-    "name": "recovery_target_name",
-}
+RECOVERY_PARAMETER = {kind: f"recovery_target_{kind}" for kind in TARGET_TYPES if kind not in WITHOUT_VALUE}
 SEGMENT_BYTES = 16 * 2**20  # initdb's default; pgBackRest does not report another
 SEGMENT_NAME = re.compile(r"^[0-9A-F]{24}")
+HISTORY_NAME = re.compile(r"^[0-9A-F]{8}\.history$")
 SEGMENT_DIRECTORY = re.compile(r"^[0-9A-F]{16}$")
 MAX_NAME_BYTES = 63
+Lineage = t.Mapping[int, "int | None"]
 
 
 @dataclass(frozen=True)
@@ -108,13 +107,37 @@ def parse_archive_end(listing: str) -> ArchiveEnd:
         raise PgBackRestError(f"pgbackrest repo-ls: unreadable answer: {listing[:200]!r}") from error
 
 
-def choose_backup(stanza: Stanza, target: Target, end: ArchiveEnd, wanted: str | None, now: int) -> Backup:
+def wanted_timeline(target: Target, names: t.Iterable[str]) -> int | None:
+    """Return the timeline to recover along by a listing of the archive, None for the backup's own.
+
+    Raise PgBackRestError for a number that the archive doesn't have.
+    """
+    known = {1, *(int(name[:8], 16) for name in names if HISTORY_NAME.match(name))}
+    if target.timeline == "current":
+        return None
+    if target.timeline == "latest":
+        return max(known)
+    if int(target.timeline) not in known:
+        raise PgBackRestError(f"timeline {target.timeline} is not in the archive, which has up to {max(known)}")
+    return int(target.timeline)
+
+
+def parse_lineage(timeline: int, history: str) -> Lineage:
+    """Return the timelines that lead to *timeline* by its history file, each with the position where it was left."""
+    lines = (line.split("\t") for line in history.splitlines() if re.match(r"\d+\t", line))
+    return {int(line[0]): parse_lsn(line[1]) for line in lines} | {timeline: None}
+
+
+def choose_backup(
+    stanza: Stanza, target: Target, end: ArchiveEnd, wanted: str | None, now: int, *, lineage: Lineage | None = None
+) -> Backup:
     """Return the backup to restore on the way to *target*; raise PgBackRestError when there is no way.
 
     For a transaction id or a named point the repository can't tell whether it exists: then it is the newest backup,
     and recovery must tell. *wanted* is the label of a backup that the user chose, *now* seconds since the epoch.
+    Backups that do not lie on the *lineage* of the timeline to recover along lead nowhere.
     """
-    backups = _usable(stanza, wanted)
+    backups = _on_lineage(_usable(stanza, wanted), lineage)
     _refuse_beyond(target, end, now)
     before = [backup for backup in backups if _precedes(backup, target)]
     if before:
@@ -150,6 +173,27 @@ def _usable(stanza: Stanza, wanted: str | None) -> list[Backup]:
     if not usable:
         raise PgBackRestError(f"stanza {stanza.name} has no usable backup to restore: {stanza.message}")
     return usable
+
+
+def _on_lineage(backups: list[Backup], lineage: Lineage | None) -> list[Backup]:
+    """Return the backups from which recovery can go on along the lineage; raise PgBackRestError without any."""
+    if lineage is None:
+        return backups
+    fitting = [backup for backup in backups if _fits(backup, lineage)]
+    if not fitting:
+        raise PgBackRestError(
+            f"no backup lies on the way to timeline {max(lineage)}: {', '.join(backup.label for backup in backups)} "
+            "belong to others; see restore_timeline and restore_set"
+        )
+    return fitting
+
+
+def _fits(backup: Backup, lineage: Lineage) -> bool:
+    timeline = int(backup.wal_stop[:8] or "0", 16)
+    if timeline not in lineage:
+        return not backup.wal_stop
+    left = lineage[timeline]
+    return left is None or not backup.lsn_stop or parse_lsn(backup.lsn_stop) <= left
 
 
 def _refuse_beyond(target: Target, end: ArchiveEnd, now: int) -> None:

@@ -9,6 +9,9 @@ Restores into a scratch directory, replays to the end of the archive on a privat
 (see Record) and removes everything again. Exit code 0 says that all was right.
 """
 
+# A program that runs without Ansible.
+# pylint: disable=ansible-bad-function
+
 from __future__ import annotations
 
 import configparser
@@ -49,6 +52,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance im
 
 MEGABYTE = 10**6
 SPARE_BYTES = 2**30  # for the WAL that recovery fetches
+REMOVE_SECONDS = 30
+POLL_SECONDS = 0.2
 PG_ROOT = Path("/usr/lib/postgresql")
 DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
 
@@ -310,11 +315,10 @@ def prepare(job: Job) -> None:
 
 def clean(job: Job) -> None:
     """Remove the scratch directory and what lies in the run directory."""
-    if job.scratch.exists():
-        shutil.rmtree(job.scratch)
+    _remove(job.scratch)
     for path in job.run.iterdir() if job.run.exists() else ():
         if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
         else:
             path.unlink(missing_ok=True)
 
@@ -329,7 +333,7 @@ def read_record(path: Path) -> dict[str, t.Any] | None:
 
 
 def verify(job: Job) -> Record:
-    """Verify, clean up, and return the record, which is also written to its files."""
+    """Verify, write the record to its files, clean up, and return the record."""
     record = Record(job.stanza, int(time.time()), last_passed=(read_record(job.record) or {}).get("last_passed"))
     started = time.monotonic()
     try:
@@ -338,16 +342,29 @@ def verify(job: Job) -> Record:
         record.result = "passed"
     except (VerifyError, PgBackRestError, InstanceError, OSError, KeyError, ValueError, configparser.Error) as error:
         record.error = str(error) or repr(error)
+    try:
+        record.finished = int(time.time())
+        record.seconds["total"] = round(time.monotonic() - started, 1)
+        if record.result == "passed":
+            record.last_passed = record.finished
+        _write(job.record, json.dumps(asdict(record), indent=2, sort_keys=True) + "\n", 0o644)
+        if job.textfile:
+            _write(job.textfile, metrics(record), 0o644)
     finally:
         clean(job)
-    record.finished = int(time.time())
-    record.seconds["total"] = round(time.monotonic() - started, 1)
-    if record.result == "passed":
-        record.last_passed = record.finished
-    _write(job.record, json.dumps(asdict(record), indent=2, sort_keys=True) + "\n", 0o644)
-    if job.textfile:
-        _write(job.textfile, metrics(record), 0o644)
     return record
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory; pgBackRest's workers may go on to write for a moment after its end."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while path.exists():
+        try:
+            shutil.rmtree(path)
+        except OSError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(POLL_SECONDS)
 
 
 def _write(path: Path, text: str, mode: int) -> None:
@@ -362,6 +379,7 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 def ended_from_outside(_number: int, _frame: t.Any) -> None:
     """Have an end by systemd recorded like any other failure."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise VerifyError("it was ended from outside, as when its time was over or the host went down")
 
 

@@ -175,6 +175,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore import (
 
 LOCK_SECONDS = 60
 POLL_SECONDS = 0.5
+IN_PLACE = "the former data is in place, playbooks/site.yml starts it again"
 NOT_A_TARGET = frozenset({"stopped", "aside", "finished"})
 
 
@@ -291,7 +292,10 @@ class Restore:
         if not (self.staged / "recovery.signal").exists():
             self.fetch()  # a run that was killed has promoted it, at whatever the archive's end was then
         instance.start(self._settings(instance, "promote", archive=True))
-        self._guarded(instance, lambda: instance.await_ready(self.timeout))
+        try:
+            self._guarded(instance, lambda: instance.await_ready(self.timeout))
+        except InstanceError as error:
+            raise RestoreError(f"{error} -- {IN_PLACE}; restore_anew fetches the backup again") from error
         self.replayed = last_transaction(_read(instance.log))
         instance.stop()
         self._see_that_the_archive_was_replayed(instance)
@@ -394,10 +398,7 @@ class Restore:
         problem = missing_wal(history, self.target.get("archive_end"))
         if problem:
             self.forget()
-            raise RestoreError(
-                f"{problem}. The former data is in place: playbooks/site.yml starts it again. To take what there is "
-                "nevertheless, restore to the type lsn"
-            )
+            raise RestoreError(f"{problem} -- {IN_PLACE}. To take what there is nevertheless, restore to the type lsn")
 
 
 STEPS: dict[Step, t.Callable[[Restore], None]] = {

@@ -11,7 +11,7 @@ short_description: Judge a recovery target and find the pgBackRest backup that l
 version_added: 0.1.0
 description:
   - Refuses a target that the repository can't lead to. That is a time or LSN before the oldest backup or after the end
-    of the archive, a backup that is not there, or one with tablespaces.
+    of the archive, and a backup that is not there, has tablespaces, or does not lie on the way to the timeline.
   - Whether a transaction id or a named restore point exists, only recovery can tell.
   - Changes nothing. Run it on the repository host.
 author: Holdfast contributors (@holdfast)
@@ -88,6 +88,7 @@ target:
 import json
 import shutil
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -101,24 +102,50 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import 
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import (
     TARGET_TYPES,
     ArchiveEnd,
+    Lineage,
+    Target,
     choose_backup,
     describe_target,
     last_directory,
     parse_archive_end,
+    parse_lineage,
     parse_target,
+    wanted_timeline,
 )
 
 
-def archive_end(client: PgBackRest, stanza: Stanza) -> ArchiveEnd:
-    """Return the end of the archive of the database that the stanza serves now."""
-    known = [wal for wal in stanza.wal if wal.archive_id.endswith(f"-{stanza.database_id}") and wal.maximum]
-    if not known:
-        return ArchiveEnd()
-    root = f"archive/{stanza.name}/{known[-1].archive_id}"
-    newest = last_directory(parse_listing(client.demand("repo-ls", "--output=json", root)))
-    if newest is None:
-        return ArchiveEnd(known[-1].maximum)
-    return parse_archive_end(client.demand("repo-ls", "--output=json", f"{root}/{newest}"))
+@dataclass(frozen=True)
+class Archive:
+    """The archive of the database that a stanza serves now."""
+
+    client: PgBackRest
+    root: str | None
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, client: PgBackRest, stanza: Stanza) -> Archive:
+        """Return the stanza's archive, an empty one as long as nothing was archived."""
+        known = [wal for wal in stanza.wal if wal.archive_id.endswith(f"-{stanza.database_id}") and wal.maximum]
+        if not known:
+            return cls(client, None, ())
+        root = f"archive/{stanza.name}/{known[-1].archive_id}"
+        return cls(client, root, parse_listing(client.demand("repo-ls", "--output=json", root)))
+
+    def end(self) -> ArchiveEnd:
+        """Return its last segment."""
+        newest = last_directory(self.names)
+        if newest is None:
+            return ArchiveEnd()
+        return parse_archive_end(self.client.demand("repo-ls", "--output=json", f"{self.root}/{newest}"))
+
+    def lineage(self, target: Target) -> Lineage | None:
+        """Return the timelines that lead to the one to recover along, None when any will do."""
+        timeline = wanted_timeline(target, self.names) if self.root else None
+        if timeline is None:
+            return None
+        name = f"{timeline:08X}.history"
+        known = name in self.names
+        return parse_lineage(timeline, self.client.demand("repo-get", f"{self.root}/{name}") if known else "")
 
 
 def refuse_tablespaces(client: PgBackRest, stanza: str, backup: Backup) -> None:
@@ -141,8 +168,9 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
     target = parse_target(params["type"], params["target"], not params["exclusive"], params["timeline"])
     client = client_of(module)
     stanza = client.stanza(params["stanza"])
-    end = archive_end(client, stanza)
-    backup = choose_backup(stanza, target, end, params["set"], int(time.time()))
+    archive = Archive.of(client, stanza)
+    end = archive.end()
+    backup = choose_backup(stanza, target, end, params["set"], int(time.time()), lineage=archive.lineage(target))
     refuse_tablespaces(client, stanza.name, backup)
     return describe_target(target, backup, end)
 

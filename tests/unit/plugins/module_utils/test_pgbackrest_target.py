@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target impo
     describe_target,
     last_directory,
     parse_archive_end,
+    parse_lineage,
     parse_lsn,
     parse_target,
     parse_time,
     segment_start,
+    wanted_timeline,
 )
 
 CASES = yaml.safe_load(Path(__file__).with_name("pgbackrest_target_cases.yml").read_text(encoding="utf-8"))
@@ -108,3 +111,41 @@ def test_the_archive_s_end() -> None:
 def test_positions() -> None:
     assert parse_lsn("1/8000028") == (1 << 32) + 0x8000028
     assert segment_start("000000020000000100000003") == (1 << 32) + 3 * 2**24
+
+
+NAMES = ["00000002.history", "0000000A.history", "0000000100000000"]
+# Timeline 10 began on 1 at 0/4000000; 2 is a branch that was left.
+LINEAGE = parse_lineage(10, "1\t0/4000000\tbefore 2026-01-05 02:10:00+00\n")
+
+
+@pytest.mark.parametrize(("timeline", "number"), [("latest", 10), ("current", None), ("2", 2), ("1", 1)])
+def test_the_wanted_timeline(timeline: str, number: int | None) -> None:
+    assert wanted_timeline(parse_target("latest", None, True, timeline), NAMES) == number
+
+
+def test_a_timeline_that_is_not_archived() -> None:
+    with pytest.raises(PgBackRestError, match="timeline 7 is not in the archive, which has up to 10"):
+        wanted_timeline(parse_target("latest", None, True, "7"), NAMES)
+
+
+# timeline of the second backup, where it ended, the chosen one's label
+@pytest.mark.parametrize(
+    ("timeline", "lsn", "label"),
+    [("0000000A", "0/5000100", "B2"), ("00000002", "0/5000100", "B1"), ("00000001", "0/5000100", "B1")],
+    ids=["on it", "on a branch that was left", "after it was left"],
+)
+def test_a_backup_must_lie_on_the_way(timeline: str, lsn: str, label: str) -> None:
+    backups = (
+        replace(backup("B1", "01:00:00", "0/2000100"), wal_stop="000000010000000000000002"),
+        replace(backup("B2", "02:00:00", lsn), wal_stop=f"{timeline}0000000000000005"),
+    )
+    target = parse_target("latest", None, True, "latest")
+    stanza = replace(STANZA, backups=backups)
+    assert choose_backup(stanza, target, END, None, at("04:00:00"), lineage=LINEAGE).label == label
+
+
+def test_no_backup_lies_on_the_way() -> None:
+    stray = replace(backup("B1", "01:00:00", "0/2000100"), wal_stop="000000020000000000000002")
+    target = parse_target("latest", None, True, "latest")
+    with pytest.raises(PgBackRestError, match="no backup lies on the way to timeline 10: B1 belong"):
+        choose_backup(replace(STANZA, backups=(stray,)), target, END, None, at("04:00:00"), lineage=LINEAGE)

@@ -218,6 +218,21 @@ def test_the_copy_of_the_passphrase_is_the_users_alone(job: Job) -> None:
     assert list(job.run.iterdir()) == []
 
 
+def test_a_worker_that_still_writes_is_waited_for(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = iter([OSError(39, "Directory not empty"), OSError(39, "Directory not empty")])
+    rmtree = restore_verify.shutil.rmtree
+
+    def stubborn(path: Path) -> None:
+        if path == job.scratch and (failure := next(failures, None)):
+            raise failure
+        rmtree(path)
+
+    monkeypatch.setattr(restore_verify.shutil, "rmtree", stubborn)
+    monkeypatch.setattr(restore_verify, "POLL_SECONDS", 0.0)
+    assert verify(job).result == "passed"
+    assert not job.scratch.exists()
+
+
 def test_what_an_interrupted_one_left_is_removed(job: Job) -> None:
     job.scratch.mkdir()
     (job.scratch / "PG_VERSION").touch()
