@@ -8,7 +8,8 @@
     lab/nodes.py down inventory/lab/hosts.yml    the containers and their network are gone
     lab/nodes.py status inventory/lab/hosts.yml  exit 0 when every node runs
 
-LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman).
+LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman). LAB_DATA_MIB gives each
+host of the group postgresql a volume of its own of so many MiB for its databases, which a drill may fill.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import packages
+import volumes
 from engine import Engine, LabError, ready_engine, wait_until
 from image import node_image
 from progress import say, step
@@ -38,6 +40,7 @@ _KEY = _STATE / "id_ed25519"
 _KNOWN_HOSTS = _STATE / "known_hosts"
 _INOTIFY_INSTANCES_PER_NODE = 5
 _BOOT_SECONDS = 90
+_DATA = "/var/lib/postgresql"
 # The image's package lists are empty; their age must say so.
 _USE_PACKAGE_CACHE = "cat >/etc/apt/apt.conf.d/00lab && touch --date=@0 /var/lib/apt/lists"
 
@@ -63,6 +66,7 @@ class Node:
 
     name: str
     address: ipaddress.IPv4Address
+    bears_data: bool = False
 
     @property
     def container(self) -> str:
@@ -101,14 +105,22 @@ def network_of(nodes: Iterable[Node]) -> Network:
 def nodes_of(inventory: dict[str, Any]) -> list[Node]:
     """Nodes of what `ansible-inventory --list` printed; LabError names a host without a literal IPv4 ansible_host."""
     hostvars = inventory["_meta"]["hostvars"]
+    databases = set(members(inventory, "postgresql"))
     nodes = []
     for name in sorted(hostvars):
         address = hostvars[name].get("ansible_host")
         try:
-            nodes.append(Node(name, ipaddress.IPv4Address(address)))
+            nodes.append(Node(name, ipaddress.IPv4Address(address), name in databases))
         except ipaddress.AddressValueError:
             raise LabError(f"host {name}: ansible_host is {address!r}; a lab node needs an IPv4 address") from None
     return nodes
+
+
+def members(inventory: dict[str, Any], group: str) -> Iterator[str]:
+    """Hosts of a group and of the groups below it, in what `ansible-inventory --list` printed."""
+    yield from inventory.get(group, {}).get("hosts", [])
+    for child in inventory.get(group, {}).get("children", []):
+        yield from members(inventory, child)
 
 
 def read_inventory(path: Path) -> list[Node]:
@@ -156,6 +168,8 @@ def down(engine: Engine, nodes: list[Node]) -> None:
     if doomed:
         with step(f"removing {len(doomed)} nodes"):
             engine.run("rm", "--force", "--volumes", *doomed)
+    for node in nodes:
+        volumes.remove(node.container)
     packages.leave(engine, network.name)
     if engine.inspect("network", network.name):
         engine.run("network", "rm", network.name)
@@ -197,6 +211,7 @@ def _refuse_taken_subnet(subnet: ipaddress.IPv4Network) -> None:
 
 def _ensure_node(engine: Engine, node: Node, network: Network, image: str, proxy: str) -> None:
     known = engine.inspect("container", node.container)
+    volumes.attach(node.container)
     if known is None:
         _create_node(engine, node, network, image)
     if known is None or not known["State"]["Running"]:
@@ -214,8 +229,16 @@ def _create_node(engine: Engine, node: Node, network: Network, image: str) -> No
         f"--ip={node.address}",
         f"--env=LAB_IPV6={node.ipv6}",
         *_CONTAINER_OPTIONS,
+        *_data_volume(node),
         image,
     )
+
+
+def _data_volume(node: Node) -> list[str]:
+    size = os.environ.get("LAB_DATA_MIB")
+    if not size or not node.bears_data:
+        return []
+    return [f"--mount=type=bind,source={volumes.create(node.container, int(size))},target={_DATA}"]
 
 
 def _public_key() -> str:

@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,7 +32,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
     StoppedError,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Verdict
@@ -156,6 +156,7 @@ class Drill:
         )
         self._results: list[Result] = []
         self._unjudged: list[Unjudged] = []
+        self._hindered: dict[str, str] = {}
         self._failures: list[str] = []
         self._versions: dict[str, str] = {}
 
@@ -167,6 +168,7 @@ class Drill:
         self._speaker.tell(f"the engine runs as process {os.getpid()}")
         try:
             self._crew.begin()
+            self._hindered = {name: why for name in self._plan.faults if (why := self._hindrance(name))}
             self._inject_all(directory)
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
             if not isinstance(error, OPERATIONAL):
@@ -177,7 +179,7 @@ class Drill:
         return self._report(directory, begun, time.monotonic() - started)
 
     def _inject_all(self, directory: Path) -> None:
-        for fault, number in injections(self._plan):
+        for fault, number in self._injections():
             try:
                 ledger = self._conductor.conduct(fault, number)
             except Exception as error:
@@ -191,8 +193,14 @@ class Drill:
             self._results.append((ledger, verdict, budget))
             self._speaker.tell(self._sentence(verdict))
 
+    def _hindrance(self, name: str) -> str:
+        return skipped(self._plan, CATALOGUE[name]) or self._injector.hindrance(CATALOGUE[name])
+
+    def _injections(self) -> Iterator[tuple[Fault, int]]:
+        return ((fault, number) for fault, number in injections(self._plan) if fault.name not in self._hindered)
+
     def _not_begun(self) -> str:
-        every = len(list(injections(self._plan)))
+        every = len(list(self._injections()))
         left = every - len(self._results) - len(self._unjudged)
         return f"; {left} of {every} injections were not begun" if left else ""
 
@@ -265,7 +273,7 @@ class Drill:
         begun = {ledger.fault for ledger, _verdict, _budget in self._results}
         if fault in begun or fault in {injection.fault for injection in self._unjudged}:
             return ""
-        return skipped(self._plan, CATALOGUE[fault]) or "the drill ended before"
+        return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill ended before"
 
     def _ask_versions(self) -> dict[str, str]:
         """Return the versions of the cluster's software, as far as somebody tells."""

@@ -121,7 +121,7 @@ class Fault:
 
     @property
     def in_containers(self) -> str:
-        """How it is done in containers, for people; "" where it can't be done safely."""
+        """How it is done in containers, for people."""
         return HOW[type(self.action)][1]
 
     @property
@@ -147,6 +147,7 @@ NFT = "nft drops packets in tables holdfast_drill; SSH from the controller and l
 SIGNAL = "a signal to the process"
 MASKED = "systemctl mask --runtime and kill, later unmask and start"
 API = "POST /switchover to Patroni"
+FILLED = "fallocate takes what is free on a volume of its own, a writer fills the rest; removed later"
 HOW: Mapping[type[Action], tuple[str, str]] = {  # on real hosts, in containers
     PowerOff: (
         "nft drops everything, then sysrq b: a reset, the host boots again by itself",
@@ -159,7 +160,7 @@ HOW: Mapping[type[Action], tuple[str, str]] = {  # on real hosts, in containers
     Isolate: (NFT, NFT),
     Kill: (SIGNAL, SIGNAL),
     ServiceDown: (MASKED, MASKED),
-    FillDisk: ("fallocate takes what is free on the volume, a writer fills the rest; removed later", ""),
+    FillDisk: (FILLED, FILLED),
     Switchover: (API, API),
     Reboot: (
         "systemctl reboot, then the gate, then the next host",

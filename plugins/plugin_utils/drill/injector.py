@@ -77,6 +77,16 @@ class Injector:
         }
         return how[type(fault.action)](fault.action)
 
+    def hindrance(self, fault: Fault) -> str:
+        """Return why a fault would hit more than the cluster on these hosts, "" when it would not."""
+        if not isinstance(fault.action, FillDisk):
+            return ""
+        folder = self._folder(fault.action)
+        for host in self._expected.databases:
+            if len(set(self._must(host, "stat", "-Lc", "%d", folder, "/").split())) == 1:
+                return f"{folder} lies on {host}'s root volume, which is not to be filled"
+        return ""
+
     def heal(self) -> list[str]:
         """Undo what was injected, each step even when another fails; return what is left to the next call."""
         failures, left = [], []
@@ -196,16 +206,14 @@ class Injector:
             raise NotProvenError(f"Patroni answered the switchover with {answer['status']}: {answer['body']}")
         return str(answer["body"])
 
+    def _folder(self, action: FillDisk) -> str:
+        data = str(self._plan.topology["postgresql"]["data_directory"])
+        return f"{data}/pg_wal" if action.wal else data
+
     def _fill(self, action: FillDisk, host: str) -> str:
-        data = self._plan.topology["postgresql"]["data_directory"]
-        folder = f"{data}/pg_wal" if action.wal else data
+        folder = self._folder(action)
         free = int(self._must(host, "stat", "-Lfc", "%f %S", folder).split()[0])
         block = int(self._must(host, "stat", "-Lfc", "%f %S", folder).split()[1])
-        root = (
-            self._must(host, "stat", "-Lc", "%d", folder).strip() == self._must(host, "stat", "-Lc", "%d", "/").strip()
-        )
-        if root:
-            raise NotProvenError(f"{host}: {folder} lies on the root volume, which is not to be filled")
         filler = f"{folder}/holdfast-drill-filler"
         self._undo.append(("filler", lambda: self._crew.call(host, "undo", name="filler")))
         self._crew.call(host, "arm", name="filler", seconds=self._plan.dead_man, undo=["rm", "-f", filler])

@@ -37,7 +37,11 @@ def ha(number: int, components: list[str]) -> dict[str, Any]:
         "address": f"192.0.2.{number}",
         "components": components,
         "etcd": {"client_port": 2379, "peer_port": 2380},
-        "postgresql": {"databases": [{"name": "app", "owner": "app"}], "port": 5432},
+        "postgresql": {
+            "data_directory": "/var/lib/postgresql/17/main",
+            "databases": [{"name": "app", "owner": "app"}],
+            "port": 5432,
+        },
         "pools": [
             {"name": "primary", "role": "primary", "port": 5000, **pool},
             {"name": "standby", "role": "standby", "port": 5001, **pool},

@@ -118,3 +118,17 @@ def test_what_can_not_be_undone_is_tried_again() -> None:
 def test_who_can_not_be_observed(fault: str, frozen_is_dark: bool, dark: bool) -> None:
     injector = Injector(plan(), EXPECTED, Mock(), Mock(frozen_is_dark=frozen_is_dark), Mock())
     assert injector.darkens(CATALOGUE[fault]) is dark
+
+
+@pytest.mark.parametrize(
+    ("devices", "reason"),
+    [
+        ("41\n40\n", ""),
+        ("40\n40\n", "/var/lib/postgresql/17/main lies on db1's root volume, which is not to be filled"),
+    ],
+)
+def test_the_root_volume_is_never_filled(devices, reason) -> None:
+    crew = Mock(call=Mock(return_value={"code": 0, "out": devices, "err": ""}))
+    injector = Injector(plan(), EXPECTED, crew, Mock(), Mock())
+    assert injector.hindrance(CATALOGUE["data_disk_full"]) == reason
+    assert injector.hindrance(CATALOGUE["switchover"]) == ""

@@ -84,9 +84,6 @@ def test_what_can_not_be_done_is_skipped_with_its_reason() -> None:
     small = plan(hosts={name: HOSTS[name] for name in ("db1", "db2", "lb1")})
     assert skipped(small, CATALOGUE["balancer_isolated"]) == "the cluster has one balancer"
     assert skipped(small, CATALOGUE["backup_host_lost"]) == "the cluster has no backup"
-    assert skipped(plan(provider="containers"), CATALOGUE["wal_disk_full"]).startswith("not in containers")
-    assert not skipped(plan(), CATALOGUE["wal_disk_full"])
-    assert not list(injections(plan(provider="containers", faults=("wal_disk_full",))))
 
 
 def test_the_text_names_every_fault_and_no_secret() -> None:
