@@ -15,9 +15,10 @@ _FOLDER = Path("/var/lib/holdfast-lab")
 
 
 def create(name: str, mib: int) -> Path:
-    """Return the mount point of a new volume."""
+    """Return the mount point of a new volume; what was left of a former one is gone."""
+    remove(name)
     folder = _FOLDER / name
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True)
     with _image(name).open("wb") as image:
         image.truncate(mib * 1024 * 1024)
     _run("mkfs.ext4", "-q", str(_image(name)))
