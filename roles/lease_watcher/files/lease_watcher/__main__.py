@@ -13,14 +13,18 @@ from typing import Any
 from lease_watcher.core import Rules
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import Access, Gateway
+from lease_watcher.presence import Presence
 from lease_watcher.service import Watcher, run
+
+PRESENCE_TIMEOUT = 0.8  # seconds: an answer that comes later would not come in time for a decision
 
 
 def build(config: dict[str, Any]) -> Watcher:
     """Return the watcher that a configuration describes; KeyError or TypeError names what is missing in it."""
     rules = Rules(**config["rules"])
     gateway = Gateway(Access(**config["access"], timeout=rules.stall), config["prefix"])
-    return Watcher(gateway, rules, Fencing(**config["fencing"]))
+    presence = Presence(config["access"]["ca"], PRESENCE_TIMEOUT)
+    return Watcher(gateway, rules, Fencing(**config["fencing"]), presence)
 
 
 def main() -> None:

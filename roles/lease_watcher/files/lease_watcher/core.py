@@ -16,11 +16,13 @@ so only the time in which etcd was seen to serve counts (Sight).
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 LEAST_SECONDS = 2
 FAST = 0.1  # seconds between two rounds when a decision may be near
+AHEAD = 1  # seconds before the revocation, when it is found out whether the leader answers anybody
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,27 @@ class Leadership:
     member: str
     lease: int
     created: int
+
+
+@dataclass(frozen=True)
+class Member:
+    """What a member of Patroni's says of itself in its key, and the revision of the last change to it."""
+
+    name: str
+    data: Mapping[str, Any]
+    revision: int
+
+    @property
+    def url(self) -> str | None:
+        """Where its REST interface listens."""
+        url = self.data.get("api_url")
+        return url if isinstance(url, str) else None
+
+    @property
+    def aside(self) -> str:
+        """The same, but no candidate: a member that a leader race needn't ask how far it is."""
+        tags = self.data.get("tags")
+        return json.dumps({**self.data, "tags": {**(tags if isinstance(tags, dict) else {}), "nofailover": True}})
 
 
 @dataclass(frozen=True)
@@ -182,6 +205,12 @@ def judge(rules: Rules, sight: Sight, seen: Round, confirmed: Leadership | None 
     if rules.fencing_after is not None and silent >= fencing_patience(rules.fencing_after, seen.after.settings):
         return Revoke(leadership, silent) if confirmed == leadership else Ask(leadership, silent)
     return Wait()
+
+
+def is_near(rules: Rules, sight: Sight, seen: Round) -> bool:
+    """Return whether the lease is revoked soon, unless the leader renews it."""
+    patience = needed(rules, seen.after.settings)
+    return seen.steady and patience is not None and unrenewed(sight, seen) >= patience - AHEAD
 
 
 def fencing_patience(seconds: int, settings: Settings | None) -> int:

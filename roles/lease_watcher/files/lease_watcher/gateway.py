@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from lease_watcher.core import Leadership, Reading, TimeToLive, parse_settings
+from lease_watcher.core import Leadership, Member, Reading, TimeToLive, parse_settings
 
 NOT_FOUND = 404
+ASIDE = 10  # seconds after which a member's key that was set aside goes, should its owner not write it anew
 FORGOTTEN = ("invalid auth token", "revision of auth store is old")  # a new login helps
 
 
@@ -46,6 +47,7 @@ class Gateway:
 
     def __init__(self, access: Access, prefix: str) -> None:
         self._access = access
+        self._prefix = prefix
         self._keys = {name: _encode(f"{prefix}{name}") for name in ("leader", "config")}
         self._connection: http.client.HTTPConnection | None = None
         self._token = ""
@@ -59,6 +61,26 @@ class Gateway:
         """Return a lease's time to live as the one sees it who takes himself for etcd's leader; raise GatewayError."""
         answer = self._call("/v3/lease/timetolive", {"ID": str(lease)})
         return TimeToLive(int(answer.get("grantedTTL", 0)), int(answer.get("TTL", 0)))
+
+    def member(self, name: str) -> Member | None:
+        """Return what a member says of itself; raise GatewayError."""
+        answer = self._call("/v3/kv/range", {"key": self._member_key(name)})
+        return parse_member(name, (answer.get("kvs") or [None])[0])
+
+    def set_aside(self, leadership: Leadership, member: Member) -> bool:
+        """Let a leader's member key outlive its lease for a while, as that of no candidate; raise GatewayError.
+
+        False, and nothing is changed, when the leader key is another one by now or the member wrote its own anew.
+        """
+        lease = self._call("/v3/lease/grant", {"TTL": str(ASIDE)})["ID"]
+        leader, key = self._keys["leader"], self._member_key(member.name)
+        compare = [
+            {"key": leader, "target": "CREATE", "create_revision": str(leadership.created)},
+            {"key": leader, "target": "LEASE", "lease": str(leadership.lease)},
+            {"key": key, "target": "MOD", "mod_revision": str(member.revision)},
+        ]
+        put = {"requestPut": {"key": key, "value": _encode(member.aside), "lease": lease}}
+        return bool(self._call("/v3/kv/txn", {"compare": compare, "success": [put]}).get("succeeded"))
 
     def revoke(self, lease: int) -> bool:
         """Revoke a lease; False when there was none. Raise GatewayError when it may not have happened.
@@ -78,6 +100,9 @@ class Gateway:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
+
+    def _member_key(self, name: str) -> str:
+        return _encode(f"{self._prefix}members/{name}")
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Log in when that is needed, and once more when the member doesn't know the token (any longer)."""
@@ -134,6 +159,15 @@ def parse_reading(answer: Mapping[str, Any]) -> Reading:
         leadership=_leadership(leader),
         settings=parse_settings(_decode(config["value"]) if config and "value" in config else None),
     )
+
+
+def parse_member(name: str, key: Mapping[str, Any] | None) -> Member | None:
+    """Return the member in the answer's key; None when there is none, or it says nothing that makes sense."""
+    try:
+        data = json.loads(_decode(key["value"])) if key and "value" in key else None
+    except ValueError:
+        return None
+    return Member(name, data, int(key["mod_revision"])) if key and isinstance(data, dict) else None
 
 
 def _first(part: Mapping[str, Any]) -> Mapping[str, Any] | None:

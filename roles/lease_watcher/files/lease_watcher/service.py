@@ -16,6 +16,7 @@ from lease_watcher.core import (
     LEAST_SECONDS,
     Ask,
     Leadership,
+    Member,
     Reading,
     Revoke,
     Round,
@@ -23,6 +24,7 @@ from lease_watcher.core import (
     Sight,
     TimeToLive,
     Wait,
+    is_near,
     judge,
     look,
     needed,
@@ -31,6 +33,7 @@ from lease_watcher.core import (
 )
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import GatewayError
+from lease_watcher.presence import Presence
 
 FRESH = 0.5  # seconds that a decision may be old when it is carried out
 RETRY = 0.5  # seconds until the next try when etcd doesn't serve
@@ -42,6 +45,10 @@ class Store(Protocol):
     def read(self) -> Reading: ...
 
     def time_to_live(self, lease: int) -> TimeToLive: ...
+
+    def member(self, name: str) -> Member | None: ...
+
+    def set_aside(self, leadership: Leadership, member: Member) -> bool: ...
 
     def revoke(self, lease: int) -> bool: ...
 
@@ -55,6 +62,7 @@ class Watcher:
     store: Store
     rules: Rules
     fencing: Fencing
+    presence: Presence
     tell: Callable[[str], None] = lambda message: print(message, flush=True)
     clock: Callable[[], float] = time.monotonic
     sight: Sight | None = None
@@ -84,6 +92,7 @@ class Watcher:
 
     def _follow(self, sight: Sight, seen: Round) -> float:
         self._ask_fencing(seen)
+        self._ask_presence(sight, seen)
         verdict = judge(self.rules, sight, seen, self.fencing.confirmed)
         self._report(sight, seen)
         if isinstance(verdict, Revoke):
@@ -101,6 +110,15 @@ class Watcher:
         if self._is_alive(seen):
             self.fencing.forget()
 
+    def _ask_presence(self, sight: Sight, seen: Round) -> None:
+        leadership = seen.after.leadership
+        if leadership is None or not is_near(self.rules, sight, seen):
+            self.presence.forget()
+        elif not self.presence.asked(leadership):
+            member = self.store.member(leadership.member)
+            if member and member.url:
+                self.presence.ask(leadership, member.url)
+
     def _is_alive(self, seen: Round) -> bool:
         """Whether what the fencing command says or said is about the past."""
         return self.sight is None or isinstance(judge(self.rules, self.sight, seen), Wait)
@@ -112,6 +130,7 @@ class Watcher:
         if age > FRESH:
             self.tell(f"held up for {age:.1f} s on the way to revoking: counting anew")
             return
+        self._set_aside(verdict.leadership)
         try:
             done = self.store.revoke(verdict.leadership.lease)
         except GatewayError as error:
@@ -123,9 +142,21 @@ class Watcher:
             f"(term {seen.after.term}, revision {seen.after.revision})"
         )
 
+    def _set_aside(self, leadership: Leadership) -> None:
+        """Spare the standbys the wait for a member that gives no answer. Without it they only take longer."""
+        if self.fencing.confirmed != leadership and not self.presence.is_silent(leadership):
+            return
+        try:
+            member = self.store.member(leadership.member)
+            if member and self.store.set_aside(leadership, member):
+                self.tell(f"{leadership.member} gives no answer: no candidate until it writes its key anew")
+        except GatewayError as error:
+            self.tell(f"could not set {leadership.member} aside: {error}")
+
     def _lose(self, reason: str) -> None:
         self.sight = None
         self.fencing.forget()
+        self.presence.forget()
         self.store.close()
         self._say("etcd", reason)
 

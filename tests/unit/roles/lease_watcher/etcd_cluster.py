@@ -35,9 +35,8 @@ PASSWORD = "only-of-this-test"
 WATCHER = User(
     "lease_watcher",
     PASSWORD,
-    prefixes=(f"{PREFIX}leader",),
+    prefixes=(f"{PREFIX}leader", f"{PREFIX}members/"),
     read_prefixes=(f"{PREFIX}config",),
-    write_prefixes=(f"{PREFIX}members/",),
 )
 PATRONI = User("patroni", PASSWORD, prefixes=(PREFIX,))
 CONFIG = '{"ttl": 20, "loop_wait": 1, "retry_timeout": 3, "synchronous_mode": "quorum"}'
@@ -231,13 +230,18 @@ class Cluster:
     def delete(self, key: str) -> None:
         self.call("/v3/kv/deleterange", {"key": encode(PREFIX + key)})
 
-    def holds(self, key: str) -> bool:
-        return "kvs" in self.call("/v3/kv/range", {"key": encode(PREFIX + key)})
+    def get(self, key: str) -> dict[str, Any] | None:
+        """The key's value, decoded, its lease and its revisions; None when there is no such key."""
+        found = self.call("/v3/kv/range", {"key": encode(PREFIX + key)}).get("kvs")
+        return {**found[0], "value": base64.b64decode(found[0]["value"]).decode()} if found else None
 
-    def lead(self, member: str, lease: int, config: str = CONFIG) -> None:
+    def holds(self, key: str) -> bool:
+        return self.get(key) is not None
+
+    def lead(self, member: str, lease: int, config: str = CONFIG, data: str = "{}") -> None:
         """Have a member of Patroni hold the leader key."""
         self.put("config", config)
-        self.put(f"members/{member}", "{}", lease)
+        self.put(f"members/{member}", data, lease)
         self.put("leader", member, lease)
 
 

@@ -8,21 +8,25 @@ from __future__ import annotations
 import itertools
 import json
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import lease_watcher
 import pytest
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls
 from lease_watcher.core import Rules
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import Gateway, GatewayError
+from lease_watcher.presence import Presence
 from lease_watcher.service import Watcher
 
 from tests.unit.roles.lease_watcher.etcd_cluster import (
@@ -38,6 +42,7 @@ from tests.unit.roles.lease_watcher.etcd_cluster import (
 
 TTL = 20
 SECONDS = 2
+PATIENCE = 0.5  # seconds for an answer of the leader's Patroni
 LATE = 15.0  # seconds after which even a starved machine should have got there
 RULES = Rules(seconds=SECONDS, stall=1.5, interval=0.2)
 
@@ -63,7 +68,8 @@ def cluster(running: Cluster) -> Cluster:
 
 def watch(cluster: Cluster, member: Member, rules: Rules = RULES, store: Any = None) -> Watcher:
     said: list[str] = []
-    watcher = Watcher(store or cluster.gateway(member), rules, Fencing([], 1), tell=said.append)
+    presence = Presence(cluster.tls.ca, PATIENCE)
+    watcher = Watcher(store or cluster.gateway(member), rules, Fencing([], 1), presence, tell=said.append)
     watcher.said = said  # type: ignore[attr-defined]
     return watcher
 
@@ -297,7 +303,7 @@ def test_the_watchers_user_may_do_what_it_must_and_nothing_else(cluster):
     for path, body in (
         ("/v3/kv/put", {"key": encode(f"{PREFIX}config"), "value": ""}),
         ("/v3/kv/put", {"key": encode("/elsewhere"), "value": ""}),
-        ("/v3/kv/range", {"key": encode(f"{PREFIX}members/db1")}),
+        ("/v3/kv/range", {"key": encode(f"{PREFIX}sync")}),
         ("/v3/auth/user/list", {}),
     ):
         with pytest.raises(GatewayError, match="permission denied"):
@@ -334,6 +340,76 @@ def test_a_node_that_is_confirmed_off_is_not_waited_for(cluster, command, fenced
     watcher = watch(cluster, cluster.follower(), Rules(seconds=10, stall=1.5, interval=0.2, fencing_after=SECONDS))
     watcher.fencing = Fencing(command, 1)
     assert drive(watcher, lambda: revoked(watcher), seconds=3 * SECONDS) is fenced, watcher.said
+
+
+class TestAMemberSetAside:
+    """A leader that answers nobody need not be asked by the standbys; its member key says so."""
+
+    @staticmethod
+    def lead(cluster: Cluster, url: str) -> int:
+        lease = cluster.grant(TTL)
+        data = {"api_url": url, "state": "running", "tags": {"clonefrom": True}}
+        cluster.lead("db1", lease, data=json.dumps(data))
+        return lease
+
+    def test_silent_and_revoked_it_is_no_candidate(self, cluster):
+        with listening(cluster.tls, answers=False) as url:
+            lease = self.lead(cluster, url)
+            watcher = watch(cluster, cluster.follower())
+            assert drive(watcher, lambda: revoked(watcher)), watcher.said
+        assert not cluster.holds("leader")
+        key = cluster.get("members/db1")
+        assert json.loads(key["value"]) == {
+            "api_url": url,
+            "state": "running",
+            "tags": {"clonefrom": True, "nofailover": True},
+        }
+        assert int(key["lease"]) not in {0, lease}
+
+    def test_one_that_answers_is_asked_by_the_standbys_too(self, cluster):
+        with listening(cluster.tls, answers=True) as url:
+            self.lead(cluster, url)
+            watcher = watch(cluster, cluster.follower())
+            assert drive(watcher, lambda: revoked(watcher)), watcher.said
+        assert not cluster.holds("members/db1")
+
+    def test_one_whose_port_is_closed_is_quick_to_ask(self, cluster):
+        with listening(cluster.tls, answers=False) as url:
+            pass
+        self.lead(cluster, url)
+        watcher = watch(cluster, cluster.follower())
+        assert drive(watcher, lambda: revoked(watcher)), watcher.said
+        assert not cluster.holds("members/db1")
+
+    @pytest.mark.parametrize("meanwhile", ["leader", "members/db1"])
+    def test_what_was_written_meanwhile_stands(self, cluster, meanwhile):
+        lease = self.lead(cluster, "https://127.0.0.1:1")
+        gateway = cluster.gateway(cluster.follower())
+        leadership, member = gateway.read().leadership, gateway.member("db1")
+        if meanwhile == "leader":
+            cluster.delete("leader")
+        cluster.put(meanwhile, "written anew", lease)
+        assert not gateway.set_aside(leadership, member)
+        assert cluster.get(meanwhile)["value"] == "written anew"
+        assert int(cluster.get("members/db1")["lease"]) == lease
+
+
+@contextmanager
+def listening(tls: Tls, *, answers: bool) -> Iterator[str]:
+    """A REST interface on a loopback port; without an answer it takes connections, as a frozen host's kernel does."""
+    if not answers:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            yield f"https://127.0.0.1:{server.getsockname()[1]}/patroni"
+        return
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tls.cert, tls.key)
+    with ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"https://127.0.0.1:{server.server_port}/patroni"
+        server.shutdown()
+        thread.join()
 
 
 class TestTheProcess:

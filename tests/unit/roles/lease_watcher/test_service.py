@@ -9,9 +9,10 @@ import time
 from dataclasses import dataclass, field
 
 import pytest
-from lease_watcher.core import Leadership, Reading, Rules, Settings, TimeToLive
+from lease_watcher.core import Leadership, Member, Reading, Rules, Settings, TimeToLive
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import GatewayError
+from lease_watcher.presence import Presence
 from lease_watcher.service import Watcher
 
 DB1 = Leadership("db1", lease=7, created=100)
@@ -46,6 +47,13 @@ class Store:
         self._call("time_to_live")
         return TimeToLive(20, int(self.renewed + 20 - self.now))
 
+    def member(self, name: str) -> Member | None:
+        self._call("member")
+        return None
+
+    def set_aside(self, leadership: Leadership, member: Member) -> bool:
+        raise AssertionError("nobody was asked")
+
     def revoke(self, lease: int) -> bool:
         self._call("revoke")
         self.revoked.append(lease)
@@ -57,7 +65,7 @@ class Store:
 
 def watcher_of(store: Store, rules: Rules = RULES, command: tuple[str, ...] = ()) -> Watcher:
     said: list[str] = []
-    watcher = Watcher(store, rules, Fencing(command, 5), tell=said.append, clock=store.clock)
+    watcher = Watcher(store, rules, Fencing(command, 5), Presence("", 1), tell=said.append, clock=store.clock)
     watcher.said = said
     return watcher
 

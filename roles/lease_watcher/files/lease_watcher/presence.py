@@ -1,0 +1,75 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether the Patroni of a silent leader still answers anybody who asks it. One that doesn't, nobody need wait for."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import ssl
+import threading
+from urllib.parse import urlsplit
+
+from lease_watcher.core import Leadership
+
+PATH = "/liveness"
+UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETIMEDOUT}
+
+
+class Presence:
+    """Asks one leader's REST interface beside the rounds, once; timeout is seconds for each step of the asking."""
+
+    def __init__(self, ca: str, timeout: float) -> None:
+        self._ca = ca
+        self._timeout = timeout
+        self._about: Leadership | None = None
+        self._silent: set[Leadership] = set()
+
+    def asked(self, leadership: Leadership) -> bool:
+        """Whether this leader was asked already."""
+        return self._about == leadership
+
+    def ask(self, leadership: Leadership, url: str) -> None:
+        """Start asking; url is the member's C(api_url)."""
+        self._about = leadership
+        threading.Thread(target=self._listen, args=(leadership, url), daemon=True).start()
+
+    def is_silent(self, leadership: Leadership) -> bool:
+        """Whether it was asked, and nothing came back in time."""
+        return self._about == leadership and leadership in self._silent
+
+    def forget(self) -> None:
+        """The leader lives, or is another one: ask anew the next time."""
+        self._about = None
+        self._silent = set()
+
+    def _listen(self, leadership: Leadership, url: str) -> None:
+        if gives_no_answer(url, self._ca, self._timeout):
+            self._silent.add(leadership)
+
+
+def gives_no_answer(url: str, ca: str, timeout: float) -> bool:
+    """Whether a request to an URL's host runs into nothing; a refusal or an error of any kind is an answer."""
+    parts = urlsplit(url)
+    try:
+        connection = _connection(parts.scheme, parts.hostname or "", parts.port, ca, timeout)
+        try:
+            connection.request("GET", PATH)
+            connection.getresponse()
+        finally:
+            connection.close()
+    except TimeoutError:
+        return True
+    except OSError as error:
+        return error.errno in UNREACHABLE
+    except (http.client.HTTPException, ValueError):
+        return False
+    return False
+
+
+def _connection(scheme: str, host: str, port: int | None, ca: str, timeout: float) -> http.client.HTTPConnection:
+    if scheme == "https":
+        context = ssl.create_default_context(cafile=ca)
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=context)
+    return http.client.HTTPConnection(host, port, timeout=timeout)
