@@ -64,10 +64,13 @@ options:
         database is by default the role of its name. Passwords stand in C(ha_role_passwords), never here.
       - C(ports) may change C(postgresql), C(patroni), C(etcd_client) and C(etcd_peer).
       - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
+      - C(profile) is V(conservative), V(balanced) (the default) or V(fast), and says how soon silence is taken for a
+        failure. It sets the defaults of the timing variables of etcd, Patroni, HAProxy, keepalived and the lease
+        watcher together; what is set of those wins.
       - C(lease_watch) is the seconds without a renewal after which the leader's lease is revoked by a watcher beside
-        every etcd member; by default there is none, and only the end of C(patroni_ttl) takes it. It must be at least
-        C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1, or C(patroni_loop_wait) + 1 where replication is
-        synchronous (C(docs/failover.md) tells why).
+        every etcd member, in place of the profile's; V(false) for none, so that only the end of C(patroni_ttl) takes
+        it. It, or that of a chosen profile, must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1,
+        or C(patroni_loop_wait) + 1 where replication is synchronous (C(docs/failover.md) tells why).
     type: raw
     required: true
 """

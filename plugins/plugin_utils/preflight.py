@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import Se
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import refused_watch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
 PGBACKREST_PORT = 8432
@@ -127,8 +128,9 @@ def lease_watch_findings(
 ) -> Iterator[Finding]:
     """Yield why a cluster's lease watch can't go with a database host's evaluated variables."""
     watch = ha.get("lease_watch")
-    if watch and "postgresql" in ha["components"]:
-        for problem in refused_watch(ha["cluster"], watch["seconds"], variables, roles["patroni"].defaults):
+    if watch and watch["declared"] and "postgresql" in ha["components"]:
+        defaults = patroni_defaults(ha["timing"]["profile"], roles["patroni"].defaults)
+        for problem in refused_watch(ha["cluster"], watch["seconds"], variables, defaults):
             yield Finding(problem.variable, problem.what, problem.fix)
 
 

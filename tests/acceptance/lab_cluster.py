@@ -55,9 +55,11 @@ def run_playbook(playbook: Path, *arguments: str) -> Run:
 
 
 def converge() -> Run:
-    """Run site.yml, which must succeed."""
+    """Run site.yml, which must succeed. What it said stays in the folder .lab."""
     run = run_playbook(SITE)
-    assert run.code == 0, run.output[-4000:]
+    log = ROOT / ".lab/converge.log"
+    log.write_text(run.output)
+    assert run.code == 0, f"{log}:\n{run.output[-4000:]}"
     return run
 
 

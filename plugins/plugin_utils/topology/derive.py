@@ -12,6 +12,7 @@ from typing import Any
 from .model import COMPONENTS, Cluster, Host, Network
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
 from .pools import pool_dict
+from .timing import timing_dict
 from .vrrp import priorities, router_id
 
 
@@ -30,7 +31,8 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
             for member in cluster.hosts
         ],
         "certificate": certificate(cluster, host),
-        "etcd": etcd(cluster),
+        "etcd": etcd(cluster, host),
+        "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
         "postgresql": postgresql(cluster),
         "pools": pools(cluster),
@@ -67,8 +69,8 @@ def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
     return {"common_name": host.name, "dns": dns, "ip": _unique(addresses)}
 
 
-def etcd(cluster: Cluster) -> dict[str, Any] | None:
-    """The etcd cluster, or None."""
+def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
+    """The etcd cluster, or None. The endpoints begin with the host's own."""
     members = cluster.of("etcd")
     if not members:
         return None
@@ -77,13 +79,18 @@ def etcd(cluster: Cluster) -> dict[str, Any] | None:
         "client_port": cluster.ports.etcd_client,
         "peer_port": cluster.ports.etcd_peer,
         "members": [_peer(host) for host in members],
-        "endpoints": [f"https://{_bracketed(host.address)}:{cluster.ports.etcd_client}" for host in members],
+        "endpoints": [
+            f"https://{_bracketed(member.address)}:{cluster.ports.etcd_client}"
+            for member in sorted(members, key=lambda member: member.name != host.name)
+        ],
     }
 
 
 def lease_watch(cluster: Cluster) -> dict[str, Any] | None:
     """The watch over the leader's lease, or None."""
-    return {"seconds": cluster.lease_watch} if cluster.of("lease_watcher") else None
+    if not cluster.of("lease_watcher"):
+        return None
+    return {"seconds": cluster.lease_watch, "declared": cluster.lease_watch_declared}
 
 
 def postgresql(cluster: Cluster) -> dict[str, Any] | None:

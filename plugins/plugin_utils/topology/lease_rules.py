@@ -11,6 +11,7 @@ from typing import Any
 
 from .model import Cluster, Inventory
 from .problems import Opaque, Problem, Problems
+from .timing import patroni_defaults
 
 LEAST_SECONDS = 2
 SYNCHRONOUS = "patroni_synchronous_mode"
@@ -34,8 +35,12 @@ class Timing:
 
 
 def check_lease_watch(cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any], problems: Problems) -> None:
-    """Note a watch that would take a healthy leader's lease, or could never act."""
-    if cluster.of("lease_watcher") and cluster.lease_watch is not None:
+    """Note a watch of the user's choice that would take a healthy leader's lease, or could never act.
+
+    The default one needs no check: the watcher never acts before Patroni's own configuration allows it.
+    """
+    defaults = patroni_defaults(cluster.profile, defaults)
+    if cluster.of("lease_watcher") and cluster.lease_watch is not None and cluster.lease_watch_declared:
         for host in cluster.of("postgresql"):
             for problem in refused_watch(cluster.name, cluster.lease_watch, inventory.hosts[host.name], defaults):
                 problems.add(problem.where, problem.value, problem.what, problem.fix)

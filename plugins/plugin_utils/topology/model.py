@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any
 
+from .timing import DEFAULT_PROFILE
+
 Address = IPv4Address | IPv6Address
 Interface = IPv4Interface | IPv6Interface
 Network = IPv4Network | IPv6Network
@@ -151,8 +153,11 @@ class Cluster:
     roles: tuple[SqlObject, ...] = ()
     ports: Ports = Ports()
     allow_single_etcd: bool = False
+    profile: str = DEFAULT_PROFILE
     lease_watch: int | None = None
     """Seconds without a renewal after which the leader's lease is revoked; None: only etcd ends it."""
+    lease_watch_declared: bool = False
+    """Whether the user chose it, by itself or with a profile. The default one waits longer where it has to."""
 
     @property
     def path(self) -> str:

@@ -14,6 +14,7 @@ from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Ports, S
 from .node import Node, suggestion
 from .pools import Surroundings, read_pools
 from .problems import HIDDEN, Problems
+from .timing import DEFAULT_PROFILE, PROFILES
 
 CLUSTER_KEYS = (
     "groups",
@@ -26,6 +27,7 @@ CLUSTER_KEYS = (
     "roles",
     "ports",
     "allow_single_etcd",
+    "profile",
     "lease_watch",
 )
 LEAST_LEASE_WATCH = 2
@@ -52,8 +54,13 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
     fields = Node(node.path, {} if node.value is None else node.value, node.problems).fields(CLUSTER_KEYS)
     vips = read_vips(fields.get("vips"))
     members = read_members(node, fields.get("groups"), inventory, bool(vips))
-    lease_watch = read_lease_watch(fields.get("lease_watch"))
-    if lease_watch is not None and "postgresql" in members and "etcd" in members:
+    profile = (fields["profile"].choice(PROFILES) if "profile" in fields else None) or DEFAULT_PROFILE
+    has_lease = "postgresql" in members and "etcd" in members
+    if "lease_watch" in fields:
+        lease_watch = read_lease_watch(fields["lease_watch"])
+    else:
+        lease_watch = PROFILES[profile].lease_watch if has_lease else None
+    if lease_watch is not None and has_lease:
         members["lease_watcher"] = members["etcd"]
     ports = read_ports(fields.get("ports"))
     declared = read_networks(fields.get("network"))
@@ -73,7 +80,9 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         roles=read_roles(fields.get("roles")),
         ports=ports,
         allow_single_etcd="allow_single_etcd" in fields and fields["allow_single_etcd"].boolean() is True,
+        profile=profile,
         lease_watch=lease_watch,
+        lease_watch_declared=bool({"profile", "lease_watch"} & fields.keys()),
     )
 
 
@@ -123,9 +132,9 @@ def read_ports(node: Node | None) -> Ports:
     return Ports(**{key: port for key, port in read.items() if port is not None})
 
 
-def read_lease_watch(node: Node | None) -> int | None:
-    """Seconds until a silent leader's lease is revoked; false, like nothing at all, is never."""
-    return None if node is None or node.value is False else node.integer(LEAST_LEASE_WATCH, 3600)
+def read_lease_watch(node: Node) -> int | None:
+    """Seconds until a silent leader's lease is revoked; false is never."""
+    return None if node.value is False else node.integer(LEAST_LEASE_WATCH, 3600)
 
 
 def read_vips(node: Node | None) -> tuple[Vip, ...]:

@@ -17,6 +17,7 @@ from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import HIDDEN, OPAQUE, Opaque, Problem, Problems
 from .roles import RoleSpec
+from .timing import patroni_defaults
 
 ROLES = (
     "certificates",
@@ -32,7 +33,7 @@ ROLES = (
 )
 """Roles whose variables are checked; each variable begins with its role's name."""
 
-TIMING = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
+FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
 
 DECLARE = "declare it in clusters.<name>"
@@ -150,11 +151,11 @@ def _fix(option: Mapping[str, Any]) -> str:
 
 def _check_timing(cluster: Cluster, inventory: Inventory, patroni: RoleSpec | None, problems: Problems) -> None:
     """Patroni keeps its promise of one leader only while loop_wait + 2 * retry_timeout <= ttl, alike on all members."""
-    defaults = {**TIMING, **(patroni.defaults if patroni else {})}
+    defaults = patroni_defaults(cluster.profile, patroni.defaults if patroni else {})
     first: dict[str, Any] = {}
     for host in cluster.of("postgresql"):
         variables = inventory.hosts[host.name]
-        values = {name: variables.get(name, defaults[name]) for name in TIMING}
+        values = {name: variables.get(name, defaults[name]) for name in FLOOR}
         first = first or values
         for name, value in values.items():
             if str(value) != str(first[name]):
@@ -165,12 +166,12 @@ def _check_timing(cluster: Cluster, inventory: Inventory, patroni: RoleSpec | No
 
 def _check_seconds(seconds: Mapping[str, int], problems: Problems) -> None:
     for name, number in seconds.items():
-        if number < TIMING[name]:
+        if number < FLOOR[name]:
             what = "is below Patroni's floor, which Patroni would use instead"
-            problems.add(name, number, what, f"set it to {TIMING[name]} or more")
-    if len(seconds) < len(TIMING):
+            problems.add(name, number, what, f"set it to {FLOOR[name]} or more")
+    if len(seconds) < len(FLOOR):
         return
-    ttl, loop_wait, retry_timeout = (seconds[name] for name in TIMING)
+    ttl, loop_wait, retry_timeout = (seconds[name] for name in FLOOR)
     if loop_wait + 2 * retry_timeout > ttl:
         what = f"is less than patroni_loop_wait ({loop_wait}) + 2 * patroni_retry_timeout ({retry_timeout})"
         fix = f"raise it to {loop_wait + 2 * retry_timeout} or more, or lower one of the other two"

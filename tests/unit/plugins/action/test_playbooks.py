@@ -156,7 +156,8 @@ def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variab
     ],
 )
 def test_preflight_judges_the_lease_watch_by_evaluated_variables(tmp_path, mode, expected):
-    ha = {"cluster": "x", "components": ["postgresql"], "lease_watch": {"seconds": 4}}
+    watch = {"seconds": 4, "declared": True}
+    ha = {"cluster": "x", "components": ["postgresql"], "lease_watch": watch, "timing": {"profile": "fast"}}
     seen = {"findings": [], "clock": [0.0, 0.1]}
     hosts = {"a": {"ha": ha, "preflight__host": seen, "patroni_synchronous_mode": mode}}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})

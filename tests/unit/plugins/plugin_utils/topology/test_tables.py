@@ -12,7 +12,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import COMPONENT_ROLES, COMPONENTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import COMMON_PACKAGES, COMPONENT_PACKAGES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.required_secrets import SECRETS
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, TIMING
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import PROFILES, patroni_defaults
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import FLOOR, ROLES
 
 
 @pytest.mark.parametrize(("component", "role"), COMPONENT_ROLES.items())
@@ -39,7 +40,23 @@ def test_role_prefixes_are_unambiguous():
 
 
 def test_timing_variables_exist_with_defaults_that_hold(roles):
-    defaults = roles["patroni"].defaults
-    ttl, loop_wait, retry_timeout = (defaults[name] for name in TIMING)
-    assert loop_wait + 2 * retry_timeout <= ttl
-    assert all(defaults[name] >= floor for name, floor in TIMING.items())
+    for profile in PROFILES:
+        defaults = patroni_defaults(profile, roles["patroni"].defaults)
+        ttl, loop_wait, retry_timeout = (defaults[name] for name in FLOOR)
+        assert loop_wait + 2 * retry_timeout <= ttl
+        assert all(defaults[name] >= floor for name, floor in FLOOR.items())
+
+
+def test_every_value_of_a_profile_is_a_variable_of_its_role_and_the_default_one_of_the_roles(roles):
+    for name, profile in PROFILES.items():
+        for role in ("patroni", "etcd", "haproxy", "keepalived"):
+            for key in getattr(profile, role):
+                template = roles[role].defaults[f"{role}_{key}"]
+                assert template.startswith("{{ " + f"{role}_timing.{key} | default("), name
+
+
+def test_profiles_keep_their_own_rules():
+    for profile in PROFILES.values():
+        assert profile.etcd["election_timeout"] >= 5 * profile.etcd["heartbeat_interval"]
+        watch, patroni = profile.lease_watch, profile.patroni
+        assert watch is None or patroni["loop_wait"] + 1 <= watch < patroni["ttl"]

@@ -1,0 +1,92 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Timing profiles: how soon each part takes silence for a failure. Everything that must fit together stands here.
+
+A role takes its part as C(<role>_timing), below its own variables, so that what a user sets of those still wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+DEFAULT_PROFILE = "balanced"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One profile. Patroni and the watch count in seconds, etcd in milliseconds, HAProxy and keepalived in their units.
+
+    C(patroni): ttl, loop_wait + 2 * retry_timeout <= ttl. C(etcd): election_timeout >= 5 * heartbeat_interval, and so
+    long that a slow write to its disk is no lost leader. C(lease_watch): None for no watcher; with loop_wait + 2 *
+    retry_timeout + 1 or more a cut-off primary has demoted itself, with less it only can't acknowledge alone, which
+    takes synchronous replication. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check)
+    a dead HAProxy after fall * interval.
+    """
+
+    patroni: Mapping[str, int]
+    etcd: Mapping[str, int]
+    haproxy: Mapping[str, Any]
+    keepalived: Mapping[str, float]
+    vrrp_check: Mapping[str, float]
+    lease_watch: int | None
+
+
+PROFILES: Mapping[str, Profile] = {
+    "conservative": Profile(
+        patroni={"ttl": 30, "loop_wait": 5, "retry_timeout": 10},
+        etcd={"heartbeat_interval": 100, "election_timeout": 1000},
+        haproxy={
+            "check_interval": "1s",
+            "check_fast_interval": "500ms",
+            "check_down_interval": "1s",
+            "check_timeout": "3s",
+            "check_fall": 3,
+        },
+        keepalived={"advert_int": 1},
+        vrrp_check={"interval": 1, "timeout": 3, "fall": 3},
+        lease_watch=None,
+    ),
+    "balanced": Profile(
+        patroni={"ttl": 20, "loop_wait": 1, "retry_timeout": 3},
+        etcd={"heartbeat_interval": 50, "election_timeout": 500},
+        haproxy={
+            "check_interval": "500ms",
+            "check_fast_interval": "250ms",
+            "check_down_interval": "500ms",
+            "check_timeout": "1500ms",
+            "check_fall": 2,
+        },
+        keepalived={"advert_int": 0.2},
+        vrrp_check={"interval": 0.5, "timeout": 2, "fall": 2},
+        lease_watch=8,
+    ),
+    "fast": Profile(
+        patroni={"ttl": 20, "loop_wait": 1, "retry_timeout": 3},
+        etcd={"heartbeat_interval": 50, "election_timeout": 500},
+        haproxy={
+            "check_interval": "250ms",
+            "check_fast_interval": "100ms",
+            "check_down_interval": "200ms",
+            "check_timeout": "1s",
+            "check_fall": 2,
+        },
+        keepalived={"advert_int": 0.1},
+        vrrp_check={"interval": 0.3, "timeout": 1, "fall": 2},
+        lease_watch=3,
+    ),
+}
+
+
+def patroni_defaults(profile: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The variables of the role patroni as the profile leaves them: its defaults, with the profile's timing."""
+    return {**defaults, **{f"patroni_{name}": value for name, value in PROFILES[profile].patroni.items()}}
+
+
+def timing_dict(profile: str) -> dict[str, Any]:
+    """The profile in the shape of C(ha.timing): its name, and what each role takes."""
+    timing = PROFILES[profile]
+    parts = ("patroni", "etcd", "haproxy", "keepalived", "vrrp_check")
+    return {"profile": profile, **{part: dict(getattr(timing, part)) for part in parts}}
