@@ -17,7 +17,7 @@ Network = IPv4Network | IPv6Network
 GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
 """Components whose members are a group of the user's."""
 
-COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "backup")
+COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "pgbouncer", "backup")
 
 COMPONENT_ROLES = {
     "etcd": "etcd",
@@ -25,6 +25,7 @@ COMPONENT_ROLES = {
     "lease_watcher": "lease_watcher",
     "haproxy": "haproxy",
     "keepalived": "keepalived",
+    "pgbouncer": "pgbouncer",
     "backup": "pgbackrest",
 }
 
@@ -129,6 +130,15 @@ class Ports:
     patroni: int = 8008
     etcd_client: int = 2379
     etcd_peer: int = 2380
+    pgbouncer: int = 6432
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """PgBouncer beside every PostgreSQL; C(port) is that of its pool, where clients reach it."""
+
+    port: int = 6432
+    mode: str = "transaction"
 
 
 @dataclass(frozen=True)
@@ -153,6 +163,7 @@ class Cluster:
     allow_single_etcd: bool = False
     lease_watch: int | None = None
     """Seconds without a renewal after which the leader's lease is revoked; None: only etcd ends it."""
+    pooler: Pooler | None = None
 
     @property
     def path(self) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from .hosts import read_host
-from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Ports, SqlObject, SyncGroup, Vip
+from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Pooler, Ports, SqlObject, SyncGroup, Vip
 from .node import Node, suggestion
 from .pools import Surroundings, read_pools
 from .problems import HIDDEN, Problems
@@ -27,8 +27,10 @@ CLUSTER_KEYS = (
     "ports",
     "allow_single_etcd",
     "lease_watch",
+    "pooler",
 )
 LEAST_LEASE_WATCH = 2
+POOL_MODES = ("session", "transaction", "statement")
 SQL_NAME = r"[^\s\"'\\]{1,63}"
 SQL_NAME_MEANING = "a PostgreSQL name of 1 to 63 characters without spaces or quotes"
 
@@ -55,9 +57,12 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
     lease_watch = read_lease_watch(fields.get("lease_watch"))
     if lease_watch is not None and "postgresql" in members and "etcd" in members:
         members["lease_watcher"] = members["etcd"]
+    pooler = read_pooler(fields.get("pooler"))
+    if pooler is not None and "postgresql" in members:
+        members["pgbouncer"] = members["postgresql"]
     ports = read_ports(fields.get("ports"))
     declared = read_networks(fields.get("network"))
-    around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory)
+    around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory, pooler)
     networks = declared or tuple(dict.fromkeys(vip.address.network for vip in vips))
     return Cluster(
         name=name,
@@ -74,6 +79,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         ports=ports,
         allow_single_etcd="allow_single_etcd" in fields and fields["allow_single_etcd"].boolean() is True,
         lease_watch=lease_watch,
+        pooler=pooler,
     )
 
 
@@ -126,6 +132,16 @@ def read_ports(node: Node | None) -> Ports:
 def read_lease_watch(node: Node | None) -> int | None:
     """Seconds until a silent leader's lease is revoked; false, like nothing at all, is never."""
     return None if node is None or node.value is False else node.integer(LEAST_LEASE_WATCH, 3600)
+
+
+def read_pooler(node: Node | None) -> Pooler | None:
+    """The pooler: true for all defaults; false, like nothing at all, is none."""
+    if node is None or node.value is False:
+        return None
+    fields = {} if node.value is True else node.fields(tuple(Pooler.__dataclass_fields__))
+    port = fields["port"].port() if "port" in fields else None
+    mode = fields["mode"].choice(POOL_MODES) if "mode" in fields else None
+    return Pooler(port or Pooler.port, mode or Pooler.mode)
 
 
 def read_vips(node: Node | None) -> tuple[Vip, ...]:

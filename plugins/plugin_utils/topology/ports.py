@@ -13,7 +13,11 @@ from .model import Cluster, Host, Inventory, Pool
 from .problems import Problems
 from .roles import RoleSpec
 
-SERVICE_PORTS = {"etcd": ("etcd_client", "etcd_peer"), "postgresql": ("postgresql", "patroni")}
+SERVICE_PORTS = {
+    "etcd": ("etcd_client", "etcd_peer"),
+    "postgresql": ("postgresql", "patroni"),
+    "pgbouncer": ("pgbouncer",),
+}
 ROLE_PORTS = {
     "haproxy": ("haproxy", ("haproxy_stats_port", "haproxy_monitor_port")),
     "backup": ("pgbackrest", ("pgbackrest_tls_port",)),
@@ -42,8 +46,13 @@ def _listeners(
     """Where each port on a host is set. Pools count where a service has their port: two may share one on two VIPs."""
     services = _service_ports(cluster, host) + _role_ports(inventory.hosts[host.name], cluster.installed(host), roles)
     taken = {port for _where, port in services}
-    pools = cluster.pools if host in cluster.of("haproxy") else ()
+    pools = [pool for pool in cluster.pools if not _beside_pooler(cluster, pool)] if host in cluster.of("haproxy") else []
     return services + [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]
+
+
+def _beside_pooler(cluster: Cluster, pool: Pool) -> bool:
+    """Whether a pool may have PgBouncer's port on one host: one binds its VIP, the other the host's address."""
+    return bool(pool.vips) and cluster.pooler is not None and pool.port == cluster.ports.pgbouncer
 
 
 def _share_address(one: Pool, other: Pool) -> bool:
