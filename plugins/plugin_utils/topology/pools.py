@@ -70,7 +70,7 @@ def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
 
 def _with_pooled(pools: Node, around: Surroundings) -> Node:
     """The pools, and one to the poolers unless the user declared one."""
-    if around.pooler is None or PGBOUNCER not in around.members or not isinstance(pools.value, dict):
+    if around.pooler is None or not isinstance(pools.value, dict) or not {PGBOUNCER, "haproxy"} <= around.members.keys():
         return pools
     if any(_service(pool) == PGBOUNCER for pool in pools.value.values()):
         return pools
