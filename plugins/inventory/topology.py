@@ -63,10 +63,10 @@ options:
       - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a
         database is by default the role of its name. Passwords stand in C(ha_role_passwords), never here.
       - C(ports) may change C(postgresql), C(patroni), C(etcd_client), C(etcd_peer) and C(pgbouncer).
-      - C(pooler), V(true) or a mapping, runs PgBouncer beside every PostgreSQL, which it reaches through the first pool of
-        the role V(primary). C(mode) is V(transaction) (the default), V(session) or V(statement); C(port), by default 6432,
-        is that of the pool C(pooled), which leads clients to the poolers. A pool with C(service) V(pgbouncer) replaces
-        that one; it takes no C(role), C(servers) or C(check).
+      - C(pooler), V(true) or a mapping, runs PgBouncer beside every PostgreSQL, which it reaches through the first pool
+        of the role V(primary). C(mode) is V(transaction) (the default), V(session) or V(statement). C(port), by default
+        6432, and C(vip) are those of the pool C(pooled), which leads clients to the poolers. A pool with C(service)
+        V(pgbouncer) replaces that one; it takes no C(role), C(servers) or C(check).
       - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
       - C(lease_watch) is the seconds without a renewal after which the leader's lease is revoked by a watcher beside
         every etcd member; by default there is none, and only the end of C(patroni_ttl) takes it. It must be at least

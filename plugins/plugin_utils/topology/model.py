@@ -100,8 +100,9 @@ class Server:
 
 @dataclass(frozen=True)
 class Pool:
-    """A named HAProxy service with its backend."""
+    """A named HAProxy service with its backend; C(path) is where it is declared."""
 
+    path: str
     name: str
     port: int
     service: str
@@ -135,10 +136,11 @@ class Ports:
 
 @dataclass(frozen=True)
 class Pooler:
-    """PgBouncer beside every PostgreSQL; C(port) is that of its pool, where clients reach it."""
+    """PgBouncer beside every PostgreSQL; C(port) and C(vip) are those of its pool, where clients reach it."""
 
     port: int = 6432
     mode: str = "transaction"
+    vip: Any = None
 
 
 @dataclass(frozen=True)

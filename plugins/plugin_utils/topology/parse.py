@@ -141,7 +141,8 @@ def read_pooler(node: Node | None) -> Pooler | None:
     fields = {} if node.value is True else node.fields(tuple(Pooler.__dataclass_fields__))
     port = fields["port"].port() if "port" in fields else None
     mode = fields["mode"].choice(POOL_MODES) if "mode" in fields else None
-    return Pooler(port or Pooler.port, mode or Pooler.mode)
+    vip = fields["vip"].value if "vip" in fields else None
+    return Pooler(port or Pooler.port, mode or Pooler.mode, vip)
 
 
 def read_vips(node: Node | None) -> tuple[Vip, ...]:

@@ -63,23 +63,24 @@ def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
     if pools.value is None:
         wanted = POSTGRESQL in around.members and "haproxy" in around.members
         pools = Node(pools.path, DEFAULT_POOLS if wanted else {}, pools.problems)
-    pools = _with_pooled(pools, around)
-    read = [_pool(name, node, around) for name, node in pools.named()]
+    named = [*pools.named(), *_pooled_by_default(pools, around)]
+    read = [_pool(name, node, around) for name, node in named]
     return tuple(sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name)))
 
 
-def _with_pooled(pools: Node, around: Surroundings) -> Node:
-    """The pools, and one to the poolers unless the user declared one."""
-    if around.pooler is None or not isinstance(pools.value, dict) or not {PGBOUNCER, "haproxy"} <= around.members.keys():
-        return pools
-    if any(_service(pool) == PGBOUNCER for pool in pools.value.values()):
-        return pools
-    if POOLED in pools.value:
+def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Node]]:
+    """The pool that leads to the poolers, as declared with them, unless the user has one among the others."""
+    declared = pools.value if isinstance(pools.value, dict) else {}
+    if around.pooler is None or not {PGBOUNCER, "haproxy"} <= around.members.keys():
+        return []
+    if any(_service(pool) == PGBOUNCER for pool in declared.values()):
+        return []
+    if POOLED in declared:
         fix = f"rename it, or give it 'service: {PGBOUNCER}' and no role, servers or check"
         pools.at(POOLED, HIDDEN).fail("has the name of the pool that leads to the poolers", fix)
-        return pools
-    pooled = {"port": around.pooler.port, "service": PGBOUNCER}
-    return Node(pools.path, {**pools.value, POOLED: pooled}, pools.problems)
+        return []
+    pool = {"service": PGBOUNCER, "port": around.pooler.port, "vip": around.pooler.vip}
+    return [(POOLED, Node(f"{pools.path.rpartition('.')[0]}.pooler", pool, pools.problems))]
 
 
 def _service(pool: Any) -> Any:
@@ -104,7 +105,7 @@ def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
     vips = _vips(node, fields.get("vip"), around.vips)
     mode = (fields["mode"].choice(("tcp", "http")) if "mode" in fields else None) or "tcp"
     extra = {key: fields[key].value for key in EXTRA_KEYS if key in fields}
-    return Pool(name, port, str(service), role, mode, vips, servers, check, extra) if port else None
+    return Pool(node.path, name, port, str(service), role, mode, vips, servers, check, extra) if port else None
 
 
 def _pooled(name: str, node: Node, around: Surroundings) -> Pool | None:
@@ -118,7 +119,7 @@ def _pooled(name: str, node: Node, around: Surroundings) -> Pool | None:
     extra = {"balance": "leastconn", **{key: fields[key].value for key in EXTRA_KEYS if key in fields}}
     declared = extra.get("backend_options", [])
     extra["backend_options"] = [*POOLED_CHECK, *declared] if isinstance(declared, list) else declared
-    return Pool(name, port, PGBOUNCER, None, "tcp", vips, servers, Check(), extra) if port else None
+    return Pool(node.path, name, port, PGBOUNCER, None, "tcp", vips, servers, Check(), extra) if port else None
 
 
 def _vips(node: Node, declared: Node | None, known: tuple[str, ...]) -> tuple[str, ...]:

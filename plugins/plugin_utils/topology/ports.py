@@ -29,9 +29,8 @@ def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, Role
     """Note ports that two listeners want."""
     for one, other in combinations(cluster.pools, 2):
         if one.port == other.port and _share_address(one, other):
-            where = f"{cluster.path}.pools.{other.name}.port"
             fix = "give one of them another port or another VIP"
-            problems.add(where, other.port, f"is also the port of the pool {one.name}", fix)
+            problems.add(f"{other.path}.port", other.port, f"is also the port of the pool {one.name}", fix)
     for host in cluster.hosts:
         used: dict[int, str] = {}
         for where, port in _listeners(cluster, host, inventory, roles):
@@ -46,8 +45,9 @@ def _listeners(
     """Where each port on a host is set. Pools count where a service has their port: two may share one on two VIPs."""
     services = _service_ports(cluster, host) + _role_ports(inventory.hosts[host.name], cluster.installed(host), roles)
     taken = {port for _where, port in services}
-    pools = [pool for pool in cluster.pools if not _beside_pooler(cluster, pool)] if host in cluster.of("haproxy") else []
-    return services + [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]
+    pools = cluster.pools if host in cluster.of("haproxy") else ()
+    clashing = [pool for pool in pools if pool.port in taken and not _beside_pooler(cluster, pool)]
+    return services + [(f"{pool.path}.port", pool.port) for pool in clashing]
 
 
 def _beside_pooler(cluster: Cluster, pool: Pool) -> bool:

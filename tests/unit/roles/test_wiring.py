@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles of optional services lay down, what these read, and what another component's playbook removes again."""
+"""What the roles of optional services lay down, what these read, and what other playbooks remove again."""
 
 from __future__ import annotations
 
@@ -102,7 +102,11 @@ def test_the_playbook_of_postgresql_removes_all_that_the_pooler_lays_down(tmp_pa
 
 @pytest.mark.parametrize(
     ("version", "unknown"),
-    [("1.18.0", {"auth_dbname", "max_prepared_statements"}), ("1.19.0", {"max_prepared_statements"}), ("1.24.1", set())],
+    [
+        ("1.18.0", {"auth_dbname", "max_prepared_statements"}),
+        ("1.19.0", {"max_prepared_statements"}),
+        ("1.24.1", set()),
+    ],
 )
 def test_a_pooler_is_told_what_its_version_knows(tmp_path, version, unknown):
     settings = evaluate(tmp_path, "pgbouncer", "pgbouncer__settings", {**POOLER, "pgbouncer_version": version})
