@@ -17,7 +17,7 @@ description:
     sources parsed before it.
   - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds
     the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_lease_watcher), C(holdfast_haproxy),
-    C(holdfast_keepalived), C(holdfast_backup) and C(holdfast_cluster_<name>).
+    C(holdfast_keepalived), C(holdfast_pgbouncer), C(holdfast_backup) and C(holdfast_cluster_<name>).
   - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
     fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
   - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.
@@ -62,7 +62,11 @@ options:
         C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
       - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a
         database is by default the role of its name. Passwords stand in C(ha_role_passwords), never here.
-      - C(ports) may change C(postgresql), C(patroni), C(etcd_client) and C(etcd_peer).
+      - C(ports) may change C(postgresql), C(patroni), C(etcd_client), C(etcd_peer) and C(pgbouncer).
+      - C(pooler), V(true) or a mapping, runs PgBouncer beside every PostgreSQL, which it reaches through the first pool
+        of the role V(primary). C(mode) is V(transaction) (the default), V(session) or V(statement). C(port), by default
+        6432, and C(vip) are those of the pool C(pooled), which leads clients to the poolers. A pool with C(service)
+        V(pgbouncer) replaces that one; it takes no C(role), C(servers) or C(check).
       - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
       - C(profile) is V(conservative), V(balanced) (the default) or V(fast), and says how soon silence is taken for a
         failure. It sets the defaults of the timing variables of etcd, Patroni, HAProxy, keepalived and the lease

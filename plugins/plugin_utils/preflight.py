@@ -51,6 +51,8 @@ def expected_ports(ha: Mapping[str, Any]) -> list[dict[str, Any]]:
         ports.append(_port(ha["postgresql"]["rest_port"], "patroni", ["patroni", "python3"]))
     if "haproxy" in components:
         ports += [_port(pool["port"], "haproxy", ["haproxy"], pool["addresses"]) for pool in ha["pools"]]
+    if "pgbouncer" in components:
+        ports.append(_port(ha["pooler"]["port"], "pgbouncer", ["pgbouncer"], [ha["address"], "127.0.0.1"]))
     if ha.get("backup") and ("postgresql" in components or "backup" in components):
         ports.append(_port(PGBACKREST_PORT, "pgbackrest", ["pgbackrest"]))
     return ports

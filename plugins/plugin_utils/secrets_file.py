@@ -25,6 +25,7 @@ SECRETS = (
     "patroni_rest",
     "pgbackrest_cipher",
     "haproxy_stats",
+    "pgbouncer",
 )
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 32

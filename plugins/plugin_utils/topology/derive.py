@@ -11,7 +11,7 @@ from typing import Any
 
 from .model import COMPONENTS, Cluster, Host, Network
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
-from .pools import pool_dict
+from .pools import pool_dict, primary_pool
 from .timing import timing_dict
 from .vrrp import priorities, router_id
 
@@ -34,6 +34,7 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
         "etcd": etcd(cluster, host),
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
+        "pooler": pooler(cluster),
         "postgresql": postgresql(cluster),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
@@ -62,7 +63,8 @@ def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
     """Names and addresses under which others reach the host."""
     is_name = host.name != host.address
     names = [host.name, host.name.partition(".")[0]] if is_name else []
-    virtual = [str(vip.address.ip) for vip in cluster.vips] if host in cluster.of("haproxy") else []
+    behind = (*cluster.of("haproxy"), *cluster.of("postgresql"))
+    virtual = [str(vip.address.ip) for vip in cluster.vips] if host in behind else []
     addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
     # pgBackRest before 2.53 looks for an address among the DNS names only.
     dns = _unique([*names, "localhost", *map(str, host.addresses)])
@@ -91,6 +93,25 @@ def lease_watch(cluster: Cluster) -> dict[str, Any] | None:
     if not cluster.of("lease_watcher"):
         return None
     return {"seconds": cluster.lease_watch, "declared": cluster.lease_watch_declared}
+
+
+def pooler(cluster: Cluster) -> dict[str, Any] | None:
+    """PgBouncer's port and mode, and where it reaches the primary, or None."""
+    primary = primary_pool(cluster)
+    if cluster.pooler is None or primary is None:
+        return None
+    virtual = {vip.name: str(vip.address.ip) for vip in cluster.vips}
+    addresses = [virtual[name] for name in primary.vips[:1]] or [host.address for host in cluster.of("haproxy")]
+    return {
+        "port": cluster.ports.pgbouncer,
+        "mode": cluster.pooler.mode,
+        "target": {
+            "addresses": addresses,
+            "port": primary.port,
+            # PostgreSQL's certificates have the virtual addresses, but no balancer's own.
+            "sslmode": "verify-full" if primary.vips else "verify-ca",
+        },
+    }
 
 
 def postgresql(cluster: Cluster) -> dict[str, Any] | None:

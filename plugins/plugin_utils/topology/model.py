@@ -19,7 +19,7 @@ Network = IPv4Network | IPv6Network
 GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
 """Components whose members are a group of the user's."""
 
-COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "backup")
+COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "pgbouncer", "backup")
 
 COMPONENT_ROLES = {
     "etcd": "etcd",
@@ -27,6 +27,7 @@ COMPONENT_ROLES = {
     "lease_watcher": "lease_watcher",
     "haproxy": "haproxy",
     "keepalived": "keepalived",
+    "pgbouncer": "pgbouncer",
     "backup": "pgbackrest",
 }
 
@@ -101,8 +102,9 @@ class Server:
 
 @dataclass(frozen=True)
 class Pool:
-    """A named HAProxy service with its backend."""
+    """A named HAProxy service with its backend; C(path) is where it is declared."""
 
+    path: str
     name: str
     port: int
     service: str
@@ -131,6 +133,16 @@ class Ports:
     patroni: int = 8008
     etcd_client: int = 2379
     etcd_peer: int = 2380
+    pgbouncer: int = 6432
+
+
+@dataclass(frozen=True)
+class Pooler:
+    """PgBouncer beside every PostgreSQL; C(port) and C(vip) are those of its pool, where clients reach it."""
+
+    port: int = 6432
+    mode: str = "transaction"
+    vip: Any = None
 
 
 @dataclass(frozen=True)
@@ -158,6 +170,7 @@ class Cluster:
     """Seconds without a renewal after which the leader's lease is revoked; None: only etcd ends it."""
     lease_watch_declared: bool = False
     """Whether the user chose it, by itself or with a profile. The default one waits longer where it has to."""
+    pooler: Pooler | None = None
 
     @property
     def path(self) -> str:

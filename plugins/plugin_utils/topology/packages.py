@@ -14,5 +14,6 @@ COMPONENT_PACKAGES: dict[str, tuple[str, ...]] = {
     "lease_watcher": (),
     "haproxy": ("haproxy",),
     "keepalived": ("keepalived",),
+    "pgbouncer": ("pgbouncer", "ssl-cert"),
     "backup": ("pgbackrest", "ssl-cert"),
 }

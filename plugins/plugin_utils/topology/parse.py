@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from .hosts import read_host
-from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Ports, SqlObject, SyncGroup, Vip
+from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Pooler, Ports, SqlObject, SyncGroup, Vip
 from .node import Node, suggestion
 from .pools import Surroundings, read_pools
 from .problems import HIDDEN, Problems
@@ -29,8 +29,10 @@ CLUSTER_KEYS = (
     "allow_single_etcd",
     "profile",
     "lease_watch",
+    "pooler",
 )
 LEAST_LEASE_WATCH = 2
+POOL_MODES = ("session", "transaction", "statement")
 SQL_NAME = r"[^\s\"'\\]{1,63}"
 SQL_NAME_MEANING = "a PostgreSQL name of 1 to 63 characters without spaces or quotes"
 
@@ -62,9 +64,12 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         lease_watch = PROFILES[profile].lease_watch if has_lease else None
     if lease_watch is not None and has_lease:
         members["lease_watcher"] = members["etcd"]
+    pooler = read_pooler(fields.get("pooler"))
+    if pooler is not None and "postgresql" in members:
+        members["pgbouncer"] = members["postgresql"]
     ports = read_ports(fields.get("ports"))
     declared = read_networks(fields.get("network"))
-    around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory)
+    around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory, pooler)
     networks = declared or tuple(dict.fromkeys(vip.address.network for vip in vips))
     return Cluster(
         name=name,
@@ -83,6 +88,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         profile=profile,
         lease_watch=lease_watch,
         lease_watch_declared=bool({"profile", "lease_watch"} & fields.keys()),
+        pooler=pooler,
     )
 
 
@@ -135,6 +141,17 @@ def read_ports(node: Node | None) -> Ports:
 def read_lease_watch(node: Node) -> int | None:
     """Seconds until a silent leader's lease is revoked; false is never."""
     return None if node.value is False else node.integer(LEAST_LEASE_WATCH, 3600)
+
+
+def read_pooler(node: Node | None) -> Pooler | None:
+    """The pooler: true for all defaults; false, like nothing at all, is none."""
+    if node is None or node.value is False:
+        return None
+    fields = {} if node.value is True else node.fields(tuple(Pooler.__dataclass_fields__))
+    port = fields["port"].port() if "port" in fields else None
+    mode = fields["mode"].choice(POOL_MODES) if "mode" in fields else None
+    vip = fields["vip"].value if "vip" in fields else None
+    return Pooler(port or Pooler.port, mode or Pooler.mode, vip)
 
 
 def read_vips(node: Node | None) -> tuple[Vip, ...]:

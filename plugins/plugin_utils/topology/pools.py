@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from .hosts import host_address
-from .model import Check, Host, Inventory, Pool, Ports, Server
+from .model import Check, Cluster, Host, Inventory, Pool, Pooler, Ports, Server
 from .node import Node, suggestion
+from .problems import HIDDEN
 
 POSTGRESQL = "postgresql"
+PGBOUNCER = "pgbouncer"
 ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
 """Patroni's REST endpoint that answers 200 on a member which may serve the role."""
 
@@ -21,6 +23,12 @@ DEFAULT_POOLS = {
     "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
     "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
 }
+POOLED = "pooled"
+"""Name of the pool that leads to the poolers where none is declared."""
+
+POOLED_CHECK = ("option tcp-check", "tcp-check send-binary 0000000804d21630", "tcp-check expect binary 4e")
+"""GSSENCRequest, and PgBouncer's no. A frozen pooler does not answer, though its kernel still completes handshakes."""
+
 EXTRA_KEYS = (
     "balance",
     "server_options",
@@ -34,6 +42,7 @@ EXTRA_KEYS = (
 """Passed on as they are; the haproxy role's argument spec judges them."""
 
 POSTGRESQL_KEYS = ("port", "service", "vip", "role", *EXTRA_KEYS)
+POOLED_KEYS = ("port", "service", "vip", *EXTRA_KEYS)
 GENERIC_KEYS = ("port", "service", "vip", "mode", "servers", "check", *EXTRA_KEYS)
 CHECK_EXTRA_KEYS = ("method", "host", "status")
 
@@ -46,19 +55,42 @@ class Surroundings:
     ports: Ports
     vips: tuple[str, ...]
     inventory: Inventory
+    pooler: Pooler | None = None
 
 
 def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
-    """The pools, sorted by port and name; where none are declared PostgreSQL gets its two."""
+    """The pools, sorted by port and name; where none are declared PostgreSQL gets its two, and its poolers theirs."""
     if pools.value is None:
         wanted = POSTGRESQL in around.members and "haproxy" in around.members
         pools = Node(pools.path, DEFAULT_POOLS if wanted else {}, pools.problems)
-    read = [_pool(name, node, around) for name, node in pools.named()]
+    named = [*pools.named(), *_pooled_by_default(pools, around)]
+    read = [_pool(name, node, around) for name, node in named]
     return tuple(sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name)))
 
 
+def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Node]]:
+    """The pool that leads to the poolers, as declared with them, unless the user has one among the others."""
+    declared = pools.value if isinstance(pools.value, dict) else {}
+    if around.pooler is None or not {PGBOUNCER, "haproxy"} <= around.members.keys():
+        return []
+    if any(_service(pool) == PGBOUNCER for pool in declared.values()):
+        return []
+    if POOLED in declared:
+        fix = f"rename it, or give it 'service: {PGBOUNCER}' and no role, servers or check"
+        pools.at(POOLED, HIDDEN).fail("has the name of the pool that leads to the poolers", fix)
+        return []
+    pool = {"service": PGBOUNCER, "port": around.pooler.port, "vip": around.pooler.vip}
+    return [(POOLED, Node(f"{pools.path.rpartition('.')[0]}.pooler", pool, pools.problems))]
+
+
+def _service(pool: Any) -> Any:
+    return pool.get("service", POSTGRESQL) if isinstance(pool, dict) else POSTGRESQL
+
+
 def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
-    service = node.value.get("service", POSTGRESQL) if isinstance(node.value, dict) else POSTGRESQL
+    service = _service(node.value)
+    if service == PGBOUNCER and around.pooler is not None:
+        return _pooled(name, node, around)
     is_postgresql = service == POSTGRESQL
     required = ("port", "role") if is_postgresql else ("port", "servers")
     fields = node.fields(POSTGRESQL_KEYS if is_postgresql else GENERIC_KEYS, required)
@@ -73,7 +105,21 @@ def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
     vips = _vips(node, fields.get("vip"), around.vips)
     mode = (fields["mode"].choice(("tcp", "http")) if "mode" in fields else None) or "tcp"
     extra = {key: fields[key].value for key in EXTRA_KEYS if key in fields}
-    return Pool(name, port, str(service), role, mode, vips, servers, check, extra) if port else None
+    return Pool(node.path, name, port, str(service), role, mode, vips, servers, check, extra) if port else None
+
+
+def _pooled(name: str, node: Node, around: Surroundings) -> Pool | None:
+    """A pool whose servers are the poolers."""
+    fields = node.fields(POOLED_KEYS, required=("port",))
+    port = fields["port"].port() if "port" in fields else None
+    hosts = around.members.get(PGBOUNCER, ())
+    own = around.ports.pgbouncer
+    servers = tuple(Server(host.name, host.address, own, own) for host in hosts if host.addresses)
+    vips = _vips(node, fields.get("vip"), around.vips)
+    extra = {"balance": "leastconn", **{key: fields[key].value for key in EXTRA_KEYS if key in fields}}
+    declared = extra.get("backend_options", [])
+    extra["backend_options"] = [*POOLED_CHECK, *declared] if isinstance(declared, list) else declared
+    return Pool(node.path, name, port, PGBOUNCER, None, "tcp", vips, servers, Check(), extra) if port else None
 
 
 def _vips(node: Node, declared: Node | None, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -159,6 +205,11 @@ def _check(node: Node | None) -> Check:
     tls = "tls" in fields and fields["tls"].boolean() is True
     extra = {key: fields[key].value for key in CHECK_EXTRA_KEYS if key in fields}
     return Check(kind or "tcp", path or ("/" if kind == "http" else None), tls, extra)
+
+
+def primary_pool(cluster: Cluster) -> Pool | None:
+    """The first pool that leads to the primary, by port and name."""
+    return next((pool for pool in cluster.pools if pool.role == "primary"), None)
 
 
 def pool_dict(pool: Pool, addresses: list[str]) -> dict[str, Any]:

@@ -13,7 +13,11 @@ from .model import Cluster, Host, Inventory, Pool
 from .problems import Problems
 from .roles import RoleSpec
 
-SERVICE_PORTS = {"etcd": ("etcd_client", "etcd_peer"), "postgresql": ("postgresql", "patroni")}
+SERVICE_PORTS = {
+    "etcd": ("etcd_client", "etcd_peer"),
+    "postgresql": ("postgresql", "patroni"),
+    "pgbouncer": ("pgbouncer",),
+}
 ROLE_PORTS = {
     "haproxy": ("haproxy", ("haproxy_stats_port", "haproxy_monitor_port")),
     "backup": ("pgbackrest", ("pgbackrest_tls_port",)),
@@ -25,9 +29,8 @@ def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, Role
     """Note ports that two listeners want."""
     for one, other in combinations(cluster.pools, 2):
         if one.port == other.port and _share_address(one, other):
-            where = f"{cluster.path}.pools.{other.name}.port"
             fix = "give one of them another port or another VIP"
-            problems.add(where, other.port, f"is also the port of the pool {one.name}", fix)
+            problems.add(f"{other.path}.port", other.port, f"is also the port of the pool {one.name}", fix)
     for host in cluster.hosts:
         used: dict[int, str] = {}
         for where, port in _listeners(cluster, host, inventory, roles):
@@ -43,7 +46,13 @@ def _listeners(
     services = _service_ports(cluster, host) + _role_ports(inventory.hosts[host.name], cluster.installed(host), roles)
     taken = {port for _where, port in services}
     pools = cluster.pools if host in cluster.of("haproxy") else ()
-    return services + [(f"{cluster.path}.pools.{pool.name}.port", pool.port) for pool in pools if pool.port in taken]
+    clashing = [pool for pool in pools if pool.port in taken and not _beside_pooler(cluster, pool)]
+    return services + [(f"{pool.path}.port", pool.port) for pool in clashing]
+
+
+def _beside_pooler(cluster: Cluster, pool: Pool) -> bool:
+    """Whether a pool may have PgBouncer's port on one host: one binds its VIP, the other the host's address."""
+    return bool(pool.vips) and cluster.pooler is not None and pool.port == cluster.ports.pgbouncer
 
 
 def _share_address(one: Pool, other: Pool) -> bool:

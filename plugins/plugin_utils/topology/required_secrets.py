@@ -23,6 +23,7 @@ SECRETS = {
     ),
     "lease_watcher": ("etcd_lease_watcher",),
     "haproxy": ("haproxy_stats",),
+    "pgbouncer": ("pgbouncer",),
     "backup": ("pgbackrest_cipher",),
 }
 """Keys of ha_secrets by the component that needs them."""

@@ -9,6 +9,7 @@ import re
 
 from .addresses import check_addresses
 from .model import Cluster, Inventory, SqlObject
+from .pools import primary_pool
 from .problems import OPAQUE, Problems
 from .vrrp_rules import check_vrrp
 
@@ -16,7 +17,7 @@ from .vrrp_rules import check_vrrp
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _etcd_size, _repository, _member_names, _candidates, _sql):
+        for check in (_parts, _pooler, _etcd_size, _repository, _member_names, _candidates, _sql):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -43,6 +44,22 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
     for part in ("vips", "pools"):
         if getattr(cluster, part) and "haproxy" not in has:
             problems.add(f"{cluster.path}.{part}", OPAQUE, "has no host to run on", f"name a group in {groups}.haproxy")
+
+
+def _pooler(cluster: Cluster, problems: Problems) -> None:
+    """PgBouncer reaches the primary through HAProxy, and has a database and an SQL role of its own name."""
+    if cluster.pooler is None:
+        return
+    where = f"{cluster.path}.pooler"
+    for part in ("postgresql", "haproxy"):
+        if part not in cluster.members:
+            problems.add(where, OPAQUE, f"has no {part} to work with", f"remove it or add {cluster.path}.groups.{part}")
+    if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
+        fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
+        problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
+    for item in (*cluster.databases, *cluster.roles):
+        if item.name == "pgbouncer":
+            problems.add(f"{item.path}.name", item.name, f"is the pooler's own ({where})", "choose another one")
 
 
 def _etcd_size(cluster: Cluster, problems: Problems) -> None:

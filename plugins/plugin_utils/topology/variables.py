@@ -28,6 +28,7 @@ ROLES = (
     "packages",
     "patroni",
     "pgbackrest",
+    "pgbouncer",
     "postgresql_objects",
     "restore_verify",
 )
@@ -49,6 +50,9 @@ WIRED = {
     "patroni_hba_clients": f"{DECLARE}.clients",
     "patroni_port": f"{DECLARE}.ports.postgresql",
     "patroni_rest_port": f"{DECLARE}.ports.patroni",
+    "pgbouncer_mode": f"{DECLARE}.pooler.mode",
+    "pgbouncer_password": "set ha_secrets.pgbouncer",
+    "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
     "postgresql_objects_databases": f"{DECLARE}.databases",
     "postgresql_objects_passwords": "set ha_role_passwords",
     "postgresql_objects_roles": f"{DECLARE}.roles",

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the lease watcher's role lays down, what its service reads, and what the playbook of etcd removes again."""
+"""What the roles of optional services lay down, what these read, and what other playbooks remove again."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from lease_watcher.core import Rules
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "lease_watcher"
+POOLER = {"pgbouncer_address": "198.51.100.11", "pgbouncer_password": 'a "quoted" one'}
 INPUTS = {"lease_watcher_seconds": 8, "lease_watcher_scope": "lab", "lease_watcher_password": 'a "quoted" one'}
 
 
@@ -64,10 +65,11 @@ def test_the_role_refuses_what_could_not_watch(tmp_path, variables, named):
     assert [error.partition(":")[0] for error in errors] == named
 
 
-def test_etcd_stops_the_units_that_are_to_be_absent(tmp_path):
-    units = evaluate(tmp_path, "etcd", "etcd__absent_units", {"etcd_absent": {"units": ["a.service"]}})
+@pytest.mark.parametrize("role", ["etcd", "patroni"])
+def test_a_component_stops_the_units_that_are_to_be_absent(tmp_path, role):
+    units = evaluate(tmp_path, role, f"{role}__absent_units", {f"{role}_absent": {"units": ["a.service"]}})
     assert units == [{"name": "a.service", "state": "stopped", "enabled": False}]
-    assert evaluate(tmp_path, "etcd", "etcd__absent_units", {}) == []
+    assert evaluate(tmp_path, role, f"{role}__absent_units", {}) == []
 
 
 def test_the_playbook_of_etcd_removes_all_that_the_role_lays_down(tmp_path):
@@ -87,3 +89,31 @@ def test_the_role_lays_down_every_module():
     assert {Path(item["path"]).name for item in files if item["path"].endswith(".py")} == there
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     assert {f"{name}.py" for name in variables["lease_watcher__modules"]} == there
+
+
+def test_the_playbook_of_postgresql_removes_all_that_the_pooler_lays_down(tmp_path):
+    plays = yaml.safe_load((ROOT / "playbooks" / "postgresql.yml").read_text())
+    removed = next(play["vars"]["pooler_service"] for play in plays if "pooler_service" in play.get("vars", {}))
+    listed = ", ".join(f"pgbouncer__{name}" for name in ("unit_file", "config", "start", "users"))
+    laid = evaluate(tmp_path, "pgbouncer", f"[{listed}]", POOLER)
+    assert set(laid) <= set(removed["paths"])
+    assert removed["units"] == [Path(laid[0]).name]
+
+
+@pytest.mark.parametrize(
+    ("version", "unknown"),
+    [
+        ("1.18.0", {"auth_dbname", "max_prepared_statements"}),
+        ("1.19.0", {"max_prepared_statements"}),
+        ("1.24.1", set()),
+    ],
+)
+def test_a_pooler_is_told_what_its_version_knows(tmp_path, version, unknown):
+    settings = evaluate(tmp_path, "pgbouncer", "pgbouncer__settings", {**POOLER, "pgbouncer_version": version})
+    assert {"auth_dbname", "max_prepared_statements"} - settings.keys() == unknown
+
+
+def test_a_users_settings_of_the_pooler_win(tmp_path):
+    own = {"pgbouncer_settings": {"server_login_retry": 5, "so_reuseport": 1}}
+    settings = evaluate(tmp_path, "pgbouncer", "pgbouncer__settings", {**POOLER, **own})
+    assert (settings["server_login_retry"], settings["so_reuseport"], settings["pool_mode"]) == (5, 1, "transaction")

@@ -13,6 +13,8 @@ HA = {
     "etcd": {"client_port": 2379, "peer_port": 2380},
     "postgresql": {"port": 5432, "rest_port": 8008},
     "pools": [{"port": 5000, "addresses": ["198.51.100.100"]}],
+    "address": "198.51.100.11",
+    "pooler": {"port": 6432},
     "backup": {"stanza": "lab"},
 }
 
@@ -22,6 +24,7 @@ HA = {
     [
         (["etcd", "postgresql"], [2379, 2380, 5432, 8008, 8432]),
         (["haproxy", "keepalived"], [5000]),
+        (["pgbouncer"], [6432]),
         (["backup"], [8432]),
         ([], []),
     ],

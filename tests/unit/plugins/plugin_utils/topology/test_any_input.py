@@ -32,6 +32,7 @@ EVERYTHING = {
     },
     "allow_single_etcd": False,
     "lease_watch": 8,
+    "pooler": {"port": 6432, "mode": "session"},
     "pools": {**BASE["document"]["clusters"]["lab"]["pools"], **WEB["pools"]},
 }
 ODD = (None, True, 0, -1, 1.5, "", "odd", "0", [], [None], [[]], {}, {"odd": {}}, {1: 2}, dt.date(2026, 1, 1))
