@@ -5,11 +5,11 @@
 """A service that greets like a database, and clients of it without any timeout.
 
     naive serve 9000
-    naive ask 192.0.2.100 84 --until /tmp/enough
+    naive ask 192.0.2.100 84 --held /tmp/held --until /tmp/enough
 
-The clients hold a session in each state and open further ones all the while. When the file exists they wait a second
-more and print as JSON which sessions nobody has ended, how far apart the ends of the held ones were, and the longest
-wait for a greeting that a session without one was let go after, in seconds.
+The clients hold a session in each state, then touch the first file and open further sessions until the second one
+exists. A second later they print as JSON which sessions nobody has ended, how far apart the ends of the held ones were,
+and the longest that a session waited for a greeting until it was let go without one, in seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ _GREETING = b"hello\n"
 _CHUNK = b"x" * 65536
 _OPEN_SECONDS = 0.1
 _GRACE_SECONDS = 1.0
+_GREETED_SECONDS = 20.0
 
 Address = tuple[str, int]
 
@@ -108,17 +109,29 @@ def report(held: list[Session], further: list[Session]) -> dict[str, object]:
     unserved = [s.ended - s.begun for s in further if s.ended is not None and not s.greeted]
     still = [session for session in held + further if session.ended is None]
     return {
-        "held": [session.state for session in held if session.greeted],
+        "held": [session.state for session in held],
         "open": [session.state if session.greeted else "connecting" for session in still],
         "spread": round(max(ends, default=0.0) - min(ends, default=0.0), 3),
         "longest_unserved": round(max(unserved, default=0.0), 3),
     }
 
 
-def ask(address: Address, until: Path, seconds: float) -> None:
-    """Hold a session in each state and open further ones, until the file exists or the time is up."""
-    deadline = time.monotonic() + seconds
+def hold_all(address: Address) -> list[Session]:
+    """A greeted session in each state; TimeoutError when one is not greeted."""
+    deadline = time.monotonic() + _GREETED_SECONDS
     held = [begin(state, address) for state in STATES]
+    while not all(session.greeted for session in held):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not greeted: {[session.state for session in held if not session.greeted]}")
+        time.sleep(_OPEN_SECONDS)
+    return held
+
+
+def ask(address: Address, ready: Path, until: Path, seconds: float) -> None:
+    """Hold a session in each state, and open further ones until ``until`` exists or the time is up."""
+    deadline = time.monotonic() + seconds
+    held = hold_all(address)
+    ready.touch()
     further = []
     for state in itertools.cycle(STATES):
         if until.exists() or time.monotonic() > deadline:
@@ -137,13 +150,14 @@ def main() -> None:
     asking = actions.add_parser("ask")
     asking.add_argument("address")
     asking.add_argument("port", type=int)
+    asking.add_argument("--held", type=Path, required=True)
     asking.add_argument("--until", type=Path, required=True)
     asking.add_argument("--seconds", type=float, default=60, help="ask for so long at most")
     given = parser.parse_args()
     if given.action == "serve":
         serve(given.port)
     else:
-        ask((given.address, given.port), given.until, given.seconds)
+        ask((given.address, given.port), given.held, given.until, given.seconds)
 
 
 if __name__ == "__main__":
