@@ -63,7 +63,7 @@ def serve(port: int) -> None:
 
 # What a client does after the greeting, before it reads to the end.
 STATES: dict[str, Callable[[socket.socket], None]] = {
-    "idle": lambda connection: None,
+    "idle": lambda _connection: None,
     "waiting for an answer": lambda connection: connection.sendall(b"query\n"),
     "receiving": lambda connection: connection.sendall(b"send\n"),
     "sending": lambda connection: send_for_ever(connection, b"swallow\n" + _CHUNK),
