@@ -60,7 +60,7 @@ PROFILES: Mapping[str, Profile] = {
             "check_fall": 2,
         },
         keepalived={"advert_int": 0.2},
-        vrrp_check={"interval": 0.5, "timeout": 2, "fall": 2},
+        vrrp_check={"interval": 0.5, "timeout": 1, "fall": 2},
         lease_watch=8,
     ),
     "fast": Profile(
