@@ -36,7 +36,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import longest_silence
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.stopwatch import Stopwatch
+from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
 
 GATE_SECONDS = 300.0

@@ -33,8 +33,8 @@ PACKAGE = "ansible_collections.holdfast.ha.plugins"
 MODULES = (
     "module_utils/http_json",
     "module_utils/haproxy",
+    "module_utils/postgresql_session",
     "plugin_utils/drill/agent/wire",
-    "plugin_utils/drill/agent/postgres",
     "plugin_utils/drill/agent/load",
     "plugin_utils/drill/agent/sample",
     "plugin_utils/drill/agent/probe",

@@ -16,7 +16,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import Harms, dropped_packets, run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.load import Job, Load
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import ask
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.probe import probe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.sample import BalancerSampler, MemberSampler
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.wire import Wire
