@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,7 +44,6 @@ class Poolers:
     password: str | None = field(default=None, repr=False)
     ca: str | None = None
 
-
     def check(self) -> None:
         """Raise PoolerError when one of the consoles can't be used."""
         if self.members and psycopg2 is None:
@@ -64,7 +63,7 @@ class Poolers:
         try:
             failures = self._each(self.members, lambda pooler: self._tell(pooler, "PAUSE", seconds))
             if failures and required:
-                raise PoolerError("; ".join(failures.values()))
+                raise PoolerError(f"{'; '.join(failures.values())}. PgBouncer waits for transactions under way")
             yield
         finally:
             self.resume([pooler for pooler in self.members if PAUSED_BY_OTHERS not in failures.get(pooler, "")])
@@ -78,11 +77,16 @@ class Poolers:
             left = [pooler for pooler, why in failures.items() if NOT_PAUSED not in why]
             if not left:
                 return
-        raise PoolerError(f"{'; '.join(failures[one] for one in left)}: its clients wait; give it RESUME, or restart it")
+        raise PoolerError(
+            f"{'; '.join(failures[one] for one in left)}: its clients wait; give it RESUME, or restart it"
+        )
 
     def _tell(self, pooler: Pooler, command: str, seconds: float) -> None:
         """Give one console one command. Raises TimeoutError or psycopg2.Error."""
-        ask(self._settings(pooler), command, (), seconds)
+        try:
+            ask(self._settings(pooler), command, (), seconds)
+        except TimeoutError:
+            raise TimeoutError(f"{command} was not done within {seconds:g} s") from None
 
     def _settings(self, pooler: Pooler) -> dict[str, t.Any]:
         verified = {"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {"sslmode": "prefer"}

@@ -9,15 +9,16 @@ import socket
 import ssl
 import struct
 import time
-from collections.abc import Callable
+import typing as t
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member, merge_answers, problems
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError, PatroniApi, until
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Poolers
-from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import Plan, plan, took_over
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Pooler, Poolers
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 
 POLL_SECONDS = 0.03
@@ -30,7 +31,7 @@ class Limits:
     """Seconds: to finish the transactions under way, to switch, to be healthy again; may the first be exceeded?"""
 
     pause: float = 5.0
-    switch: float = 30.0
+    switch: float = 20.0
     healthy: float = 120.0
     pause_required: bool = True
 
@@ -49,6 +50,22 @@ class Switchover:
     superuser: tuple[str, str] | None = None
     ca: str | None = None
     limits: Limits = field(default_factory=Limits)
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, t.Any]) -> Switchover:
+        """Return what the parameters of M(holdfast.ha.patroni_switchover) describe."""
+        poolers = tuple(Pooler(**pooler) for pooler in params["poolers"])
+        pool, superuser = params["pool"], params["superuser"]
+        return cls(
+            api=PatroniApi.from_params(params),
+            poolers=Poolers(poolers, params["pooler_username"], params["pooler_password"], params["pooler_ca"]),
+            pool=(pool["address"], pool["port"]) if pool else None,
+            superuser=(superuser["username"], superuser["password"]) if superuser else None,
+            ca=params["ca"],
+            limits=Limits(
+                params["pause_timeout"], params["timeout"], params["healthy_timeout"], params["pause_required"]
+            ),
+        )
 
     def plan(self, wanted: str | None) -> Plan:
         """Return what would be done. Raises RefusedError, PoolerError or EndpointError."""

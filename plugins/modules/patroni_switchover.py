@@ -81,16 +81,16 @@ options:
   timeout:
     description: Seconds for the candidate to lead, and again for O(pool) to lead to it.
     type: float
-    default: 30.0
+    default: 20.0
   healthy_timeout:
     description: Seconds for all members that were healthy before to follow the new leader.
     type: float
     default: 120.0
 notes:
-  - Clients are let go on whatever happens to the module, errors, SIGTERM and SIGHUP included. Losing the controller does
-    not end it. What ends it without a word is the loss of its own host; then PgBouncers on other hosts hold their
-    clients until they are told C(RESUME), get the signal C(USR2), or are restarted.
-    C(playbooks/switchover.yml) sets a timer for that on each of them.
+  - Clients are let go on whatever happens to the module, errors, SIGTERM and SIGHUP included, and losing the controller
+    does not end it. Losing its own host does. Then PgBouncers on other hosts hold their clients until they are told
+    C(RESUME), get the signal C(USR2), or are restarted; C(playbooks/switchover.yml) sets a timer for that on each.
+  - A PgBouncer in session mode is held only once all its clients have left; there O(pause_timeout) passes in vain.
 """
 
 EXAMPLES = r"""
@@ -140,7 +140,7 @@ seconds:
     paused: {description: "Until all PgBouncers held their clients, with no transaction under way.", type: float}
     promoted: {description: Until the candidate led on its new timeline., type: float}
     switched: {description: "Until the pool led to it, and the clients went on.", type: float}
-    healthy: {description: "Until the old leader and the others followed it, synchronously where asked for.", type: float}
+    healthy: {description: "Until the others followed it, synchronously where asked for.", type: float}
   sample: {checkpointed: 0.1, paused: 0.02, promoted: 1.1, switched: 0.2, healthy: 3.5}
 """
 
@@ -149,10 +149,10 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, ClusterError, PatroniApi
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, ClusterError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import Plan, RefusedError
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Pooler, PoolerError, Poolers
-from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Limits, Switchover
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import PoolerError
+from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
@@ -171,20 +171,6 @@ def unwind_on_signals() -> None:
 
     for each in SIGNALS:
         signal.signal(each, unwind)
-
-
-def switchover_of(params: dict[str, t.Any]) -> Switchover:
-    """Return the switchover that the parameters describe."""
-    poolers = tuple(Pooler(**pooler) for pooler in params["poolers"])
-    pool, superuser = params["pool"], params["superuser"]
-    return Switchover(
-        api=PatroniApi.from_params(params),
-        poolers=Poolers(poolers, params["pooler_username"], params["pooler_password"], params["pooler_ca"]),
-        pool=(pool["address"], pool["port"]) if pool else None,
-        superuser=(superuser["username"], superuser["password"]) if superuser else None,
-        ca=params["ca"],
-        limits=Limits(params["pause_timeout"], params["timeout"], params["healthy_timeout"], params["pause_required"]),
-    )
 
 
 def result(made: Plan, timeline: int | None, seconds: dict[str, float]) -> dict[str, t.Any]:
@@ -219,7 +205,11 @@ def main() -> None:
                 "type": "list",
                 "elements": "dict",
                 "default": [],
-                "options": {"name": {"type": "str", "required": True}, **address, "port": {"type": "int", "default": 6432}},
+                "options": {
+                    "name": {"type": "str", "required": True},
+                    **address,
+                    "port": {"type": "int", "default": 6432},
+                },
             },
             "pooler_username": {"type": "str", "default": "holdfast"},
             "pooler_password": {"type": "str", "no_log": True},
@@ -234,14 +224,14 @@ def main() -> None:
             },
             "pause_timeout": {"type": "float", "default": 5.0},
             "pause_required": {"type": "bool", "default": True},
-            "timeout": {"type": "float", "default": 30.0},
+            "timeout": {"type": "float", "default": 20.0},
             "healthy_timeout": {"type": "float", "default": 120.0},
         },
         supports_check_mode=True,
     )
     unwind_on_signals()
     try:
-        module.exit_json(**converge(switchover_of(module.params), module.params["leader"], module.check_mode))
+        module.exit_json(**converge(Switchover.from_params(module.params), module.params["leader"], module.check_mode))
     except (RefusedError, PoolerError, ClusterError, EndpointError, InterruptedBySignalError) as error:
         module.fail_json(msg=str(error))
 
