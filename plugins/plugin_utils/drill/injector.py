@@ -31,7 +31,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import S
 PROOF_SECONDS = 10.0
 POLL_SECONDS = 0.1
 SWITCHOVER_PATIENCE = 300.0
-RESUME = ("systemctl", "kill", "--signal=USR2", "pgbouncer.service")
+RESUME = ("systemctl", "kill", "--signal=USR2", "holdfast-pgbouncer.service")
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
 
 
