@@ -21,7 +21,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Poole
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.05
 PROBE_SECONDS = 0.5
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -103,8 +103,11 @@ class Switchover:
         settings = {"host": leader.host, "port": leader.port, "dbname": "postgres", "user": username}
         verified = {"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {}
         try:
-            ask({**settings, **verified, "password": password}, "CHECKPOINT", (), self.limits.healthy)
-        except (TimeoutError, psycopg2.Error) as error:
+            ask({**settings, **verified, "password": password}, "CHECKPOINT", (), self.limits.switch)
+        except TimeoutError:
+            text = f"a checkpoint on {leader.name} takes more than {self.limits.switch:g} s, and so would its stop"
+            raise ClusterError(f"{text}; try again when it is done, or with a longer timeout") from None
+        except psycopg2.Error as error:
             raise ClusterError(f"no checkpoint on {leader.name}: {sentence(error)}") from error
 
     def _await_leader(self, made: Plan, asked: Future[str]) -> None:

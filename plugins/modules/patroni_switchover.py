@@ -79,7 +79,7 @@ options:
     type: bool
     default: true
   timeout:
-    description: Seconds for the candidate to lead, and again for O(pool) to lead to it.
+    description: Seconds for the checkpoint, for the candidate to lead, and for O(pool) to lead to it, each.
     type: float
     default: 20.0
   healthy_timeout:
