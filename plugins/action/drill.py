@@ -113,7 +113,11 @@ class ActionModule(ActionBase):
         topology = first["ha"]
         role = (topology["postgresql"]["databases"] or [{}])[0].get("owner", "")
         passwords, secrets = first.get("ha_role_passwords") or {}, first.get("ha_secrets") or {}
-        kept = {name: str(secrets[name]) for name in ("patroni_rest", "etcd_root") if name in secrets}
+        kept = {
+            name: str(secrets[name])
+            for name in ("patroni_rest", "etcd_root", "postgresql_superuser", "pgbouncer")
+            if name in secrets
+        }
         if role in passwords:
             kept["role_password"] = str(passwords[role])
         stamp = datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H%M%S")

@@ -91,6 +91,15 @@ class PatroniApi:
         client = replace(self.clients[0], base_url=root_of(member), timeout=timeout + 10)
         client.request("POST", "/restart", {"restart_pending": True, "timeout": int(timeout)})
 
+    def switch_over(self, leader: Member, candidate: Member, timeout: float) -> str:
+        """Ask the leader to let the candidate lead; return what it says when that is done. Raises EndpointError."""
+        client = replace(self.clients[0], base_url=root_of(leader), timeout=timeout)
+        return str(client.request("POST", "/switchover", {"leader": leader.name, "candidate": candidate.name}))
+
+    def ask_member(self, member: Member) -> Answer:
+        """Return what one member answers."""
+        return ask(replace(self.clients[0], base_url=root_of(member)))
+
     def last_seen(self) -> dict[str, int]:
         """Return, for every endpoint that answers, when its member last read the DCS (epoch seconds)."""
         return {
@@ -131,14 +140,14 @@ def root_of(member: Member) -> str:
     return (member.api_url or "").rsplit("/", 1)[0]
 
 
-def until(deadline: float) -> Iterator[float]:
-    """Yield the seconds left, at least once and then every POLL_INTERVAL until the monotonic deadline."""
+def until(deadline: float, interval: float | None = None) -> Iterator[float]:
+    """Yield the seconds left, at least once and then every ``interval`` until the monotonic deadline."""
     while True:
         left = deadline - time.monotonic()
         yield left
         if left <= 0:
             return
-        time.sleep(POLL_INTERVAL)
+        time.sleep(POLL_INTERVAL if interval is None else interval)
 
 
 def await_applied(api: PatroniApi, timeout: float, required: Collection[str] = ()) -> None:

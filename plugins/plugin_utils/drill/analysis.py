@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
     Ledger,
     Outcome,
     Verdict,
+    Write,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
     acknowledged_keys,
@@ -25,6 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
     lost_keys,
     missing_keys,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
 
 
 def judge(ledger: Ledger, budget: Budget) -> Verdict:
@@ -49,6 +51,8 @@ def judge(ledger: Ledger, budget: Budget) -> Verdict:
         write_gap=gap,
         missing=tuple(sorted({key for keys in missing_keys(ledger).values() for key in keys})),
         resumed=resumed(ledger),
+        pooled_gap=pooled_gap(ledger),
+        pooled_errors=len(pooled_errors(ledger)),
     )
     return with_breaches(verdict, breaches(ledger, budget, verdict))
 
@@ -63,6 +67,7 @@ def breaches(ledger: Ledger, budget: Budget, verdict: Verdict) -> Iterator[Breac
     for invariant in INVARIANTS:
         yield from invariant(ledger, budget)
     yield from over_budget(budget, verdict)
+    yield from over_pooled_budget(ledger, budget)
 
 
 def longest_gap(ledger: Ledger, served: Sequence[float]) -> tuple[float, float]:
@@ -76,6 +81,31 @@ def resumed(ledger: Ledger) -> float | None:
     """Return the seconds from healing to the next acknowledged write, None without one."""
     after = [at for at in acknowledgements(ledger.writes) if at >= ledger.healed]
     return min(after) - ledger.healed if after else None
+
+
+def pooled_gap(ledger: Ledger) -> float | None:
+    """Return the longest time without an acknowledged write through the poolers, None where there are none."""
+    begin, end = longest_gap(ledger, acknowledgements(ledger.pooled))
+    return end - begin if ledger.pooled else None
+
+
+def pooled_errors(ledger: Ledger) -> list[Write]:
+    """Return the writes through the poolers that failed since the injection."""
+    failed = (Outcome.REFUSED, Outcome.UNKNOWN)
+    return [
+        write for write in ledger.pooled if write.outcome in failed and ledger.injected <= write.ended <= ledger.ended
+    ]
+
+
+def over_pooled_budget(ledger: Ledger, budget: Budget) -> Iterator[Breach]:
+    """Yield what clients of the poolers suffered beyond the budget."""
+    gap, errors = pooled_gap(ledger), pooled_errors(ledger)
+    if budget.pooled is not None and gap is not None and gap > budget.pooled:
+        text = f"no acknowledged write through the poolers for {gap:.2f} s, the budget is {budget.pooled:.2f} s"
+        yield Breach("over_budget", text)
+    if budget.pooled_errors is not None and len(errors) > budget.pooled_errors:
+        text = f"{counted(len(errors), 'write')} through the poolers failed, {budget.pooled_errors:g} may"
+        yield Breach("over_budget", f"{text}; the first: {errors[0].error}")
 
 
 def over_budget(budget: Budget, verdict: Verdict) -> Iterator[Breach]:

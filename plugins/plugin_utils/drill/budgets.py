@@ -137,7 +137,7 @@ RULES: Mapping[str, Rule] = {
     "backend_segfault": within(lambda t: t.crash),
     "data_disk_full": until_healed(lambda t: t.takeover),
     "wal_disk_full": within(lambda t: t.crash),
-    "switchover": within(lambda t: t.takeover),
+    "switchover": lambda t: Budget(writes=t.takeover, pooled=t.takeover, pooled_errors=0),
     "standby_lost": within(lambda t: t.one_standby_stall),
     "both_standbys_lost": until_healed(lambda t: t.standby_stall),
     "etcd_leader_lost": within(lambda t: ETCD_ELECTION + t.end),

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
@@ -36,7 +37,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import longest_silence
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
 
 GATE_SECONDS = 300.0
@@ -53,6 +53,7 @@ NAIVE_INTERVAL = 0.1
 HASTY: Mapping[str, Any] = {"connect_deadline": 0.5, "answer_deadline": 1.0}
 PATIENT: Mapping[str, Any] = {"connect_deadline": 2.0, "answer_deadline": 2.0}
 TEMPERS = (HASTY, PATIENT)
+WAITING: Mapping[str, Any] = {"connect_deadline": 30.0, "answer_deadline": 30.0}  # clients of a pooler rely on it
 LONGEST_LOAD = 3600.0
 SCHEMA = "holdfast_drill"
 READ = "SELECT pg_is_in_recovery()"
@@ -178,6 +179,8 @@ class Conductor:
             writes=tuple(self._recorder.writes),
             reads=tuple(self._recorder.reads),
             naive=tuple(self._recorder.naive),
+            pooled=tuple(self._recorder.pooled),
+            pooled_pool=(self._plan.pooled or {}).get("name", ""),
             local_writes=tuple(self._recorder.local_writes),
             members=tuple(sample for sample in self._recorder.members if begun <= sample.at <= ended),
             balancers=tuple(sample for sample in self._recorder.balancers if begun <= sample.at <= ended),
@@ -354,14 +357,16 @@ class Conductor:
 
     def _begin_load(self, table: str) -> None:
         insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608
-        careful = self._settings("primary", options="-c statement_timeout=0", sslmode="require")
-        reading = self._settings("standby", options="-c statement_timeout=0", sslmode="require")
+        careful = self._settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
+        reading = self._settings(self._plan.pool("standby"), options="-c statement_timeout=0", sslmode="require")
         writing: dict[str, Any] = {"settings": careful, "statement": insert, "interval": WRITE_INTERVAL}
         looking: dict[str, Any] = {"settings": reading, "statement": READ, "interval": READ_INTERVAL}
-        naive = self._settings("primary")
+        naive = self._settings(self._plan.pool("primary"))
+        pooled = {**writing, **WAITING, "settings": self._settings(self._plan.pooled, sslmode="require")}
         jobs = [
             *(self._job(f"writer-{at}", "writes", **writing, **TEMPERS[at % 2]) for at in range(1, WRITERS + 1)),
             *(self._job(f"reader-{at}", "reads", **looking, **TEMPERS[at % 2]) for at in (1, 2)),
+            *(self._job(f"pooled-{at}", "pooled", **pooled) for at in (1, 2) if self._plan.pooled),
             self._job("naive", "naive", settings=naive, statement=insert, interval=NAIVE_INTERVAL),
         ]
         self._crew.call_all(self._expected.databases, "local_writes", table=table)
@@ -395,8 +400,9 @@ class Conductor:
             "answer_deadline": answer_deadline,
         }
 
-    def _settings(self, pool_role: str, **more: str) -> dict[str, Any]:
-        pool = self._plan.pool(pool_role) or {}
+    def _settings(self, pool: Mapping[str, Any] | None, **more: str) -> dict[str, Any]:
+        if pool is None:
+            return {}
         return {
             "host": pool["addresses"][0],
             "port": pool["port"],

@@ -84,7 +84,7 @@ class FillDisk:
 
 @dataclass(frozen=True, slots=True)
 class Switchover:
-    """Patroni is asked to let another member lead."""
+    """Another member is to lead, in order, as users do it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ NEEDS: Mapping[Target, tuple[str, ...]] = {
 NFT = "nft drops packets in tables holdfast_drill; SSH from the controller and loopback stay open"
 SIGNAL = "a signal to the process"
 MASKED = "systemctl mask --runtime and kill, later unmask and start"
-API = "POST /switchover to Patroni"
+API = "as playbooks/switchover.yml does, poolers held where there are some"
 FILLED = "fallocate takes what is free on a volume of its own, a writer fills the rest; removed later"
 HOW: Mapping[type[Action], tuple[str, str]] = {  # on real hosts, in containers
     PowerOff: (

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import TLS, Crew, url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Fault,
     FillDisk,
@@ -30,6 +30,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import S
 
 PROOF_SECONDS = 10.0
 POLL_SECONDS = 0.1
+SWITCHOVER_PATIENCE = 300.0
+RESUME = ("systemctl", "kill", "--signal=USR2", "holdfast-pgbouncer.service")
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
 
 
@@ -47,6 +49,30 @@ def cut_of(action: Isolate, host: str, expected: Expected, plan: Plan) -> Cut:
     # The repository too: a standby would fetch from there what the demoted primary archives in its last second.
     spared = {host, *expected.balancers}
     return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)
+
+
+def switchover_params(plan: Plan) -> dict[str, Any]:
+    """Return the parameters of the module holdfast.ha.patroni_switchover."""
+    postgresql, pooler, secrets = plan.topology["postgresql"], plan.topology.get("pooler") or {}, plan.secrets
+    members = [(node.name, plan.addresses[node.name]) for node in plan.bearing("postgresql")]
+    target = pooler.get("target")
+    return {
+        "endpoints": [url(address, postgresql["rest_port"]) for _name, address in members],
+        **TLS,
+        "username": "holdfast",
+        "password": secrets["patroni_rest"],
+        "request_timeout": 3.0,
+        "superuser": {"username": "postgres", "password": secrets["postgresql_superuser"]},
+        "poolers": [{"name": name, "address": address, "port": pooler["port"]} for name, address in members if pooler],
+        "pooler_username": "holdfast",
+        "pooler_password": secrets.get("pgbouncer"),
+        "pooler_ca": TLS["ca"],
+        "pool": {"address": target["addresses"][0], "port": target["port"]} if target else None,
+        "pause_timeout": 5.0,
+        "pause_required": True,
+        "timeout": 60.0,
+        "healthy_timeout": 120.0,
+    }
 
 
 class Injector:
@@ -198,13 +224,13 @@ class Injector:
         return fields[19] if fields and fields[0] not in "ZX" else ""
 
     def _switch_over(self, view: View) -> str:
-        login = ["holdfast", self._plan.secrets["patroni_rest"]]
-        body = {"leader": view.leader}
-        arguments = {"service": "patroni", "method": "POST", "path": "/switchover", "body": body, "login": login}
-        answer = self._crew.call(view.leader, "request", 60.0, seconds=50.0, **arguments)
-        if answer["status"] != 200:
-            raise NotProvenError(f"Patroni answered the switchover with {answer['status']}: {answer['body']}")
-        return str(answer["body"])
+        if self._plan.topology.get("pooler"):
+            databases = self._expected.databases
+            self._undo.append(("poolers", lambda: self._crew.call_all(databases, "undo", name="poolers")))
+            self._crew.call_all(databases, "arm", name="poolers", seconds=self._plan.dead_man, undo=list(RESUME))
+        done = self._crew.call(view.leader, "switchover", SWITCHOVER_PATIENCE, params=switchover_params(self._plan))
+        phases = ", ".join(f"{phase} {seconds:.2f} s" for phase, seconds in done["seconds"].items())
+        return f"{done['leader']} took over: {phases}"
 
     def _folder(self, action: FillDisk) -> str:
         data = str(self._plan.topology["postgresql"]["data_directory"])

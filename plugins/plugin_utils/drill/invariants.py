@@ -87,6 +87,8 @@ def no_samples(ledger: Ledger, _budget: Budget) -> Breaches:
     for name, records in (("writers", ledger.writes), ("readers", ledger.reads), ("naive client", ledger.naive)):
         if not records:
             yield Breach("no_samples", f"the {name} recorded nothing")
+    if ledger.pooled_pool and not ledger.pooled:
+        yield Breach("no_samples", "the clients of the poolers recorded nothing")
     for name, samples in observed(ledger).items():
         if not samples:
             yield Breach("no_samples", f"{name} was never observed")
@@ -155,7 +157,7 @@ def listed(sentences: Sequence[str]) -> str:
 
 def client_streams(ledger: Ledger) -> Iterator[tuple[str, list[Any]]]:
     """Yield the records of each client, in the order in which they were recorded."""
-    yield from grouped((*ledger.writes, *ledger.naive), "writer").items()
+    yield from grouped((*ledger.writes, *ledger.naive, *ledger.pooled), "writer").items()
     yield from grouped(ledger.reads, "reader").items()
     yield from grouped(ledger.local_writes, "server").items()
 

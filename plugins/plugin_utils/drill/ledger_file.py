@@ -32,7 +32,10 @@ TABLES: Mapping[str, type] = {
     "members": MemberSample,
     "balancers": BalancerSample,
     "events": Event,
+    "pooled": Write,
 }
+LATER = ("pooled",)
+"""Tables that older files lack."""
 DECIMALS = 6  # microseconds
 
 
@@ -75,7 +78,11 @@ def parse(document: Any, source: str = "ledger") -> Ledger:
     try:
         names = [item.name for item in fields(Ledger) if item.name not in TABLES and item.name in document]
         plain = {name: parse_plain(name, document[name]) for name in names}
-        tables: dict[str, Any] = {name: records(record, document[name]) for name, record in TABLES.items()}
+        tables: dict[str, Any] = {
+            name: records(record, document[name])
+            for name, record in TABLES.items()
+            if name not in LATER or name in document
+        }
         return Ledger(**plain, **tables)
     except (KeyError, TypeError, ValueError) as error:
         raise LedgerFileError(f"{source}: not a complete ledger: {error!r}") from error

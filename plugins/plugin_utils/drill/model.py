@@ -102,7 +102,8 @@ class Ledger:
     nothing (powered off, frozen), so that its silence is no blindness. cut: when a host that ran certainly exchanged
     packets with nobody but the drill, so that it served nobody; a partial or one-way cut is none. recovery: {what must
     be well again: seconds after healing until it was, None when it never was}. write_pools lead to the primary,
-    read_pools never do. phases: {what the drill did: the seconds it took}.
+    read_pools never do. phases: {what the drill did: the seconds it took}. pooled: writes through the poolers, where
+    there are some; a pooler doesn't tell which server took each. pooled_pool: the pool that leads there, "" for none.
     """
 
     fault: str
@@ -131,6 +132,8 @@ class Ledger:
     read_pools: tuple[str, ...] = ("standby",)
     cut: Mapping[str, tuple[tuple[float, float], ...]] = field(default_factory=dict)
     phases: Mapping[str, float] = field(default_factory=dict)
+    pooled: tuple[Write, ...] = ()
+    pooled_pool: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +144,8 @@ class Budget:
     one VIP at once (the documented advert window); predicted: the worst case somebody promised for this cluster;
     resumed: from healing to the next acknowledged write, for faults that only healing ends; pool_detection: how long
     HAProxy may list a server that is no longer what its pool wants; blind: how long an observer may see nothing;
-    boot: the same for a host that comes back from the dark.
+    boot: the same for a host that comes back from the dark; pooled: the longest time without an acknowledged write
+    through the poolers; pooled_errors: how many of their clients' writes may fail.
     """
 
     writes: float | None
@@ -152,6 +156,8 @@ class Budget:
     pool_detection: float = 0.0
     blind: float = 2.0
     boot: float = 60.0
+    pooled: float | None = None
+    pooled_errors: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,3 +192,5 @@ class Verdict:
     write_gap: tuple[float, float] = (0.0, 0.0)
     missing: tuple[tuple[str, int], ...] = ()
     resumed: float | None = None
+    pooled_gap: float | None = None
+    pooled_errors: int = 0

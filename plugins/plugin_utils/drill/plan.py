@@ -90,6 +90,12 @@ class Plan:
         instances = (self.topology.get("vrrp") or {}).get("instances") or []
         return [address.split("/")[0] for instance in instances for address in instance["addresses"]]
 
+    @property
+    def pooled(self) -> Mapping[str, Any] | None:
+        """The pool that leads to the poolers, where there are some."""
+        pools = self.topology.get("pools") or []
+        return next((pool for pool in pools if pool["service"] == "pgbouncer" and pool["addresses"]), None)
+
     def pool(self, role: str) -> Mapping[str, Any] | None:
         """Return the pool that leads to the primary, or to the standbys."""
         pools = self.topology.get("pools") or []
@@ -202,8 +208,7 @@ def as_text(plan: Plan) -> str:
 
 def endpoints(plan: Plan) -> Iterable[str]:
     """Yield the addresses that the clients use."""
-    for role in ("primary", "standby"):
-        pool = plan.pool(role)
+    for pool in (plan.pool("primary"), plan.pool("standby"), plan.pooled):
         if pool:
             yield f"{pool['addresses'][0]}:{pool['port']}"
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
@@ -41,6 +42,7 @@ class Recorder:
             self.writes: list[Write] = []
             self.reads: list[Read] = []
             self.naive: list[Write] = []
+            self.pooled: list[Write] = []
             self.local_writes: list[Write] = []
             self.members: list[MemberSample] = []
             self.balancers: list[BalancerSample] = []
@@ -58,6 +60,7 @@ class Recorder:
         takers: dict[str, Callable[[str, Sequence[Any], Callable[[float], float]], None]] = {
             "writes": self._write,
             "naive": self._naive,
+            "pooled": self._pooled,
             "reads": self._read,
             "local": self._local,
             "members": self._member,
@@ -122,6 +125,10 @@ class Recorder:
 
     def _naive(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         self.naive.append(self._of_client(row, at))
+
+    def _pooled(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
+        # The server that the client asked for when it connected took the first write only.
+        self.pooled.append(replace(self._of_client(row, at), server=""))
 
     def _read(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         seen = self._of_client(row, at)

@@ -47,6 +47,7 @@ def fault_data(fault: FaultResult) -> dict[str, Any]:
         "unknown": fault.total("unknown"),
         "warned": fault.total("warned"),
         "read_errors": fault.total("read_errors"),
+        "pooled_errors": fault.total("pooled_errors"),
         "injections": [injection_data(*result) for result in fault.results],
     }
 
@@ -69,6 +70,8 @@ def injection_data(ledger: Ledger, verdict: Verdict, budget: Budget) -> dict[str
         "unknown": verdict.unknown,
         "warned": verdict.warned,
         "read_errors": verdict.read_errors,
+        "pooled_gap": rounded(verdict.pooled_gap),
+        "pooled_errors": verdict.pooled_errors,
         "lost": [list(key) for key in verdict.lost],
         "missing_on_standbys": [list(key) for key in verdict.missing],
         "duplicated": [list(key) for key in verdict.duplicated],

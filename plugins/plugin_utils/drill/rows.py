@@ -16,6 +16,7 @@ def every_write(ledger: Ledger) -> Iterator[Write]:
     """Yield the writes of all clients, those made on the nodes themselves included."""
     yield from ledger.writes
     yield from ledger.naive
+    yield from ledger.pooled
     yield from ledger.local_writes
 
 

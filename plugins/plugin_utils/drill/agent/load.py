@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import (
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
     Session,
     psycopg2,
     sentence,

@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask
+from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import Harms, dropped_packets, run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.load import Job, Load
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import ask
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.probe import probe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.sample import BalancerSampler, MemberSampler
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.wire import Wire
@@ -53,6 +54,7 @@ class Agent:
             "arm": self._harms.arm,
             "undo": self._harms.undo,
             "dropped": dropped_packets,
+            "switchover": switch_over,
             "address": lambda: os.environ.get("SSH_CONNECTION", ""),
         }
 
@@ -158,6 +160,14 @@ class Agent:
         if self._load:
             self._load.stop()
         self._load = None
+
+
+def switch_over(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Let another member lead, as the module does; return its name, and the seconds by phase."""
+    switchover = Switchover.from_params(params)
+    plan = switchover.plan(None)
+    _cluster, seconds = switchover.run(plan)
+    return {"leader": plan.candidate.name, "seconds": seconds}
 
 
 def main(configuration: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import ask, psycopg2, sentence
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.sample import STATE, held, pools_up
 
 SECONDS = 3.0

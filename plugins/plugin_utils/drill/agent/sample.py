@@ -15,7 +15,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import ask, parse_stat
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import (
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
     Session,
     psycopg2,
     sentence,

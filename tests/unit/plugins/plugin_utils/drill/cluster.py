@@ -41,6 +41,7 @@ def ha(number: int, components: list[str]) -> dict[str, Any]:
             "data_directory": "/var/lib/postgresql/17/main",
             "databases": [{"name": "app", "owner": "app"}],
             "port": 5432,
+            "rest_port": 8008,
         },
         "pools": [
             {"name": "primary", "role": "primary", "port": 5000, **pool},

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
     BalancerSample,
+    Budget,
     Event,
     Ledger,
     MemberSample,
@@ -578,3 +579,40 @@ def test_members_in_the_end(change: dict[str, Any], broken: set[str]) -> None:
     member = "db2" if change == {"claims_primary": False} else "db3"
     changed = with_members(lambda old: replace(old, **change) if old.member == member and old.at > 29.7 else old)
     assert rules(judged(changed)) == broken
+
+
+# Clients of the poolers
+
+POOLED = tuple(replace(one, writer="pooled-1", server="") for one in CALM.writes if one.outcome is Outcome.ACKNOWLEDGED)
+HELD = replace(BUDGET, pooled=5.0, pooled_errors=0)
+
+
+def pooled(*failures: Write) -> Ledger:
+    """The record with writes through the poolers, whose rows are on every member."""
+    counts = {("pooled-1", one.sequence): 1 for one in POOLED}
+    presence = tuple(replace(found, counts={**found.counts, **counts}) for found in CALM.presence)
+    return ledger(
+        pooled=tuple(sorted((*POOLED, *failures), key=lambda one: one.begun)), pooled_pool="pooled", presence=presence
+    )
+
+
+def failed(at: float, outcome: Outcome) -> Write:
+    return ledgers.write(900, at, outcome, "", writer="pooled-1", begun=at, error="server closed the connection")
+
+
+@pytest.mark.parametrize(("record", "budget", "errors", "broken"), [
+    (pooled(), HELD, 0, set()),
+    (pooled(), replace(HELD, pooled=3.9), 0, {"over_budget"}),
+    (pooled(failed(12.0, Outcome.REFUSED)), HELD, 1, {"over_budget"}),
+    (pooled(failed(12.0, Outcome.UNKNOWN)), HELD, 1, {"over_budget"}),
+    (pooled(failed(12.0, Outcome.REFUSED)), BUDGET, 1, set()),  # only the planned one promises none
+    (pooled(failed(9.0, Outcome.REFUSED)), HELD, 0, set()),  # before the injection
+    (pooled(failed(30.5, Outcome.UNKNOWN)), HELD, 0, set()),  # the drill hung up
+    (ledger(), HELD, 0, set()),  # no poolers
+    (ledger(pooled_pool="pooled"), HELD, 0, {"no_samples"}),
+])  # fmt: skip
+def test_clients_of_the_poolers(record: Ledger, budget: Budget, errors: int, broken: set[str]) -> None:
+    verdict = judge(record, budget)
+    assert verdict.pooled_errors == errors
+    assert rules(verdict) == broken
+    assert (verdict.pooled_gap is None) is (not record.pooled)

@@ -7,8 +7,11 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import yaml
+from ansible_collections.holdfast.ha.plugins.doc_fragments.patroni import ModuleDocFragment
+from ansible_collections.holdfast.ha.plugins.modules import patroni_switchover
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Isolate, Scope
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector, cut_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector, cut_of, switchover_params
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut
 
@@ -132,3 +135,46 @@ def test_the_root_volume_is_never_filled(devices, reason) -> None:
     injector = Injector(plan(), EXPECTED, crew, Mock(), Mock())
     assert injector.hindrance(CATALOGUE["data_disk_full"]) == reason
     assert injector.hindrance(CATALOGUE["switchover"]) == ""
+
+
+class Databases:
+    """The agents of the databases: what they were told, in order; only one switches over."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.params: dict[str, Any] = {}
+
+    def call(self, host: str, operation: str, *_patience: float, **arguments: Any) -> Any:
+        self.told.append((host, operation))
+        self.params = arguments["params"]
+        return {"leader": "db2", "seconds": {"paused": 0.02, "promoted": 1.1}}
+
+    def call_all(self, hosts: Any, operation: str, **_arguments: Any) -> None:
+        self.told += [(host, operation) for host in hosts]
+
+
+SECRETS = {"patroni_rest": "rest", "postgresql_superuser": "super", "pgbouncer": "console"}
+POOLER = {"port": 6432, "mode": "transaction", "target": {"addresses": ["192.0.2.100"], "port": 5000}}
+
+
+@pytest.mark.parametrize("pooler", [None, POOLER])
+def test_a_switchover_is_the_users_own(pooler: dict[str, Any] | None) -> None:
+    agents = Databases()
+    drilled = plan(secrets=SECRETS)
+    drilled.topology["pooler"] = pooler  # type: ignore[index]
+    injector = Injector(drilled, EXPECTED, agents, Mock(), Mock())  # type: ignore[arg-type]
+    proof = injector.inject(CATALOGUE["switchover"], ["db1"], Mock(leader="db1"))
+    assert proof == "db2 took over: paused 0.02 s, promoted 1.10 s"
+    armed = [(host, "arm") for host in EXPECTED.databases] if pooler else []
+    assert agents.told == [*armed, ("db1", "switchover")]
+    assert [one["name"] for one in agents.params["poolers"]] == ([*EXPECTED.databases] if pooler else [])
+    assert agents.params["pool"] == ({"address": "192.0.2.100", "port": 5000} if pooler else None)
+    assert agents.params["endpoints"][0] == "https://192.0.2.11:8008"
+    assert injector.heal() == []
+    assert [told for told in agents.told if told[1] == "undo"] == [(host, "undo") for host, _arm in armed]
+
+
+def test_a_switchover_gets_all_that_the_module_takes() -> None:
+    options = yaml.safe_load(patroni_switchover.DOCUMENTATION)["options"]
+    connection = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
+    assert {*switchover_params(plan(secrets=SECRETS))} == {*options, *connection} - {"leader"}

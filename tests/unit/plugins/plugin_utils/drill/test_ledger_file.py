@@ -46,6 +46,8 @@ LEDGER = Ledger(
     dark={"db1": ((2.5, 3.5), (4.0, 4.5))},
     cut={"lb1": ((2.5, 3.4),)},
     phases={"gate before": 1.25, "fault": 1.0},
+    pooled=(Write("pooled-1", 1, 1.0, 1.5, Outcome.ACKNOWLEDGED),),
+    pooled_pool="pooled",
 )
 
 
@@ -55,11 +57,11 @@ def test_a_ledger_comes_back(tmp_path) -> None:
     assert ledger_file.read(path) == LEDGER
 
 
-def test_an_older_ledger_has_no_cuts_and_no_phases() -> None:
+def test_an_older_ledger_has_no_cuts_no_phases_and_no_poolers() -> None:
     document = ledger_file.as_data(LEDGER)
-    del document["cut"], document["phases"]
+    del document["cut"], document["phases"], document["pooled"], document["pooled_pool"]
     older = ledger_file.parse(document)
-    assert (older.cut, older.phases) == ({}, {})
+    assert (older.cut, older.phases, older.pooled, older.pooled_pool) == ({}, {}, (), "")
 
 
 def test_the_same_ledger_gives_the_same_bytes(tmp_path) -> None:

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.stopwatch import Stopwatch
+from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 
 
 def test_each_phase_begins_where_the_last_one_ended() -> None:

@@ -1,0 +1,138 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A planned switchover: who may lead next. Nothing here does I/O."""
+
+from __future__ import annotations
+
+import typing as t
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
+    SYNCHRONOUS_ROLES,
+    Cluster,
+    Member,
+    member_problem,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
+
+MAXIMUM_LAG = 1048576
+"""Bytes; Patroni's own default of maximum_lag_on_failover."""
+
+
+class RefusedError(Exception):
+    """There is no switchover to be made here; the message says why, for the user."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """From whom to whom, and who has to be healthy afterwards: those that are so before."""
+
+    leader: Member
+    candidate: Member
+    healthy: tuple[str, ...]
+    synchronous: bool
+
+    @property
+    def needed(self) -> bool:
+        """Whether another member is to lead."""
+        return self.leader.name != self.candidate.name
+
+
+def plan(cluster: Cluster, configuration: Mapping[str, t.Any] | None, wanted: str | None) -> Plan:
+    """Return what is to be done for ``wanted``, or the best standby, to lead. Raises RefusedError."""
+    leader = healthy_leader(cluster)
+    rules = Rules(leader, is_synchronous(configuration), maximum_lag(configuration))
+    healthy = tuple(member.name for member in cluster.members if member_problem(member, leader) is None)
+    return Plan(leader, candidate(cluster, rules, wanted), healthy, rules.synchronous)
+
+
+@dataclass(frozen=True)
+class Rules:
+    """By what a candidate is judged; the lag is in bytes."""
+
+    leader: Member
+    synchronous: bool
+    maximum_lag: int
+
+
+def healthy_leader(cluster: Cluster) -> Member:
+    """Return the leader of a cluster that can be switched over. Raises RefusedError."""
+    leader = cluster.leader
+    if not cluster.members:
+        raise RefusedError("no member answers")
+    if cluster.paused:
+        raise RefusedError("the cluster is in Patroni's maintenance mode; leave it first: patronictl resume")
+    if leader is None:
+        raise RefusedError("there is no leader; playbooks/status.yml tells what is wrong")
+    problem = member_problem(leader, None) or ("" if cluster.agreed else "is not what a majority takes for the leader")
+    if problem:
+        raise RefusedError(f"the leader {leader.name} {problem}; playbooks/status.yml tells more")
+    return leader
+
+
+def candidate(cluster: Cluster, rules: Rules, wanted: str | None) -> Member:
+    """Return who is to lead. Raises RefusedError."""
+    if wanted is None:
+        return best(cluster, rules)
+    member = cluster.member(wanted)
+    if member is None:
+        known = ", ".join(sorted(one.name for one in cluster.members))
+        raise RefusedError(f"leader: {wanted} is no member of the cluster; give one of {known}")
+    found = [] if member.name == rules.leader.name else list(hindrances(member, rules))
+    if found:
+        raise RefusedError(f"leader: {wanted} {' and '.join(found)}{alternatives(cluster, rules)}")
+    return member
+
+
+def best(cluster: Cluster, rules: Rules) -> Member:
+    """Return the standby that lags least; of equals the one Patroni would prefer."""
+    able = eligible(cluster, rules)
+    if not able:
+        standbys = [member for member in cluster.members if member.name != rules.leader.name]
+        reasons = [f"{member.name} {' and '.join(hindrances(member, rules))}" for member in standbys]
+        raise RefusedError(f"no standby can take over: {'; '.join(reasons) or 'there is none'}")
+    return min(able, key=lambda member: (member.lag, -priority(member), member.name))
+
+
+def eligible(cluster: Cluster, rules: Rules) -> list[Member]:
+    """Return the standbys that nothing keeps from leading."""
+    return [one for one in cluster.members if one.name != rules.leader.name and not any(hindrances(one, rules))]
+
+
+def alternatives(cluster: Cluster, rules: Rules) -> str:
+    """Return who could lead instead, for people."""
+    names = ", ".join(sorted(member.name for member in eligible(cluster, rules)))
+    return f"; who can lead: {names}" if names else ""
+
+
+def hindrances(member: Member, rules: Rules) -> Iterator[str]:
+    """Yield what keeps a standby from taking over without a loss or a wait."""
+    if (member.tags or {}).get("nofailover") or priority(member) <= 0:
+        yield "may not lead (tagged nofailover, or of failover_priority 0)"
+    problem = member_problem(member, rules.leader)
+    if problem:
+        yield problem
+        return
+    if member.lag is None or member.lag > rules.maximum_lag:
+        yield f"lags by {'an unknown number of' if member.lag is None else member.lag} bytes"
+    if rules.synchronous and member.role not in SYNCHRONOUS_ROLES:
+        yield "is not synchronous"
+
+
+def priority(member: Member) -> int:
+    """Return a member's failover_priority, 1 where it has none."""
+    return int((member.tags or {}).get("failover_priority", 1))
+
+
+def maximum_lag(configuration: Mapping[str, t.Any] | None) -> int:
+    """Return by how many bytes a candidate may lag."""
+    return int((configuration or {}).get("maximum_lag_on_failover", MAXIMUM_LAG))
+
+
+def took_over(before: Member, body: Mapping[str, t.Any] | None) -> bool:
+    """Whether the ``/patroni`` of the candidate is that of a primary on a timeline newer than the old leader's."""
+    said = body or {}
+    leads = said.get("role") in {"master", "primary"} and said.get("state") == "running"
+    return leads and (said.get("timeline") or 0) > (before.timeline or 0)

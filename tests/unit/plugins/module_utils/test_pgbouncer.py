@@ -1,0 +1,122 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import typing as t
+from types import SimpleNamespace
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import pgbouncer
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Pooler, PoolerError, Poolers
+
+ADDRESSES = ("192.0.2.11", "192.0.2.12")
+POOLERS = Poolers(tuple(Pooler(f"db{at}", address, 6432) for at, address in enumerate(ADDRESSES, 1)), password="secret")
+
+
+class Refused(Exception):  # noqa: N818 - psycopg2, which the controller lacks, calls it Error
+    """What a console answers instead."""
+
+
+class Consoles:
+    """The admin consoles by address, paused or not; ``failures`` are (address, command): errors, one a time."""
+
+    def __init__(self, failures: dict[tuple[str, str], list[Exception]]) -> None:
+        self.paused = dict.fromkeys(ADDRESSES, False)
+        self.told: list[tuple[str, str]] = []
+        self.settings: dict[str, t.Any] = {}
+        self._failures = failures
+
+    def ask(self, settings: dict[str, t.Any], command: str, _values: t.Any, _seconds: float) -> None:
+        host = settings["host"]
+        self.settings = settings
+        self.told.append((host, command))
+        if command in {"PAUSE", "RESUME"}:
+            self.paused[host] = command == "PAUSE"
+        failures = self._failures.get((host, command))
+        if failures:
+            raise failures.pop(0)
+
+
+@pytest.fixture
+def consoles(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Consoles]:
+    def make(failures: dict[tuple[str, str], list[Exception]] | None = None) -> Consoles:
+        made = Consoles(failures or {})
+        monkeypatch.setattr(pgbouncer, "ask", made.ask)
+        monkeypatch.setattr(pgbouncer, "psycopg2", SimpleNamespace(Error=Refused))
+        return made
+
+    return make
+
+
+SLOW = {("192.0.2.12", "PAUSE"): [TimeoutError("PostgreSQL did not answer in time")]}
+
+
+def test_clients_are_held_and_go_on(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles()
+    with POOLERS.paused(1, required=True):
+        assert all(seen.paused.values())
+    assert not any(seen.paused.values())
+    assert (seen.settings["dbname"], seen.settings["user"]) == ("pgbouncer", "holdfast")
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
+def test_clients_go_on_whatever_happens(consoles: t.Callable[..., Consoles], error: type[BaseException]) -> None:
+    seen = consoles()
+    with pytest.raises(error), POOLERS.paused(1, required=True):
+        raise error
+    assert not any(seen.paused.values())
+
+
+def test_a_long_transaction_is_a_refusal_that_leaves_everything_as_it_was(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles({key: list(errors) for key, errors in SLOW.items()})
+    with pytest.raises(PoolerError, match=r"^pooler db2 \(192.0.2.12:6432\): PAUSE was not done within 1 s\. "):
+        POOLERS.paused(1, required=True).__enter__()
+    assert not any(seen.paused.values())
+
+
+def test_by_wish_a_long_transaction_is_left_to_its_fate(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles({key: list(errors) for key, errors in SLOW.items()})
+    with POOLERS.paused(1, required=False):
+        assert all(seen.paused.values())
+    assert not any(seen.paused.values())
+
+
+def test_what_others_have_paused_stays_so(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles({("192.0.2.12", "PAUSE"): [Refused("already suspended/paused")]})
+    with pytest.raises(PoolerError, match=r"db2"):
+        POOLERS.paused(1, required=True).__enter__()
+    assert seen.paused == {"192.0.2.11": False, "192.0.2.12": True}
+
+
+@pytest.mark.parametrize(
+    ("errors", "tells", "fails"),
+    [
+        ([], 1, False),
+        (["server closed the connection", "timeout expired"], 3, False),
+        (["Pooler is not paused/suspended"], 1, False),
+        (["timeout expired"] * 3, 3, True),
+    ],
+)
+def test_resuming_is_tried_again(
+    consoles: t.Callable[..., Consoles], errors: list[str], tells: int, fails: bool
+) -> None:
+    seen = consoles({("192.0.2.12", "RESUME"): [Refused(text) for text in errors]})
+    if fails:
+        with pytest.raises(PoolerError, match=r"db2.*its clients wait; give it RESUME"):
+            POOLERS.resume(POOLERS.members)
+    else:
+        POOLERS.resume(POOLERS.members)
+    assert seen.told.count(("192.0.2.12", "RESUME")) == tells
+    assert seen.told.count(("192.0.2.11", "RESUME")) == 1
+
+
+def test_a_console_that_refuses_is_noticed_before(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles({("192.0.2.11", "SHOW VERSION"): [Refused("authentication failed")]})
+    with pytest.raises(PoolerError, match=r"db1.*authentication failed"):
+        POOLERS.check()
+    assert not any(command == "PAUSE" for _host, command in seen.told)
+
+
+def test_the_password_is_in_no_text() -> None:
+    assert "secret" not in repr(POOLERS)

@@ -1,0 +1,184 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+import threading
+import typing as t
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import switchover as module
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import RefusedError
+from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Limits, Switchover, certificate
+
+LIMITS = Limits(pause=0.1, switch=0.2, healthy=0.2)
+
+
+def cluster(leader: str, timeline: int) -> Cluster:
+    def member(name: str) -> Member:
+        leads = name == leader
+        role, state = ("leader", "running") if leads else ("quorum_standby", "streaming")
+        return Member(name, role, state, timeline=timeline, lag=None if leads else 0, answers=True)
+
+    return Cluster("lab", (member("db1"), member("db2")), agreed=True)
+
+
+class Api:
+    """A cluster of db1, which leads, and db2; ``error`` is what db1 answers instead of handing over."""
+
+    def __init__(self, log: list[str], error: EndpointError | None = None) -> None:
+        self.state = cluster("db1", 1)
+        self._log = log
+        self._error = error
+
+    def cluster(self) -> Cluster:
+        return self.state
+
+    def read_configuration(self) -> dict[str, t.Any]:
+        return {"synchronous_mode": "quorum"}
+
+    def switch_over(self, leader: Member, candidate: Member, _timeout: float) -> str:
+        self._log.append(f"{leader.name} hands over to {candidate.name}")
+        if self._error:
+            raise self._error
+        self.state = cluster(candidate.name, 2)
+        return "done"
+
+    def ask_member(self, member: Member) -> Answer:
+        leads = self.state.leader == self.state.member(member.name)
+        return Answer("", patroni={"role": "primary" if leads else "replica", "state": "running", "timeline": 2})
+
+    def answers(self) -> Cluster:
+        return self.state
+
+
+class Poolers:
+    """Poolers that note what they are told."""
+
+    members = ()
+
+    def __init__(self, log: list[str]) -> None:
+        self._log = log
+
+    def check(self) -> None:
+        self._log.append("checked")
+
+    def paused(self, _seconds: float, required: bool) -> Poolers:
+        self._log.append("required" if required else "not required")
+        return self
+
+    def __enter__(self) -> None:
+        self._log.append("paused")
+
+    def __exit__(self, *_error: object) -> None:
+        self._log.append("resumed")
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., tuple[Switchover, list[str]]]:
+    monkeypatch.setattr(module, "merge_answers", lambda answers: answers)
+
+    def make(error: EndpointError | None = None, **changes: t.Any) -> tuple[Switchover, list[str]]:
+        log: list[str] = []
+        parts: t.Any = {"api": Api(log, error), "poolers": Poolers(log)}
+        return replace(Switchover(**parts, limits=LIMITS), **changes), log
+
+    return make
+
+
+def test_clients_are_held_only_while_one_hands_over(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+    switchover, log = made()
+    after, seconds = switchover.run(switchover.plan("db2"))
+    assert after.leader is not None
+    assert (after.leader.name, after.leader.timeline) == ("db2", 2)
+    assert log == ["checked", "required", "paused", "db1 hands over to db2", "resumed"]
+    assert list(seconds) == ["checkpointed", "paused", "promoted", "switched", "healthy"]
+
+
+def test_who_leads_already_is_not_asked(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+    switchover, log = made()
+    assert not switchover.plan("db1").needed
+    assert log == []
+
+
+def test_a_refusal_touches_nothing(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+    switchover, log = made()
+    with pytest.raises(RefusedError):
+        switchover.plan("db9")
+    assert log == []
+
+
+def test_clients_go_on_when_the_leader_refuses(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+    switchover, log = made(EndpointError("https://192.0.2.1:8008/switchover", 412, "no"))
+    with pytest.raises(ClusterError, match=r"^db1 did not hand over: .* answered 412: no$"):
+        switchover.run(switchover.plan("db2"))
+    assert log[-1] == "resumed"
+
+
+def test_clients_go_on_when_the_pool_stays_behind(
+    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "certificate", lambda address, _port: address.encode())
+    switchover, log = made(pool=("192.0.2.100", 5000))
+    plan = switchover.plan("db2")
+    led = replace(plan, candidate=replace(plan.candidate, host="192.0.2.2", port=5432))
+    with pytest.raises(ClusterError, match=r"^not within 0.2 s: the pool to lead to db2$"):
+        switchover.run(led)
+    assert log[-1] == "resumed"
+
+
+@pytest.fixture(scope="session")
+def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("tls")
+    key, own = folder / "key.pem", folder / "own.pem"
+    asked = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-subj",
+        "/CN=db2",
+    ]
+    subprocess.run([*asked, "-keyout", key, "-out", own], check=True, capture_output=True)
+    return own, key
+
+
+def serve_once(answer: bytes, key_pair: tuple[Path, Path]) -> int:
+    """Answer one request for TLS like PostgreSQL, on a port of this machine."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*key_pair)
+
+    def serve() -> None:
+        with listener, listener.accept()[0] as link:
+            assert link.recv(8) == module.SSL_REQUEST
+            link.sendall(answer)
+            if answer == b"S":
+                context.wrap_socket(link, server_side=True).close()
+
+    threading.Thread(target=serve, daemon=True).start()
+    return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize(("answer", "known"), [(b"S", True), (b"N", False), (b"", False)])
+def test_a_server_is_known_by_its_certificate(answer: bytes, known: bool, key_pair: tuple[Path, Path]) -> None:
+    own = ssl.PEM_cert_to_DER_cert(key_pair[0].read_text())
+    assert certificate("127.0.0.1", serve_once(answer, key_pair)) == (own if known else None)
+
+
+def test_nobody_there() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    assert certificate("127.0.0.1", port) is None
