@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: soak
 short_description: Prove that a starved cluster does not fail over for nothing
-version_added: 0.2.0
+version_added: 0.1.0
 description:
   - Keeps pgbench busy through the virtual IP while hosts are starved of processors, their file systems flush without
     a pause, etcd's leadership is handed over and lease watchers are restarted; and looks for any change of the leader,

@@ -19,7 +19,7 @@ dd if=/dev/zero of="$0" bs=1M count=64 conv=fsync status=none
 dd if=/dev/zero of="$0" bs=8k count=256 oflag=dsync status=none
 psql -XAtq -h /var/run/postgresql -U postgres -c CHECKPOINT postgres
 done"""
-LOGGED_IN = 'read -r PGPASSWORD; export PGPASSWORD; exec "$0" "$@"'
+LOGGED_IN = 'IFS= read -r PGPASSWORD; export PGPASSWORD; exec "$0" "$@"'
 """Neither the process list nor a unit shows what comes through standard input."""
 REVOKED = ("revoked:", "found revoked already:")
 

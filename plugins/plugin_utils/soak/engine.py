@@ -34,7 +34,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakP
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.schedule import Disturbance, Kind, counts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness, on
 
-LOOK_SECONDS = 0.5
+LOOK_SECONDS = 0.25
 HANDOVER_SECONDS = 25.0
 GRACE_SECONDS = 60.0
 """How much longer than the soak a part of it may take before systemd ends it."""

@@ -114,7 +114,7 @@ def breaches(seen: Seen) -> Iterator[Change]:
         yield Change(end, "no loss", f"{seen.lost} of {seen.acknowledged} acknowledged rows are missing")
     if not seen.acknowledged:
         yield Change(end, "observed", "no row was acknowledged")
-    if seen.load.error or not seen.load.tps:
+    if not seen.changes and (seen.load.error or not seen.load.tps):  # a change ends the soak, and pgbench with it
         yield Change(end, "load", f"pgbench broke off: {seen.load.error or 'it counted no transaction'}")
     yield from blind(seen)
     yield from undone(seen)

@@ -51,5 +51,6 @@ def look(ask: Ask, key: str) -> Look:
     leader, lease = base64.b64decode(found.get("value", "")).decode(), str(found.get("lease", "0"))
     if lease == "0":
         return Look(leader, "", term)
+    # The gateway leaves zeros out.
     told = ask("/v3/lease/timetolive", {"ID": lease})
-    return Look(leader, f"{int(lease):x}", term, int(told.get("grantedTTL", -1)), int(told.get("TTL", -1)))
+    return Look(leader, f"{int(lease):x}", term, int(told.get("grantedTTL", 0)), int(told.get("TTL", 0)))
