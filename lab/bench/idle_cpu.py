@@ -2,14 +2,13 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print what share of one processor each of the cluster's services takes in so many seconds: {unit: per cent}.
+"""Print what share of one processor each of the cluster's services takes in so many seconds.
 
 A service is all of its processes; of Patroni, whose unit has PostgreSQL too, the process itself.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -44,11 +43,10 @@ def main(seconds: float) -> None:
     time.sleep(seconds)
     elapsed = time.monotonic() - begun
     used = {unit: (before[unit], cpu_seconds(unit)) for unit in UNITS}
-    print(json.dumps({
-        unit: round(100 * (now - then) / elapsed, 2)
-        for unit, (then, now) in used.items()
-        if then is not None and now is not None
-    }))  # fmt: skip
+    shares = {
+        unit: 100 * (now - then) / elapsed for unit, (then, now) in used.items() if then is not None and now is not None
+    }
+    print(", ".join(f"{unit} {share:.2f} %" for unit, share in shares.items()))
 
 
 if __name__ == "__main__":

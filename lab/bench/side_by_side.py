@@ -24,9 +24,12 @@ PATH, STRAIGHT = "through the path", "straight to the primary"
 
 
 def ask(argv: Sequence[str]) -> str:
-    """Return what a command says; raises CalledProcessError after having shown its errors."""
+    """Return what a command says; ends the program when it failed, after it has told why."""
     environment = {**os.environ, "PGSSLMODE": "require"}
-    return subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
+    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(argv)}\n{done.stderr}")
+    return done.stdout
 
 
 def primary(given: Mapping[str, Any]) -> str:

@@ -78,5 +78,6 @@ def read_journal(watcher: str, patroni: str) -> Journal:
         revoked=tuple(line for line in said if line.startswith(REVOKED)),
         recounts=sum("counting anew" in line for line in said),
         silences=tuple(dict.fromkeys(line for line in said if "has not renewed for" in line)),
+        demotions=tuple(line for line in patroni.splitlines() if "demoting self" in line.lower()),
         overruns=patroni.count("Loop time exceeded"),
     )

@@ -10,11 +10,17 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import SCHEMA, Conductor, GateError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
+    SCHEMA,
+    Conductor,
+    GateError,
+    StoppedError,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import (
     OPERATIONAL,
@@ -85,13 +91,13 @@ class Soak(Conductor):
         except Exception as error:  # noqa: BLE001 - whatever it is, the hosts have to be cleared
             if not isinstance(error, OPERATIONAL):
                 trace()
-            failure = f"ended before its end: {in_words(error)}"
+            failure = "; ".join([in_words(error), *(change.text for change in self._witness.changes)])
         finally:
             self._clear()
             if not self.remove_table():
                 self._tell(f"the schema {SCHEMA} could not be removed: no leader; drop it by hand")
             self._crew.end()
-        return self._report(directory, seen, failure)
+        return self._report(directory, seen, failure and f"ended before its end: {failure}")
 
     def _report(self, directory: Path, seen: Seen | None, failure: str) -> int:
         found = list(breaches(seen)) if seen else []
@@ -123,7 +129,7 @@ class Soak(Conductor):
                 raise
             elapsed = time.monotonic() - begun
             self._clear(commands.BURN, commands.STALL)
-            finished = load.result() if not self._witness.changes else self._stopped(load)
+            finished = load.result() if load.done() or not self._witness.changes else self._stopped(load)
             for future in under_way:
                 future.result()
         return self._judge(key, before, since, finished, elapsed)
@@ -167,7 +173,7 @@ class Soak(Conductor):
     def _do(self, step: Disturbance) -> None:
         try:
             self._how[step.kind](step)
-        except (GateError, SessionLostError, AgentError) as error:
+        except (GateError, SessionLostError, AgentError, StoppedError) as error:
             self._troubles.append(f"{step.kind.name.lower()} at {step.at:.0f} s: {error}")
         else:
             self._done.append(step.kind)
@@ -281,7 +287,7 @@ class Soak(Conductor):
                     self.hand_over_etcd(leader, successor)
             except (GateError, SessionLostError, AgentError) as refused:
                 error = str(refused)
-            time.sleep(LOOK_SECONDS)
+            self._pause()
         raise GateError(f"{successor or 'nobody'} did not come to lead etcd in {HANDOVER_SECONDS:g} s; {error}")
 
     def _pgbench(self, arguments: Sequence[str], *, counted: bool = True) -> Load:
@@ -307,7 +313,7 @@ class Soak(Conductor):
 
     def _stopped(self, load: Future[Load]) -> Load:
         self._clear(commands.LOAD)
-        return load.result()
+        return replace(load.result(), error="")  # it was told to end
 
     def _on_all(self, hosts: Sequence[str], argv: Sequence[str]) -> None:
         for host, done in self._crew.call_all(hosts, "run", argv=list(argv), seconds=14.0).items():

@@ -45,7 +45,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What a host's services said meanwhile: lines of the lease watcher, and Patroni's late loops.
+    """What a host's services said meanwhile: lines of the lease watcher and of Patroni, and Patroni's late loops.
 
     missing says why nothing is known, "" when it is.
     """
@@ -53,6 +53,7 @@ class Journal:
     revoked: tuple[str, ...] = ()
     recounts: int = 0
     silences: tuple[str, ...] = ()
+    demotions: tuple[str, ...] = ()
     overruns: int = 0
     missing: str = ""
 
@@ -114,8 +115,10 @@ def breaches(seen: Seen) -> Iterator[Change]:
         yield Change(end, "no loss", f"{seen.lost} of {seen.acknowledged} acknowledged rows are missing")
     if not seen.acknowledged:
         yield Change(end, "observed", "no row was acknowledged")
-    if not seen.changes and (seen.load.error or not seen.load.tps):  # a change ends the soak, and pgbench with it
-        yield Change(end, "load", f"pgbench broke off: {seen.load.error or 'it counted no transaction'}")
+    if seen.load.error:
+        yield Change(end, "load", f"pgbench broke off: {seen.load.error}")
+    elif not seen.load.tps and not seen.changes:  # a change ends the soak, and pgbench with it
+        yield Change(end, "load", "pgbench counted no transaction")
     yield from blind(seen)
     yield from undone(seen)
 

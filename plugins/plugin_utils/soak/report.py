@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,15 @@ def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
     lines = [f"# Soak of {plan.drill.cluster}: {'FAILED' if found else 'passed'}", ""]
     lines += [f"    {name:<{width}}  {value}" for name, value in rows]
     lines += listed("What was not wanted", [f"{change.at:.1f} s: {change.text} [{change.rule}]" for change in found])
-    lines += listed("What watchers noticed", [f"{host}: {line}" for host, line in silences(seen)])
+    lines += listed("What watchers and Patroni said", list(remarks(seen)))
     lines += listed("What was tried and failed", list(seen.troubles))
     return "\n".join(lines)
 
 
-def silences(seen: Seen) -> list[tuple[str, str]]:
-    """Return the silences that watchers told of, by host."""
-    return [(host, line) for host, journal in seen.journals.items() for line in journal.silences]
+def remarks(seen: Seen) -> Iterator[str]:
+    """Yield the silences that watchers told of and the demotions that Patroni did, by host."""
+    for host, journal in seen.journals.items():
+        yield from (f"{host}: {line}" for line in (*journal.silences, *journal.demotions))
 
 
 def listed(title: str, items: Sequence[str]) -> list[str]:

@@ -49,7 +49,11 @@ db1 has not renewed for 4 s or more
 revoked: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)
 found revoked already: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)
 """
-    patroni = "INFO: no action. I am (db1), the leader with the lock\nWARNING: Loop time exceeded, rescheduling immediately.\n"
+    patroni = """INFO: no action. I am (db1), the leader with the lock
+WARNING: Loop time exceeded, rescheduling immediately.
+INFO: demoting self because DCS is not accessible and I was a leader
+INFO: demoted self because DCS is not accessible and I was a leader
+"""
     assert commands.read_journal(watcher, patroni) == Journal(
         revoked=(
             "revoked: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)",
@@ -57,6 +61,7 @@ found revoked already: lease ff of db1, not renewed for 8.1 s (term 4, revision 
         ),
         recounts=2,
         silences=("db1 has not renewed for 4 s or more",),
+        demotions=("INFO: demoting self because DCS is not accessible and I was a leader",),
         overruns=1,
     )
 

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.schedule import Kind, counts, schedule, shortest
 
@@ -24,7 +26,7 @@ def test_everything_overlaps_and_ends_in_time(minutes, seed) -> None:
         within = [step for step in handovers if stall.at <= step.at <= burn.at + burn.seconds]
         assert len(within) == 1
     for kind in (burns, stalls):
-        assert all(one.at + one.seconds < next_one.at for one, next_one in zip(kind, kind[1:], strict=False))
+        assert all(one.at + one.seconds < next_one.at for one, next_one in itertools.pairwise(kind))
 
 
 @pytest.mark.parametrize(
@@ -43,7 +45,7 @@ def test_how_often(minutes, watchers, expected) -> None:
 def test_the_restarts_are_spread_over_hosts_and_time() -> None:
     restarts = [step for step in schedule(3600.0, 1, WATCHERS) if step.kind is Kind.RESTART]
     assert {step.host for step in restarts} == set(WATCHERS)
-    assert max(after.at - before.at for before, after in zip(restarts, restarts[1:], strict=False)) < 120
+    assert max(after.at - before.at for before, after in itertools.pairwise(restarts)) < 120
 
 
 def test_a_seed_is_a_schedule() -> None:
