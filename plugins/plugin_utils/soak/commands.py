@@ -64,10 +64,11 @@ def read_load(output: str, errors: str, code: int) -> Load:
 
     lines = [line for line in errors.splitlines() if "error" in line or "FATAL" in line] or errors.splitlines()[-1:]
     return Load(
+        transactions=int(number(r"number of transactions actually processed: (\d+)")),
         tps=number(r"(?m)^tps = ([\d.]+)"),
         latency_ms=number(r"latency average = ([\d.]+)"),
         failed=int(number(r"number of failed transactions: (\d+)")),
-        error=(lines[0] if lines else f"exit code {code}") if code else "",
+        breaks=(lines[0] if lines else f"exit code {code}",) if code else (),
     )
 
 

@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,12 +35,20 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import commands, lease, report
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Journal, Load, Seen, State, breaches
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import (
+    Journal,
+    Load,
+    Seen,
+    State,
+    breaches,
+    merged,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakPlan, parse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.schedule import Disturbance, Kind, counts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness, on
 
 LOOK_SECONDS = 0.25
+RETRY_SECONDS = 1.0
 HANDOVER_SECONDS = 25.0
 GRACE_SECONDS = 60.0
 """How much longer than the soak a part of it may take before systemd ends it."""
@@ -69,6 +77,7 @@ class Soak(Conductor):
         self._speaker = speaker
         self._label = "soak"
         self._ended = threading.Event()
+        self._idle = threading.Event()  # pgbench is to end
         self._done: list[Kind] = []
         self._troubles: list[str] = []
         self._hosts = [node.name for node in plan.drill.nodes if node.ha is not None]
@@ -121,15 +130,17 @@ class Soak(Conductor):
         threading.Thread(target=self._watch_lease, args=(key,), daemon=True).start()
         begun = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
-            load = pool.submit(self._pgbench, ["-n", "-T", f"{self._soak.seconds:g}"])
+            load = pool.submit(self._keep_busy)
             try:
                 under_way = self._disturb(pool, load, begun)
             except BaseException:
-                self._clear()  # otherwise the pool would wait for pgbench
+                self._end_pgbench(load)  # otherwise the pool would wait for it
                 raise
             elapsed = time.monotonic() - begun
             self._clear(commands.BURN, commands.STALL)
-            finished = load.result() if load.done() or not self._witness.changes else self._stopped(load)
+            if self._witness.changes:
+                self._end_pgbench(load)
+            finished = load.result()
             for future in under_way:
                 future.result()
         return self._judge(key, before, since, finished, elapsed)
@@ -140,8 +151,8 @@ class Soak(Conductor):
         self._make_table(leader, TABLE)
         self._sql(leader, f'GRANT CREATE ON SCHEMA {SCHEMA} TO "{self._plan.role}"')
         filled = self._pgbench(["-i", "-q", "-s", str(self._soak.scale)], counted=False)
-        if filled.error:
-            raise GateError(f"{self._plan.client}: pgbench can't make its tables: {filled.error}")
+        if filled.breaks:
+            raise GateError(f"{self._plan.client}: pgbench can't make its tables: {filled.breaks[0]}")
         client = self._crew.offset(self._plan.client)
         if client is None:
             raise SessionLostError(f"{self._plan.client}: no session")
@@ -311,9 +322,22 @@ class Soak(Conductor):
         client("undo", name="load")
         return commands.read_load(done["out"], done["err"], done["code"])
 
-    def _stopped(self, load: Future[Load]) -> Load:
-        self._clear(commands.LOAD)
-        return replace(load.result(), error="")  # it was told to end
+    def _keep_busy(self) -> Load:
+        """Run pgbench to the end of the soak, once more whenever its connections were broken."""
+        begun, runs = time.monotonic(), []
+        while not self._idle.is_set() and (left := begun + self._soak.seconds - time.monotonic()) >= 1:
+            runs.append(self._pgbench(["-n", "-T", f"{left:.0f}"]))
+            if runs[-1].breaks:
+                self._idle.wait(RETRY_SECONDS)
+        if self._idle.is_set() and runs:
+            runs[-1] = replace(runs[-1], breaks=())  # it was told to end
+        return merged(runs, time.monotonic() - begun)
+
+    def _end_pgbench(self, load: Future[Load]) -> None:
+        self._idle.set()
+        while not load.done():  # it may be about to begin once more
+            self._clear(commands.LOAD)
+            wait([load], LOOK_SECONDS)
 
     def _on_all(self, hosts: Sequence[str], argv: Sequence[str]) -> None:
         for host, done in self._crew.call_all(hosts, "run", argv=list(argv), seconds=14.0).items():

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -35,12 +35,13 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What pgbench said; error is "" when it ran to its end."""
+    """What pgbench said; breaks are the errors with which it ended before its time."""
 
+    transactions: int = 0
     tps: float = 0.0
     latency_ms: float = 0.0
     failed: int = 0
-    error: str = ""
+    breaks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +100,19 @@ class Seen:
         return sum(journal.recounts for journal in self.journals.values())
 
 
+def merged(runs: Sequence[Load], seconds: float) -> Load:
+    """Return runs of pgbench as one that took so many seconds, the pauses between them included."""
+    transactions = sum(run.transactions for run in runs)
+    waited = sum(run.latency_ms * run.transactions for run in runs)
+    return Load(
+        transactions=transactions,
+        tps=transactions / seconds,
+        latency_ms=waited / transactions if transactions else 0.0,
+        failed=sum(run.failed for run in runs),
+        breaks=tuple(error for run in runs for error in run.breaks),
+    )
+
+
 def breaches(seen: Seen) -> Iterator[Change]:
     """Yield everything that was not wanted, [] when the soak passed."""
     yield from seen.changes
@@ -115,9 +129,7 @@ def breaches(seen: Seen) -> Iterator[Change]:
         yield Change(end, "no loss", f"{seen.lost} of {seen.acknowledged} acknowledged rows are missing")
     if not seen.acknowledged:
         yield Change(end, "observed", "no row was acknowledged")
-    if seen.load.error:
-        yield Change(end, "load", f"pgbench broke off: {seen.load.error}")
-    elif not seen.load.tps and not seen.changes:  # a change ends the soak, and pgbench with it
+    if not seen.load.transactions and not seen.changes:  # a change ends the soak, and pgbench with it
         yield Change(end, "load", "pgbench counted no transaction")
     yield from blind(seen)
     yield from undone(seen)

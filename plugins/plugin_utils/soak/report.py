@@ -42,6 +42,7 @@ def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
         ("etcd's elections", f"{seen.elections} beside the {seen.handovers} handovers"),
         ("Patroni's late loops", str(seen.overruns)),
         ("pgbench", f"{seen.load.tps:.0f} tps, {seen.load.latency_ms:.1f} ms, {seen.load.failed} failed"),
+        ("pgbench began again", f"{len(seen.load.breaks)} times, for its connections were broken"),
         ("rows", f"{seen.acknowledged} acknowledged, {seen.lost} lost"),
         ("longest gap of an observer", f"{max(seen.blind.values(), default=0.0):.1f} s"),
         *((f"done: {kind.replace('_', ' ')}", f"{times}×") for kind, times in seen.disturbed.items()),
@@ -52,7 +53,8 @@ def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
     lines += [f"    {name:<{width}}  {value}" for name, value in rows]
     lines += listed("What was not wanted", [f"{change.at:.1f} s: {change.text} [{change.rule}]" for change in found])
     lines += listed("What watchers and Patroni said", list(remarks(seen)))
-    lines += listed("What was tried and failed", list(seen.troubles))
+    lines += listed("How pgbench's connections broke", seen.load.breaks)
+    lines += listed("What was tried and failed", seen.troubles)
     return "\n".join(lines)
 
 

@@ -24,15 +24,15 @@ tps = 250.542118 (without initial connection time)
 @pytest.mark.parametrize(
     ("output", "errors", "code", "expected"),
     [
-        (DONE, "", 0, Load(250.542118, 63.861, 2)),
+        (DONE, "", 0, Load(30061, 250.542118, 63.861, 2)),
         (
             DONE,
             "pgbench: error: client 3 aborted\nmore",
             2,
-            Load(250.542118, 63.861, 2, "pgbench: error: client 3 aborted"),
+            Load(30061, 250.542118, 63.861, 2, ("pgbench: error: client 3 aborted",)),
         ),
-        ("", "sh: 1: exec: pgbench: not found\n", 127, Load(error="sh: 1: exec: pgbench: not found")),
-        ("", "", 137, Load(error="exit code 137")),
+        ("", "sh: 1: exec: pgbench: not found\n", 127, Load(breaks=("sh: 1: exec: pgbench: not found",))),
+        ("", "", 137, Load(breaks=("exit code 137",))),
     ],
 )
 def test_what_pgbench_says(output, errors, code, expected) -> None:

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import (
     Seen,
     State,
     breaches,
+    merged,
 )
 
 BEFORE = State("db1", 4, ("192.0.2.100 on lb1",), "a1", 7)
@@ -22,7 +23,7 @@ CALM = Seen(
     after=replace(BEFORE, term=10),
     changes=(),
     journals={"db1": Journal(overruns=2, recounts=1), "db2": Journal(overruns=1)},
-    load=Load(tps=250.0, latency_ms=60.0),
+    load=Load(30000, 250.0, 60.0, breaks=("server closed the connection",)),
     planned={"burn": 1, "handover": 2},
     disturbed={"burn": 1, "handover": 2},
     blind={"etcd": 3.0},
@@ -60,7 +61,6 @@ def test_a_calm_soak_passes_and_tells_how_close_it_came() -> None:
         ),
         ({"lost": 1}, "no loss", "1 of 1200 acknowledged rows are missing"),
         ({"acknowledged": 0}, "observed", "no row was acknowledged"),
-        ({"load": Load(error="FATAL: gone")}, "load", "pgbench broke off: FATAL: gone"),
         ({"load": Load()}, "load", "pgbench counted no transaction"),
         ({"blind": {"etcd": 15.1}}, "observed", "etcd: seen nothing for 15.1 s"),
         ({"disturbed": {"burn": 1, "handover": 1}}, "disturbed", "handover: 1 of 2 were done"),
@@ -74,3 +74,19 @@ def test_a_change_on_the_way_counts_though_all_is_as_it_was() -> None:
     change = Change(3.0, "same holders", "192.0.2.100 left lb1")
     assert list(breaches(replace(CALM, changes=(change,)))) == [change]
     assert list(breaches(replace(CALM, changes=(change,), load=Load()))) == [change]
+
+
+@pytest.mark.parametrize(
+    ("runs", "seconds", "expected"),
+    [
+        ([], 10.0, Load()),
+        ([Load(400, 40.0, 100.0, 1)], 10.0, Load(400, 40.0, 100.0, 1)),
+        (
+            [Load(300, 60.0, 10.0, 1, ("gone",)), Load(0, breaks=("refused",)), Load(100, 25.0, 50.0, 2)],
+            10.0,
+            Load(400, 40.0, 20.0, 3, ("gone", "refused")),
+        ),
+    ],
+)
+def test_runs_of_pgbench_become_one(runs, seconds, expected) -> None:
+    assert merged(runs, seconds) == expected
