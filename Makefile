@@ -7,6 +7,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 FAULTS := all
 REPEAT := 1
+MINUTES := 60
 SCENARIOS := default haproxy keepalived three_nodes failover
 
 .PHONY: help
@@ -40,6 +41,10 @@ status: ## The lab's health; fails when it is not healthy
 drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3); the report goes to reports/
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/drill.yml -e drill_confirm=lab -e drill_faults=$(FAULTS) -e drill_repeat=$(REPEAT)
 
+.PHONY: soak
+soak: bootstrap ## No failover for nothing: the lab under load and starvation (MINUTES=60); the report goes to reports/
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/soak.yml -e soak_confirm=lab -e soak_minutes=$(MINUTES)
+
 .PHONY: test
 test: bootstrap browser etcd ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
 	@$(BIN)/python scripts/check.py lint types unit docs
@@ -66,6 +71,10 @@ molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" fo
 .PHONY: bench
 bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recreates the lab)
 	@$(BIN)/python scripts/bench.py
+
+.PHONY: bench-path
+bench-path: bootstrap ## What the path costs: pgbench through it and straight to the primary (PORT=6432), idle services
+	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_path.yml $(if $(PORT),-e path_port=$(PORT))
 
 .PHONY: reference
 reference: bootstrap ## Generate docs/variables.md again

@@ -150,12 +150,12 @@ def collections_folder(plugin: Path) -> Path:
 class Child:
     """The engine: a child process whose standard input tells it that we still live."""
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Any, engine: str = ENGINE) -> None:
         self._parent = os.getppid()
         environment = {**os.environ, "PYTHONPATH": str(collections_folder(Path(__file__)))}
         # A session of its own: a signal to Ansible must not end it before it has healed.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", ENGINE],
+            [sys.executable, "-m", engine],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

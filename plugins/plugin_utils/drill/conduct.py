@@ -308,23 +308,25 @@ class Conductor:
         wanted = etcd_leader_wanted(fault.target, self._expected, seen)
         if not wanted:
             return seen
-        token = self._crew.call(
-            seen.etcd_leader,
-            "request",
-            service="etcd",
-            method="POST",
-            path="/v3/auth/authenticate",
-            body={"name": "root", "password": self._plan.secrets["etcd_root"]},
-        )["body"].get("token", "")
-        probes = self._probe()
-        body = {"targetID": member_id(probes, wanted)}
-        path = "/v3/maintenance/transfer-leadership"
-        answer = self._crew.call(
-            seen.etcd_leader, "request", service="etcd", method="POST", path=path, body=body, token=token
-        )
-        if answer["status"] != 200:
-            raise GateError(f"etcd did not let {wanted} lead: {answer['status']} {answer['body']}")
+        self.hand_over_etcd(seen.etcd_leader, wanted)
         return self.await_gate("before")[0]
+
+    def hand_over_etcd(self, leader: str, successor: str) -> None:
+        """Let another host's member lead etcd; raises GateError, SessionLostError or AgentError."""
+        body = {"targetID": member_id(self._probe(), successor)}
+        answer = self.ask_etcd(leader, "/v3/maintenance/transfer-leadership", body, self.etcd_token(leader))
+        if answer["status"] != 200:
+            raise GateError(f"etcd did not let {successor} lead: {answer['status']} {answer['body']}")
+
+    def etcd_token(self, host: str) -> str:
+        """Return a token of etcd's root; raises SessionLostError or AgentError."""
+        login = {"name": "root", "password": self._plan.secrets["etcd_root"]}
+        return str((self.ask_etcd(host, "/v3/auth/authenticate", login)["body"] or {}).get("token", ""))
+
+    def ask_etcd(self, host: str, path: str, body: Mapping[str, Any], token: str = "") -> dict[str, Any]:
+        """Return the answer of a host's member: {"status": HTTP's, "body": ...}."""
+        arguments: dict[str, Any] = {"service": "etcd", "method": "POST", "path": path, "body": body, "token": token}
+        return dict(self._crew.call(host, "request", **arguments))
 
     # Clients and rows
 

@@ -17,11 +17,11 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import analysis, ledger_file, report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, budgets
@@ -300,17 +300,17 @@ def watch(stop: threading.Event, speaker: Speaker) -> None:
     stop.set()
 
 
-def main() -> int:
-    """Run the plan on standard input."""
-    plan = parse(json.loads(sys.stdin.buffer.readline()))
+def serve(run: Callable[[Mapping[str, Any], threading.Event, Speaker], int]) -> NoReturn:
+    """Run the document on standard input, and exit with the code."""
+    document = json.loads(sys.stdin.buffer.readline())
     stop, speaker = threading.Event(), Speaker()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda _number, _frame: stop.set())
     threading.Thread(target=watch, args=(stop, speaker), daemon=True).start()
-    return Drill(plan, stop, speaker).run()
+    code = run(document, stop, speaker)
+    sys.stdout.flush()
+    os._exit(code)  # threads may still hang in a lost session
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # threads may still hang in a lost session
+    serve(lambda document, stop, speaker: Drill(parse(document), stop, speaker).run())

@@ -1,0 +1,360 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The soak's own process: a plan on standard input, JSON lines on standard output, as the drill's engine has it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
+    SCHEMA,
+    Conductor,
+    GateError,
+    StoppedError,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import (
+    OPERATIONAL,
+    Speaker,
+    expected_of,
+    in_words,
+    serve,
+    trace,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import part, view
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import commands, lease, report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import (
+    Journal,
+    Load,
+    Seen,
+    State,
+    breaches,
+    merged,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakPlan, parse
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.schedule import Disturbance, Kind, counts
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness, on
+
+LOOK_SECONDS = 0.25
+RETRY_SECONDS = 1.0
+HANDOVER_SECONDS = 25.0
+GRACE_SECONDS = 60.0
+"""How much longer than the soak a part of it may take before systemd ends it."""
+TABLE = f"{SCHEMA}.writes_1"
+WRITE_INTERVAL = 0.2
+WRITERS = 2
+
+
+class Soak(Conductor):
+    """One soak, from the first connection to the report."""
+
+    def __init__(self, plan: SoakPlan, stop: threading.Event, speaker: Speaker) -> None:
+        expected = expected_of(plan.drill)
+        self._witness = Witness({at: name for name, at in plan.drill.addresses.items()}, expected.virtual_ips)
+        crew = Crew(plan.drill, self._witness.take, speaker.tell)
+        super().__init__(
+            plan=plan.drill,
+            expected=expected,
+            crew=crew,
+            recorder=self._witness,
+            injector=Injector(plan.drill, expected, crew, provider(plan.drill, crew), self._witness.now),
+            stop=stop,
+            tell=speaker.tell,
+        )
+        self._soak = plan
+        self._speaker = speaker
+        self._label = "soak"
+        self._ended = threading.Event()
+        self._idle = threading.Event()  # pgbench is to end
+        self._done: list[Kind] = []
+        self._troubles: list[str] = []
+        self._hosts = [node.name for node in plan.drill.nodes if node.ha is not None]
+        self._how: Mapping[Kind, Callable[[Disturbance], None]] = {
+            Kind.BURN: lambda step: self._on_all(self._hosts, commands.burn(step.seconds)),
+            Kind.STALL: lambda step: self._on_all(expected.databases, commands.stall(step.seconds, self._data)),
+            Kind.HANDOVER: lambda _step: self._hand_over(),
+            Kind.RESTART: lambda step: self._on_all([step.host], ["systemctl", "restart", commands.WATCHER]),
+        }
+
+    def run(self) -> int:
+        """Run everything; return the exit code."""
+        directory = Path(self._plan.directory)
+        directory.mkdir(parents=True, exist_ok=True)
+        self._tell(f"the engine runs as process {os.getpid()}")
+        seen, failure = None, ""
+        try:
+            self._crew.begin()
+            seen = self._observe()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the hosts have to be cleared
+            if not isinstance(error, OPERATIONAL):
+                trace()
+            failure = "; ".join([in_words(error), *(change.text for change in self._witness.changes)])
+        finally:
+            self._clear()
+            if not self.remove_table():
+                self._tell(f"the schema {SCHEMA} could not be removed: no leader; drop it by hand")
+            self._crew.end()
+        return self._report(directory, seen, failure and f"ended before its end: {failure}")
+
+    def _report(self, directory: Path, seen: Seen | None, failure: str) -> int:
+        found = list(breaches(seen)) if seen else []
+        if seen:
+            report.write(self._soak, seen, found, directory)
+            self._speaker.say(table=report.as_text(self._soak, seen, found))
+        failure = failure or "; ".join(f"{change.text} [{change.rule}]" for change in found)
+        self._speaker.say(result={"passed": not failure, "failure": failure, "directory": str(directory)})
+        return 1 if failure else 0
+
+    # The course
+
+    def _observe(self) -> Seen:
+        self._clear()
+        self.await_gate("before")
+        self._prepare()
+        since = {host: self._out(host, ["date", "+%s"]) for host in self._hosts}
+        key = lease.leader_key(self._ask_any(), self._plan.topology["postgresql"]["scope"])
+        before = self._state(key)
+        self._witness.watch(before, self._observers())
+        threading.Thread(target=self._watch_lease, args=(key,), daemon=True).start()
+        begun = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            load = pool.submit(self._keep_busy)
+            try:
+                under_way = self._disturb(pool, load, begun)
+            except BaseException:
+                self._end_pgbench(load)  # otherwise the pool would wait for it
+                raise
+            elapsed = time.monotonic() - begun
+            self._clear(commands.BURN, commands.STALL)
+            if self._witness.changes:
+                self._end_pgbench(load)
+            finished = load.result()
+            for future in under_way:
+                future.result()
+        return self._judge(key, before, since, finished, elapsed)
+
+    def _prepare(self) -> None:
+        leader = view(self._expected, self._probe()).leader
+        self._number = 1
+        self._make_table(leader, TABLE)
+        self._sql(leader, f'GRANT CREATE ON SCHEMA {SCHEMA} TO "{self._plan.role}"')
+        filled = self._pgbench(["-i", "-q", "-s", str(self._soak.scale)], counted=False)
+        if filled.breaks:
+            raise GateError(f"{self._plan.client}: pgbench can't make its tables: {filled.breaks[0]}")
+        client = self._crew.offset(self._plan.client)
+        if client is None:
+            raise SessionLostError(f"{self._plan.client}: no session")
+        self._witness.reset(client)
+        self._begin_load(TABLE)
+
+    def _begin_load(self, table: str) -> None:
+        """Few writers: pgbench makes the load, they only know which rows were acknowledged."""
+        insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608
+        settings = self._settings("primary", options="-c statement_timeout=0", sslmode="require")
+        jobs = [
+            self._job(f"writer-{at}", "writes", settings=settings, statement=insert, interval=WRITE_INTERVAL)
+            for at in range(1, WRITERS + 1)
+        ]
+        self._crew.call(self._plan.client, "load", jobs=jobs, seconds=self._soak.seconds + 2 * GRACE_SECONDS)
+
+    def _disturb(self, pool: ThreadPoolExecutor, load: Future[Load], begun: float) -> list[Future[None]]:
+        """Carry out the schedule until its end, or until something changed or the load broke off."""
+        waiting, under_way = list(self._soak.steps), []
+        while (elapsed := time.monotonic() - begun) < self._soak.seconds:
+            while waiting and waiting[0].at <= elapsed:
+                under_way.append(pool.submit(self._do, waiting.pop(0)))
+            if self._witness.changes or load.done():
+                break
+            self._progress(f"{elapsed:5.0f} s, silence of the lease {self._witness.lease_silence} s at most")
+            self._pause()
+        return under_way
+
+    def _do(self, step: Disturbance) -> None:
+        try:
+            self._how[step.kind](step)
+        except (GateError, SessionLostError, AgentError, StoppedError) as error:
+            self._troubles.append(f"{step.kind.name.lower()} at {step.at:.0f} s: {error}")
+        else:
+            self._done.append(step.kind)
+
+    def _judge(self, key: str, before: State, since: Mapping[str, str], load: Load, elapsed: float) -> Seen:
+        blind = self._witness.blind()
+        self._ended.set()
+        self._end_load()
+        self.await_gate("after")
+        after = self._state(key)
+        stored = self._presence(after.leader, TABLE)
+        present = next(found.counts for found in stored if found.member == after.leader)
+        begun = [step for step in self._soak.steps if step.at < elapsed - 1]
+        return Seen(
+            before=before,
+            after=after,
+            changes=self._witness.changes,
+            journals={host: self._journal(host, since[host]) for host in self._journalling()},
+            load=load,
+            planned=counts(begun),
+            disturbed={kind.name.lower(): self._done.count(kind) for kind in Kind},
+            blind=blind,
+            silence=self._witness.lease_silence,
+            lease_looks=self._witness.lease_looks,
+            handovers=self._done.count(Kind.HANDOVER),
+            acknowledged=len(self._witness.acknowledged),
+            lost=sum(row not in present for row in self._witness.acknowledged),
+            seconds=round(elapsed, 1),
+            machine={"processors": os.cpu_count(), "load": [round(load, 1) for load in os.getloadavg()]},
+            troubles=tuple(self._troubles),
+        )
+
+    # Looking
+
+    def _observers(self) -> list[str]:
+        members = [f"PostgreSQL on {host}" for host in self._expected.databases]
+        return ["etcd", *members, *(f"addresses of {host}" for host in self._expected.balancers)]
+
+    def _state(self, key: str) -> State:
+        probes = self._probe()
+        seen, now = view(self._expected, probes), lease.look(self._ask_any(), key)
+        holders = [
+            on(address, host)
+            for host in self._expected.balancers
+            for address in part(probes, host, "balancer").get("holds", ())
+        ]
+        return State(seen.leader, seen.timeline, tuple(sorted(holders)), now.lease, now.term)
+
+    def _watch_lease(self, key: str) -> None:
+        """Look at the lease until the end; a member that does not answer leaves a gap, and another is asked."""
+        hosts = list(self._expected.etcd)
+        ask = self._ask_any()
+        while not self._ended.wait(LOOK_SECONDS):
+            try:
+                seen = lease.look(ask, key)
+            except (SessionLostError, AgentError, GateError, KeyError):
+                hosts.append(hosts.pop(0))
+                ask = self._asking(hosts[0])
+                continue
+            self._witness.look(self._witness.now(), seen)
+
+    def _ask_any(self) -> lease.Ask:
+        return self._asking(self._expected.etcd[0])
+
+    def _asking(self, host: str) -> lease.Ask:
+        """Return how to ask a host's etcd member; it logs in when that is needed."""
+        token = ""
+
+        def ask(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+            nonlocal token
+            for _attempt in range(2):
+                token = token or self.etcd_token(host)
+                answer = self.ask_etcd(host, path, body, token)
+                if answer["status"] == 200:
+                    return dict(answer["body"])
+                token = ""
+            raise GateError(f"etcd on {host} answered {path} with {answer['status']}: {answer['body']}")
+
+        return ask
+
+    def _journalling(self) -> list[str]:
+        return sorted({*self._expected.databases, *self._soak.watchers})
+
+    def _journal(self, host: str, since: str) -> Journal:
+        try:
+            watcher, patroni = (
+                self._out(host, commands.journal_since(name, since)) for name in (commands.WATCHER, commands.PATRONI)
+            )
+        except (SessionLostError, AgentError, GateError) as error:
+            return Journal(missing=str(error))
+        return commands.read_journal(watcher, patroni)
+
+    # Doing
+
+    @property
+    def _data(self) -> str:
+        return str(self._plan.topology["postgresql"]["data_directory"])
+
+    def _hand_over(self) -> None:
+        """Let the next member lead etcd, and see that it does."""
+        deadline, error = time.monotonic() + HANDOVER_SECONDS, ""
+        successor = ""
+        while time.monotonic() < deadline:
+            leader = view(self._expected, self._probe()).etcd_leader
+            if leader and leader == successor:
+                return
+            members = self._expected.etcd
+            try:
+                if leader:
+                    successor = successor or members[(members.index(leader) + 1) % len(members)]
+                    self.hand_over_etcd(leader, successor)
+            except (GateError, SessionLostError, AgentError) as refused:
+                error = str(refused)
+            self._pause()
+        raise GateError(f"{successor or 'nobody'} did not come to lead etcd in {HANDOVER_SECONDS:g} s; {error}")
+
+    def _pgbench(self, arguments: Sequence[str], *, counted: bool = True) -> Load:
+        settings = self._settings("primary")
+        environment = {
+            "PGHOST": str(settings["host"]),
+            "PGPORT": str(settings["port"]),
+            "PGUSER": str(settings["user"]),
+            "PGDATABASE": str(settings["dbname"]),
+            "PGSSLMODE": "require",
+            "PGOPTIONS": f"-csearch_path={SCHEMA}",
+        }
+        many = ["-c", str(self._soak.clients), "-j", "2"] if counted else []
+        longest = self._soak.seconds + GRACE_SECONDS
+        client = partial(self._crew.call, self._plan.client)
+        unit = f"{commands.LOAD}.service"
+        client("arm", name="load", seconds=longest, undo=["systemctl", "stop", unit])
+        argv = commands.pgbench(longest, environment, [*many, *arguments])
+        password = f"{settings['password']}\n"
+        done = client("run", longest + GRACE_SECONDS, argv=argv, seconds=longest + GRACE_SECONDS / 2, text=password)
+        client("undo", name="load")
+        return commands.read_load(done["out"], done["err"], done["code"])
+
+    def _keep_busy(self) -> Load:
+        """Run pgbench to the end of the soak, once more whenever its connections were broken."""
+        begun, runs = time.monotonic(), []
+        while not self._idle.is_set() and (left := begun + self._soak.seconds - time.monotonic()) >= 1:
+            runs.append(self._pgbench(["-n", "-T", f"{left:.0f}"]))
+            if runs[-1].breaks:
+                self._idle.wait(RETRY_SECONDS)
+        if self._idle.is_set() and runs:
+            runs[-1] = replace(runs[-1], breaks=())  # it was told to end
+        return merged(runs, time.monotonic() - begun)
+
+    def _end_pgbench(self, load: Future[Load]) -> None:
+        self._idle.set()
+        while not load.done():  # it may be about to begin once more
+            self._clear(commands.LOAD)
+            wait([load], LOOK_SECONDS)
+
+    def _on_all(self, hosts: Sequence[str], argv: Sequence[str]) -> None:
+        for host, done in self._crew.call_all(hosts, "run", argv=list(argv), seconds=14.0).items():
+            if done["code"]:
+                raise GateError(f"{host}: {' '.join(argv[:2])}: {done['err'].strip() or done['code']}")
+
+    def _out(self, host: str, argv: Sequence[str]) -> str:
+        done = self._crew.call(host, "run", 30.0, argv=list(argv), seconds=25.0)
+        if done["code"]:
+            raise GateError(f"{host}: {' '.join(argv[:3])}: {done['err'].strip() or done['code']}")
+        return str(done["out"]).strip()
+
+    def _clear(self, *units: str) -> None:
+        """End what was begun; what systemd does not know any more is no failure."""
+        argv = ["systemctl", "stop", *(f"{unit}.service" for unit in units or commands.UNITS)]
+        self._crew.call_all([*self._hosts, self._plan.client], "run", argv=argv)
+
+
+if __name__ == "__main__":
+    serve(lambda document, stop, speaker: Soak(parse(document), stop, speaker).run())

@@ -1,0 +1,157 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What was seen during a soak, and whether it is what was wanted: no failover, no move, no loss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+BLIND_SECONDS = 15.0
+"""For how long an observer may see nothing on a starved machine before nothing can be said of that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Who was what at one moment; "", None and () where nobody said."""
+
+    leader: str
+    timeline: int | None
+    holders: tuple[str, ...]
+    lease: str
+    term: int
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Something that ought not to have changed did, at so many seconds of the soak."""
+
+    at: float
+    rule: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What pgbench said; breaks are the errors with which it ended before its time."""
+
+    transactions: int = 0
+    tps: float = 0.0
+    latency_ms: float = 0.0
+    failed: int = 0
+    breaks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Journal:
+    """What a host's services said meanwhile: lines of the lease watcher and of Patroni, and Patroni's late loops.
+
+    missing says why nothing is known, "" when it is.
+    """
+
+    revoked: tuple[str, ...] = ()
+    recounts: int = 0
+    silences: tuple[str, ...] = ()
+    demotions: tuple[str, ...] = ()
+    overruns: int = 0
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Everything observed; seconds. disturbed: {kind: how often it was done}; blind: {observer: its longest gap}.
+
+    silence is a lower bound in whole seconds: how long the leader's lease had not been renewed, at its longest. lost
+    are acknowledged rows that the leader does not have.
+    """
+
+    before: State
+    after: State
+    changes: tuple[Change, ...]
+    journals: Mapping[str, Journal]
+    load: Load
+    planned: Mapping[str, int]
+    disturbed: Mapping[str, int]
+    blind: Mapping[str, float]
+    silence: int
+    lease_looks: int
+    handovers: int
+    acknowledged: int
+    lost: int
+    seconds: float
+    machine: Mapping[str, Any] = field(default_factory=dict)
+    troubles: tuple[str, ...] = ()
+
+    @property
+    def elections(self) -> int:
+        """Terms of etcd that no handover of ours began."""
+        return max(0, self.after.term - self.before.term - self.handovers)
+
+    @property
+    def overruns(self) -> int:
+        """Loops of Patroni that took longer than loop_wait, on all hosts."""
+        return sum(journal.overruns for journal in self.journals.values())
+
+    @property
+    def recounts(self) -> int:
+        """How often watchers began to count anew because etcd did not answer them in time."""
+        return sum(journal.recounts for journal in self.journals.values())
+
+
+def merged(runs: Sequence[Load], seconds: float) -> Load:
+    """Return runs of pgbench as one that took so many seconds, the pauses between them included."""
+    transactions = sum(run.transactions for run in runs)
+    waited = sum(run.latency_ms * run.transactions for run in runs)
+    return Load(
+        transactions=transactions,
+        tps=transactions / seconds,
+        latency_ms=waited / transactions if transactions else 0.0,
+        failed=sum(run.failed for run in runs),
+        breaks=tuple(error for run in runs for error in run.breaks),
+    )
+
+
+def breaches(seen: Seen) -> Iterator[Change]:
+    """Yield everything that was not wanted, [] when the soak passed."""
+    yield from seen.changes
+    end = seen.seconds
+    for name in ("leader", "timeline", "holders", "lease"):
+        was, now = getattr(seen.before, name), getattr(seen.after, name)
+        if was != now:
+            yield Change(end, f"same {name}", f"the {name} was {shown(was)} before and {shown(now)} after")
+    for host, journal in seen.journals.items():
+        yield from (Change(end, "no revocation", f"{host}: {line}") for line in journal.revoked)
+        if journal.missing:
+            yield Change(end, "observed", f"{host}: its journal tells nothing: {journal.missing}")
+    if seen.lost:
+        yield Change(end, "no loss", f"{seen.lost} of {seen.acknowledged} acknowledged rows are missing")
+    if not seen.acknowledged:
+        yield Change(end, "observed", "no row was acknowledged")
+    if not seen.load.transactions and not seen.changes:  # a change ends the soak, and pgbench with it
+        yield Change(end, "load", "pgbench counted no transaction")
+    yield from blind(seen)
+    yield from undone(seen)
+
+
+def blind(seen: Seen) -> Iterator[Change]:
+    """Yield the observers that saw nothing for too long."""
+    for observer, gap in seen.blind.items():
+        if gap > BLIND_SECONDS:
+            yield Change(seen.seconds, "observed", f"{observer}: seen nothing for {gap:.1f} s")
+
+
+def undone(seen: Seen) -> Iterator[Change]:
+    """Yield the disturbances that were planned and not done."""
+    for kind, times in seen.planned.items():
+        done = seen.disturbed.get(kind, 0)
+        if done < times:
+            yield Change(seen.seconds, "disturbed", f"{kind}: {done} of {times} were done")
+
+
+def shown(value: Any) -> str:
+    """Return a value in words."""
+    if isinstance(value, tuple):
+        return " and ".join(value) or "nobody"
+    return str(value) if value not in ("", None) else "nobody"
