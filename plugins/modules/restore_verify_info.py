@@ -39,8 +39,8 @@ RETURN = r"""
 record:
   description:
     - The last verification; null when there was none. Moments are seconds since the epoch, sizes bytes.
-    - C(canary) is when the newest restored write of the canary was made, C(canary_age) its age in seconds at the archive's
-      end; without a canary in it yet the age is that of the backup.
+    - C(canary) is when the newest restored canary was written, C(canary_age) its age in seconds at the archive's end;
+      without a canary yet the age is that of the backup.
   returned: success
   type: dict
   sample:
