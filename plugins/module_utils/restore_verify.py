@@ -54,6 +54,8 @@ MEGABYTE = 10**6
 SPARE_BYTES = 2**30  # for the WAL that recovery fetches
 REMOVE_SECONDS = 30
 POLL_SECONDS = 0.2
+CANARY_EXISTS = "SELECT to_regclass('holdfast.canary') IS NOT NULL"
+CANARY = "SELECT floor(extract(epoch FROM at))::bigint FROM holdfast.canary"
 PG_ROOT = Path("/usr/lib/postgresql")
 DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
 
@@ -73,7 +75,10 @@ class Assertion:
 
 @dataclass(frozen=True)
 class Job:
-    """What to verify and where; ``timeout`` is seconds for the restore, and again for the replay."""
+    """What to verify and where; ``timeout`` is seconds for the restore, and again for the replay.
+
+    ``canary_limit`` is how many seconds old the canary may be at the archive's end; 0 leaves it unread.
+    """
 
     stanza: str
     pgbackrest_config: Path
@@ -85,6 +90,7 @@ class Job:
     superuser: str
     amcheck: tuple[str, ...] | None
     assertions: tuple[Assertion, ...]
+    canary_limit: int
     timeout: int
 
 
@@ -107,6 +113,8 @@ class Record:
     checksums: str = "not run"
     amcheck: str = "not run"
     assertions: int = 0
+    canary: int | None = None
+    canary_age: int | None = None
     last_passed: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -126,6 +134,7 @@ def parse_job(document: Mapping[str, t.Any]) -> Job:
         assertions=tuple(
             Assertion(item["name"], item.get("database") or "postgres", item["sql"]) for item in document["assertions"]
         ),
+        canary_limit=int(document["canary_limit"]),
         timeout=int(document["timeout"]),
     )
 
@@ -171,6 +180,17 @@ def error_of(output: str) -> str:
     return found.group(1).strip() if found else output.strip()[-1000:] or "it said nothing"
 
 
+def stale(record: Record, limit: int) -> str | None:
+    """Return why a disaster would cost more than *limit* seconds of writes, or None; 0 allows any."""
+    if not limit or record.canary_age is None or record.canary_age <= limit:
+        return None
+    known = "its canary" if record.canary is not None else "without a canary its backup"
+    return (
+        f"the archive ends too early: {known} is {record.canary_age} s old, the limit is {limit} s "
+        "(restore_verify_canary_limit); see that WAL is archived, and that holdfast-canary.timer runs on the primary"
+    )
+
+
 def metrics(record: Record) -> str:
     """Return the record in Prometheus' text format."""
     label = f'{{stanza="{record.stanza}"}}'
@@ -181,6 +201,8 @@ def metrics(record: Record) -> str:
         "duration_seconds": ("How long it took.", record.seconds.get("total", 0.0)),
         "restored_bytes": ("Size of the restored database.", record.bytes),
     }
+    if record.canary_age is not None:
+        values["canary_age_seconds"] = ("Age of the newest restored write.", record.canary_age)
     return "".join(
         f"# HELP holdfast_restore_verify_{name} {text}\n# TYPE holdfast_restore_verify_{name} gauge\n"
         f"holdfast_restore_verify_{name}{label} {value:.10g}\n"
@@ -210,11 +232,15 @@ class Verification:
             taken = record.seconds["restore"]
             record.megabytes_per_second = round(backup.size / MEGABYTE / taken, 1) if taken else 0.0
             self._timed("replay", lambda: self._replay(instance))
+            self._read_canary(instance)
             self._timed("amcheck", lambda: self._amcheck(instance))
             self._timed("assertions", lambda: self._assert(instance))
         finally:
             instance.stop()
         self._timed("checksums", lambda: self._checksums(instance))
+        problem = stale(record, self.job.canary_limit)
+        if problem:
+            raise VerifyError(problem)
 
     def _timed(self, name: str, action: Callable[[], None]) -> None:
         started = time.monotonic()
@@ -274,6 +300,20 @@ class Verification:
     def _connection(self) -> tuple[str, ...]:
         return ("--host", str(self.job.run), "--username", self.job.superuser)
 
+    def _query(self, instance: Instance, database: str, sql: str) -> str:
+        options = ("-XAtq", "-v", "ON_ERROR_STOP=1", "-d", database, "-c", sql)
+        return instance.command("psql", *self._connection(), *options, timeout=self.job.timeout).strip()
+
+    def _read_canary(self, instance: Instance) -> None:
+        """Measure the newest write's age; a cluster that has no canary yet has its backup's end instead."""
+        if not self.job.canary_limit:
+            return
+        now = int(time.time())
+        if self._query(instance, "postgres", CANARY_EXISTS) == "t":
+            self.record.canary = int(self._query(instance, "postgres", CANARY))
+        newest_write = self.record.backup_finished if self.record.canary is None else self.record.canary
+        self.record.canary_age = max(0, now - newest_write)
+
     def _amcheck(self, instance: Instance) -> None:
         if self.job.amcheck is None:
             return
@@ -287,8 +327,7 @@ class Verification:
 
     def _assert(self, instance: Instance) -> None:
         for assertion in self.job.assertions:
-            options = ("-XAtq", "-v", "ON_ERROR_STOP=1", "-d", assertion.database, "-c", assertion.sql)
-            answer = instance.command("psql", *self._connection(), *options, timeout=self.job.timeout).strip()
+            answer = self._query(instance, assertion.database, assertion.sql)
             if answer != "t":
                 raise VerifyError(f"assertion {assertion.name!r} is not true: it returned {answer[:200]!r}")
             self.record.assertions += 1

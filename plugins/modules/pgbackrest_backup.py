@@ -24,11 +24,10 @@ attributes:
   diff_mode:
     description: Shows the newest serving backup before and after.
     support: full
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest
+  - holdfast.ha.pgbackrest.stanza
 options:
-  stanza:
-    description: Name of the stanza.
-    type: str
-    required: true
   type:
     description: Type of the wanted backup.
     type: str
@@ -41,13 +40,6 @@ options:
     description: Seconds until the backup must be there, waiting for another one included.
     type: int
     default: 43200
-  user:
-    description: System user that owns the repository, as which C(pgbackrest) runs.
-    type: str
-    default: postgres
-  config:
-    description: Path of the configuration file. pgBackRest's own default when unset.
-    type: path
 seealso:
   - module: holdfast.ha.pgbackrest_stanza
   - module: holdfast.ha.pgbackrest_info

@@ -13,29 +13,15 @@ description:
   - Runs C(pgbackrest check), which has the primary archive one WAL segment and waits for it in the repository.
   - A failed check is an answer, not a failure. Run it on the repository host.
 author: Holdfast contributors (@holdfast)
-attributes:
-  check_mode:
-    description: Runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so shows no difference.
-    support: none
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest
+  - holdfast.ha.pgbackrest.stanza
+  - holdfast.ha.pgbackrest.reads
 options:
-  stanza:
-    description: Name of the stanza.
-    type: str
-    required: true
   timeout:
     description: Seconds until the segment must have arrived.
     type: int
     default: 30
-  user:
-    description: System user that owns the repository, as which C(pgbackrest) runs.
-    type: str
-    default: postgres
-  config:
-    description: Path of the configuration file. pgBackRest's own default when unset.
-    type: path
 seealso:
   - module: holdfast.ha.pgbackrest_stanza
 """

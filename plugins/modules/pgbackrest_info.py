@@ -15,13 +15,9 @@ description:
   - On a host without pgBackRest it returns an empty answer, with RV(version) null.
 author:
   - Holdfast contributors (@holdfast)
-attributes:
-  check_mode:
-    description: Runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so shows no difference.
-    support: none
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest
+  - holdfast.ha.pgbackrest.reads
 options:
   stanza:
     description: Report this stanza only. It is reported as missing when the repository does not know it.
@@ -30,13 +26,6 @@ options:
     description: Whether to ask the repository at all; V(false) reports the installation only.
     type: bool
     default: true
-  user:
-    description: System user that owns the repository, as which C(pgbackrest) runs.
-    type: str
-    default: postgres
-  config:
-    description: Path of the configuration file. pgBackRest's own default when unset.
-    type: path
 seealso:
   - module: holdfast.ha.pgbackrest_stanza
   - module: holdfast.ha.pgbackrest_backup

@@ -25,11 +25,9 @@ attributes:
   diff_mode:
     description: Shows the steps.
     support: full
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest.stanza
 options:
-  stanza:
-    description: Name of the stanza.
-    type: str
-    required: true
   path:
     description: PostgreSQL's data directory.
     type: path

@@ -27,11 +27,10 @@ attributes:
   diff_mode:
     description: Shows the stanza's status before and after.
     support: full
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest
+  - holdfast.ha.pgbackrest.stanza
 options:
-  stanza:
-    description: Name of the stanza.
-    type: str
-    required: true
   check:
     description:
       - When to run C(pgbackrest check); V(changed) runs it only after the stanza was created.
@@ -47,13 +46,6 @@ options:
     description: Seconds until the stanza must exist and the check must pass.
     type: int
     default: 120
-  user:
-    description: System user that owns the repository, as which C(pgbackrest) runs.
-    type: str
-    default: postgres
-  config:
-    description: Path of the configuration file. pgBackRest's own default when unset.
-    type: path
 seealso:
   - module: holdfast.ha.pgbackrest_backup
   - module: holdfast.ha.pgbackrest_info

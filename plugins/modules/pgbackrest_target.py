@@ -15,18 +15,11 @@ description:
   - Whether a transaction id or a named restore point exists, only recovery can tell.
   - Changes nothing. Run it on the repository host.
 author: Holdfast contributors (@holdfast)
-attributes:
-  check_mode:
-    description: Runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so shows no difference.
-    support: none
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest
+  - holdfast.ha.pgbackrest.stanza
+  - holdfast.ha.pgbackrest.reads
 options:
-  stanza:
-    description: Name of the stanza.
-    type: str
-    required: true
   type:
     description:
       - What the target is. V(latest) is the end of the archive, V(immediate) the moment from which the backup is
@@ -48,13 +41,6 @@ options:
   set:
     description: Label of the backup to restore. The newest before the target when unset.
     type: str
-  user:
-    description: System user that owns the repository, as which C(pgbackrest) runs.
-    type: str
-    default: postgres
-  config:
-    description: Path of the configuration file. pgBackRest's own default when unset.
-    type: path
 seealso:
   - module: holdfast.ha.pgbackrest_restore
 """

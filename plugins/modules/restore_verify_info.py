@@ -39,6 +39,8 @@ RETURN = r"""
 record:
   description:
     - The last verification; null when there was none. Moments are seconds since the epoch, sizes bytes.
+    - C(canary) is when the newest restored canary was written, C(canary_age) its age in seconds at the archive's end;
+      without a canary yet the age is that of the backup.
   returned: success
   type: dict
   sample:
@@ -54,6 +56,8 @@ record:
     checksums: passed
     amcheck: passed
     assertions: 1
+    canary: 1767581967
+    canary_age: 31
     seconds: {restore: 0.2, replay: 1.1, amcheck: 0.4, assertions: 0.0, checksums: 0.1, total: 2.0}
 age:
   description: Seconds since the last verification ended; null when there was none.

@@ -133,6 +133,7 @@ class Verification:
     backup: str
     age: int | None
     passed_age: int | None
+    canary_age: int | None
     seconds: float
     megabytes_per_second: float
 

@@ -183,6 +183,7 @@ def observe_verification(answer: Result | None) -> Verification | None:
         backup=str(record.get("backup") or ""),
         age=answer.get("age"),
         passed_age=answer.get("passed_age"),
+        canary_age=record.get("canary_age"),
         seconds=float((record.get("seconds") or {}).get("total") or 0),
         megabytes_per_second=float(record.get("megabytes_per_second") or 0),
     )

@@ -123,4 +123,6 @@ def verification_row(host: str, verification: Verification) -> Row:
     if verification.result != "passed":
         return [host, "restore", f"FAILED {duration(verification.age)} ago"]
     took = f"took {verification.seconds:.1f} s"
+    if verification.canary_age is not None:
+        took += f", RPO {duration(verification.canary_age)}"
     return [host, "restore", f"verified {duration(verification.age)} ago", took, verification.backup]

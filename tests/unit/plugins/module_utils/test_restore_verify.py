@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,13 +61,20 @@ echo 'LOG:  last completed transaction was at log time 2026-01-05 12:59:58+00'
 printf '1\\n2\\n3\\n4\\n5\\n6\\n7\\nready\\n' >"$2/postmaster.pid"
 while [ -e "$2/postmaster.pid" ]; do sleep 0.05; done
 """
+PSQL = """\
+case "$*" in
+  *to_regclass*) echo "${HAS_CANARY:-t}" ;;
+  *holdfast.canary*) echo "$(($(date +%s) - ${CANARY_AGE:-30}))" ;;
+  *) echo "${PSQL:-t}" ;;
+esac
+"""
 PROGRAMS = {
     "postgres": POSTGRES,
     "pg_ctl": 'case "$1" in status) [ -e "$3/postmaster.pid" ] || exit 3 ;; stop) rm "$3/postmaster.pid" ;; esac',
     "pg_controldata": 'echo "Data page checksum version: ${CHECKSUMS:-1}"',
     "pg_amcheck": 'exit "${AMCHECK:-0}"',
     "pg_checksums": 'exit "${PG_CHECKSUMS:-0}"',
-    "psql": 'echo "${PSQL:-t}"',
+    "psql": PSQL,
 }
 ENVIRONMENT = "ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance._ENVIRONMENT"
 
@@ -123,6 +131,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         superuser="postgres",
         amcheck=("--heapallindexed",),
         assertions=(Assertion("orders", "app", "select true"),),
+        canary_limit=300,
         timeout=30,
     )
 
@@ -135,6 +144,8 @@ def test_a_good_backup_passes_and_leaves_nothing_behind(job: Job, tmp_path: Path
     assert record.last_transaction == "2026-01-05 12:59:58+00"
     assert record.archive_end == "000000010000000000000008"
     assert (record.amcheck, record.checksums, record.assertions) == ("passed", "passed", 1)
+    assert record.canary is not None
+    assert record.canary_age in {29, 30, 31}
     assert set(record.seconds) == {"restore", "replay", "amcheck", "assertions", "checksums", "total"}
     assert record.last_passed == record.finished
     assert not job.scratch.exists()
@@ -151,6 +162,8 @@ FAILURES = [
     pytest.param({"AMCHECK": "2"}, "pg_amcheck failed with code 2", id="a damaged index"),
     pytest.param({"PG_CHECKSUMS": "1"}, "pg_checksums failed with code 1", id="a flipped byte"),
     pytest.param({"PSQL": "f"}, "assertion 'orders' is not true: it returned 'f'", id="an assertion"),
+    pytest.param({"CANARY_AGE": "3600"}, "the archive ends too early: its canary is 360", id="a stale canary"),
+    pytest.param({"HAS_CANARY": "f"}, "without a canary its backup is", id="an old backup without a canary"),
 ]
 
 
@@ -198,6 +211,20 @@ def test_a_cluster_without_checksums(job: Job, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "CHECKSUMS": "0"})
     record = verify(replace(job, amcheck=None))
     assert (record.result, record.checksums, record.amcheck) == ("passed", "off in this cluster", "not run")
+
+
+def test_a_young_backup_needs_no_canary_yet(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "info").write_text(info().replace('"stop": 2', f'"stop": {int(time.time()) - 60}'))
+    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "HAS_CANARY": "f"})
+    record = verify(job)
+    assert (record.result, record.canary) == ("passed", None)
+    assert record.canary_age in {60, 61, 62}
+
+
+def test_the_canary_is_left_unread_without_a_limit(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "CANARY_AGE": "3600"})
+    record = verify(replace(job, canary_limit=0))
+    assert (record.result, record.canary, record.canary_age) == ("passed", None, None)
 
 
 def test_the_configuration_reads_the_repository_only() -> None:
@@ -258,13 +285,14 @@ def test_a_job_is_parsed() -> None:
         "superuser": "postgres",
         "amcheck": None,
         "assertions": [{"name": "a", "sql": "select true"}],
+        "canary_limit": "90",
         "timeout": "7",
     }
     job = parse_job(document)
     assert job.textfile is None
     assert job.amcheck is None
     assert job.assertions == (Assertion("a", "postgres", "select true"),)
-    assert job.timeout == 7
+    assert (job.canary_limit, job.timeout) == (90, 7)
 
 
 def test_an_error_is_taken_from_the_output() -> None:
@@ -277,5 +305,7 @@ def test_an_error_is_taken_from_the_output() -> None:
 
 def test_metrics() -> None:
     text = metrics(Record("lab", 1, result="passed", finished=9, last_passed=9, bytes=5, seconds={"total": 2.5}))
+    assert "canary_age" not in text
+    assert 'canary_age_seconds{stanza="lab"} 42\n' in metrics(Record("lab", 1, canary_age=42))
     assert 'holdfast_restore_verify_duration_seconds{stanza="lab"} 2.5\n' in text
     assert 'holdfast_restore_verify_last_success_timestamp_seconds{stanza="lab"} 9\n' in text

@@ -74,8 +74,9 @@ def repository():
     return {"ha": topology("backup"), "unreachable": None, "probes": probes}
 
 
-def verification(result="passed", error="", age=3600):
+def verification(result="passed", error="", age=3600, canary_age=None):
     record = {"result": result, "error": error, "backup": "20260101-000000F", "seconds": {"total": 12.3}}
+    record["canary_age"] = canary_age
     return {"record": record, "age": age, "passed_age": age}
 
 
@@ -338,6 +339,10 @@ def test_the_table():
         (
             verification(),
             "backup1         restore                 verified 60 min ago  took 12.3 s    20260101-000000F",
+        ),
+        (
+            verification(canary_age=47),
+            "backup1         restore                 verified 60 min ago  took 12.3 s, RPO 47 s  20260101-000000F",
         ),
         (verification("failed", error="boom"), "backup1         restore                 FAILED 60 min ago"),
         ({"record": None, "age": None, "passed_age": None}, "backup1         restore                 never verified"),
