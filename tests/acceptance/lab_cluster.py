@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -76,7 +77,7 @@ def assert_healthy(seconds: int = 120) -> None:
 
 
 def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *, seconds: float) -> bool:
-    """Start a playbook and SIGKILL the controller's whole process group at a moment told from its output so far.
+    """Start a playbook and SIGKILL the controller with all its workers at a moment told from its output so far.
 
     Returns whether it was killed before it ended by itself.
     """
@@ -89,11 +90,26 @@ def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *, seconds
     while process.poll() is None:
         assert time.monotonic() < deadline, f"the moment did not come within {seconds} s"
         if moment(log.read_text()):
-            os.killpg(process.pid, signal.SIGKILL)
+            for pid in descendants(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
             return True
         time.sleep(0.02)
     return False
+
+
+def descendants(pid: int) -> list[int]:
+    """A process and all that it started, the eldest first; Ansible's workers have process groups of their own."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for one in found:
+        found.extend(children.get(one, ()))
+    return found
 
 
 def attempt(node: str, *arguments: str) -> subprocess.CompletedProcess[str]:
