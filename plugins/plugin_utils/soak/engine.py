@@ -271,7 +271,8 @@ class Soak(Conductor):
     def _journal(self, host: str, since: str) -> Journal:
         try:
             watcher, patroni = (
-                self._out(host, commands.journal_since(name, since)) for name in (commands.WATCHER, commands.PATRONI)
+                self._out(host, commands.journal_since(name, since), nothing=1)
+                for name in (commands.WATCHER, commands.PATRONI)
             )
         except (SessionLostError, AgentError, GateError) as error:
             return Journal(missing=str(error))
@@ -344,9 +345,10 @@ class Soak(Conductor):
             if done["code"]:
                 raise GateError(f"{host}: {' '.join(argv[:2])}: {done['err'].strip() or done['code']}")
 
-    def _out(self, host: str, argv: Sequence[str]) -> str:
+    def _out(self, host: str, argv: Sequence[str], nothing: int = 0) -> str:
+        """Return what a command says; the code for nothing is none of failure unless it says why."""
         done = self._crew.call(host, "run", 30.0, argv=list(argv), seconds=25.0)
-        if done["code"]:
+        if done["code"] not in {0, nothing} or (done["code"] and done["err"]):
             raise GateError(f"{host}: {' '.join(argv[:3])}: {done['err'].strip() or done['code']}")
         return str(done["out"]).strip()
 

@@ -32,7 +32,6 @@ class Witness(Recorder):
         self.acknowledged: set[tuple[str, int]] = set()
         self.lease_silence = 0
         self.lease_looks = 0
-        self.term = 0
         super().__init__(members_by_address)
 
     def watch(self, before: State, observers: Sequence[str]) -> None:
@@ -60,7 +59,6 @@ class Witness(Recorder):
         self._saw("etcd", at)
         self.lease_looks += 1
         self.lease_silence = max(self.lease_silence, seen.unrenewed)
-        self.term = seen.term
         if seen.leader != before.leader:
             self._changed(at, "same leader", f"the leader key is {seen.leader or 'nobody'}'s")
         if seen.lease != before.lease:

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -81,3 +82,20 @@ def test_the_password_comes_through_standard_input_only() -> None:
     shell = argv[argv.index("--") + 1 : argv.index("pgbench")]
     done = subprocess.run([*shell, *script], input=" se cr\\et\n", capture_output=True, text=True, check=True)
     assert done.stdout == " se cr\\et\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("revoked: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)", True),
+        ("no view of etcd, counting anew: timed out", True),
+        ("db1 has not renewed for 4 s or more", True),
+        ("INFO: Demoting self (offline)", True),
+        ("WARNING: Loop time exceeded, rescheduling immediately.", True),
+        ("INFO: no action. I am (db1), the leader with the lock", False),
+    ],
+)
+def test_the_journal_is_asked_for_what_is_read(line, wanted) -> None:
+    grep = next(word for word in commands.journal_since("patroni.service", "1795570909") if word.startswith("--grep="))
+    assert bool(re.search(grep.removeprefix("--grep="), line)) is wanted
+    assert (commands.read_journal(line, line) != Journal()) is wanted

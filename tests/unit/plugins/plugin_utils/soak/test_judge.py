@@ -74,6 +74,8 @@ def test_a_change_on_the_way_counts_though_all_is_as_it_was() -> None:
     change = Change(3.0, "same holders", "192.0.2.100 left lb1")
     assert list(breaches(replace(CALM, changes=(change,)))) == [change]
     assert list(breaches(replace(CALM, changes=(change,), load=Load()))) == [change]
+    moved = replace(BEFORE, holders=("192.0.2.100 on lb2",))
+    assert list(breaches(replace(CALM, changes=(change,), after=moved))) == [change]
 
 
 @pytest.mark.parametrize(
