@@ -22,7 +22,8 @@ class Profile:
     C(patroni): ttl, loop_wait + 2 * retry_timeout <= ttl. C(etcd): election_timeout >= 5 * heartbeat_interval, and so
     long that a slow write to its disk is no lost leader. C(lease_watch): None for no watcher; with loop_wait + 2 *
     retry_timeout + 1 or more a cut-off primary has demoted itself, with less it only can't acknowledge alone, which
-    takes synchronous replication. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check)
+    takes synchronous replication. C(haproxy): a check must connect and shake hands within its interval, or it fails on a
+    busy machine. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check)
     a dead HAProxy after fall * interval.
     """
 
@@ -51,10 +52,10 @@ PROFILES: Mapping[str, Profile] = {
     ),
     "balanced": Profile(
         patroni={"ttl": 20, "loop_wait": 1, "retry_timeout": 3},
-        etcd={"heartbeat_interval": 50, "election_timeout": 500},
+        etcd={"heartbeat_interval": 100, "election_timeout": 700},
         haproxy={
-            "check_interval": "500ms",
-            "check_fast_interval": "250ms",
+            "check_interval": "1s",
+            "check_fast_interval": "500ms",
             "check_down_interval": "500ms",
             "check_timeout": "1500ms",
             "check_fall": 2,
@@ -67,9 +68,9 @@ PROFILES: Mapping[str, Profile] = {
         patroni={"ttl": 20, "loop_wait": 1, "retry_timeout": 3},
         etcd={"heartbeat_interval": 50, "election_timeout": 500},
         haproxy={
-            "check_interval": "250ms",
-            "check_fast_interval": "100ms",
-            "check_down_interval": "200ms",
+            "check_interval": "500ms",
+            "check_fast_interval": "300ms",
+            "check_down_interval": "250ms",
             "check_timeout": "1s",
             "check_fall": 2,
         },
