@@ -174,14 +174,22 @@ def default_budget(fault: str, timings: Timings) -> Budget:
     )
 
 
-def budgets(faults: Iterable[str], timings: Timings, overrides: Any = None) -> dict[str, Budget]:
+def budgets(
+    faults: Iterable[str], timings: Timings, overrides: Any = None, worst: Mapping[str, float] | None = None
+) -> dict[str, Budget]:
     """Return each fault's budget: the default, changed by drill_budgets; raises BudgetError.
 
+    worst: {fault: the seconds that are predicted at worst}, to which the extra seconds are added as well.
     drill_budgets: {fault, or "default" for those not named: seconds without writes, or {field of Budget: seconds}}.
     """
     given = parse_overrides({} if overrides is None else overrides)
+    predicted = {fault: seconds + timings.extra for fault, seconds in (worst or {}).items()}
     return {
-        fault: replace(default_budget(fault, timings), **given.get(fault, given.get(OTHERWISE, {}))) for fault in faults
+        fault: replace(
+            default_budget(fault, timings),
+            **{"predicted": predicted.get(fault), **given.get(fault, given.get(OTHERWISE, {}))},
+        )
+        for fault in faults
     }
 
 

@@ -33,6 +33,7 @@ PACKAGE = "ansible_collections.holdfast.ha.plugins"
 MODULES = (
     "module_utils/http_json",
     "module_utils/haproxy",
+    "module_utils/timings",
     "plugin_utils/drill/agent/wire",
     "plugin_utils/drill/agent/postgres",
     "plugin_utils/drill/agent/load",

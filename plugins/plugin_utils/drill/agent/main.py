@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.timings import read as read_timings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import Harms, dropped_packets, run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.load import Job, Load
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.postgres import ask
@@ -42,6 +43,7 @@ class Agent:
         self._operations: dict[str, Callable[..., Any]] = {
             "now": time.monotonic,
             "probe": self._probe,
+            "timings": read_timings,
             "run": run,
             "sql": self._sql,
             "request": self._request,

@@ -111,6 +111,22 @@ def test_users_change_them(given: Any, changed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("worst", "given", "predicted"),
+    [
+        ({}, None, None),
+        ({"primary_hang": 9.0}, None, None),
+        ({"switchover": 5.7}, None, 8.7),
+        ({"switchover": 5.7}, {"switchover": {"predicted": 4}}, 4.0),
+        ({"switchover": 5.7}, {"switchover": {"predicted": None}}, None),
+    ],
+)
+def test_a_prediction_is_a_budget_unless_the_user_has_another(worst: Any, given: Any, predicted: float | None) -> None:
+    patient = replace(FLOOR, extra=3.0)
+    expected = None if predicted is None else pytest.approx(predicted)
+    assert budgets(["switchover"], patient, given, worst)["switchover"].predicted == expected
+
+
+@pytest.mark.parametrize(
     ("given", "message"),
     [
         ("3", r"drill_budgets = '3': is no mapping\. Fix: write \{switchover: 3"),
