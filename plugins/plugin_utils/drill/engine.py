@@ -42,7 +42,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.read import read_patroni
 
 HEARTBEAT_SECONDS = 1.0
 OPERATIONAL = (StoppedError, GateError, NotProvenError, SessionLostError, AgentError)
@@ -109,19 +108,6 @@ def expected_of(plan: Plan) -> Expected:
         virtual_ips=tuple(plan.virtual_ips),
         primary_pool=primary.get("name", ""),
         standby_pool=standby.get("name", ""),
-    )
-
-
-def timings_of(configuration: Mapping[str, Any]) -> Timings:
-    """Return the timings in Patroni's dynamic configuration."""
-    patroni = read_patroni(configuration)
-    return Timings(
-        ttl=patroni.ttl,
-        loop_wait=patroni.loop_wait,
-        retry_timeout=patroni.retry_timeout,
-        primary_start_timeout=patroni.primary_start_timeout,
-        wal_sender_timeout=patroni.wal_sender_timeout,
-        synchronous_mode=patroni.synchronous_mode,
     )
 
 
@@ -216,8 +202,8 @@ class Drill:
         self._speaker.tell(str(injection))
 
     def _budget(self, fault: str) -> Budget:
-        seen = self._conductor.last_view
-        timings = replace(timings_of(seen.configuration) if seen else Timings(), extra=self._plan.slack)
+        settings = self._outlook.settings
+        timings = replace(Timings.of(settings) if settings else Timings(), extra=self._plan.slack)
         worst = {name: prediction.worst for name, prediction in self._outlook.predictions.items()}
         return budgets([fault], timings, dict(self._plan.budgets), worst)[fault]
 

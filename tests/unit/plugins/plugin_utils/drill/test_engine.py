@@ -192,11 +192,6 @@ def test_a_report_that_can_not_be_written_fails(drill, monkeypatch) -> None:
     assert "no report: the engine failed: OSError('no space left')" in spoken.last("result")["failure"]
 
 
-def test_the_cluster_says_how_long_commits_wait() -> None:
-    timings = engine.timings_of({"ttl": 30, "postgresql": {"parameters": {"wal_sender_timeout": "10s"}}})
-    assert (timings.ttl, timings.wal_sender_timeout, timings.loop_wait) == (30.0, 10.0, 10.0)
-
-
 TOLD = timed.reports(4) | {"lb1": timed.balancer(150, "primary"), "lb2": timed.balancer(110, "primary")}
 
 
