@@ -131,7 +131,7 @@ def notice(settings: Settings) -> Stage:
 
 
 def silent_race(settings: Settings) -> Stage:
-    """The standbys ask everybody how far he is, and wait for the silent one."""
+    """The standbys ask everybody how far it is, and wait for the silent one."""
     wait = settings.race_poll
     return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.0, 0.05, 0.1))
 
