@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Checks, Settings, Vrrp
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import PATRONI_POLL, Checks, Settings, Vrrp
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,6 @@ LOOK = Stage("look", 0.0, 0.1, 0.2)  # the watcher's, when its decision is near
 NOTICE = Stage("notice", 0.05, 0.1, 0.3)  # by a watch on the leader key
 NOTICE_BY_TIMEOUT = 1.1  # by a Patroni that was talking to the etcd member that was lost
 RACE = Stage("race", 0.05, 0.1, 0.3)  # among members that all answer
-PATRONI_POLL = 2.0  # a constant of Patroni
 PROMOTION = Stage("promotion", 0.2, 0.4, 1.0)
 SHUTDOWN = Stage("shutdown", 0.2, 0.8, 2.5)  # with its checkpoint
 RESTART_IN_PLACE = Stage("restart", 0.2, 0.5, 2.0)  # PostgreSQL after a crash, with little to recover
@@ -131,9 +130,9 @@ def notice(settings: Settings) -> Stage:
 
 
 def silent_race(settings: Settings) -> Stage:
-    """The standbys ask everybody how far it is, and wait for the silent one."""
+    """The standbys ask everybody how far it is, and wait for the silent one, unless a watcher could set it aside."""
     wait = settings.race_poll
-    return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.0, 0.05, 0.1))
+    return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.05, 0.1, 0.1))
 
 
 def put_in(checks: Checks | None) -> Stage:

@@ -86,6 +86,6 @@ def row(prediction: Prediction) -> list[str]:
 
 
 def sentence(prediction: Prediction) -> str:
-    """Return a prediction with the medians of its stages: 9.3 to 14.0 s, median 10.5 s: lease 7.6 s, ..."""
+    """Return a prediction with the medians of its stages: 7.3 to 14.0 s, median 8.6 s: lease 7.6 s, ..."""
     stages = ", ".join(f"{stage.name} {stage.median:.1f} s" for stage in prediction.stages if abs(stage.median) >= 0.05)
     return f"{prediction.best:.1f} to {prediction.worst:.1f} s, median {prediction.median:.1f} s: {stages}"

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import slowest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import (
+    PATRONI_POLL,
     Checks,
     Etcd,
     Patroni,
@@ -28,6 +29,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules i
 
 Reports = Mapping[str, Mapping[str, Any]]
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+SPARED_POLL = 0.0  # the watcher set the silent leader aside: nobody asks it
 ENOUGH_WATCHERS = 2  # a single one may be lost with the primary
 
 
@@ -45,15 +47,17 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
     if not configuration:
         raise UnknownSettingsError("no member of Patroni tells its configuration")
     patroni = read_patroni(configuration)
+    watcher = read_watcher(reports, patroni)
     members = {member["name"] for member in ha["postgresql"]["members"]}
     beside = any(member["name"] in members for member in (ha.get("etcd") or {}).get("members", ()))
     return Settings(
         patroni=patroni,
         etcd=read_etcd(reports, beside),
-        watcher=read_watcher(reports, patroni),
+        watcher=watcher,
         checks=read_checks(ha, reports),
         vrrp=read_vrrp(ha, reports),
         standbys=len(members) - 1,
+        race_poll=SPARED_POLL if watcher else PATRONI_POLL,
     )
 
 

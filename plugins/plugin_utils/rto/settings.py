@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+PATRONI_POLL = 2.0
+"""What a standby waits for the answer of each member in a leader race: a constant of Patroni."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patroni:
@@ -88,7 +91,7 @@ class Vrrp:
 class Settings:
     """All of them; a part that the cluster does not have is None.
 
-    standbys: how many there are; race_poll: what the standbys wait for a silent leader's answer before they race.
+    standbys: how many there are; race_poll: what the standbys usually wait for a silent leader's answer in their race.
     """
 
     patroni: Patroni
@@ -97,4 +100,4 @@ class Settings:
     checks: Checks | None = None
     vrrp: Vrrp | None = None
     standbys: int = 2
-    race_poll: float = 2.0
+    race_poll: float = PATRONI_POLL

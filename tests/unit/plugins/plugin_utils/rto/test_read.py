@@ -64,6 +64,11 @@ def test_the_watcher_as_it_acts(seconds, fencing_after, changes, expected) -> No
     assert read_settings(HA, reports(seconds, fencing_after), CONFIGURATION | changes).watcher == expected
 
 
+@pytest.mark.parametrize(("seconds", "wait"), [(None, 2.0), (8, 0.0)])
+def test_a_watcher_spares_the_standbys_the_wait_for_the_silent(seconds, wait) -> None:
+    assert read_settings(HA, reports(seconds), CONFIGURATION).race_poll == wait
+
+
 def test_a_single_watcher_may_be_lost_with_the_primary() -> None:
     told = reports() | {"db1": database({"seconds": 8, "interval": 0.5, "fencing_after": None})}
     assert read_settings(HA, told, CONFIGURATION).watcher is None
