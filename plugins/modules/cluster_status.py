@@ -26,7 +26,7 @@ options:
   register:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
-      - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(backup) and C(archive).
+      - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup) and C(archive).
     type: str
     default: status__host
   group:
@@ -82,8 +82,10 @@ problems:
   type: int
 clusters:
   description:
-    - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools) and
-      C(repository); the document in O(file) has the same.
+    - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools),
+      C(repository) and C(prediction); the document in O(file) has the same.
+    - C(prediction) tells how many seconds without writes each fault would cost, in C(faults) by name with C(best),
+      C(median), C(worst) and their C(stages), why others have none in C(unpredicted), and from which C(settings).
   returned: when healthy
   type: dict
 """

@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Checks, Settings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem, Problems
 
 VARIABLE = "drill_budgets"
@@ -28,7 +29,7 @@ COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """The cluster's settings that decide how long a failover takes, in seconds (fall and rise are counts).
+    """The cluster's settings that decide how long a failover takes, in seconds.
 
     synchronous_mode: as Patroni has it, "quorum", true or false; client: what the drill's own writers wait at most
     before they try again; slack: what any machine may add; extra: what the user grants a slower one besides
@@ -39,12 +40,7 @@ class Timings:
     loop_wait: float = 1.0
     retry_timeout: float = 3.0
     primary_start_timeout: float = 0.0
-    check_interval: float = 0.5
-    check_fast_interval: float = 0.25
-    check_down_interval: float = 0.5
-    check_timeout: float = 1.5
-    fall: int = 2
-    rise: int = 1
+    checks: Checks = field(default_factory=Checks)
     advert_int: float = 0.2
     wal_sender_timeout: float = 60.0
     synchronous_mode: str | bool = "quorum"
@@ -52,17 +48,30 @@ class Timings:
     slack: float = 2.0
     extra: float = 0.0
 
+    @classmethod
+    def of(cls, settings: Settings) -> Timings:
+        """Return the timings of a cluster; without balancers those of the roles stand for theirs."""
+        patroni, own = settings.patroni, cls()
+        return cls(
+            ttl=patroni.ttl,
+            loop_wait=patroni.loop_wait,
+            retry_timeout=patroni.retry_timeout,
+            primary_start_timeout=patroni.primary_start_timeout,
+            checks=settings.checks or own.checks,
+            advert_int=settings.vrrp.advert_int if settings.vrrp else own.advert_int,
+            wal_sender_timeout=patroni.wal_sender_timeout,
+            synchronous_mode=patroni.synchronous_mode,
+        )
+
     @property
     def pool_down(self) -> float:
         """From a server's end until HAProxy takes it out: a check just passed, then all fall ones time out."""
-        return (
-            self.check_interval + self.check_timeout + (self.fall - 1) * (self.check_fast_interval + self.check_timeout)
-        )
+        return self.checks.silent_down
 
     @property
     def pool_up(self) -> float:
         """From a server's readiness until HAProxy sends to it."""
-        return self.check_down_interval + self.check_timeout + (self.rise - 1) * self.check_fast_interval
+        return self.checks.up + self.checks.timeout
 
     @property
     def pool_switch(self) -> float:
@@ -174,14 +183,22 @@ def default_budget(fault: str, timings: Timings) -> Budget:
     )
 
 
-def budgets(faults: Iterable[str], timings: Timings, overrides: Any = None) -> dict[str, Budget]:
+def budgets(
+    faults: Iterable[str], timings: Timings, overrides: Any = None, worst: Mapping[str, float] | None = None
+) -> dict[str, Budget]:
     """Return each fault's budget: the default, changed by drill_budgets; raises BudgetError.
 
+    worst: {fault: the seconds that are predicted at worst}, to which the extra seconds are added as well.
     drill_budgets: {fault, or "default" for those not named: seconds without writes, or {field of Budget: seconds}}.
     """
     given = parse_overrides({} if overrides is None else overrides)
+    predicted = {fault: seconds + timings.extra for fault, seconds in (worst or {}).items()}
     return {
-        fault: replace(default_budget(fault, timings), **given.get(fault, given.get(OTHERWISE, {}))) for fault in faults
+        fault: replace(
+            default_budget(fault, timings),
+            **{"predicted": predicted.get(fault), **given.get(fault, given.get(OTHERWISE, {}))},
+        )
+        for fault in faults
     }
 
 

@@ -33,7 +33,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, view
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
@@ -41,9 +41,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 
 HEARTBEAT_SECONDS = 1.0
-UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 OPERATIONAL = (StoppedError, GateError, NotProvenError, SessionLostError, AgentError)
 
 
@@ -111,23 +111,6 @@ def expected_of(plan: Plan) -> Expected:
     )
 
 
-def timings_of(configuration: Mapping[str, Any]) -> Timings:
-    """Return the timings in Patroni's dynamic configuration."""
-    names = ("ttl", "loop_wait", "retry_timeout", "primary_start_timeout")
-    known: dict[str, Any] = {name: float(configuration[name]) for name in names if name in configuration}
-    parameters = (configuration.get("postgresql") or {}).get("parameters") or {}
-    if "wal_sender_timeout" in parameters:
-        known["wal_sender_timeout"] = seconds_of(parameters["wal_sender_timeout"])
-    mode = configuration.get("synchronous_mode") or False
-    return replace(Timings(), synchronous_mode=mode, **known)
-
-
-def seconds_of(setting: int | str) -> float:
-    """Return a time in PostgreSQL's configuration in seconds: a number of milliseconds, or with one of its units."""
-    number, unit = re.fullmatch(r"\s*([\d.]+)\s*([a-z]*)\s*", str(setting)).groups()  # type: ignore[union-attr]
-    return float(number) * UNITS[unit]
-
-
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return Patroni's dynamic configuration on one level, PostgreSQL's parameters with their own names."""
     postgresql = configuration.get("postgresql") or {}
@@ -141,7 +124,7 @@ class Drill:
     def __init__(self, plan: Plan, stop: threading.Event, speaker: Speaker) -> None:
         self._plan = plan
         self._speaker = speaker
-        expected = expected_of(plan)
+        self._expected = expected = expected_of(plan)
         self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
         self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew), self._recorder.now)
@@ -159,6 +142,7 @@ class Drill:
         self._hindered: dict[str, str] = {}
         self._failures: list[str] = []
         self._versions: dict[str, str] = {}
+        self._outlook = Outlook()
 
     def run(self) -> int:
         """Run everything; return the exit code."""
@@ -168,6 +152,7 @@ class Drill:
         self._speaker.tell(f"the engine runs as process {os.getpid()}")
         try:
             self._crew.begin()
+            self._outlook = self._foresee()
             self._hindered = {name: why for name in self._plan.faults if (why := self._hindrance(name))}
             self._inject_all(directory)
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
@@ -177,6 +162,14 @@ class Drill:
         finally:
             self._clean_up()
         return self._report(directory, begun, time.monotonic() - started)
+
+    def _foresee(self) -> Outlook:
+        told = self._crew.call_all([node.name for node in self._plan.nodes if node.ha is not None], "timings")
+        seen = view(self._expected, self._crew.call_all(self._expected.databases, "probe", 20.0))
+        found = outlook(self._plan.topology, told, seen.configuration)
+        if found.unknown:
+            self._speaker.tell(f"nothing is predicted: {found.unknown}")
+        return found
 
     def _inject_all(self, directory: Path) -> None:
         for fault, number in self._injections():
@@ -209,9 +202,10 @@ class Drill:
         self._speaker.tell(str(injection))
 
     def _budget(self, fault: str) -> Budget:
-        seen = self._conductor.last_view
-        timings = replace(timings_of(seen.configuration if seen else {}), extra=self._plan.slack)
-        return budgets([fault], timings, dict(self._plan.budgets))[fault]
+        settings = self._outlook.settings
+        timings = replace(Timings.of(settings) if settings else Timings(), extra=self._plan.slack)
+        worst = {name: prediction.worst for name, prediction in self._outlook.predictions.items()}
+        return budgets([fault], timings, dict(self._plan.budgets), worst)[fault]
 
     @staticmethod
     def _sentence(verdict: Verdict) -> str:
@@ -266,6 +260,7 @@ class Drill:
             seconds=seconds,
             failure="; ".join(self._failures),
             unjudged=tuple(self._unjudged),
+            outlook=self._outlook,
         )
 
     def _why_skipped(self, fault: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 
 FORMAT = "holdfast-drill-report/1"
 DECIMALS = 3
@@ -30,6 +31,7 @@ def as_data(run: Run) -> dict[str, Any]:
         "versions": dict(run.versions),
         "load": dict(run.load),
         "skipped": dict(run.skipped),
+        "prediction": outlook.as_data(run.outlook),
         "faults": [fault_data(fault) for fault in run.faults],
     }
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Prediction
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
 
 if TYPE_CHECKING:
     from junitparser import TestCase
@@ -24,7 +26,7 @@ def as_junit(run: Run) -> str:
         suite.add_property(str(name), str(value))
     suite.add_testcases(
         [
-            *(injection_case(*result[:2]) for result in run.results),
+            *(injection_case(*result[:2], run.outlook.predictions.get(result[0].fault)) for result in run.results),
             *unjudged_cases(run),
             *skipped_cases(run),
             *failed_cases(run),
@@ -38,13 +40,15 @@ def as_junit(run: Run) -> str:
     return text.decode()
 
 
-def injection_case(ledger: Ledger, verdict: Verdict) -> TestCase:
+def injection_case(ledger: Ledger, verdict: Verdict, prediction: Prediction | None) -> TestCase:
     """Return the test case of one injection, a failure for each rule that broke."""
     from junitparser import Failure, TestCase  # noqa: PLC0415
 
     case = TestCase(f"{ledger.fault} {ledger.repetition}", f"drill.{ledger.fault}", round(verdict.rto, 3))
     case.result = [Failure(breach.text, breach.rule) for breach in verdict.breaches]
-    case.system_out = f"{ledger.proof}\nwithout an acknowledged write: {verdict.rto:.3f} s"
+    lines = [ledger.proof, f"without an acknowledged write: {verdict.rto:.3f} s"]
+    lines += [f"predicted: {sentence(prediction)}"] if prediction else []
+    case.system_out = "\n".join(lines)
     return case
 
 

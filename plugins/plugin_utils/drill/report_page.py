@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_table imp
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -39,7 +40,7 @@ def as_page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain)
+    environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain, sentence=sentence)
     environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths)
     return environment.get_template("report.html.j2").render(run=run)
 

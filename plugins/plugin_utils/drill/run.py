@@ -13,6 +13,7 @@ from statistics import median
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Breach, Budget, Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
 Result = tuple[Ledger, Verdict, Budget]
 
@@ -103,7 +104,7 @@ class Run:
     begun: wall clock with time zone; seconds: how long it took; settings: {name: value} the cluster ran with;
     versions: {software: version}; load: {what: value} of the machine that ran it; skipped: {fault: reason};
     command: how to run it again; failure: what went wrong with the drill itself: why it ended before its end, what it
-    could not undo; unjudged: the injections that are not in results.
+    could not undo; outlook: what was predicted before; unjudged: the injections that are not in results.
     """
 
     cluster: str
@@ -117,6 +118,7 @@ class Run:
     seconds: float = 0.0
     failure: str = ""
     unjudged: tuple[Unjudged, ...] = ()
+    outlook: Outlook = field(default_factory=Outlook)
 
     @property
     def passed(self) -> bool:

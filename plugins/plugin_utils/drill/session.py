@@ -41,6 +41,7 @@ MODULES = (
     "module_utils/patroni_api",
     "module_utils/patroni_switchover",
     "module_utils/switchover",
+    "module_utils/timings",
     "plugin_utils/drill/agent/wire",
     "plugin_utils/drill/agent/load",
     "plugin_utils/drill/agent/sample",

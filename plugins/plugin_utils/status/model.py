@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
+
 DAY = 86400
 
 
@@ -163,6 +165,7 @@ class Cluster:
     virtual_ips: tuple[VirtualIp, ...]
     pools: tuple[Pool, ...]
     repository: Repository | None
+    outlook: Outlook | None = None
 
 
 @dataclass(frozen=True, slots=True)

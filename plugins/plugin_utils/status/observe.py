@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Backup,
     Cluster,
@@ -47,6 +48,7 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         virtual_ips=tuple(observe_virtual_ips(hosts)),
         pools=tuple(observe_pools(hosts, postgresql)),
         repository=observe_repository(hosts),
+        outlook=observe_outlook(hosts),
     )
 
 
@@ -153,6 +155,15 @@ def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql | None) -> 
     if pool["role"] == "primary":
         return (postgresql.leader,)
     return tuple(sorted(server["name"] for server in pool["servers"] if server["name"] != postgresql.leader))
+
+
+def observe_outlook(hosts: Sequence[Host]) -> Outlook | None:
+    """Return what each fault would cost, None in a cluster without PostgreSQL."""
+    if not part_of(hosts, "postgresql"):
+        return None
+    view = best_view(hosts, "postgresql", lambda seen: bool(seen.get("config"))) or {}
+    told = {host.name: report for host in hosts if (report := host.answer("timings"))}
+    return outlook(hosts[0].ha, told, view.get("config"))
 
 
 def observe_repository(hosts: Sequence[Host]) -> Repository | None:

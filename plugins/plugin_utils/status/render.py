@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Cluster,
     Etcd,
@@ -27,7 +28,7 @@ Row = list[str]
 
 
 def as_data(cluster: Cluster, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Return a cluster as plain data: healthy, problems, postgresql, etcd, virtual_ips, pools, repository."""
+    """Return a cluster as plain data: healthy, problems, and its parts, None where it has none."""
     parts = ("postgresql", "etcd", "repository")
     return {
         "healthy": not problems,
@@ -35,13 +36,16 @@ def as_data(cluster: Cluster, problems: Sequence[Problem]) -> dict[str, Any]:
         **{part: asdict(value) if (value := getattr(cluster, part)) else None for part in parts},
         "virtual_ips": [asdict(virtual) for virtual in cluster.virtual_ips],
         "pools": [asdict(pool) for pool in cluster.pools],
+        "prediction": outlook.as_data(cluster.outlook) if cluster.outlook else None,
     }
 
 
 def as_text(cluster: Cluster, problems: Sequence[Problem]) -> str:
-    """Return a cluster as an aligned table, its problems below."""
+    """Return a cluster as an aligned table, the predictions and its problems below."""
     state = "healthy" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = [f"Cluster {cluster.name}: {state}", table(list(rows(cluster)))]
+    if cluster.outlook:
+        lines += ["", outlook.as_text(cluster.outlook)]
     if problems:
         lines += ["", *(f"  {number}. {sentence(problem)}" for number, problem in enumerate(problems, 1))]
     return "\n".join(lines)

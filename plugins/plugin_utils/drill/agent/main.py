@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask
 from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
+from ansible_collections.holdfast.ha.plugins.module_utils.timings import read as read_timings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import Harms, dropped_packets, run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.load import Job, Load
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.probe import probe
@@ -43,6 +44,7 @@ class Agent:
         self._operations: dict[str, Callable[..., Any]] = {
             "now": time.monotonic,
             "probe": self._probe,
+            "timings": read_timings,
             "run": run,
             "sql": self._sql,
             "request": self._request,

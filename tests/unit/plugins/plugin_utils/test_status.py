@@ -13,6 +13,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
 
+from tests.unit.plugins.plugin_utils.rto import cluster as timed
+
 DATABASES = ("db1", "db2", "db3")
 SERVERS = [{"name": name} for name in DATABASES]
 
@@ -45,8 +47,10 @@ def database():
         "etcd": {"endpoints": etcd, "auth_enabled": True, "certificate_required": True, "plaintext_refused": True},
         "postgresql": {
             "cluster": {"leader": "db1", "paused": False, "agreed": True, "members": members},
+            "config": timed.CONFIGURATION,
             "problems": [],
         },
+        "timings": timed.database(),
     }
     return {"ha": topology("etcd", "postgresql"), "unreachable": None, "probes": probes}
 
@@ -63,6 +67,7 @@ def balancer(holds):
     probes = {
         "haproxy": {"running": True, "pools": pools},
         "vrrp": {"running": True, "held": ["198.51.100.100/24"] if holds else []},
+        "timings": timed.balancer(150 if holds else 110, "primary"),
     }
     return {"ha": topology("haproxy", "keepalived"), "unreachable": None, "probes": probes}
 
@@ -330,7 +335,9 @@ Cluster lab: healthy
 
 def test_the_table():
     (cluster,) = observe(lab())
-    assert as_text(cluster, []) == TABLE
+    state, prediction = as_text(cluster, []).split("\n\n")
+    assert state == TABLE
+    assert prediction.splitlines()[2].split()[:3] == ["primary_power_loss", "21.3", "s"]
 
 
 @pytest.mark.parametrize(
@@ -352,7 +359,7 @@ def test_the_verification_s_row(answer, row):
     reports = lab()
     reports["backup1"]["probes"]["verification"] = answer
     (cluster,) = observe(reports)
-    assert as_text(cluster, []).splitlines()[-1].strip() == row
+    assert row in map(str.strip, as_text(cluster, []).splitlines())
 
 
 def test_problems_are_sentences_with_a_way_out():
@@ -371,6 +378,18 @@ def test_the_data_is_plain():
     assert data["postgresql"]["leader"] == "db1"
     assert data["virtual_ips"][0]["holders"] == ["lb1"]
     assert data["repository"]["check"] == "passed"
+    assert data["prediction"]["faults"]["switchover"]["worst"] == 5.7
+    assert data["prediction"]["settings"]["vrrp"]["least_priority"] == 110
+
+
+def test_timings_that_nobody_can_read_are_no_problem_but_predict_nothing():
+    reports = lab()
+    for name in ("lb1", "lb2"):
+        reports[name]["probes"]["timings"] = {"failed": True, "msg": "haproxy.cfg: no time"}
+    assert problems(reports) == []
+    (cluster,) = observe(reports)
+    told = "Predicted time without writes: unknown, no host tells HAProxy's checks of the pool primary"
+    assert as_text(cluster, []).endswith(told)
 
 
 @pytest.mark.parametrize(

@@ -32,14 +32,16 @@ EXPECTED = Expected(
 
 def ha(number: int, components: list[str]) -> dict[str, Any]:
     """Return what the topology derives for a host."""
+    members = [{"name": name} for name in DATABASES]
     pool = {"service": "postgresql", "addresses": ["192.0.2.100"]}
     return {
         "address": f"192.0.2.{number}",
         "components": components,
-        "etcd": {"client_port": 2379, "peer_port": 2380},
+        "etcd": {"client_port": 2379, "peer_port": 2380, "members": members},
         "postgresql": {
             "data_directory": "/var/lib/postgresql/17/main",
             "databases": [{"name": "app", "owner": "app"}],
+            "members": members,
             "port": 5432,
             "rest_port": 8008,
         },

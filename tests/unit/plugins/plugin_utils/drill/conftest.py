@@ -9,8 +9,10 @@ from datetime import UTC, datetime
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
+from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
 
 @pytest.fixture(scope="session")
@@ -35,4 +37,5 @@ def run() -> Run:
         skipped={"wal_disk_full": "no volume of its own"},
         command="ansible-playbook playbooks/drill.yml -e drill_confirm=lab",
         seconds=754.2,
+        outlook=outlook(timed.HA, timed.reports(4), timed.CONFIGURATION),
     )

@@ -16,12 +16,23 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Checks
+
+from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
 FLOOR = Timings()
 PATRONIS = Timings(
-    ttl=30, loop_wait=10, retry_timeout=10, primary_start_timeout=300, check_interval=3, check_fast_interval=3,
-    check_down_interval=3, fall=3, rise=2, advert_int=1,
+    ttl=30, loop_wait=10, retry_timeout=10, primary_start_timeout=300, advert_int=1,
+    checks=Checks(inter=3, fastinter=3, downinter=3, fall=3, rise=2),
 )  # fmt: skip
+
+
+def test_they_come_from_the_settings_that_the_cluster_runs_with() -> None:
+    assert Timings.of(timed.FLOOR) == replace(FLOOR, wal_sender_timeout=10.0)
+    slow = replace(timed.FLOOR, checks=Checks(inter=3.0), vrrp=replace(timed.FLOOR.vrrp, advert_int=1.0))
+    assert (Timings.of(slow).pool_down, Timings.of(slow).adverts_missed) == (pytest.approx(6.25), pytest.approx(4.0))
+    bare = replace(timed.FLOOR, checks=None, vrrp=None)
+    assert Timings.of(bare) == Timings.of(timed.FLOOR)
 
 
 def test_every_fault_has_a_budget() -> None:
@@ -64,9 +75,17 @@ def test_what_writes_wait_for_depends_on_the_synchronous_mode(mode: str | bool, 
     assert default_budget("both_standbys_lost", timings).resumed == pytest.approx(all_of_them)
 
 
-@pytest.mark.parametrize("timing", ["ttl", "loop_wait", "primary_start_timeout", "check_timeout", "rise", "client"])
+@pytest.mark.parametrize("timing", ["ttl", "loop_wait", "primary_start_timeout", "client"])
 def test_slower_settings_never_get_less(timing: str) -> None:
-    slower = replace(FLOOR, **{timing: getattr(FLOOR, timing) + 5})
+    not_less(replace(FLOOR, **{timing: getattr(FLOOR, timing) + 5}))
+
+
+@pytest.mark.parametrize("setting", ["inter", "fastinter", "downinter", "fall", "rise", "timeout"])
+def test_slower_checks_never_get_less(setting: str) -> None:
+    not_less(replace(FLOOR, checks=replace(FLOOR.checks, **{setting: getattr(FLOOR.checks, setting) + 5})))
+
+
+def not_less(slower: Timings) -> None:
     for fault in RULES:
         one, other = default_budget(fault, FLOOR), default_budget(fault, slower)
         assert (one.writes is None) == (other.writes is None)
@@ -108,6 +127,22 @@ def test_slack_lengthens_what_takes_time_and_nothing_else(fault: str) -> None:
 def test_users_change_them(given: Any, changed: dict[str, Any]) -> None:
     expected: Budget = replace(default_budget("switchover", FLOOR), **changed)
     assert budgets(["switchover"], FLOOR, given) == {"switchover": expected}
+
+
+@pytest.mark.parametrize(
+    ("worst", "given", "predicted"),
+    [
+        ({}, None, None),
+        ({"primary_hang": 9.0}, None, None),
+        ({"switchover": 5.7}, None, 8.7),
+        ({"switchover": 5.7}, {"switchover": {"predicted": 4}}, 4.0),
+        ({"switchover": 5.7}, {"switchover": {"predicted": None}}, None),
+    ],
+)
+def test_a_prediction_is_a_budget_unless_the_user_has_another(worst: Any, given: Any, predicted: float | None) -> None:
+    patient = replace(FLOOR, extra=3.0)
+    expected = None if predicted is None else pytest.approx(predicted)
+    assert budgets(["switchover"], patient, given, worst)["switchover"].predicted == expected
 
 
 @pytest.mark.parametrize(

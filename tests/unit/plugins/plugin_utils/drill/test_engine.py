@@ -22,8 +22,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger
 from jsonschema import Draft202012Validator
 
-from tests.unit.plugins.plugin_utils.drill.cluster import plan
+from tests.unit.plugins.plugin_utils.drill.cluster import plan, probes
 from tests.unit.plugins.plugin_utils.drill.ledgers import ledger
+from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
 SCHEMA = json.loads((Path(__file__).resolve().parents[5] / "docs/drill-report.schema.json").read_text())
 FAULTS = ("postmaster_killed", "primary_hang", "switchover")
@@ -55,10 +56,12 @@ def drill(tmp_path, monkeypatch) -> Callable[..., tuple[int, Spoken, Path]]:
         *outcomes: Exception | None,
         healed: tuple[list[str], ...] = (),
         begin: Exception | None = None,
+        told: dict[str, Any] | None = None,
         **changes: Any,
     ) -> tuple[int, Spoken, Path]:
         spoken = Spoken()
-        made = engine.Drill(plan(faults=FAULTS, directory=str(tmp_path), **changes), threading.Event(), spoken)
+        planned = plan(**{"faults": FAULTS, "directory": str(tmp_path), **changes})
+        made = engine.Drill(planned, threading.Event(), spoken)
         script, heals = iter(outcomes), iter(healed)
 
         def conduct(fault: Any, number: int) -> Ledger:
@@ -72,11 +75,19 @@ def drill(tmp_path, monkeypatch) -> Callable[..., tuple[int, Spoken, Path]]:
                 raise begin
 
         monkeypatch.setattr(made._crew, "begin", start)
+        monkeypatch.setattr(made._crew, "call_all", lambda _hosts, operation, *_rest, **_more: answers(operation, told))
         monkeypatch.setattr(made._conductor, "conduct", conduct)
         monkeypatch.setattr(made._injector, "heal", lambda: next(heals, []))
         return made.run(), spoken, tmp_path
 
     return run
+
+
+def answers(operation: str, told: dict[str, Any] | None) -> dict[str, Any]:
+    """Return what the nodes say before the first injection; nothing unless they tell of their timings."""
+    if told is None:
+        return {}
+    return {"timings": told, "probe": probes()}[operation]
 
 
 def cases(directory: Path) -> dict[str | None, list[str]]:
@@ -181,12 +192,26 @@ def test_a_report_that_can_not_be_written_fails(drill, monkeypatch) -> None:
     assert "no report: the engine failed: OSError('no space left')" in spoken.last("result")["failure"]
 
 
+TOLD = timed.reports(4) | {"lb1": timed.balancer(150, "primary"), "lb2": timed.balancer(110, "primary")}
+
+
 @pytest.mark.parametrize(
-    ("setting", "seconds"),
-    [("10s", 10.0), ("1500ms", 1.5), (60000, 60.0), ("60000", 60.0), ("1min", 60.0), ("0", 0.0)],
+    ("fault", "slack", "rule"),
+    [("switchover", 0.0, None), ("balancer_power_loss", 0.0, "over_predicted"), ("balancer_power_loss", 2.0, None)],
 )
-def test_the_cluster_says_how_long_commits_wait(setting, seconds):
-    configuration = {"ttl": 30, "postgresql": {"parameters": {"wal_sender_timeout": setting}}}
-    timings = engine.timings_of(configuration)
-    assert timings.wal_sender_timeout == pytest.approx(seconds)
-    assert timings.ttl == 30
+def test_what_takes_longer_than_predicted_breaks_the_drill(drill, fault: str, slack: float, rule: str | None) -> None:
+    """The recorded injection took 4 s; a switchover may, a balancer may not."""
+    _code, _spoken, directory = drill(None, faults=(fault,), told=TOLD, slack=slack, budgets={"default": 5})
+    (injection,) = document(directory)["faults"][0]["injections"]
+    worst = document(directory)["prediction"]["faults"][fault]["worst"]
+    assert injection["budget"]["predicted"] == pytest.approx(worst + slack)
+    assert [breach["rule"] for breach in injection["breaches"]] == ([rule] if rule else [])
+
+
+def test_nodes_that_tell_nothing_leave_everything_unpredicted(drill) -> None:
+    _code, spoken, directory = drill(None, None, None)
+    said = document(directory)["prediction"]
+    assert (said["settings"], said["faults"]) == (None, {})
+    assert "nothing is predicted: no member of Patroni tells its configuration" in [
+        message.get("text") for message in spoken.messages
+    ]

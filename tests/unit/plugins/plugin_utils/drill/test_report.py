@@ -58,6 +58,8 @@ def test_the_json_keeps_to_its_schema(written: Path) -> None:
         "subject": "db1",
         "text": "lease expired",
     }
+    assert document["prediction"]["faults"]["primary_power_loss"]["stages"][0]["name"] == "lease"
+    assert document["prediction"]["unpredicted"]["etcd_quorum_lost"] == "only healing ends it"
     lost = document["faults"][1]["injections"][0]
     assert lost["lost"] == [["w1", 1], ["w1", 2], ["w1", 3], ["w1", 4]]
     assert [breach["rule"] for breach in lost["breaches"]] == BROKEN
@@ -81,6 +83,19 @@ def test_junit_has_a_case_for_each_injection(written: Path) -> None:
     assert [rule for tag, rule in cases["primary_cut_from_peers 1"] if tag == "failure"] == BROKEN
     assert [tag for tag, _rule in cases["wal_disk_full"]] == ["skipped"]
     assert counts == {"tests": "5", "failures": "3", "skipped": "1", "errors": "0"}
+
+
+def test_people_read_what_was_predicted(written: Path) -> None:
+    told = "3.3 to 10.0 s, median 4.6 s: lease 3.6 s, notice 0.1 s, race 0.1 s"
+    outputs = {
+        case.get("name"): case.findtext("system-out")
+        for case in ET.parse(written / "junit.xml").getroot().iter("testcase")
+    }
+    assert f"\npredicted: {told}" in str(outputs["primary_power_loss 1"])
+    assert "predicted" not in str(outputs["etcd_quorum_lost 1"])
+    page = (written / "report.html").read_text()
+    assert page.count("<dt>Predicted</dt>") == 3
+    assert f"<dd>{told}" in page
 
 
 def test_junit_says_when_the_drill_ended_early(run: Run, tmp_path: Path) -> None:

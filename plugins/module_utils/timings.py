@@ -1,0 +1,165 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The timings in the files that a host's services run with: HAProxy, keepalived, the lease watcher, etcd.
+
+Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import typing as t
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+Timings = dict[str, t.Any]
+
+HAPROXY = "/etc/haproxy/haproxy.cfg"
+KEEPALIVED = "/etc/keepalived/keepalived.conf"
+LEASE_WATCHER = "/etc/holdfast/lease-watcher.json"
+LEASE_WATCHER_UNIT = "holdfast-lease-watcher.service"
+ETCD = "/etc/default/etcd"
+
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+COUNTS = ("fall", "rise")
+INTERVALS = ("inter", "fastinter", "downinter")
+CHECKED = {"inter": 2.0, "fall": 3, "rise": 2}
+"""HAProxy's own defaults."""
+SECTIONS = ("global", "defaults", "frontend", "backend", "listen", "userlist", "peers", "resolvers")
+
+
+def seconds(text: str) -> float:
+    """Return a time of HAProxy's, 500ms, 2s or a number of milliseconds, in seconds; ValueError when it is none."""
+    found = re.fullmatch(r"(\d+)(us|ms|s|m|h|d|)", text)
+    if not found:
+        raise ValueError(f"{text!r} is no time of HAProxy's")
+    return int(found[1]) * UNITS[found[2]]
+
+
+def parse_haproxy(text: str) -> Timings:
+    """Return {backend: {inter, fastinter, downinter, fall, rise, timeout_check, timeout_connect}} of a configuration.
+
+    A backend's servers are told as one: of each setting the largest. The timeouts are None where there is none.
+    """
+    defaults: Timings = {}
+    backends: dict[str, Timings] = {}
+    current: Timings = {}
+    servers: dict[str, list[Timings]] = {}
+    name = ""
+    for words in meaningful(text):
+        if words[0] in SECTIONS:
+            name = words[1] if words[0] in ("backend", "listen") else ""
+            current = defaults if words[0] == "defaults" else {}
+            if name:
+                current = backends[name] = dict(defaults)
+        elif words[0] == "timeout" and words[1] in ("check", "connect"):
+            current[f"timeout_{words[1]}"] = seconds(words[2])
+        elif words[0] == "default-server":
+            current.update(check_options(words))
+        elif words[0] == "server" and name:
+            servers.setdefault(name, []).append({**current, **check_options(words)})
+    return {name: slowest([complete(server) for server in servers.get(name, [own])]) for name, own in backends.items()}
+
+
+def meaningful(text: str) -> Iterator[list[str]]:
+    """Yield the words of each line that is neither empty nor a comment."""
+    for line in text.splitlines():
+        words = line.split("#", 1)[0].split()
+        if words:
+            yield words
+
+
+def check_options(words: list[str]) -> Timings:
+    """Return the check's settings among a server line's words."""
+    found: Timings = {}
+    for name, value in pairwise(words):
+        if name in COUNTS:
+            found[name] = int(value)
+        elif name in INTERVALS:
+            found[name] = seconds(value)
+    return found
+
+
+def complete(given: Timings) -> Timings:
+    """Return a server's settings with HAProxy's defaults."""
+    inter = given.get("inter", CHECKED["inter"])
+    rest = {"fastinter": inter, "downinter": inter, "timeout_check": None, "timeout_connect": None}
+    return {**CHECKED, **rest, **given}
+
+
+def slowest(timings: Sequence[Mapping[str, t.Any]]) -> Timings:
+    """Return the largest value of each setting, None where all are None."""
+    return {name: max((one[name] for one in timings if one[name] is not None), default=None) for name in timings[0]}
+
+
+def parse_keepalived(text: str) -> Timings:
+    """Return {instances: {name: {advert_int, priority}}, scripts: {name: {interval, timeout, fall}}}."""
+    instances: dict[str, Timings] = {}
+    scripts: dict[str, Timings] = {}
+    depth, block = 0, {}
+    for words in meaningful(text):
+        if depth == 0 and words[0] == "vrrp_instance":
+            block = instances[words[1]] = {"advert_int": 1.0, "priority": 100}
+        elif depth == 0 and words[0] == "vrrp_script":
+            block = scripts[words[1]] = {"interval": 1.0, "timeout": 0.0, "fall": 1}
+        elif depth == 0:
+            block = {}
+        elif depth == 1 and words[0] in block and len(words) > 1:
+            block[words[0]] = type(block[words[0]])(words[1])
+        depth += ("{" in words[-1]) - (words[0] == "}")
+    for script in scripts.values():
+        script["timeout"] = script["timeout"] or script["interval"]
+    return {"instances": instances, "scripts": scripts}
+
+
+def parse_lease_watcher(text: str) -> Timings:
+    """Return {seconds, interval, fencing_after}, fencing_after None where nothing fences."""
+    rules = json.loads(text)["rules"]
+    return {name: rules[name] for name in ("seconds", "interval", "fencing_after")}
+
+
+def parse_etcd(text: str) -> Timings:
+    """Return {heartbeat_interval, election_timeout} of an environment file."""
+    given = dict(line.split("=", 1) for line in text.splitlines() if re.match(r"\w+=", line))
+    return {
+        "heartbeat_interval": int(given.get("ETCD_HEARTBEAT_INTERVAL", 100)) / 1000,
+        "election_timeout": int(given.get("ETCD_ELECTION_TIMEOUT", 1000)) / 1000,
+    }
+
+
+PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
+    "haproxy": (HAPROXY, parse_haproxy),
+    "keepalived": (KEEPALIVED, parse_keepalived),
+    "lease_watcher": (LEASE_WATCHER, parse_lease_watcher),
+    "etcd": (ETCD, parse_etcd),
+}
+
+
+def read(root: str = "/", runs: Callable[[str], bool] | None = None) -> Timings:
+    """Return {part: its timings} of this host, None for a part that it does not bear; ValueError for a broken file.
+
+    A lease watcher that does not run counts as none.
+    """
+    found = {part: read_part(Path(root, path.lstrip("/")), parse) for part, (path, parse) in PARSERS.items()}
+    if found["lease_watcher"] and not (runs or is_active)(LEASE_WATCHER_UNIT):
+        found["lease_watcher"] = None
+    return found
+
+
+def read_part(path: Path, parse: Callable[[str], Timings]) -> Timings | None:
+    """Return the timings in a file, None where there is none; ValueError names a file that can't be understood."""
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def is_active(unit: str) -> bool:
+    """Say whether systemd runs a unit."""
+    return subprocess.run(["systemctl", "is-active", "--quiet", unit], check=False).returncode == 0

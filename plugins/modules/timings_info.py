@@ -1,0 +1,70 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: timings_info
+short_description: The timings that a host's services run with
+version_added: 0.1.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Reads how often and how patiently HAProxy, keepalived, the lease watcher and etcd look at each other from the files
+    that they run with. Nothing else in these files is returned.
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in any mode.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+"""
+
+EXAMPLES = r"""
+- name: Read the timings
+  holdfast.ha.timings_info:
+  register: timings
+"""
+
+RETURN = r"""
+haproxy:
+  description: The checks of each backend by its name, in seconds and counts; null on a host without HAProxy.
+  returned: success
+  type: dict
+  sample:
+    primary: {inter: 0.5, fastinter: 0.25, downinter: 0.5, fall: 2, rise: 1, timeout_check: 1.5, timeout_connect: 2.0}
+keepalived:
+  description: The VRRP instances and track scripts by name, in seconds and counts; null on a host without keepalived.
+  returned: success
+  type: dict
+  sample:
+    instances: {main: {advert_int: 0.2, priority: 150}}
+    scripts: {haproxy: {interval: 0.5, timeout: 2.0, fall: 2}}
+lease_watcher:
+  description: The rules of the lease watcher, in seconds; null where none runs.
+  returned: success
+  type: dict
+  sample: {seconds: 8, interval: 0.5, fencing_after: null}
+etcd:
+  description: The timings of the etcd member, in seconds; null on a host without one.
+  returned: success
+  type: dict
+  sample: {heartbeat_interval: 0.1, election_timeout: 1.0}
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.timings import read
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+    try:
+        module.exit_json(changed=False, **read())
+    except (OSError, ValueError) as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

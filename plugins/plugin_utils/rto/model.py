@@ -1,0 +1,331 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a fault costs: a sum of stages, each an interval with a median. Pure: settings in, predictions out.
+
+What is predicted is what a drill measures: from the last write acknowledged before the fault to the first after it.
+The medians are added as well, which is exact for symmetric intervals and near enough for these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import PATRONI_POLL, Checks, Settings, Vrrp
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """One part of an outage, in seconds; a negative one is time in which writes still went on."""
+
+    name: str
+    best: float
+    median: float
+    worst: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """How long one fault stops writes, in seconds."""
+
+    fault: str
+    stages: tuple[Stage, ...]
+
+    @property
+    def best(self) -> float:
+        """The least."""
+        return max(0.0, sum(stage.best for stage in self.stages))
+
+    @property
+    def median(self) -> float:
+        """What half of them take."""
+        return max(0.0, sum(stage.median for stage in self.stages))
+
+    @property
+    def worst(self) -> float:
+        """What none exceeds while no process waits for a processor."""
+        return max(0.0, sum(stage.worst for stage in self.stages))
+
+    @property
+    def largest(self) -> Stage:
+        """The stage to look at first."""
+        return max(self.stages, key=lambda stage: stage.median)
+
+
+Rule = Callable[[Settings], Iterator[Stage]]
+
+# What no setting changes, measured on idle machines.
+SLACK = Stage("slack", 0.0, 0.0, 0.5)  # for hosts with a free processor; a busy one needs more
+EXPIRY = Stage("expiry", 0.0, 0.25, 0.6)  # etcd looks for expired leases twice a second, and revokes them by a write
+LOOK = Stage("look", 0.0, 0.1, 0.2)  # the watcher's, when its decision is near
+NOTICE = Stage("notice", 0.05, 0.1, 0.3)  # by a watch on the leader key
+NOTICE_BY_TIMEOUT = 1.1  # by a Patroni that was talking to the etcd member that was lost
+RACE = Stage("race", 0.05, 0.1, 0.3)  # among members that all answer
+PROMOTION = Stage("promotion", 0.2, 0.4, 1.0)
+SHUTDOWN = Stage("shutdown", 0.2, 0.8, 2.5)  # with its checkpoint
+RESTART_IN_PLACE = Stage("restart", 0.2, 0.5, 2.0)  # PostgreSQL after a crash, with little to recover
+PATRONI_RESTART = Stage("restart", 2.0, 3.0, 4.5)  # a second until systemd tries, then Python and the first cycle
+HAPROXY_RESTART = Stage("restart", 0.15, 0.4, 3.0)
+CHECK = Stage("check", 0.01, 0.03, 0.1)  # HAProxy's question and Patroni's answer
+RECONNECT = Stage("client", 0.0, 0.1, 0.5)  # to a balancer that answers
+SYN_RETRY = Stage("client", 0.1, 0.35, 1.2)  # to an address that was silent: the kernel repeats after a second
+
+
+def uniform(name: str, low: float, high: float) -> Stage:
+    """Return a stage that takes any time between two with the same likelihood."""
+    return Stage(name, low, (low + high) / 2, high)
+
+
+def joined(name: str, *stages: Stage) -> Stage:
+    """Return stages that follow each other as one."""
+    return Stage(
+        name,
+        sum(stage.best for stage in stages),
+        sum(stage.median for stage in stages),
+        sum(stage.worst for stage in stages),
+    )
+
+
+# Stages
+
+
+def renewal_age(settings: Settings) -> Stage:
+    """How long before the fault the lease was renewed, as time saved: any part of a loop_wait."""
+    return Stage("renewed before", -settings.patroni.loop_wait, -settings.patroni.loop_wait / 2, 0.0)
+
+
+def silence(settings: Settings) -> Stage:
+    """From a lease's last renewal until it is gone."""
+    ttl, watcher = settings.patroni.ttl, settings.watcher
+    if watcher is None:
+        return joined("silence", Stage("ttl", ttl, ttl, ttl), EXPIRY)
+    seconds = watcher.seconds
+    fenced = seconds if watcher.fencing_after is None else min(seconds, watcher.fencing_after)
+    return joined("silence", Stage("watch", fenced, seconds, seconds), LOOK)
+
+
+def lease(settings: Settings) -> Stage:
+    """From the fault until the lease of a leader that fell silent is gone."""
+    return joined("lease", silence(settings), renewal_age(settings))
+
+
+def election(settings: Settings) -> Stage:
+    """etcd finds a new leader: the first to lose patience wins; a split vote costs the same again."""
+    timeout = settings.etcd.election_timeout
+    return Stage("etcd election", timeout, 1.5 * timeout, 4 * timeout + settings.etcd.heartbeat_interval)
+
+
+def extension(settings: Settings) -> Stage:
+    """A new leader of etcd gives every lease its whole time again, and an election timeout more."""
+    timeout = settings.etcd.election_timeout
+    return joined("lease", silence(settings), Stage("extension", timeout, timeout, timeout))
+
+
+def notice(settings: Settings) -> Stage:
+    """The standbys learn that the leader key is gone, after the loss of the primary's host."""
+    worst = NOTICE_BY_TIMEOUT if settings.etcd.beside_databases else NOTICE.worst
+    return Stage("notice", NOTICE.best, NOTICE.median, worst)
+
+
+def silent_race(settings: Settings) -> Stage:
+    """The standbys ask everybody how far it is, and wait for the silent one, unless a watcher could set it aside."""
+    wait = settings.race_poll
+    return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.05, 0.1, 0.1))
+
+
+def put_in(checks: Checks | None) -> Stage:
+    """HAProxy finds that a member is the primary now; without HAProxy clients find out themselves."""
+    if checks is None:
+        return Stage("routing", 0.0, 0.0, 0.0)
+    return joined("routing", uniform("up", 0.0, checks.up), CHECK)
+
+
+def routing(settings: Settings, before: list[Stage], taken_out: Stage) -> Stage:
+    """HAProxy puts the new primary in and has taken the old one out, which began with the fault as well.
+
+    :arg before: what had to happen first.
+    :arg taken_out: from the fault until HAProxy sends nobody to the old primary any more.
+    """
+    up, elapsed = put_in(settings.checks), joined("elapsed", *before)
+    if settings.checks is None:
+        return up
+    return Stage(
+        "routing",
+        max(up.best, taken_out.best - elapsed.best),
+        max(up.median, taken_out.median - elapsed.median),
+        max(up.worst, taken_out.worst - elapsed.worst),
+    )
+
+
+def taken_out_silent(settings: Settings) -> Stage:
+    """HAProxy takes a silent primary out."""
+    checks = settings.checks or Checks()
+    return uniform("out", checks.silent_down - checks.inter, checks.silent_down)
+
+
+def taken_out_demoted(settings: Settings) -> Stage:
+    """A primary that the balancers still reach stays in until it has demoted itself."""
+    patroni, checks = settings.patroni, settings.checks or Checks()
+    latest = patroni.demotion + checks.refusing_down
+    return Stage("out", patroni.retry_timeout, patroni.retry_timeout + patroni.loop_wait / 2, latest)
+
+
+# Faults
+
+
+def after_silence(settings: Settings, taken_out: Callable[[Settings], Stage]) -> Iterator[Stage]:
+    """The primary falls silent; its lease must run out."""
+    before = [lease(settings), notice(settings), silent_race(settings), PROMOTION]
+    yield from [*before, routing(settings, before, taken_out(settings)), RECONNECT, SLACK]
+
+
+def with_etcd_leader(settings: Settings) -> Iterator[Stage]:
+    """The same, and etcd has to elect a leader first, which extends the lease."""
+    before = [election(settings), extension(settings), notice(settings), silent_race(settings), PROMOTION]
+    yield from [*before, routing(settings, before, taken_out_silent(settings)), RECONNECT, SLACK]
+
+
+def cut_from_etcd(settings: Settings) -> Iterator[Stage]:
+    """The primary goes on until it demotes itself, and answers the standbys; the lease runs out meanwhile."""
+    patroni = settings.patroni
+    still = Stage("still writing", -patroni.demotion, -(patroni.retry_timeout + patroni.loop_wait / 2), 0.0)
+    yield from [lease(settings), still, notice(settings), RACE, PROMOTION, put_in(settings.checks), RECONNECT, SLACK]
+
+
+def released(settings: Settings) -> Iterator[Stage]:
+    """A leader gave its lease up in order: the standbys race at once, and all answer."""
+    yield from [NOTICE, RACE, PROMOTION, put_in(settings.checks), RECONNECT, SLACK]
+
+
+def postmaster_killed(settings: Settings) -> Iterator[Stage]:
+    """Patroni sees it in its next cycle, and tries primary_start_timeout long to start PostgreSQL again."""
+    patience = settings.patroni.primary_start_timeout
+    yield uniform("detection", 0.0, settings.patroni.loop_wait)
+    if patience:
+        yield Stage("start in place", min(1.0, patience), min(3.0, patience), patience)
+    yield from released(settings)
+
+
+def backend_segfault(settings: Settings) -> Iterator[Stage]:
+    """PostgreSQL starts itself again; a Patroni that looks meanwhile may hand over all the same."""
+    crash = Prediction("", tuple(postmaster_killed(settings)))
+    yield Stage("restart", RESTART_IN_PLACE.best, RESTART_IN_PLACE.median, max(RESTART_IN_PLACE.worst, crash.worst))
+    yield RECONNECT
+
+
+def patroni_killed(settings: Settings) -> Iterator[Stage]:
+    """HAProxy takes the primary out until its Patroni answers again; PostgreSQL goes on."""
+    checks = settings.checks
+    if checks is None:
+        yield RECONNECT
+    else:
+        yield Stage("still writing", -checks.refusing_down, -checks.refusing_down / 2, 0.0)
+        yield from [PATRONI_RESTART, put_in(checks), RECONNECT]
+    yield SLACK
+
+
+def switchover(settings: Settings) -> Iterator[Stage]:
+    """The old primary stops in order, then the chosen one takes over."""
+    yield SHUTDOWN
+    yield from released(settings)
+
+
+def synchronous_stall(settings: Settings) -> Iterator[Stage]:
+    """Commits wait for the synchronous standbys until the walsenders give them up and Patroni asks for fewer."""
+    patroni = settings.patroni
+    if patroni.synchronous_mode:
+        limit = patroni.wal_sender_timeout
+        yield Stage("walsender", limit, limit, limit + 0.1)
+        yield Stage("synchronous set", 0.0, patroni.loop_wait / 2, 2 * patroni.loop_wait)
+    yield from [RECONNECT, SLACK]
+
+
+def standby_lost(settings: Settings) -> Iterator[Stage]:
+    """A quorum with a standby to spare does not wait."""
+    if settings.patroni.synchronous_mode == "quorum" and settings.standbys > 1:
+        yield from [RECONNECT, SLACK]
+    else:
+        yield from synchronous_stall(settings)
+
+
+def adverts(vrrp: Vrrp, passed: float) -> Stage:
+    """The other balancer waits for adverts in vain, of which at most passed seconds were over when writes stopped."""
+    first, last = vrrp.takeover(vrrp.most_priority), vrrp.takeover(vrrp.least_priority)
+    return Stage("adverts", max(0.0, first - passed), (first + last - passed) / 2, last)
+
+
+def balancer_silent(settings: Settings) -> Iterator[Stage]:
+    """The other balancer takes the address over; clients that called the silent one call again."""
+    vrrp = settings.vrrp or Vrrp()
+    yield from [adverts(vrrp, vrrp.advert_int), SYN_RETRY, SLACK]
+
+
+def keepalived_killed(settings: Settings) -> Iterator[Stage]:
+    """The address stays until systemd starts keepalived again, which drops it; then as if the balancer were silent."""
+    vrrp = settings.vrrp or Vrrp()
+    yield adverts(vrrp, 3 * vrrp.advert_int)
+    yield from [Stage("client", 0.05, 0.15, SYN_RETRY.worst), SLACK]
+
+
+def haproxy_killed(settings: Settings) -> Iterator[Stage]:
+    """systemd starts it again, or the track script moves the address, whatever comes first."""
+    vrrp, restart = settings.vrrp or Vrrp(), HAPROXY_RESTART
+    moved = vrrp.script + vrrp.advert_int
+    yield from [replace(restart, worst=max(restart.median, min(restart.worst, moved))), RECONNECT, SLACK]
+
+
+RULES: Mapping[str, Rule] = {
+    "primary_power_loss": partial(after_silence, taken_out=taken_out_silent),
+    "primary_etcd_leader_power_loss": with_etcd_leader,
+    "primary_hang": partial(after_silence, taken_out=taken_out_silent),
+    "primary_isolated": partial(after_silence, taken_out=taken_out_silent),
+    "primary_cut_from_peers": partial(after_silence, taken_out=taken_out_demoted),
+    "primary_cut_from_etcd": cut_from_etcd,
+    "primary_cut_from_standbys": synchronous_stall,
+    "primary_cut_one_way": partial(after_silence, taken_out=taken_out_demoted),
+    "postmaster_killed": postmaster_killed,
+    "patroni_killed": patroni_killed,
+    "backend_segfault": backend_segfault,
+    "switchover": switchover,
+    "standby_lost": standby_lost,
+    "balancer_power_loss": balancer_silent,
+    "haproxy_killed": haproxy_killed,
+    "keepalived_killed": keepalived_killed,
+    "balancer_isolated": balancer_silent,
+}
+UNPREDICTED: Mapping[str, str] = {
+    "data_disk_full": "only healing ends it",
+    "wal_disk_full": "PostgreSQL decides when it gives up, no setting does",
+    "both_standbys_lost": "only healing ends it",
+    "etcd_leader_lost": "writes go on, unless etcd's election outlasts retry_timeout",
+    "etcd_quorum_lost": "only healing ends it",
+    "backup_host_lost": "writes go on",
+    "whole_cluster_power_loss": "only healing ends it",
+    "rolling_reboot": "several faults in a row: see switchover and balancer_power_loss",
+}
+"""Why the other faults have no prediction."""
+
+
+def unpredicted(settings: Settings) -> dict[str, str]:
+    """Return why a fault has no prediction in a cluster: {fault: reason}."""
+    reasons = dict(UNPREDICTED)
+    if settings.patroni.paused:
+        reasons |= dict.fromkeys(FAILOVERS, "Patroni is paused: nobody fails over")
+    if settings.vrrp is None:
+        reasons |= dict.fromkeys(BALANCERS, "the cluster has no virtual IP")
+    if not settings.standbys:
+        reasons |= dict.fromkeys((*FAILOVERS, *STANDBYS), "the cluster has no standby")
+    return reasons
+
+
+BALANCERS = ("balancer_power_loss", "haproxy_killed", "keepalived_killed", "balancer_isolated")
+STANDBYS = ("primary_cut_from_standbys", "standby_lost")
+FAILOVERS = tuple(fault for fault in RULES if fault not in {*BALANCERS, *STANDBYS, "patroni_killed"})
+
+
+def predict(settings: Settings) -> dict[str, Prediction]:
+    """Return what each fault will cost: {fault: prediction}; those of unpredicted() are left out."""
+    left_out = unpredicted(settings)
+    return {fault: Prediction(fault, tuple(rule(settings))) for fault, rule in RULES.items() if fault not in left_out}

@@ -1,0 +1,91 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All predictions for a cluster, and why some are missing; as plain data, and in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import RULES, Prediction, predict, unpredicted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.read import (
+    Reports,
+    UnknownSettingsError,
+    read_settings,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Settings
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+
+SHOWN = (
+    "primary_power_loss",
+    "primary_etcd_leader_power_loss",
+    "primary_cut_from_standbys",
+    "postmaster_killed",
+    "switchover",
+    "balancer_power_loss",
+    "haproxy_killed",
+)
+"""The faults that a status shows; its document has all."""
+ENDS = ("best", "median", "worst")
+HEAD = ("fault", *ENDS, "largest stage")
+DECIMALS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """What each fault will cost, and why there is no prediction for the others; settings is None when unknown."""
+
+    settings: Settings | None = None
+    predictions: Mapping[str, Prediction] = field(default_factory=dict)
+    unpredicted: Mapping[str, str] = field(default_factory=dict)
+    unknown: str = ""
+
+
+def outlook(ha: Mapping[str, Any], reports: Reports, configuration: Mapping[str, Any] | None) -> Outlook:
+    """Return the predictions for a cluster; see read_settings() for what is given."""
+    try:
+        settings = read_settings(ha, reports, configuration)
+    except UnknownSettingsError as error:
+        return Outlook(unpredicted=dict.fromkeys(RULES, str(error)), unknown=str(error))
+    return Outlook(settings, predict(settings), unpredicted(settings))
+
+
+def as_data(seen: Outlook) -> dict[str, Any]:
+    """Return an outlook as plain data: settings, faults, unpredicted."""
+    return {
+        "settings": asdict(seen.settings) if seen.settings else None,
+        "faults": {fault: prediction_data(prediction) for fault, prediction in seen.predictions.items()},
+        "unpredicted": dict(seen.unpredicted),
+    }
+
+
+def prediction_data(prediction: Prediction) -> dict[str, Any]:
+    """Return a prediction as plain data: best, median, worst, and the stages with the same."""
+    ends = {name: round(getattr(prediction, name), DECIMALS) for name in ENDS}
+    stages = [
+        {name: round(value, DECIMALS) if isinstance(value, float) else value for name, value in asdict(stage).items()}
+        for stage in prediction.stages
+    ]
+    return {**ends, "stages": stages}
+
+
+def as_text(seen: Outlook) -> str:
+    """Return the faults that a status shows as an aligned table, or why there are none."""
+    if seen.unknown:
+        return f"Predicted time without writes: unknown, {seen.unknown}"
+    shown = [row(seen.predictions[fault]) for fault in SHOWN if fault in seen.predictions]
+    return f"Predicted time without writes\n{table([HEAD, *shown])}"
+
+
+def row(prediction: Prediction) -> list[str]:
+    """Return the row of one fault."""
+    ends = [f"{getattr(prediction, name):.1f} s" for name in ENDS]
+    return [prediction.fault, *ends, f"{prediction.largest.name} {prediction.largest.median:.1f} s"]
+
+
+def sentence(prediction: Prediction) -> str:
+    """Return a prediction with the medians of its stages: 7.3 to 14.0 s, median 8.6 s: lease 7.6 s, ..."""
+    stages = ", ".join(f"{stage.name} {stage.median:.1f} s" for stage in prediction.stages if abs(stage.median) >= 0.05)
+    return f"{prediction.best:.1f} to {prediction.worst:.1f} s, median {prediction.median:.1f} s: {stages}"

@@ -1,0 +1,146 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From what the hosts tell of their timings to settings; where hosts differ, the slowest counts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import (
+    TIMING_DEFAULT,
+    TIMING_FLOOR,
+    is_synchronous,
+    scalar,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.timings import slowest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import (
+    PATRONI_POLL,
+    Checks,
+    Etcd,
+    Patroni,
+    Settings,
+    Vrrp,
+    Watcher,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import Timing
+
+Reports = Mapping[str, Mapping[str, Any]]
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+SPARED_POLL = 0.0  # the watcher set the silent leader aside: nobody asks it
+ENOUGH_WATCHERS = 2  # a single one may be lost with the primary
+
+
+class UnknownSettingsError(ValueError):
+    """What has to be known was not told by anybody."""
+
+
+def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mapping[str, Any] | None) -> Settings:
+    """Return the settings of a cluster; raises UnknownSettingsError.
+
+    :arg ha: what the topology derived for any of its hosts.
+    :arg reports: what holdfast.ha.timings_info says on each host that answers.
+    :arg configuration: Patroni's dynamic configuration.
+    """
+    if not configuration:
+        raise UnknownSettingsError("no member of Patroni tells its configuration")
+    patroni = read_patroni(configuration)
+    watcher = read_watcher(reports, patroni)
+    members = {member["name"] for member in ha["postgresql"]["members"]}
+    beside = any(member["name"] in members for member in (ha.get("etcd") or {}).get("members", ()))
+    return Settings(
+        patroni=patroni,
+        etcd=read_etcd(reports, beside),
+        watcher=watcher,
+        checks=read_checks(ha, reports),
+        vrrp=read_vrrp(ha, reports),
+        standbys=len(members) - 1,
+        race_poll=SPARED_POLL if watcher else PATRONI_POLL,
+    )
+
+
+def read_patroni(configuration: Mapping[str, Any]) -> Patroni:
+    """Return Patroni's timing as it takes it: its defaults where nothing is set, at least its minimum."""
+    timing = {
+        name: max(float(TIMING_FLOOR[name]), float(configuration.get(name) or default))
+        for name, default in TIMING_DEFAULT.items()
+    }
+    start = configuration.get("primary_start_timeout", configuration.get("master_start_timeout"))
+    parameters = (configuration.get("postgresql") or {}).get("parameters") or {}
+    quorum = scalar(configuration.get("synchronous_mode")) == "quorum"
+    return Patroni(
+        **timing,
+        primary_start_timeout=Patroni().primary_start_timeout if start is None else float(start),
+        wal_sender_timeout=seconds_of(parameters.get("wal_sender_timeout", "60s")),
+        synchronous_mode="quorum" if quorum else is_synchronous(configuration),
+        paused=scalar(configuration.get("pause", False)) == "true",
+    )
+
+
+def seconds_of(setting: int | str) -> float:
+    """Return a time in PostgreSQL's configuration in seconds: a number of milliseconds, or with one of its units."""
+    number, unit = re.fullmatch(r"\s*([\d.]+)\s*([a-z]*)\s*", str(setting)).groups()  # type: ignore[union-attr]
+    return float(number) * UNITS[unit]
+
+
+def read_etcd(reports: Reports, beside_databases: bool) -> Etcd:
+    """Return etcd's timing."""
+    told = part(reports, "etcd")
+    if not told:
+        raise UnknownSettingsError("no host tells etcd's timing")
+    return Etcd(**slowest(told), beside_databases=beside_databases)
+
+
+def read_watcher(reports: Reports, patroni: Patroni) -> Watcher | None:
+    """Return the lease watcher as it acts: never sooner than Patroni's timing allows; None when it may not act."""
+    told = part(reports, "lease_watcher")
+    if len(told) < ENOUGH_WATCHERS:
+        return None
+    rules = slowest(told)
+    timing = Timing(
+        int(patroni.ttl), int(patroni.loop_wait), int(patroni.retry_timeout), bool(patroni.synchronous_mode)
+    )
+    seconds = float(max(rules["seconds"], timing.least))
+    if seconds >= patroni.ttl:
+        return None
+    fencing = rules["fencing_after"]
+    return Watcher(seconds, None if fencing is None else float(max(fencing, patroni.loop_wait + 1)))
+
+
+def read_checks(ha: Mapping[str, Any], reports: Reports) -> Checks | None:
+    """Return HAProxy's checks of the write pool; None in a cluster without one."""
+    pool = next((pool["name"] for pool in ha.get("pools") or () if pool.get("role") == "primary"), None)
+    if pool is None:
+        return None
+    told = [backends[pool] for backends in part(reports, "haproxy") if pool in backends]
+    if not told:
+        raise UnknownSettingsError(f"no host tells HAProxy's checks of the pool {pool}")
+    checks = slowest(told)
+    timeout = checks.pop("timeout_check") or checks["inter"]
+    checks.pop("timeout_connect")
+    return Checks(**checks, timeout=timeout)
+
+
+def read_vrrp(ha: Mapping[str, Any], reports: Reports) -> Vrrp | None:
+    """Return the VRRP instances as one; None in a cluster without a virtual IP."""
+    if not (ha.get("vrrp") or {}).get("instances"):
+        return None
+    told = part(reports, "keepalived")
+    instances = [instance for one in told for instance in one["instances"].values()]
+    if not instances:
+        raise UnknownSettingsError("no host tells keepalived's timing")
+    priorities = [instance["priority"] for instance in instances]
+    scripts = [script["interval"] * script["fall"] for one in told for script in one["scripts"].values()]
+    return Vrrp(
+        advert_int=max(instance["advert_int"] for instance in instances),
+        least_priority=min(priorities),
+        most_priority=max(priorities),
+        script=max(scripts, default=Vrrp().script),
+    )
+
+
+def part(reports: Reports, name: str) -> list[Mapping[str, Any]]:
+    """Return what the hosts that bear a part say of it."""
+    return [report[name] for report in reports.values() if report.get(name)]
