@@ -72,19 +72,18 @@ def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
 
 
 def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
-    """The etcd cluster, or None. The endpoints begin with the host's own."""
+    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first."""
     members = cluster.of("etcd")
     if not members:
         return None
+    places = {member.name: f"{_bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
     return {
         "token": f"holdfast-{cluster.name}",
         "client_port": cluster.ports.etcd_client,
         "peer_port": cluster.ports.etcd_peer,
         "members": [_peer(host) for host in members],
-        "endpoints": [
-            f"https://{_bracketed(member.address)}:{cluster.ports.etcd_client}"
-            for member in sorted(members, key=lambda member: member.name != host.name)
-        ],
+        "endpoints": [f"https://{place}" for place in places.values()],
+        "nearest": sorted(places.values(), key=lambda place: place != places.get(host.name)),
     }
 
 
