@@ -162,7 +162,7 @@ class Soak(Conductor):
     def _begin_load(self, table: str) -> None:
         """Few writers: pgbench makes the load, they only know which rows were acknowledged."""
         insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608
-        settings = self._settings("primary", options="-c statement_timeout=0", sslmode="require")
+        settings = self._settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
         jobs = [
             self._job(f"writer-{at}", "writes", settings=settings, statement=insert, interval=WRITE_INTERVAL)
             for at in range(1, WRITERS + 1)
@@ -303,7 +303,7 @@ class Soak(Conductor):
         raise GateError(f"{successor or 'nobody'} did not come to lead etcd in {HANDOVER_SECONDS:g} s; {error}")
 
     def _pgbench(self, arguments: Sequence[str], *, counted: bool = True) -> Load:
-        settings = self._settings("primary")
+        settings = self._settings(self._plan.pool("primary"))
         environment = {
             "PGHOST": str(settings["host"]),
             "PGPORT": str(settings["port"]),

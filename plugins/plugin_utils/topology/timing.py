@@ -22,9 +22,9 @@ class Profile:
     C(patroni): ttl, loop_wait + 2 * retry_timeout <= ttl. C(etcd): election_timeout >= 5 * heartbeat_interval, and so
     long that a slow write to its disk is no lost leader. C(lease_watch): None for no watcher; with loop_wait + 2 *
     retry_timeout + 1 or more a cut-off primary has demoted itself, with less it only can't acknowledge alone, which
-    takes synchronous replication. C(haproxy): a check must connect and shake hands within its interval, or it fails on a
-    busy machine. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check)
-    a dead HAProxy after fall * interval.
+    takes synchronous replication. C(haproxy): a check must connect and shake hands within its interval, or it fails
+    on a busy machine. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check) a dead
+    HAProxy after fall * interval.
     """
 
     patroni: Mapping[str, int]
