@@ -153,6 +153,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -311,8 +312,8 @@ class Host:
         known = parse_units(shown)
         return {name: known.get(name, FoundUnit()) for name in names}
 
-    def apply_paths(self, plan: list[PathChange]) -> None:
-        """Carry out a plan of paths: directories, then files (all staged and validated first), then absences."""
+    def place_paths(self, plan: list[PathChange]) -> None:
+        """Carry out a plan's directories, then its files, all staged and validated first."""
         for change in plan:
             if change.wanted.kind is Kind.DIRECTORY:
                 self._make_directory(change)
@@ -325,6 +326,9 @@ class Host:
         finally:
             for stage, _change in staged:
                 stage.unlink(missing_ok=True)
+
+    def remove_paths(self, plan: list[PathChange]) -> None:
+        """Carry out a plan's absences."""
         for change in plan:
             if change.wanted.kind is Kind.NOTHING:
                 self._remove(Path(change.wanted.path))
@@ -387,6 +391,12 @@ class Host:
         """Let systemd read its unit files again."""
         self._systemctl("daemon-reload")
 
+    def apply_units(self, wanted: list[WantedUnit], plans: Mapping[str, UnitPlan]) -> None:
+        """Carry out those units' plans that there are, in the order of the units."""
+        for unit in wanted:
+            if unit.name in plans:
+                self.apply_unit(unit, plans[unit.name])
+
     def apply_unit(self, wanted: WantedUnit, plan: UnitPlan) -> None:
         """Carry out the verbs of a unit and wait until it is active."""
         for verb in plan.verbs:
@@ -430,21 +440,24 @@ def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
     wanted = wanted_paths(module.params)
     path_plan = plan_paths(wanted, {item.path: find_path(item.path) for item in wanted})
     changed_paths = [change.wanted.path for change in path_plan]
-    if not module.check_mode:
-        host.apply_paths(path_plan)
-
     units = wanted_units(module.params)
     found = host.units([unit.name for unit in units])
+    ends = {unit.name: plan_unit(unit, found[unit.name], Changes()) for unit in units if not unit.started}
+    if not module.check_mode:
+        host.place_paths(path_plan)
+        # systemd forgets how to stop a timer whose unit file is gone.
+        host.apply_units(units, ends)
+        host.remove_paths(path_plan)
+
     if needs_daemon_reload(changed_paths, found.values()) and not module.check_mode:
         host.daemon_reload()
         found = host.units([unit.name for unit in units])
 
     changes = _changes(path_plan, units)
-    plans = {unit.name: plan_unit(unit, found[unit.name], changes) for unit in units}
+    plans = {unit.name: plan_unit(unit, found[unit.name], changes) for unit in units if unit.started}
     if not module.check_mode:
-        for unit in units:
-            host.apply_unit(unit, plans[unit.name])
-    return _result(path_plan, changed_paths, plans)
+        host.apply_units(units, plans)
+    return _result(path_plan, changed_paths, plans | ends)
 
 
 def _changes(path_plan: list[PathChange], units: list[WantedUnit]) -> Changes:

@@ -81,7 +81,7 @@ def test_the_adverts_and_scripts_that_keepalived_runs_with():
     assert timings.parse_keepalived(text) == {
         "instances": {"main": {"advert_int": 0.2, "priority": 150}, "slow": {"advert_int": 1.0, "priority": 90}},
         "scripts": {
-            "haproxy": {"interval": 0.5, "timeout": 2.0, "fall": 2},
+            "haproxy": {"interval": 0.5, "timeout": 1.0, "fall": 2},
             "own": {"interval": 2.0, "timeout": 3.0, "fall": 4},
         },
     }
