@@ -31,7 +31,8 @@ COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
 class Timings:
     """The cluster's settings that decide how long a failover takes, in seconds.
 
-    synchronous_mode: as Patroni has it, "quorum", true or false; client: what the drill's own writers wait at most
+    synchronous_mode: as Patroni has it, "quorum", true or false; watch: after which a watcher revokes a silent leader's
+    lease, None without one; client: what the drill's own writers wait at most
     before they try again; slack: what any machine may add; extra: what the user grants a slower one besides
     (drill_slack), to whatever a process has to do in time.
     """
@@ -44,6 +45,7 @@ class Timings:
     advert_int: float = 0.2
     wal_sender_timeout: float = 60.0
     synchronous_mode: str | bool = "quorum"
+    watch: float | None = None
     client: float = 2.0
     slack: float = 2.0
     extra: float = 0.0
@@ -61,6 +63,7 @@ class Timings:
             advert_int=settings.vrrp.advert_int if settings.vrrp else own.advert_int,
             wal_sender_timeout=patroni.wal_sender_timeout,
             synchronous_mode=patroni.synchronous_mode,
+            watch=settings.watcher.seconds if settings.watcher else None,
         )
 
     @property
@@ -82,6 +85,12 @@ class Timings:
     def adverts_missed(self) -> float:
         """Until a silent VRRP master is replaced: three adverts and a fraction of a fourth."""
         return 4 * self.advert_int
+
+    @property
+    def two_primaries(self) -> float:
+        """How much longer a primary without etcd takes to demote itself than its lease is left to it."""
+        patience = self.loop_wait + 2 * self.retry_timeout
+        return 0.0 if self.watch is None else max(0.0, patience - self.watch)
 
     @property
     def end(self) -> float:
@@ -179,6 +188,7 @@ def default_budget(fault: str, timings: Timings) -> Budget:
         budget,
         reads=None if budget.writes is None else max(reads, budget.writes),
         two_holders=timings.adverts_missed,
+        two_primaries=timings.two_primaries,
         pool_detection=timings.pool_switch,
     )
 

@@ -247,10 +247,10 @@ def primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
 
 
 def two_primaries(ledger: Ledger, budget: Budget) -> Breaches:
-    """Two members never answer 200 on /primary at once."""
+    """Two members never are a primary for the balancers at once, or no longer than the profile's watch allows."""
     for (one, ones), (other, others) in combinations(primaries(ledger, budget).items(), 2):
         both = longest(overlaps(ones, others))
-        if both is not None and both.length > STALE + uncertainty(ledger, one, other):
+        if both is not None and both.length > STALE + uncertainty(ledger, one, other) + budget.two_primaries:
             text = (
                 f"{one} and {other} both said they are primary for {lasting(both)}, from {moment(ledger, both.begin)}"
             )

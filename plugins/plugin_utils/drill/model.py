@@ -141,16 +141,18 @@ class Budget:
     """The most that a fault may cost, in seconds; None where it is only reported.
 
     writes, reads: the longest time without an acknowledged write, or a served read; two_holders: two balancers with
-    one VIP at once (the documented advert window); predicted: the worst case somebody promised for this cluster;
-    resumed: from healing to the next acknowledged write, for faults that only healing ends; pool_detection: how long
-    HAProxy may list a server that is no longer what its pool wants; blind: how long an observer may see nothing;
-    boot: the same for a host that comes back from the dark; pooled: the longest time without an acknowledged write
-    through the poolers; pooled_errors: how many of their clients' writes may fail.
+    one VIP at once (the documented advert window); two_primaries: two members that call themselves primary at once,
+    which only a watch allows that is shorter than a cut-off primary takes to demote itself; predicted: the worst case
+    somebody promised for this cluster; resumed: from healing to the next acknowledged write, for faults that only
+    healing ends; pool_detection: how long HAProxy may list a server that is no longer what its pool wants; blind: how
+    long an observer may see nothing; boot: the same for a host that comes back from the dark; pooled: the longest time
+    without an acknowledged write through the poolers; pooled_errors: how many of their clients' writes may fail.
     """
 
     writes: float | None
     reads: float | None = None
     two_holders: float = 0.0
+    two_primaries: float = 0.0
     predicted: float | None = None
     resumed: float | None = None
     pool_detection: float = 0.0

@@ -123,10 +123,12 @@ class MemberSampler:
 
     def _ask_patroni(self) -> None:
         try:
-            claims = self._patroni.fetch("GET", "/primary").status == 200
+            answer = self._patroni.fetch("GET", "/primary")
         except EndpointError:
             return
-        self._claims = (time.monotonic(), claims)
+        # The balancers look at both: one that is being stopped still answers 200.
+        serves = isinstance(answer.body, dict) and answer.body.get("state") == "running"
+        self._claims = (time.monotonic(), answer.status == 200 and serves)
 
     def _sample(self) -> None:
         at = time.monotonic()

@@ -16,7 +16,7 @@ from lease_watcher.gateway import Access, Gateway
 from lease_watcher.presence import Presence
 from lease_watcher.service import Watcher, run
 
-PRESENCE_TIMEOUT = 0.8  # seconds: an answer that comes later would not come in time for a decision
+PRESENCE_TIMEOUT = 0.6  # seconds: an answer that comes later would not come in time for a decision
 
 
 def build(config: dict[str, Any]) -> Watcher:

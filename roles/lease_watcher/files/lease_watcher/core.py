@@ -223,7 +223,7 @@ def pause(rules: Rules, sight: Sight, seen: Round) -> float:
     patience = needed(rules, seen.after.settings)
     if seen.lease is None or patience is None:
         return rules.interval
-    first = patience
+    first = patience - AHEAD if unrenewed(sight, seen) < patience - AHEAD else patience
     if rules.fencing_after is not None:
         first = min(first, fencing_patience(rules.fencing_after, seen.after.settings))
     at_most = seen.lease.granted - seen.lease.remaining

@@ -165,7 +165,7 @@ def test_a_confirmation_counts_for_the_leadership_it_was_given_for_and_after_som
     assert sut.judge(rules, sight, renewed, confirmed=DB1) == Wait()
 
 
-@pytest.mark.parametrize(("remaining", "pause"), [(19, 0.5), (17, 0.5), (16, 0.1), (15, 0.1)])
+@pytest.mark.parametrize(("remaining", "pause"), [(19, 0.5), (18, 0.5), (17, 0.1), (15, 0.1)])
 def test_rounds_are_many_only_when_a_decision_is_near(remaining, pause):
     seen = one_round(READING, TimeToLive(TTL, remaining), 100.0)
     assert sut.pause(RULES, Sight(READING, since=0.0, at=100.0), seen) == pause

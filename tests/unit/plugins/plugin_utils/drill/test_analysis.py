@@ -280,6 +280,7 @@ def test_one_member_claims_to_be_primary(until: float, broken: set[str]) -> None
     claiming = with_members(lambda old: replace(old, claims_primary=old.claims_primary or (
         old.member == "db3" and 13.0 < old.at <= until)))  # fmt: skip
     assert rules(judged(claiming, pool_detection=5.0)) == broken
+    assert rules(judged(claiming, pool_detection=5.0, two_primaries=1.0)) == set()
 
 
 # Balancers
