@@ -70,9 +70,8 @@ class Member:
 
     @property
     def aside(self) -> str:
-        """The same, but no candidate: a member that a leader race needn't ask how far it is."""
-        tags = self.data.get("tags")
-        return json.dumps({**self.data, "tags": {**(tags if isinstance(tags, dict) else {}), "nofailover": True}})
+        """The same without a REST interface, so that nobody in a leader race asks it how far it is."""
+        return json.dumps({key: value for key, value in self.data.items() if key != "api_url"})
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Gateway:
         return parse_member(name, (answer.get("kvs") or [None])[0])
 
     def set_aside(self, leadership: Leadership, member: Member) -> bool:
-        """Let a leader's member key outlive its lease for a while, as that of no candidate; raise GatewayError.
+        """Let a leader's member key outlive its lease for a while, as that of one nobody asks; raise GatewayError.
 
         False, and nothing is changed, when the leader key is another one by now or the member wrote its own anew.
         """

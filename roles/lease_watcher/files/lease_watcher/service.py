@@ -149,7 +149,7 @@ class Watcher:
         try:
             member = self.store.member(leadership.member)
             if member and self.store.set_aside(leadership, member):
-                self.tell(f"{leadership.member} gives no answer: no candidate until it writes its key anew")
+                self.tell(f"{leadership.member} gives no answer: nobody need ask it until it writes its key anew")
         except GatewayError as error:
             self.tell(f"could not set {leadership.member} aside: {error}")
 

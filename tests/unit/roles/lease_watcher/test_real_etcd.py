@@ -352,18 +352,14 @@ class TestAMemberSetAside:
         cluster.lead("db1", lease, data=json.dumps(data))
         return lease
 
-    def test_silent_and_revoked_it_is_no_candidate(self, cluster):
+    def test_silent_and_revoked_it_has_no_interface_to_ask(self, cluster):
         with listening(cluster.tls, answers=False) as url:
             lease = self.lead(cluster, url)
             watcher = watch(cluster, cluster.follower())
             assert drive(watcher, lambda: revoked(watcher)), watcher.said
         assert not cluster.holds("leader")
         key = cluster.get("members/db1")
-        assert json.loads(key["value"]) == {
-            "api_url": url,
-            "state": "running",
-            "tags": {"clonefrom": True, "nofailover": True},
-        }
+        assert json.loads(key["value"]) == {"state": "running", "tags": {"clonefrom": True}}
         assert int(key["lease"]) not in {0, lease}
 
     def test_one_that_answers_is_asked_by_the_standbys_too(self, cluster):
