@@ -60,8 +60,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.timings import read
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
+
+    def runs(unit: str) -> bool:
+        return module.run_command(["systemctl", "is-active", "--quiet", unit])[0] == 0
+
     try:
-        module.exit_json(changed=False, **read())
+        module.exit_json(changed=False, **read(runs))
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
 

@@ -44,7 +44,7 @@ class Agent:
         self._operations: dict[str, Callable[..., Any]] = {
             "now": time.monotonic,
             "probe": self._probe,
-            "timings": read_timings,
+            "timings": lambda: read_timings(is_active),
             "run": run,
             "sql": self._sql,
             "request": self._request,
@@ -162,6 +162,11 @@ class Agent:
         if self._load:
             self._load.stop()
         self._load = None
+
+
+def is_active(unit: str) -> bool:
+    """Say whether systemd runs a unit."""
+    return run(["systemctl", "is-active", "--quiet", unit])["code"] == 0
 
 
 def switch_over(params: Mapping[str, Any]) -> dict[str, Any]:

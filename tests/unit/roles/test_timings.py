@@ -125,13 +125,13 @@ def host(tmp_path):
 
 
 def test_a_host_without_any_part(tmp_path):
-    assert timings.read(str(tmp_path)) == dict.fromkeys(timings.PARSERS)
+    assert timings.read(lambda unit: True, str(tmp_path)) == dict.fromkeys(timings.PARSERS)
 
 
 @pytest.mark.parametrize(("runs", "told"), [(True, {"seconds": 8, "interval": 0.5, "fencing_after": 2}), (False, None)])
 def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, told):
     root = host(timings.LEASE_WATCHER, json.dumps(WATCHER))
-    found = timings.read(root, lambda unit: runs)
+    found = timings.read(lambda unit: runs, root)
     assert found["lease_watcher"] == told
     assert "secret" not in repr(found)
 
@@ -149,4 +149,4 @@ def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, to
 )
 def test_a_file_that_can_not_be_understood_is_named(host, path, text):
     with pytest.raises(ValueError, match=Path(path).name):
-        timings.read(host(path, text))
+        timings.read(lambda unit: True, host(path, text))
