@@ -22,7 +22,8 @@ PRESENCE_TIMEOUT = 0.6  # seconds: an answer that comes later would not come in 
 def build(config: dict[str, Any]) -> Watcher:
     """Return the watcher that a configuration describes; KeyError or TypeError names what is missing in it."""
     rules = Rules(**config["rules"])
-    gateway = Gateway(Access(**config["access"], timeout=rules.stall), config["prefix"])
+    # etcd holds its answers back while it has no leader; the counting begins with the first one that comes.
+    gateway = Gateway(Access(**config["access"], timeout=rules.stall / 2), config["prefix"])
     presence = Presence(config["access"]["ca"], PRESENCE_TIMEOUT)
     return Watcher(gateway, rules, Fencing(**config["fencing"]), presence)
 

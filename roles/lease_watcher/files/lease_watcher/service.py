@@ -36,7 +36,7 @@ from lease_watcher.gateway import GatewayError
 from lease_watcher.presence import Presence
 
 FRESH = 0.5  # seconds that a decision may be old when it is carried out
-RETRY = 0.5  # seconds until the next try when etcd doesn't serve
+RETRY = 0.2  # seconds until the next try when etcd doesn't serve
 
 
 class Store(Protocol):
