@@ -24,7 +24,7 @@ class Presence:
         self._ca = ca
         self._timeout = timeout
         self._about: Leadership | None = None
-        self._silent: set[Leadership] = set()
+        self._silent = threading.Event()
 
     def asked(self, leadership: Leadership) -> bool:
         """Whether this leader was asked already."""
@@ -33,20 +33,20 @@ class Presence:
     def ask(self, leadership: Leadership, url: str) -> None:
         """Start asking; url is the member's C(api_url)."""
         self._about = leadership
-        threading.Thread(target=self._listen, args=(leadership, url), daemon=True).start()
+        self._silent = threading.Event()
+        threading.Thread(target=self._listen, args=(url, self._silent), daemon=True).start()
 
     def is_silent(self, leadership: Leadership) -> bool:
         """Whether it was asked, and nothing came back in time."""
-        return self._about == leadership and leadership in self._silent
+        return self._about == leadership and self._silent.is_set()
 
     def forget(self) -> None:
         """The leader lives, or is another one: ask anew the next time."""
         self._about = None
-        self._silent = set()
 
-    def _listen(self, leadership: Leadership, url: str) -> None:
+    def _listen(self, url: str, silent: threading.Event) -> None:
         if gives_no_answer(url, self._ca, self._timeout):
-            self._silent.add(leadership)
+            silent.set()
 
 
 def gives_no_answer(url: str, ca: str, timeout: float) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 import lease_watcher
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls
-from lease_watcher.core import Rules
+from lease_watcher.core import Leadership, Rules
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import Gateway, GatewayError
 from lease_watcher.presence import Presence
@@ -377,6 +377,17 @@ class TestAMemberSetAside:
         assert drive(watcher, lambda: revoked(watcher)), watcher.said
         assert not cluster.holds("members/db1")
 
+    def test_an_answer_that_is_still_awaited_when_the_leader_renews_says_nothing_later(self, cluster):
+        presence, leadership = Presence(cluster.tls.ca, PATIENCE), Leadership("db1", lease=7, created=100)
+        with listening(cluster.tls, answers=False) as silent, listening(cluster.tls, answers=True) as url:
+            presence.ask(leadership, silent)
+            presence.forget()
+            presence.ask(leadership, url)
+            time.sleep(2 * PATIENCE)
+            assert not presence.is_silent(leadership)
+            presence.ask(leadership, silent)
+            wait_until(lambda: presence.is_silent(leadership), "the silence is noticed")
+
     @pytest.mark.parametrize("meanwhile", ["leader", "members/db1"])
     def test_what_was_written_meanwhile_stands(self, cluster, meanwhile):
         lease = self.lead(cluster, "https://127.0.0.1:1")
@@ -403,9 +414,11 @@ def listening(tls: Tls, *, answers: bool) -> Iterator[str]:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield f"https://127.0.0.1:{server.server_port}/patroni"
-        server.shutdown()
-        thread.join()
+        try:
+            yield f"https://127.0.0.1:{server.server_port}/patroni"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class TestTheProcess:

@@ -47,7 +47,7 @@ def test_timing_variables_exist_with_defaults_that_hold(roles):
         assert all(defaults[name] >= floor for name, floor in FLOOR.items())
 
 
-def test_every_value_of_a_profile_is_a_variable_of_its_role_and_the_default_one_of_the_roles(roles):
+def test_every_value_of_a_profile_is_a_variable_of_its_role(roles):
     for name, profile in PROFILES.items():
         for role in ("patroni", "etcd", "haproxy", "keepalived"):
             for key in getattr(profile, role):
