@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ ARGUMENTS: dict[str, Any] = {
     "full_age": {"type": "int", "default": DEFAULTS.full_age},
     "any_age": {"type": "int", "default": DEFAULTS.any_age},
     "verified_age": {"type": "int", "default": DEFAULTS.verified_age},
+    "queue_age": {"type": "int", "default": DEFAULTS.queue_age},
 }
 
 
@@ -55,7 +57,7 @@ class ActionModule(ActionBase):
             host: report(variables["hostvars"][host], arguments["register"])
             for host in variables["groups"].get(arguments["group"], [])
         }
-        limits = Limits(**{name: arguments[name] for name in ("lag", "full_age", "any_age", "verified_age")})
+        limits = Limits(**{limit.name: arguments[limit.name] for limit in fields(Limits)})
         judged = [(cluster, judge(cluster, limits)) for cluster in observe(reports)]
         data = {cluster.name: as_data(cluster, problems) for cluster, problems in judged}
         problems = sum(len(problems) for _cluster, problems in judged)

@@ -21,6 +21,7 @@ SEGMENT_NAME = re.compile(r"^[0-9A-F]{24}")
 HISTORY_NAME = re.compile(r"^[0-9A-F]{8}\.history$")
 SEGMENT_DIRECTORY = re.compile(r"^[0-9A-F]{16}$")
 MAX_NAME_BYTES = 63
+QUIET_SECONDS = 120  # two of the canary's periods: within them a cluster that runs commits something
 Lineage = t.Mapping[int, "int | None"]
 
 
@@ -44,6 +45,43 @@ class ArchiveEnd:
 
     segment: str | None = None
     arrived: int | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A backup and how far to recover from it."""
+
+    backup: Backup
+    target: Target
+
+
+def older_point(
+    backups: t.Sequence[Backup], last: str, written: ArchiveEnd, pick: t.Callable[[int, int], int], *, timed: bool
+) -> Point | None:
+    """Return which point beside the archive's end to prove next, or None without any.
+
+    The older backups take turns, *last* is the label whose turn it was. Recovery goes to a moment that *pick* chooses
+    between two, where the archive certainly has a transaction of the backup's timeline after it: before *written*, the
+    segment and the time of a known write, or well before a later backup's end. Elsewhere, and unless *timed*, it goes
+    to where the backup is consistent.
+
+    :arg backups: all of the database, oldest first.
+    """
+    candidates = [backup for backup in backups[:-1] or backups if not backup.error]
+    if not candidates:
+        return None
+    backup = next((each for each in candidates if each.label > last), candidates[0])
+    timeline = backup.wal_stop[:8]
+    known = [each.finished - QUIET_SECONDS for each in backups if each.wal_start[:8] == timeline]
+    if written.segment and written.segment[:8] == timeline and written.arrived is not None:
+        known.append(written.arrived - 1)
+    first, latest = backup.finished, max(known)
+    if timed and latest > first:
+        moment = datetime.fromtimestamp(pick(first, latest), UTC).isoformat(sep=" ")
+        return Point(backup, Target("time", moment, timeline="current"))
+    if len(backups) == 1:
+        return None
+    return Point(backup, Target("immediate", timeline="current"))
 
 
 def parse_target(kind: str, value: str | None, inclusive: bool, timeline: str) -> Target:

@@ -1,12 +1,13 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proves that the newest backup restores: run by a timer on the repository host, without Ansible.
+"""Proves that the backups restore: run by a timer on the repository host, without Ansible.
 
     python3 -m ansible_collections.holdfast.ha.plugins.module_utils.restore_verify JOB.json
 
-Restores into a scratch directory, replays to the end of the archive on a private server, checks it, writes a record
-(see Record) and removes everything again. Exit code 0 says that all was right.
+Restores the newest backup into a scratch directory, replays to the end of the archive on a private server, checks it,
+and removes everything again; then the same with an older backup and a moment that chance chooses. Writes a record (see
+Record). Exit code 0 says that all was right.
 """
 
 # A program that runs without Ansible.
@@ -18,6 +19,7 @@ import configparser
 import io
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -27,6 +29,7 @@ import time
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
@@ -37,7 +40,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     newest,
     parse_info,
 )
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import Target
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import (
+    ArchiveEnd,
+    Point,
+    Target,
+    older_point,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import (
     Instance,
     InstanceError,
@@ -77,7 +85,8 @@ class Assertion:
 class Job:
     """What to verify and where; ``timeout`` is seconds for the restore, and again for the replay.
 
-    ``canary_limit`` is how many seconds old the canary may be at the archive's end; 0 leaves it unread.
+    ``canary_limit`` is how many seconds old the canary may be at the archive's end; 0 leaves it unread. ``older`` is
+    how far an older backup is recovered: to a ``time``, until it is consistent (``immediate``), or ``none``.
     """
 
     stanza: str
@@ -92,11 +101,15 @@ class Job:
     assertions: tuple[Assertion, ...]
     canary_limit: int
     timeout: int
+    older: str = "none"
 
 
 @dataclass
 class Record:
-    """The result of one verification: times are seconds since the epoch, durations seconds, sizes bytes."""
+    """The result of one verification: times are seconds since the epoch, durations seconds, sizes bytes.
+
+    ``older`` is the older backup whose turn was last, in this verification or a former one.
+    """
 
     stanza: str
     started: int
@@ -115,6 +128,9 @@ class Record:
     assertions: int = 0
     canary: int | None = None
     canary_age: int | None = None
+    older: str = ""
+    older_target: str = ""
+    older_result: str = "not run"
     last_passed: int | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -136,6 +152,7 @@ def parse_job(document: Mapping[str, t.Any]) -> Job:
         ),
         canary_limit=int(document["canary_limit"]),
         timeout=int(document["timeout"]),
+        older=document["older"],
     )
 
 
@@ -225,22 +242,61 @@ class Verification:
         record.backup, record.backup_type = backup.label, backup.type
         record.backup_finished, record.bytes = backup.finished, backup.size
         record.archive_end = max((wal.maximum for wal in stanza.wal if wal.maximum), default=None)
-        self._see_room(backup)
-        instance = Instance(self.job.scratch, self.job.run, self._programs(stanza))
-        try:
-            self._timed("restore", lambda: self._restore(backup))
-            taken = record.seconds["restore"]
-            record.megabytes_per_second = round(backup.size / MEGABYTE / taken, 1) if taken else 0.0
-            self._timed("replay", lambda: self._replay(instance))
-            self._read_canary(instance)
-            self._timed("amcheck", lambda: self._amcheck(instance))
-            self._timed("assertions", lambda: self._assert(instance))
-        finally:
-            instance.stop()
-        self._timed("checksums", lambda: self._checksums(instance))
+        programs = self._programs(stanza)
+        self._prove(Point(backup, Target("latest")), programs, self._check_newest)
         problem = stale(record, self.job.canary_limit)
         if problem:
             raise VerifyError(problem)
+        self._prove_older(stanza, programs)
+
+    def _prove_older(self, stanza: Stanza, programs: Path) -> None:
+        """Prove another point than the newest, where one is wanted and there is one."""
+        record = self.record
+        written = ArchiveEnd(record.archive_end, record.canary)
+        timed = self.job.older == "time"
+        point = older_point(stanza.current_backups, record.older, written, random.SystemRandom().randint, timed=timed)
+        if self.job.older == "none" or point is None:
+            return
+        record.older, record.older_target, record.older_result = point.backup.label, str(point.target), "failed"
+        prepare(self.job)
+        try:
+            self._prove(point, programs, lambda instance: self._check_older(instance, point.target), "older_")
+        except (VerifyError, InstanceError) as error:
+            raise VerifyError(f"backup {record.older} recovered to {record.older_target}: {error}") from error
+        record.older_result = "passed"
+
+    def _prove(
+        self, point: Point, programs: Path, check: Callable[[Instance], None], name: t.Literal["", "older_"] = ""
+    ) -> None:
+        """Restore and recover to a point, and check what is there; *name* is put before those of the durations."""
+        self._see_room(point.backup)
+        instance = Instance(self.job.scratch, self.job.run, programs)
+        try:
+            self._timed(f"{name}restore", lambda: self._restore(point.backup))
+            self._timed(f"{name}replay", lambda: self._replay(instance, point.target))
+            check(instance)
+            self._timed(f"{name}amcheck", lambda: self._amcheck(instance))
+        finally:
+            instance.stop()
+        self._timed(f"{name}checksums", lambda: self._checksums(instance))
+
+    def _check_newest(self, instance: Instance) -> None:
+        """Measure how fast it was and where the archive ends, and ask what the user would."""
+        record, taken = self.record, self.record.seconds["restore"]
+        record.megabytes_per_second = round(record.bytes / MEGABYTE / taken, 1) if taken else 0.0
+        record.last_transaction = last_transaction(instance.log.read_text(encoding="utf-8", errors="replace"))
+        histories = sorted((self.job.scratch / "pg_wal").glob("*.history"))
+        problem = missing_wal(histories[-1].read_text(encoding="utf-8") if histories else "", record.archive_end)
+        if problem:
+            raise VerifyError(problem)
+        self._read_canary(instance)
+        self._timed("assertions", lambda: self._assert(instance))
+
+    def _check_older(self, instance: Instance, target: Target) -> None:
+        """See that nothing was replayed that was written after the target."""
+        canary = self._canary(instance) if target.value and self.job.canary_limit else None
+        if canary is not None and canary > datetime.fromisoformat(target.value or "").timestamp():
+            raise VerifyError(f"it has a canary of {datetime.fromtimestamp(canary).astimezone()}, after the target")
 
     def _timed(self, name: str, action: Callable[[], None]) -> None:
         started = time.monotonic()
@@ -280,22 +336,17 @@ class Verification:
         self._pgbackrest("restore", f"--set={backup.label}", "--type=none", "--no-delta")
         (self.job.scratch / "recovery.signal").touch(mode=0o600)
 
-    def _replay(self, instance: Instance) -> None:
+    def _replay(self, instance: Instance, target: Target) -> None:
         words = ("pgbackrest", f"--config={self.job.run}/pgbackrest.conf", f"--stanza={self.job.stanza}", "archive-get")
         settings = {
             **base_settings(instance.control(), str(self.job.run)),
-            **recovery_settings(Target("latest"), "promote", shell_words(*words) + ' %f "%p"'),
+            **recovery_settings(target, "promote", shell_words(*words) + ' %f "%p"'),
             **archive_settings(later=False),
             "autovacuum": "off",
             "max_parallel_workers": "0",
         }
         instance.start(settings)
         instance.await_ready(self.job.timeout)
-        self.record.last_transaction = last_transaction(instance.log.read_text(encoding="utf-8", errors="replace"))
-        histories = sorted((self.job.scratch / "pg_wal").glob("*.history"))
-        problem = missing_wal(histories[-1].read_text(encoding="utf-8") if histories else "", self.record.archive_end)
-        if problem:
-            raise VerifyError(problem)
 
     def _connection(self) -> tuple[str, ...]:
         return ("--host", str(self.job.run), "--username", self.job.superuser)
@@ -309,10 +360,15 @@ class Verification:
         if not self.job.canary_limit:
             return
         now = int(time.time())
-        if self._query(instance, "postgres", CANARY_EXISTS) == "t":
-            self.record.canary = int(self._query(instance, "postgres", CANARY))
+        self.record.canary = self._canary(instance)
         newest_write = self.record.backup_finished if self.record.canary is None else self.record.canary
         self.record.canary_age = max(0, now - newest_write)
+
+    def _canary(self, instance: Instance) -> int | None:
+        """Return when the canary was written, None in a database that has none."""
+        if self._query(instance, "postgres", CANARY_EXISTS) != "t":
+            return None
+        return int(self._query(instance, "postgres", CANARY))
 
     def _amcheck(self, instance: Instance) -> None:
         if self.job.amcheck is None:
@@ -373,7 +429,9 @@ def read_record(path: Path) -> dict[str, t.Any] | None:
 
 def verify(job: Job) -> Record:
     """Verify, write the record to its files, clean up, and return the record."""
-    record = Record(job.stanza, int(time.time()), last_passed=(read_record(job.record) or {}).get("last_passed"))
+    former = read_record(job.record) or asdict(Record(job.stanza, 0))
+    kept = {name: former[name] for name in ("last_passed", "older", "older_target")}
+    record = Record(job.stanza, int(time.time()), **kept)
     started = time.monotonic()
     try:
         prepare(job)

@@ -26,7 +26,8 @@ options:
   register:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
-      - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup) and C(archive).
+      - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup),
+        C(archive), C(queue) and C(verification).
     type: str
     default: status__host
   group:
@@ -61,6 +62,10 @@ options:
     description: The greatest age in seconds of the last verification of a backup's restore, where one is scheduled.
     type: int
     default: 172800
+  queue_age:
+    description: The longest time in seconds that a WAL file may wait to be archived.
+    type: int
+    default: 300
 seealso:
   - module: holdfast.ha.gather
 """

@@ -41,6 +41,8 @@ record:
     - The last verification; null when there was none. Moments are seconds since the epoch, sizes bytes.
     - C(canary) is when the newest restored canary was written, C(canary_age) its age in seconds at the archive's end;
       without a canary yet the age is that of the backup.
+    - C(older) is the older backup whose turn was last, C(older_target) where it was recovered to; C(older_result) is
+      V(passed), V(failed), or V(not run) in this verification.
   returned: success
   type: dict
   sample:
@@ -58,6 +60,9 @@ record:
     assertions: 1
     canary: 1767581967
     canary_age: 31
+    older: 20260104-010000F
+    older_target: time 2026-01-04 17:21:09+00:00
+    older_result: passed
     seconds: {restore: 0.2, replay: 1.1, amcheck: 0.4, assertions: 0.0, checksums: 0.1, total: 2.0}
 age:
   description: Seconds since the last verification ended; null when there was none.

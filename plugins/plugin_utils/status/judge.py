@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    ArchiveQueue,
     Cluster,
     Etcd,
     Host,
@@ -23,8 +24,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import du
 RUN_SITE = "run playbooks/site.yml"
 LOOK_AT_PATRONI = "look at `journalctl -u patroni` there"
 LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
+LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest there"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
-UNJUDGED = ("archive", "timings")  # the repository tells of the one; nothing is wrong without the other
+UNJUDGED = ("archive", "queue", "timings")  # the repository tells of the first; nothing is wrong without the others
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 
 
@@ -137,8 +139,17 @@ def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[
         yield Problem(f"backup on {repository.host}", f"last backup {youngest} ago", LOOK_AT_BACKUP)
     if repository.check not in {"", "passed", "backup_running"}:
         yield Problem("archiving", repository.check, LOOK_AT_BACKUP)
+    if repository.queue is not None:
+        yield from judge_queue(repository.queue, limits)
     if repository.verification is not None:
         yield from judge_verification(repository.host, repository.verification, limits)
+
+
+def judge_queue(queue: ArchiveQueue, limits: Limits) -> Iterator[Problem]:
+    """Yield a queue that does not move: a disaster would cost what is in it, and it fills the leader's disk."""
+    if queue.age is not None and queue.age > limits.queue_age:
+        text = f"{queue.waiting} WAL files wait, the oldest for {duration(queue.age)}"
+        yield Problem(f"archiving on {queue.host}", ": ".join(filter(None, (text, queue.error))), LOOK_AT_ARCHIVING)
 
 
 def judge_verification(host: str, verification: Verification, limits: Limits) -> Iterator[Problem]:

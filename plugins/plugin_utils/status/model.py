@@ -16,12 +16,13 @@ DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where a value is a problem: lag in bytes, ages of backups and of their verification in seconds."""
+    """From where a value is a problem: lag in bytes, ages of backups, their verification and waiting WAL in seconds."""
 
     lag: int = 16 * 2**20
     full_age: int = 8 * DAY
     any_age: int = 2 * DAY
     verified_age: int = 2 * DAY
+    queue_age: int = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,10 +142,20 @@ class Verification:
 
 
 @dataclass(frozen=True, slots=True)
+class ArchiveQueue:
+    """The WAL files on a host that wait to be archived, the oldest for age seconds; error is pgBackRest's, or ""."""
+
+    host: str
+    waiting: int
+    age: int | None
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
     """The backups of a cluster; state is pgBackRest's word on the stanza, check its check's outcome ("" if not run).
 
-    verification is None where none is scheduled.
+    verification is None where none is scheduled, queue (the leader's) where nobody could tell of it.
     """
 
     host: str
@@ -152,6 +163,7 @@ class Repository:
     backups: tuple[Backup, ...]
     check: str
     verification: Verification | None = None
+    queue: ArchiveQueue | None = None
 
 
 @dataclass(frozen=True, slots=True)

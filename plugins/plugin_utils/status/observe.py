@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    ArchiveQueue,
     Backup,
     Cluster,
     Etcd,
@@ -47,7 +48,7 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         etcd=observe_etcd(hosts),
         virtual_ips=tuple(observe_virtual_ips(hosts)),
         pools=tuple(observe_pools(hosts, postgresql)),
-        repository=observe_repository(hosts),
+        repository=observe_repository(hosts, postgresql.leader if postgresql else None),
         outlook=observe_outlook(hosts),
     )
 
@@ -166,7 +167,7 @@ def observe_outlook(hosts: Sequence[Host]) -> Outlook | None:
     return outlook(hosts[0].ha, told, view.get("config"))
 
 
-def observe_repository(hosts: Sequence[Host]) -> Repository | None:
+def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository | None:
     """Return the backups as the repository host tells them, None in a cluster without one."""
     host = next((host for host in hosts if host.has("backup")), None)
     if host is None:
@@ -180,7 +181,14 @@ def observe_repository(hosts: Sequence[Host]) -> Repository | None:
         backups=tuple(parse_backup(kind, last[kind]) for kind in ("full", "diff", "incr") if last.get(kind)),
         check=str((host.answer("archive") or {}).get("check") or host.failure("archive") or ""),
         verification=observe_verification(host.answer("verification")),
+        queue=observe_queue(hosts, leader),
     )
+
+
+def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:
+    """Return what waits on the leader; a former one's queue waits for nothing."""
+    answer = next((host.answer("queue") for host in hosts if host.name == leader), None)
+    return None if answer is None else ArchiveQueue(str(leader), answer["waiting"], answer["age"], answer["error"])
 
 
 def observe_verification(answer: Result | None) -> Verification | None:

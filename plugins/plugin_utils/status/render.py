@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    ArchiveQueue,
     Cluster,
     Etcd,
     Member,
@@ -116,8 +117,17 @@ def repository_rows(repository: Repository) -> Iterator[Row]:
     for backup in repository.backups:
         yield [repository.host, backup.type, f"{duration(backup.age)} ago", size(backup.size), backup.label]
     yield [repository.host, "archive", CHECKS.get(repository.check, "FAILED")]
+    if repository.queue is not None:
+        yield queue_row(repository.queue)
     if repository.verification is not None:
         yield verification_row(repository.host, repository.verification)
+
+
+def queue_row(queue: ArchiveQueue) -> Row:
+    """Return the row of the WAL that waits to be archived."""
+    if queue.age is None:
+        return [queue.host, "archive queue", "empty"]
+    return [queue.host, "archive queue", f"{queue.waiting} waiting", f"the oldest for {duration(queue.age)}"]
 
 
 def verification_row(host: str, verification: Verification) -> Row:

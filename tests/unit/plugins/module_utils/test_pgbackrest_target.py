@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target impo
     choose_backup,
     describe_target,
     last_directory,
+    older_point,
     parse_archive_end,
     parse_lineage,
     parse_lsn,
@@ -149,3 +150,47 @@ def test_no_backup_lies_on_the_way() -> None:
     target = parse_target("latest", None, True, "latest")
     with pytest.raises(PgBackRestError, match="no backup lies on the way to timeline 10: B1 belong"):
         choose_backup(replace(STANZA, backups=(stray,)), target, END, None, at("04:00:00"), lineage=LINEAGE)
+
+
+def taken(label: str, clock: str, timeline: str = "00000001") -> Backup:
+    segment = f"{timeline}0000000000000002"
+    return replace(backup(label, clock, "0/2000100"), wal_start=segment, wal_stop=segment)
+
+
+BACKUPS = (taken("A", "01:00:00"), taken("B", "02:00:00"), taken("C", "03:00:00", "00000002"))
+CANARY = ArchiveEnd("000000020000000000000009", at("04:00:00"))
+# backups, whose turn was last, label, target when chance chooses the latest moment
+POINTS = [
+    pytest.param(BACKUPS, "", "A", "time 2026-01-05 01:58:00+00:00", id="before a later backup of its timeline"),
+    pytest.param(BACKUPS, "A", "B", "immediate", id="the last of its timeline"),
+    pytest.param(BACKUPS, "B", "A", "time 2026-01-05 01:58:00+00:00", id="after the last comes the first"),
+    pytest.param(BACKUPS, "Z", "A", "time 2026-01-05 01:58:00+00:00", id="the former one has expired"),
+    pytest.param(BACKUPS[2:], "", "C", "time 2026-01-05 03:59:59+00:00", id="the only one, before the canary"),
+    pytest.param((replace(BACKUPS[0], error=True), *BACKUPS[1:]), "", "B", "immediate", id="a damaged one"),
+]
+
+
+@pytest.mark.parametrize(("backups", "last", "label", "target"), POINTS)
+def test_the_next_older_point(backups: tuple[Backup, ...], last: str, label: str, target: str) -> None:
+    point = older_point(backups, last, CANARY, lambda first, latest: latest, timed=True)
+    assert point is not None
+    assert (point.backup.label, str(point.target), point.target.timeline) == (label, target, "current")
+
+
+def test_the_earliest_moment_is_the_backup_s_end() -> None:
+    point = older_point(BACKUPS, "", CANARY, lambda first, latest: first, timed=True)
+    assert str(point and point.target) == "time 2026-01-05 01:00:00+00:00"
+
+
+@pytest.mark.parametrize(
+    ("backups", "written"),
+    [((), CANARY), (BACKUPS[:1], CANARY), (BACKUPS[2:], ArchiveEnd("000000020000000000000009", None))],
+    ids=["no backup", "only one, whose timeline was left", "only one, and no canary"],
+)
+def test_no_older_point(backups: tuple[Backup, ...], written: ArchiveEnd) -> None:
+    assert older_point(backups, "", written, lambda first, latest: latest, timed=True) is None
+
+
+def test_an_older_point_without_a_time() -> None:
+    point = older_point(BACKUPS, "", CANARY, lambda first, latest: latest, timed=False)
+    assert str(point and point.target) == "immediate"

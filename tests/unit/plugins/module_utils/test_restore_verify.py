@@ -56,6 +56,7 @@ case "$*" in
 esac
 """
 POSTGRES = """\
+case "$*" in *recovery_target_time=*) touch "$2/at_a_time" ;; esac
 printf '1\\t0/%s\\tno target\\n' "$REACHED" >"$2/pg_wal/00000002.history"
 echo 'LOG:  last completed transaction was at log time 2026-01-05 12:59:58+00'
 printf '1\\n2\\n3\\n4\\n5\\n6\\n7\\nready\\n' >"$2/postmaster.pid"
@@ -64,7 +65,9 @@ while [ -e "$2/postmaster.pid" ]; do sleep 0.05; done
 PSQL = """\
 case "$*" in
   *to_regclass*) echo "${HAS_CANARY:-t}" ;;
-  *holdfast.canary*) echo "$(($(date +%s) - ${CANARY_AGE:-30}))" ;;
+  *holdfast.canary*)
+    [ ! -e "$SCRATCH/at_a_time" ] || CANARY_AGE="${OLDER_CANARY_AGE:-7200}"
+    echo "$(($(date +%s) - ${CANARY_AGE:-30}))" ;;
   *) echo "${PSQL:-t}" ;;
 esac
 """
@@ -98,6 +101,11 @@ def info(backups: int = 1, error: bool = False) -> str:
     return json.dumps([stanza])
 
 
+def environment(**changes: str) -> dict[str, str]:
+    """What PostgreSQL's programs are told."""
+    return {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", **changes}
+
+
 @pytest.fixture
 def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
     programs = tmp_path / "postgresql" / "17" / "bin"
@@ -119,7 +127,9 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         "BROKEN": str(tmp_path / "broken"),
     }.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100"})
+    monkeypatch.setattr(
+        ENVIRONMENT, {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100"}
+    )
     return Job(
         stanza="lab",
         pgbackrest_config=tmp_path / "pgbackrest.conf",
@@ -167,12 +177,10 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("environment", "error"), FAILURES)
-def test_what_is_wrong_is_told(
-    job: Job, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], error: str
-) -> None:
+@pytest.mark.parametrize(("changes", "error"), FAILURES)
+def test_what_is_wrong_is_told(job: Job, monkeypatch: pytest.MonkeyPatch, changes: dict[str, str], error: str) -> None:
     assert verify(job).result == "passed"
-    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", **environment})
+    monkeypatch.setattr(ENVIRONMENT, environment(**changes))
     record = verify(job)
     assert record.result == "failed"
     assert error in record.error
@@ -207,22 +215,70 @@ def test_a_scratch_disk_without_room(job: Job, monkeypatch: pytest.MonkeyPatch) 
     assert "GiB free, the backup F1 needs" in verify(job).error
 
 
+def two_backups(tmp_path: Path) -> None:
+    """One two hours ago, and one an hour later."""
+    [stanza] = json.loads(info())
+    [backup] = stanza["backup"]
+    ends = {"F1": int(time.time()) - 7200, "F2": int(time.time()) - 3600}
+    segments = {"start": "000000010000000000000004", "stop": "000000010000000000000005"}
+    stanza["backup"] = [
+        {**backup, "label": label, "timestamp": {"start": end - 5, "stop": end}, "archive": segments}
+        for label, end in ends.items()
+    ]
+    (tmp_path / "info").write_text(json.dumps([stanza]))
+
+
+def test_an_older_backup_is_proven_to_recover_to_a_time(job: Job, tmp_path: Path) -> None:
+    two_backups(tmp_path)
+    record = verify(replace(job, older="time"))
+    assert record.error == ""
+    assert (record.backup, record.older, record.older_result) == ("F2", "F1", "passed")
+    assert record.older_target.startswith("time 20")
+    assert {"older_restore", "older_replay", "older_amcheck", "older_checksums"} < set(record.seconds)
+    assert record.canary_age in {29, 30, 31}
+    assert not job.scratch.exists()
+
+
+def test_what_an_older_backup_must_not_have(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    two_backups(tmp_path)
+    monkeypatch.setattr(ENVIRONMENT, environment(OLDER_CANARY_AGE="20"))
+    record = verify(replace(job, older="time"))
+    assert (record.result, record.older_result, record.canary_age is None) == ("failed", "failed", False)
+    assert record.error.startswith(f"backup F1 recovered to {record.older_target}: it has a canary of ")
+
+
+def test_whose_turn_it_was_is_remembered(job: Job, tmp_path: Path) -> None:
+    two_backups(tmp_path)
+    verify(replace(job, older="immediate"))
+    record = verify(job)
+    assert (record.older, record.older_target, record.older_result) == ("F1", "immediate", "not run")
+
+
 def test_a_cluster_without_checksums(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "CHECKSUMS": "0"})
+    monkeypatch.setattr(
+        ENVIRONMENT,
+        {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", "CHECKSUMS": "0"},
+    )
     record = verify(replace(job, amcheck=None))
     assert (record.result, record.checksums, record.amcheck) == ("passed", "off in this cluster", "not run")
 
 
 def test_a_young_backup_needs_no_canary_yet(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "info").write_text(info().replace('"stop": 2', f'"stop": {int(time.time()) - 60}'))
-    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "HAS_CANARY": "f"})
+    monkeypatch.setattr(
+        ENVIRONMENT,
+        {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", "HAS_CANARY": "f"},
+    )
     record = verify(job)
     assert (record.result, record.canary) == ("passed", None)
     assert record.canary_age in {60, 61, 62}
 
 
 def test_the_canary_is_left_unread_without_a_limit(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ENVIRONMENT, {"PATH": os.environ["PATH"], "REACHED": "8000100", "CANARY_AGE": "3600"})
+    monkeypatch.setattr(
+        ENVIRONMENT,
+        {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", "CANARY_AGE": "3600"},
+    )
     record = verify(replace(job, canary_limit=0))
     assert (record.result, record.canary, record.canary_age) == ("passed", None, None)
 
@@ -287,12 +343,13 @@ def test_a_job_is_parsed() -> None:
         "assertions": [{"name": "a", "sql": "select true"}],
         "canary_limit": "90",
         "timeout": "7",
+        "older": "immediate",
     }
     job = parse_job(document)
     assert job.textfile is None
     assert job.amcheck is None
     assert job.assertions == (Assertion("a", "postgres", "select true"),)
-    assert (job.canary_limit, job.timeout) == (90, 7)
+    assert (job.canary_limit, job.timeout, job.older) == (90, 7, "immediate")
 
 
 def test_an_error_is_taken_from_the_output() -> None:

@@ -51,6 +51,7 @@ def database():
             "problems": [],
         },
         "timings": timed.database(),
+        "queue": {"waiting": 0, "age": None, "error": ""},
     }
     return {"ha": topology("etcd", "postgresql"), "unreachable": None, "probes": probes}
 
@@ -83,6 +84,10 @@ def verification(result="passed", error="", age=3600, canary_age=None):
     record = {"result": result, "error": error, "backup": "20260101-000000F", "seconds": {"total": 12.3}}
     record["canary_age"] = canary_age
     return {"record": record, "age": age, "passed_age": age}
+
+
+def queue(age, error=""):
+    return {"waiting": 7, "age": age, "error": error}
 
 
 def lab():
@@ -240,6 +245,16 @@ CASES = [
         [("restore verification on backup1", "last done 3 d ago")],
         id="a verification that is old",
     ),
+    pytest.param([(("db*", "probes", "queue"), queue(299))], [], id="a short queue"),
+    pytest.param(
+        [(("db*", "probes", "queue"), queue(301, "[103] no repository"))],
+        [("archiving on db1", "7 WAL files wait, the oldest for 5 min: [103] no repository")],
+        id="an archive queue that does not move",
+    ),
+    pytest.param([(("db2", "probes", "queue"), queue(9999))], [], id="a former leader's queue"),
+    pytest.param(
+        [(("db1", "probes", "queue"), {"failed": True, "msg": "no such directory"})], [], id="an unknown queue"
+    ),
 ]
 
 
@@ -330,7 +345,8 @@ Cluster lab: healthy
               standby:5001    on lb1                  up db2, db3      down db1
               standby:5001    on lb2                  up db2, db3      down db1
   backup      backup1         full                    3 min ago        3.0 MiB        20260101-000000F
-              backup1         archive                 archiving works"""
+              backup1         archive                 archiving works
+              db1             archive queue           empty"""
 
 
 def test_the_table():

@@ -1,0 +1,51 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""WAL that waits to be archived: PostgreSQL's marks, and what pgBackRest's spool says of the last tries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+READY = "*.ready"
+ERROR = "*.error"
+
+
+@dataclass(frozen=True)
+class Queue:
+    """How many files wait, since how many seconds the oldest does (None without any), and why ("" if unknown)."""
+
+    waiting: int
+    age: int | None
+    error: str
+
+
+def read_queue(data_directory: Path, spool: Path, stanza: str, now: float) -> Queue:
+    """Read the queue of a server by its data directory; C(spool) is pgBackRest's, C(now) seconds since the epoch.
+
+    Raises OSError for a directory that can't be read; one that isn't there has no queue.
+    """
+    marked = list(_times(data_directory / "pg_wal" / "archive_status"))
+    age = max(0, int(now - min(marked))) if marked else None
+    return Queue(len(marked), age, _error(spool / "archive" / stanza / "out"))
+
+
+def _times(directory: Path) -> Iterator[float]:
+    for path in directory.glob(READY):
+        try:
+            yield path.stat().st_mtime
+        except FileNotFoundError:  # archived meanwhile
+            continue
+
+
+def _error(directory: Path) -> str:
+    """Return pgBackRest's words on the oldest segment that it failed with; a file has its code, then the message."""
+    for path in sorted(directory.glob(ERROR)):
+        try:
+            code, _newline, message = path.read_text(encoding="utf-8", errors="replace").partition("\n")
+        except FileNotFoundError:
+            continue
+        return f"[{code.strip()}] {' '.join(message.split())}"
+    return ""
