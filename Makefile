@@ -31,6 +31,7 @@ lab-nodes: bootstrap ## The lab's bare containers and generated secrets only
 
 .PHONY: lab-down
 lab-down: bootstrap ## Remove the lab's containers and network (the image and the package cache stay)
+	@$(BIN)/python lab/power.py down $(LAB)/hosts.yml
 	@$(BIN)/python lab/nodes.py down $(LAB)/hosts.yml
 
 .PHONY: status
@@ -40,6 +41,11 @@ status: ## The lab's health; fails when it is not healthy
 .PHONY: drill
 drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3); the report goes to reports/
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/drill.yml -e drill_confirm=lab -e drill_faults=$(FAULTS) -e drill_repeat=$(REPEAT)
+
+.PHONY: lab-fencing
+lab-fencing: bootstrap ## The lab's lease watchers ask a controller whether the silent leader is off (make lab ends it)
+	@$(BIN)/python lab/power.py up $(LAB)/hosts.yml
+	@$(BIN)/ansible-playbook -i $(LAB) lab/fencing.yml
 
 .PHONY: soak
 soak: bootstrap ## No failover for nothing: the lab under load and starvation (MINUTES=60); the report goes to reports/
@@ -71,6 +77,10 @@ molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" fo
 .PHONY: bench
 bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recreates the lab)
 	@$(BIN)/python scripts/bench.py
+
+.PHONY: bench-backup
+bench-backup: bootstrap ## Backup and restore beside pg_basebackup and cp, on the lab with 5 GB of data (SCALE=350)
+	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_backup.yml $(if $(SCALE),-e bench_scale=$(SCALE))
 
 .PHONY: bench-path
 bench-path: bootstrap ## What the path costs: pgbench through it and straight to the primary (PORT=6432), idle services

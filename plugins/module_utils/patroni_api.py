@@ -91,10 +91,14 @@ class PatroniApi:
         client = replace(self.clients[0], base_url=root_of(member), timeout=timeout + 10)
         client.request("POST", "/restart", {"restart_pending": True, "timeout": int(timeout)})
 
-    def switch_over(self, leader: Member, candidate: Member, timeout: float) -> str:
-        """Ask the leader to let the candidate lead; return what it says when that is done. Raises EndpointError."""
+    def switch_over(self, leader: Member, candidate: Member | None, timeout: float) -> str:
+        """Ask the leader to let the candidate, or any standby, lead; return what it says when that is done.
+
+        Raises EndpointError.
+        """
         client = replace(self.clients[0], base_url=root_of(leader), timeout=timeout)
-        return str(client.request("POST", "/switchover", {"leader": leader.name, "candidate": candidate.name}))
+        named = {"candidate": candidate.name} if candidate else {}
+        return str(client.request("POST", "/switchover", {"leader": leader.name, **named}))
 
     def ask_member(self, member: Member) -> Answer:
         """Return what one member answers."""

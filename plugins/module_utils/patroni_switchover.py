@@ -27,25 +27,39 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """From whom to whom, and who has to be healthy afterwards: those that are so before."""
+    """From whom to whom, and who has to be healthy afterwards: those that are so before.
+
+    ``heirs`` are those who may lead, the best first; with several Patroni has them race. Then the losers follow the new
+    leader at once, while those that were not asked for by name first sleep for two seconds.
+    """
 
     leader: Member
-    candidate: Member
+    heirs: tuple[Member, ...]
     healthy: tuple[str, ...]
     synchronous: bool
 
     @property
     def needed(self) -> bool:
         """Whether another member is to lead."""
-        return self.leader.name != self.candidate.name
+        return self.leader.name != self.heir.name
+
+    @property
+    def heir(self) -> Member:
+        """Who is to lead, or is likely to."""
+        return self.heirs[0]
+
+    @property
+    def candidate(self) -> Member | None:
+        """Whom to name to Patroni, None to have them race."""
+        return self.heir if len(self.heirs) == 1 else None
 
 
 def plan(cluster: Cluster, configuration: Mapping[str, t.Any] | None, wanted: str | None) -> Plan:
-    """Return what is to be done for ``wanted``, or the best standby, to lead. Raises RefusedError."""
+    """Return what is to be done for ``wanted``, or any able standby, to lead. Raises RefusedError."""
     leader = healthy_leader(cluster)
     rules = Rules(leader, is_synchronous(configuration), maximum_lag(configuration))
     healthy = tuple(member.name for member in cluster.members if member_problem(member, leader) is None)
-    return Plan(leader, candidate(cluster, rules, wanted), healthy, rules.synchronous)
+    return Plan(leader, heirs(cluster, rules, wanted), healthy, rules.synchronous)
 
 
 @dataclass(frozen=True)
@@ -72,10 +86,10 @@ def healthy_leader(cluster: Cluster) -> Member:
     return leader
 
 
-def candidate(cluster: Cluster, rules: Rules, wanted: str | None) -> Member:
-    """Return who is to lead. Raises RefusedError."""
+def heirs(cluster: Cluster, rules: Rules, wanted: str | None) -> tuple[Member, ...]:
+    """Return who may lead, the best first. Raises RefusedError."""
     if wanted is None:
-        return best(cluster, rules)
+        return able(cluster, rules)
     member = cluster.member(wanted)
     if member is None:
         known = ", ".join(sorted(one.name for one in cluster.members))
@@ -83,17 +97,17 @@ def candidate(cluster: Cluster, rules: Rules, wanted: str | None) -> Member:
     found = [] if member.name == rules.leader.name else list(hindrances(member, rules))
     if found:
         raise RefusedError(f"leader: {wanted} {' and '.join(found)}{alternatives(cluster, rules)}")
-    return member
+    return (member,)
 
 
-def best(cluster: Cluster, rules: Rules) -> Member:
-    """Return the standby that lags least; of equals the one Patroni would prefer."""
-    able = eligible(cluster, rules)
-    if not able:
+def able(cluster: Cluster, rules: Rules) -> tuple[Member, ...]:
+    """Return the standbys that can take over, the one that lags least first. Raises RefusedError without any."""
+    found = eligible(cluster, rules)
+    if not found:
         standbys = [member for member in cluster.members if member.name != rules.leader.name]
         reasons = [f"{member.name} {' and '.join(hindrances(member, rules))}" for member in standbys]
         raise RefusedError(f"no standby can take over: {'; '.join(reasons) or 'there is none'}")
-    return min(able, key=lambda member: (member.lag, -priority(member), member.name))
+    return tuple(sorted(found, key=lambda member: (member.lag, -priority(member), member.name)))
 
 
 def eligible(cluster: Cluster, rules: Rules) -> list[Member]:

@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Poole
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 
+T = t.TypeVar("T")
 POLL_SECONDS = 0.05
 PROBE_SECONDS = 0.5
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -77,7 +78,7 @@ class Switchover:
     def run(self, made: Plan) -> tuple[Cluster, dict[str, float]]:
         """Carry it out; return the cluster after it and the seconds each phase took, in their order.
 
-        checkpointed; paused: clients wait from its begin; promoted: the candidate leads; switched: the pool leads to
+        checkpointed; paused: clients wait from its begin; promoted: another member leads; switched: the pool leads to
         it and clients go on; healthy: all that was healthy before is so again. Raises ClusterError or PoolerError.
         """
         watch = Stopwatch()
@@ -87,11 +88,11 @@ class Switchover:
             with self.poolers.paused(self.limits.pause, self.limits.pause_required):
                 watch.end("paused")
                 asked = pool.submit(self.api.switch_over, made.leader, made.candidate, self.limits.switch)
-                self._await_leader(made, asked)
+                heir = self._await_leader(made, asked)
                 watch.end("promoted")
-                self._await_pool(made.candidate)
+                self._await_pool(heir)
             watch.end("switched")
-        cluster = self._await_healthy(made)
+        cluster = self._await_healthy(made, heir)
         watch.end("healthy")
         return cluster, watch.phases
 
@@ -110,15 +111,18 @@ class Switchover:
         except psycopg2.Error as error:
             raise ClusterError(f"no checkpoint on {leader.name}: {sentence(error)}") from error
 
-    def _await_leader(self, made: Plan, asked: Future[str]) -> None:
-        """Wait until the candidate is a primary that writes on its new timeline."""
+    def _await_leader(self, made: Plan, asked: Future[str]) -> Member:
+        """Wait until one of the heirs is a primary that writes on its new timeline, and return it."""
 
-        def leads() -> bool:
+        def leading() -> Member | None:
             if asked.done() and (error := asked.exception()):
                 raise ClusterError(f"{made.leader.name} did not hand over: {error}") from error
-            return took_over(made.leader, self.api.ask_member(made.candidate).patroni)
+            return next(
+                (heir for heir in made.heirs if took_over(made.leader, self.api.ask_member(heir).patroni)), None
+            )
 
-        await_that(leads, self.limits.switch, f"{made.candidate.name} to lead")
+        names = " or ".join(heir.name for heir in made.heirs)
+        return await_that(leading, self.limits.switch, f"{names} to lead")
 
     def _await_pool(self, leader: Member) -> None:
         """Wait until a new connection through the pool would reach the leader."""
@@ -127,25 +131,25 @@ class Switchover:
         pool, own = self.pool, certificate(leader.host, leader.port)
         await_that(lambda: certificate(*pool) == own, self.limits.switch, f"the pool to lead to {leader.name}")
 
-    def _await_healthy(self, made: Plan) -> Cluster:
+    def _await_healthy(self, made: Plan, heir: Member) -> Cluster:
         """Wait until the members that were healthy follow their new leader, synchronously where that is asked for."""
         found: list[str] = []
         for _left in until(time.monotonic() + self.limits.healthy):
             cluster = merge_answers(self.api.answers())
             found = problems(cluster, made.healthy, made.synchronous)
-            if cluster.leader and cluster.leader.name != made.candidate.name:
-                found.append(f"{cluster.leader.name} leads, not {made.candidate.name}")
+            if cluster.leader and cluster.leader.name != heir.name:
+                found.append(f"{cluster.leader.name} leads, not {heir.name}")
             if not found:
                 return cluster
         text = "; ".join(found)
-        raise ClusterError(f"{made.candidate.name} leads, but after {self.limits.healthy:g} s: {text}")
+        raise ClusterError(f"{heir.name} leads, but after {self.limits.healthy:g} s: {text}")
 
 
-def await_that(holds: Callable[[], bool], seconds: float, what: str) -> None:
-    """Wait until something holds. Raises ClusterError when it takes too long."""
+def await_that(find: Callable[[], T | None], seconds: float, what: str) -> T:
+    """Wait until something is found or true, and return it. Raises ClusterError when it takes too long."""
     for _left in until(time.monotonic() + seconds, POLL_SECONDS):
-        if holds():
-            return
+        if found := find():
+            return found
     raise ClusterError(f"not within {seconds:g} s: {what}")
 
 

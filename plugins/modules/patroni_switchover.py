@@ -30,7 +30,8 @@ options:
   leader:
     description:
       - Name of the member that is to lead. Nothing is done when it does and is healthy.
-      - Without it the synchronous standby that lags least takes over, so every run is a change.
+      - Without it one of the able standbys takes over, so every run is a change. It is the faster way where replication
+        is synchronous, since Patroni lets standbys that were not named sleep for two seconds before they follow.
     type: str
   poolers:
     description: The PgBouncers whose clients are to be held, all at once.
@@ -102,7 +103,7 @@ EXAMPLES = r"""
     password: "{{ ha_secrets.patroni_rest }}"
     leader: db2
 
-- name: Let the best standby lead while the poolers hold their clients
+- name: Let another member lead while the poolers hold their clients
   holdfast.ha.patroni_switchover:
     endpoints: [https://198.51.100.11:8008, https://198.51.100.12:8008]
     ca: /etc/holdfast/tls/ca.crt
@@ -122,7 +123,7 @@ old_leader:
   returned: success
   type: str
 leader:
-  description: Name of the member that leads now, or would.
+  description: Name of the member that leads now; in check mode of the one that would, or is likely to.
   returned: success
   type: str
 timeline:
@@ -138,7 +139,7 @@ seconds:
   contains:
     checkpointed: {description: The checkpoint before., type: float}
     paused: {description: "Until all PgBouncers held their clients, with no transaction under way.", type: float}
-    promoted: {description: Until the candidate led on its new timeline., type: float}
+    promoted: {description: Until another member led on its new timeline., type: float}
     switched: {description: "Until the pool led to it, and the clients went on.", type: float}
     healthy: {description: "Until the others followed it, synchronously where asked for.", type: float}
   sample: {checkpointed: 0.1, paused: 0.02, promoted: 1.1, switched: 0.2, healthy: 3.5}
@@ -146,9 +147,11 @@ seconds:
 
 import signal
 import typing as t
+from dataclasses import replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Member
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, ClusterError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import Plan, RefusedError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import PoolerError
@@ -173,15 +176,15 @@ def unwind_on_signals() -> None:
         signal.signal(each, unwind)
 
 
-def result(made: Plan, timeline: int | None, seconds: dict[str, float]) -> dict[str, t.Any]:
-    """Return the module's result."""
+def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, t.Any]:
+    """Return the module's result; leader is the one of now, or the likely one where nothing was done."""
     return {
         "changed": made.needed,
         "old_leader": made.leader.name,
-        "leader": made.candidate.name,
-        "timeline": timeline,
+        "leader": leader.name,
+        "timeline": leader.timeline,
         "seconds": seconds,
-        "diff": {"before": {"leader": made.leader.name}, "after": {"leader": made.candidate.name}},
+        "diff": {"before": {"leader": made.leader.name}, "after": {"leader": leader.name}},
     }
 
 
@@ -189,9 +192,9 @@ def converge(switchover: Switchover, wanted: str | None, check_mode: bool) -> di
     """Plan, switch over unless in check mode or where nothing is to be done, and return the module's result."""
     made = switchover.plan(wanted)
     if check_mode or not made.needed:
-        return result(made, made.leader.timeline, {})
+        return result(made, replace(made.heir, timeline=made.leader.timeline), {})
     cluster, seconds = switchover.run(made)
-    return result(made, cluster.leader.timeline if cluster.leader else None, seconds)
+    return result(made, cluster.leader or made.heir, seconds)
 
 
 def main() -> None:

@@ -153,6 +153,13 @@ def recreate_nodes(image_of: Callable[[nodes.Node], str] | None = None) -> None:
     nodes.up(engine, wanted, os.environ.get("LAB_OS", "trixie"), image_of)
 
 
+def replace_nodes(*names: str) -> None:
+    """Bare nodes in the place of some; the others go on."""
+    engine = ready_engine()
+    engine.run("rm", "--force", "--volumes", *(f"holdfast-{name}" for name in names))
+    nodes.up(engine, nodes.read_inventory(INVENTORY / "hosts.yml"), os.environ.get("LAB_OS", "trixie"))
+
+
 def keep_nodes() -> Callable[[nodes.Node], str]:
     """Keep the nodes as images, as they are now; returns what recreate_nodes takes."""
     for node in nodes.read_inventory(INVENTORY / "hosts.yml"):

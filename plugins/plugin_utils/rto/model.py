@@ -64,7 +64,7 @@ NOTICE = Stage("notice", 0.05, 0.1, 0.3)  # by a watch on the leader key
 NOTICE_BY_TIMEOUT = 1.1  # by a Patroni that was talking to the etcd member that was lost
 RACE = Stage("race", 0.05, 0.1, 0.3)  # among members that all answer
 PROMOTION = Stage("promotion", 0.2, 0.4, 1.0)
-SHUTDOWN = Stage("shutdown", 0.2, 0.8, 2.5)  # with its checkpoint
+SHUTDOWN = Stage("shutdown", 0.4, 1.5, 2.8)  # with its last segment archived; Patroni looks once a second
 RESTART_IN_PLACE = Stage("restart", 0.2, 0.5, 2.0)  # PostgreSQL after a crash, with little to recover
 PATRONI_RESTART = Stage("restart", 2.0, 3.0, 4.5)  # a second until systemd tries, then Python and the first cycle
 HAPROXY_RESTART = Stage("restart", 0.15, 0.4, 3.0)
@@ -227,7 +227,7 @@ def patroni_killed(settings: Settings) -> Iterator[Stage]:
 
 
 def switchover(settings: Settings) -> Iterator[Stage]:
-    """The old primary stops in order, then the chosen one takes over."""
+    """The old primary stops in order, then a standby takes over. One that is named is followed two seconds later."""
     yield SHUTDOWN
     yield from released(settings)
 

@@ -172,9 +172,8 @@ def is_active(unit: str) -> bool:
 def switch_over(params: Mapping[str, Any]) -> dict[str, Any]:
     """Let another member lead, as the module does; return its name, and the seconds by phase."""
     switchover = Switchover.from_params(params)
-    plan = switchover.plan(None)
-    _cluster, seconds = switchover.run(plan)
-    return {"leader": plan.candidate.name, "seconds": seconds}
+    cluster, seconds = switchover.run(switchover.plan(None))
+    return {"leader": cluster.leader.name if cluster.leader else "", "seconds": seconds}
 
 
 def main(configuration: Mapping[str, Any]) -> None:

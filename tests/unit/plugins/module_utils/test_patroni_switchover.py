@@ -38,7 +38,8 @@ def test_who_is_to_lead(case: dict[str, t.Any]) -> None:
             made()
         assert case["refused"] in str(refusal.value)
         return
-    assert (made().leader.name, made().candidate.name) == ("db1", case["to"])
+    assert (made().leader.name, made().heir.name) == ("db1", case["to"])
+    assert (made().candidate is None) is (case.get("race", False))
     assert made().needed is (case["to"] != "db1")
     assert list(made().healthy) == case.get("healthy", ["db1", "db2", "db3"])
 

@@ -28,11 +28,11 @@ def cluster(leader: str, timeline: int) -> Cluster:
         role, state = ("leader", "running") if leads else ("quorum_standby", "streaming")
         return Member(name, role, state, timeline=timeline, lag=None if leads else 0, answers=True)
 
-    return Cluster("lab", (member("db1"), member("db2")), agreed=True)
+    return Cluster("lab", (member("db1"), member("db2"), member("db3")), agreed=True)
 
 
 class Api:
-    """A cluster of db1, which leads, and db2; ``error`` is what db1 answers instead of handing over."""
+    """A cluster of db1, which leads, db2 and db3; ``error`` is what db1 answers instead of handing over."""
 
     def __init__(self, log: list[str], error: EndpointError | None = None) -> None:
         self.state = cluster("db1", 1)
@@ -45,11 +45,11 @@ class Api:
     def read_configuration(self) -> dict[str, t.Any]:
         return {"synchronous_mode": "quorum"}
 
-    def switch_over(self, leader: Member, candidate: Member, _timeout: float) -> str:
-        self._log.append(f"{leader.name} hands over to {candidate.name}")
+    def switch_over(self, leader: Member, candidate: Member | None, _timeout: float) -> str:
+        self._log.append(f"{leader.name} hands over to {candidate.name if candidate else 'the fastest'}")
         if self._error:
             raise self._error
-        self.state = cluster(candidate.name, 2)
+        self.state = cluster(candidate.name if candidate else "db3", 2)
         return "done"
 
     def ask_member(self, member: Member) -> Answer:
@@ -103,6 +103,14 @@ def test_clients_are_held_only_while_one_hands_over(made: t.Callable[..., tuple[
     assert list(seconds) == ["checkpointed", "paused", "promoted", "switched", "healthy"]
 
 
+def test_whoever_wins_the_race_leads(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+    switchover, log = made()
+    after, _seconds = switchover.run(switchover.plan(None))
+    assert after.leader is not None
+    assert after.leader.name == "db3"
+    assert log[-2:] == ["db1 hands over to the fastest", "resumed"]
+
+
 def test_who_leads_already_is_not_asked(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     assert not switchover.plan("db1").needed
@@ -129,7 +137,7 @@ def test_clients_go_on_when_the_pool_stays_behind(
     monkeypatch.setattr(module, "certificate", lambda address, _port: address.encode())
     switchover, log = made(pool=("192.0.2.100", 5000))
     plan = switchover.plan("db2")
-    led = replace(plan, candidate=replace(plan.candidate, host="192.0.2.2", port=5432))
+    led = replace(plan, heirs=(replace(plan.heir, host="192.0.2.2", port=5432),))
     with pytest.raises(ClusterError, match=r"^not within 0.2 s: the pool to lead to db2$"):
         switchover.run(led)
     assert log[-1] == "resumed"

@@ -394,7 +394,7 @@ def test_the_data_is_plain():
     assert data["postgresql"]["leader"] == "db1"
     assert data["virtual_ips"][0]["holders"] == ["lb1"]
     assert data["repository"]["check"] == "passed"
-    assert data["prediction"]["faults"]["switchover"]["worst"] == 5.7
+    assert data["prediction"]["faults"]["switchover"]["worst"] == 6.0
     assert data["prediction"]["settings"]["vrrp"]["least_priority"] == 110
 
 

@@ -1,0 +1,88 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What no failover mends: a part of the cluster is lost on all of its hosts. Needs the lab, about ten minutes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from lab_cluster import (
+    DATABASES,
+    ROOT,
+    SITE,
+    Run,
+    assert_converged,
+    attempt,
+    converge,
+    leader,
+    on_node,
+    replace_nodes,
+    run_playbook,
+    sql,
+)
+
+ROWS = 1000
+
+
+@contextmanager
+def stopwatch(what: str) -> Iterator[None]:
+    """Tell how long something took (pytest -s)."""
+    started = time.monotonic()
+    yield
+    print(f"\n{what}: {time.monotonic() - started:.0f} s")
+
+
+def fill(ledger: str) -> str:
+    """Commit rows one by one; returns their digest."""
+    columns = "id int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp()"
+    sql(f"DROP TABLE IF EXISTS {ledger}; CREATE TABLE {ledger} ({columns})")
+    sql(f"DO $$ BEGIN FOR i IN 1..{ROWS} LOOP INSERT INTO {ledger} (id) VALUES (i); COMMIT; END LOOP; END $$")
+    return digest(ledger)
+
+
+def digest(ledger: str) -> str:
+    """The number of rows, and what they say."""
+    return sql(f"SELECT count(*) || ' ' || md5(string_agg(id || ' ' || at, ',' ORDER BY id)) FROM {ledger}")
+
+
+def backups() -> list[str]:
+    """The types of the backups in the repository, oldest first."""
+    told = on_node("backup1", "runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=lab", "info", "--output=json")
+    return [backup["type"] for backup in json.loads(told)[0]["backup"]]
+
+
+def restore(*arguments: str) -> Run:
+    """Run restore.yml, confirmed."""
+    return run_playbook(ROOT / "playbooks/restore.yml", "-e", "restore_confirm=lab", *arguments)
+
+
+def test_the_repository_host_is_lost() -> None:
+    before = fill("without_repository")
+    replace_nodes("backup1")
+    sql("INSERT INTO without_repository (id) VALUES (0)")
+    with stopwatch("a new repository with a full backup"):
+        converge()
+    assert backups() == ["full"]
+    assert_converged()
+    sql("DELETE FROM without_repository WHERE id = 0")
+    assert digest("without_repository") == before
+
+
+def test_all_database_hosts_are_lost() -> None:
+    before = fill("without_databases")
+    on_node(leader(), "runuser", "-u", "postgres", "--", "psql", "-c", "SELECT pg_switch_wal()")
+    archived = attempt("backup1", "runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=lab", "check")
+    assert archived.returncode == 0, archived.stdout
+    replace_nodes(*DATABASES)
+    with stopwatch("site.yml and restore.yml"):
+        refused = run_playbook(SITE)
+        assert refused.code != 0
+        assert "another database" in " ".join(refused.output.split()), refused.output[-3000:]
+        restored = restore()
+        assert restored.code == 0, restored.output[-4000:]
+    assert digest("without_databases") == before
+    assert_converged()
