@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pytest
 from lab_cluster import (
     DATABASES,
     ROOT,
@@ -70,6 +71,24 @@ def test_the_repository_host_is_lost() -> None:
     assert_converged()
     sql("DELETE FROM without_repository WHERE id = 0")
     assert digest("without_repository") == before
+
+
+@pytest.mark.parametrize("stopped", [False, True], ids=["PostgreSQL runs", "and PostgreSQL is down"])
+def test_etcd_loses_its_data_on_all_members(stopped: bool) -> None:
+    before = fill("without_etcd")
+    named = ["-e", f"etcd_lost_leader={leader()}"] if stopped else []
+    for node in DATABASES:
+        on_node(node, "systemctl", "stop", "etcd")
+        on_node(node, "sh", "-c", "rm -rf /var/lib/etcd/*")
+    for node in DATABASES if stopped else ():
+        on_node(node, "systemctl", "stop", "patroni")
+    with stopwatch("etcd from nothing, the database from its own data"):
+        assert run_playbook(ROOT / "playbooks/etcd.yml").code == 0
+        done = run_playbook(ROOT / "playbooks/etcd_lost.yml", "-e", "etcd_lost_confirm=lab", *named)
+        assert done.code == 0, done.output[-4000:]
+        converge()
+    assert digest("without_etcd") == before
+    assert_converged()
 
 
 def test_all_database_hosts_are_lost() -> None:

@@ -1,0 +1,86 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgresql_position_info
+short_description: How far a member's database is
+version_added: 0.1.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Tells where the WAL of a data directory ends, asked from the running server, and whether it is or was a primary.
+  - Needs neither etcd nor Patroni.
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in any mode.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  data_directory:
+    description: The data directory.
+    type: path
+    required: true
+  user:
+    description: Operating system user who may connect as a superuser through the local socket.
+    type: str
+    default: postgres
+seealso:
+  - plugin: holdfast.ha.most_advanced
+    plugin_type: filter
+"""
+
+EXAMPLES = r"""
+- name: See how far this member is
+  holdfast.ha.postgresql_position_info:
+    data_directory: /var/lib/postgresql/lab
+  register: position
+"""
+
+RETURN = r"""
+position:
+  description:
+    - C(system_id), C(timeline), C(primary) (it is the primary, or was when it stopped or crashed) and C(lsn), the end
+      of the WAL that it has; null when the server does not run.
+  returned: success
+  type: dict
+  sample: {system_id: "7444412345678901234", timeline: 4, primary: false, lsn: 0/110000A0}
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import parse_control
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_position import QUESTION, position
+
+PROGRAMS = "/usr/lib/postgresql/{version}/bin/{name}"
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            "data_directory": {"type": "path", "required": True},
+            "user": {"type": "str", "default": "postgres"},
+        },
+        supports_check_mode=True,
+    )
+    data = Path(module.params["data_directory"])
+    as_user = ["runuser", "-u", module.params["user"], "--"]
+    try:
+        version = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
+    except OSError as error:
+        module.fail_json(msg=f"no database there: {error}")
+    program = PROGRAMS.format(version=version, name="pg_controldata")
+    _code, control, _error = module.run_command([*as_user, program, str(data)], check_rc=True, cwd="/")
+    ask = [*as_user, "psql", "-XAtq", "-d", "postgres", "-c", QUESTION]
+    code, answer, _error = module.run_command(ask, environ_update={"PGCONNECT_TIMEOUT": "5"}, cwd="/")
+    module.exit_json(changed=False, position=asdict(position(parse_control(control), answer if code == 0 else None)))
+
+
+if __name__ == "__main__":
+    main()
