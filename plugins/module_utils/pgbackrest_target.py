@@ -148,9 +148,10 @@ def parse_archive_end(listing: str) -> ArchiveEnd:
 def wanted_timeline(target: Target, names: t.Iterable[str]) -> int | None:
     """Return the timeline to recover along by a listing of the archive, None for the backup's own.
 
-    Raise PgBackRestError for a number that the archive doesn't have.
+    A repository that is younger than a timeline has its segments, but no history of it. Raise PgBackRestError for a
+    number that the archive doesn't have.
     """
-    known = {1, *(int(name[:8], 16) for name in names if HISTORY_NAME.match(name))}
+    known = {1, *(int(name[:8], 16) for name in names if HISTORY_NAME.match(name) or SEGMENT_DIRECTORY.match(name))}
     if target.timeline == "current":
         return None
     if target.timeline == "latest":

@@ -77,6 +77,9 @@ def test_the_repository_host_is_lost() -> None:
 def test_etcd_loses_its_data_on_all_members(stopped: bool) -> None:
     before = fill("without_etcd")
     named = ["-e", f"etcd_lost_leader={leader()}"] if stopped else []
+    # A running Patroni takes an etcd of a lower term for a stale one; one restart is etcd's leader's.
+    for node in DATABASES:
+        on_node(node, "systemctl", "restart", "etcd")
     for node in DATABASES:
         on_node(node, "systemctl", "stop", "etcd")
         on_node(node, "sh", "-c", "rm -rf /var/lib/etcd/*")
@@ -100,7 +103,7 @@ def test_all_database_hosts_are_lost() -> None:
     with stopwatch("site.yml and restore.yml"):
         refused = run_playbook(SITE)
         assert refused.code != 0
-        assert "another database" in " ".join(refused.output.split()), refused.output[-3000:]
+        assert "primary's database is not the one" in " ".join(refused.output.split()), refused.output[-3000:]
         restored = restore()
         assert restored.code == 0, restored.output[-4000:]
     assert digest("without_databases") == before

@@ -124,6 +124,11 @@ def test_the_wanted_timeline(timeline: str, number: int | None) -> None:
     assert wanted_timeline(parse_target("latest", None, True, timeline), NAMES) == number
 
 
+def test_a_repository_that_is_younger_than_the_timeline() -> None:
+    names = ["0000000500000000", "0000000500000001"]
+    assert wanted_timeline(parse_target("latest", None, True, "latest"), names) == 5
+
+
 def test_a_timeline_that_is_not_archived() -> None:
     with pytest.raises(PgBackRestError, match="timeline 7 is not in the archive, which has up to 10"):
         wanted_timeline(parse_target("latest", None, True, "7"), NAMES)
