@@ -227,7 +227,7 @@ def patroni_killed(settings: Settings) -> Iterator[Stage]:
 
 
 def switchover(settings: Settings) -> Iterator[Stage]:
-    """The old primary stops in order, then a standby takes over. One that is named is followed two seconds later."""
+    """The old primary stops in order, then a standby takes over. One that is named is followed later."""
     yield SHUTDOWN
     yield from released(settings)
 

@@ -255,30 +255,21 @@ def test_whose_turn_it_was_is_remembered(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_cluster_without_checksums(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        ENVIRONMENT,
-        {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", "CHECKSUMS": "0"},
-    )
+    monkeypatch.setattr(ENVIRONMENT, environment(CHECKSUMS="0"))
     record = verify(replace(job, amcheck=None))
     assert (record.result, record.checksums, record.amcheck) == ("passed", "off in this cluster", "not run")
 
 
 def test_a_young_backup_needs_no_canary_yet(job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "info").write_text(info().replace('"stop": 2', f'"stop": {int(time.time()) - 60}'))
-    monkeypatch.setattr(
-        ENVIRONMENT,
-        {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", "HAS_CANARY": "f"},
-    )
+    monkeypatch.setattr(ENVIRONMENT, environment(HAS_CANARY="f"))
     record = verify(job)
     assert (record.result, record.canary) == ("passed", None)
     assert record.canary_age in {60, 61, 62}
 
 
 def test_the_canary_is_left_unread_without_a_limit(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        ENVIRONMENT,
-        {"PATH": os.environ["PATH"], "SCRATCH": os.environ["SCRATCH"], "REACHED": "8000100", "CANARY_AGE": "3600"},
-    )
+    monkeypatch.setattr(ENVIRONMENT, environment(CANARY_AGE="3600"))
     record = verify(replace(job, canary_limit=0))
     assert (record.result, record.canary, record.canary_age) == ("passed", None, None)
 
