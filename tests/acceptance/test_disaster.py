@@ -61,6 +61,11 @@ def restore(*arguments: str) -> Run:
     return run_playbook(ROOT / "playbooks/restore.yml", "-e", "restore_confirm=lab", *arguments)
 
 
+def etcd_lost(*arguments: str) -> Run:
+    """Run etcd_lost.yml, confirmed."""
+    return run_playbook(ROOT / "playbooks/etcd_lost.yml", "-e", "etcd_lost_confirm=lab", *arguments)
+
+
 def test_the_repository_host_is_lost() -> None:
     before = fill("without_repository")
     replace_nodes("backup1")
@@ -87,7 +92,10 @@ def test_etcd_loses_its_data_on_all_members(stopped: bool) -> None:
         on_node(node, "systemctl", "stop", "patroni")
     with stopwatch("etcd from nothing, the database from its own data"):
         assert run_playbook(ROOT / "playbooks/etcd.yml").code == 0
-        done = run_playbook(ROOT / "playbooks/etcd_lost.yml", "-e", "etcd_lost_confirm=lab", *named)
+        foretold = etcd_lost("--check", *named)
+        assert foretold.code == 0, foretold.output[-4000:]
+        assert " leads: " in foretold.output
+        done = etcd_lost(*named)
         assert done.code == 0, done.output[-4000:]
         converge()
     assert digest("without_etcd") == before
