@@ -76,7 +76,7 @@ def assert_healthy(seconds: int = 120) -> None:
     assert status.code == 0, status.output[-4000:]
 
 
-def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *, seconds: float) -> bool:
+def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *arguments: str, seconds: float) -> bool:
     """Start a playbook and SIGKILL the controller with all its workers at a moment told from its output so far.
 
     Returns whether it was killed before it ended by itself.
@@ -84,7 +84,7 @@ def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *, seconds
     log = ROOT / ".lab/interrupted.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            command(playbook), cwd=ROOT, env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
+            command(playbook, *arguments), cwd=ROOT, env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
         )
     deadline = time.monotonic() + seconds
     while process.poll() is None:

@@ -5,19 +5,13 @@
 
 from __future__ import annotations
 
-import json
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
+from backup_lab import PLAYBOOKS, archive_all, backups, digest, fill, restore, stopwatch
 from lab_cluster import (
     DATABASES,
-    ROOT,
     SITE,
     Run,
     assert_converged,
-    attempt,
     converge,
     leader,
     on_node,
@@ -26,44 +20,10 @@ from lab_cluster import (
     sql,
 )
 
-ROWS = 1000
-
-
-@contextmanager
-def stopwatch(what: str) -> Iterator[None]:
-    """Tell how long something took (pytest -s)."""
-    started = time.monotonic()
-    yield
-    print(f"\n{what}: {time.monotonic() - started:.0f} s")
-
-
-def fill(ledger: str) -> str:
-    """Commit rows one by one; returns their digest."""
-    columns = "id int PRIMARY KEY, at timestamptz DEFAULT clock_timestamp()"
-    sql(f"DROP TABLE IF EXISTS {ledger}; CREATE TABLE {ledger} ({columns})")
-    sql(f"DO $$ BEGIN FOR i IN 1..{ROWS} LOOP INSERT INTO {ledger} (id) VALUES (i); COMMIT; END LOOP; END $$")
-    return digest(ledger)
-
-
-def digest(ledger: str) -> str:
-    """The number of rows, and what they say."""
-    return sql(f"SELECT count(*) || ' ' || md5(string_agg(id || ' ' || at, ',' ORDER BY id)) FROM {ledger}")
-
-
-def backups() -> list[str]:
-    """The types of the backups in the repository, oldest first."""
-    told = on_node("backup1", "runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=lab", "info", "--output=json")
-    return [backup["type"] for backup in json.loads(told)[0]["backup"]]
-
-
-def restore(*arguments: str) -> Run:
-    """Run restore.yml, confirmed."""
-    return run_playbook(ROOT / "playbooks/restore.yml", "-e", "restore_confirm=lab", *arguments)
-
 
 def etcd_lost(*arguments: str) -> Run:
     """Run etcd_lost.yml, confirmed."""
-    return run_playbook(ROOT / "playbooks/etcd_lost.yml", "-e", "etcd_lost_confirm=lab", *arguments)
+    return run_playbook(PLAYBOOKS / "etcd_lost.yml", "-e", "etcd_lost_confirm=lab", *arguments)
 
 
 def test_the_repository_host_is_lost() -> None:
@@ -72,7 +32,7 @@ def test_the_repository_host_is_lost() -> None:
     sql("INSERT INTO without_repository (id) VALUES (0)")
     with stopwatch("a new repository with a full backup"):
         converge()
-    assert backups() == ["full"]
+    assert [backup.type for backup in backups()] == ["full"]
     assert_converged()
     sql("DELETE FROM without_repository WHERE id = 0")
     assert digest("without_repository") == before
@@ -91,7 +51,7 @@ def test_etcd_loses_its_data_on_all_members(stopped: bool) -> None:
     for node in DATABASES if stopped else ():
         on_node(node, "systemctl", "stop", "patroni")
     with stopwatch("etcd from nothing, the database from its own data"):
-        assert run_playbook(ROOT / "playbooks/etcd.yml").code == 0
+        assert run_playbook(PLAYBOOKS / "etcd.yml").code == 0
         foretold = etcd_lost("--check", *named)
         assert foretold.code == 0, foretold.output[-4000:]
         assert " leads: " in foretold.output
@@ -104,9 +64,7 @@ def test_etcd_loses_its_data_on_all_members(stopped: bool) -> None:
 
 def test_all_database_hosts_are_lost() -> None:
     before = fill("without_databases")
-    on_node(leader(), "runuser", "-u", "postgres", "--", "psql", "-c", "SELECT pg_switch_wal()")
-    archived = attempt("backup1", "runuser", "-u", "postgres", "--", "pgbackrest", "--stanza=lab", "check")
-    assert archived.returncode == 0, archived.stdout
+    archive_all()
     replace_nodes(*DATABASES)
     with stopwatch("site.yml and restore.yml"):
         refused = run_playbook(SITE)
