@@ -190,6 +190,11 @@ def nobody_creates(answers: Sequence[Answer]) -> bool:
     )
 
 
+def holders(answers: Sequence[Answer]) -> list[str]:
+    """Return the endpoints whose member has a database."""
+    return [answer.endpoint for answer in answers if (answer.patroni or {}).get("database_system_identifier")]
+
+
 def member_problems(cluster: Cluster, expected: Sequence[str], leader: Member | None) -> list[str]:
     """Return what is wrong with each expected member."""
     found = []

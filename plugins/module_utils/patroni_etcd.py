@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode, prefix_end
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, nobody_creates
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, holders, nobody_creates
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
@@ -28,7 +28,9 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
 TIMEOUT = 5.0
 MEMBERS = "members/"
 KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
+INITIALIZED = "initialize"
 ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
+LOST_AFTER = 30.0  # seconds in which a member would have told etcd of a database that it adopts
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class Store:
         return (self.username and client.login(self.username, self.password)) or client
 
     def _freeing(self) -> dict[str, t.Any]:
-        key = encode(f"{self.prefix}initialize".encode())
+        key = encode(f"{self.prefix}{INITIALIZED}".encode())
         leader = encode(f"{self.prefix}leader".encode())
         return {
             "compare": [
@@ -112,20 +114,46 @@ def alive(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name.removeprefix(MEMBERS) for name in names if name.startswith(MEMBERS))
 
 
+class LostError(Exception):
+    """etcd knows nothing of a database that members have; the message says what to do."""
+
+
 class Rescue:
-    """Frees a bootstrap that nobody has gone on with for ABANDONED_AFTER seconds of looking."""
+    """Looks at a cluster that has no leader yet.
+
+    Frees a bootstrap that nobody has gone on with for ABANDONED_AFTER seconds, and gives up on an etcd that has known
+    nothing of the members' database for LOST_AFTER seconds.
+    """
 
     def __init__(self, store: Store | None) -> None:
         self._store = store
-        self._since = time.monotonic()
+        self._abandoned = self._lost = time.monotonic()
 
     def look(self, answers: Sequence[Answer]) -> None:
-        """Take note of what the members answer now; free the bootstrap when it is time."""
-        if self._store is None or not nobody_creates(answers):
-            self._since = time.monotonic()
-        elif time.monotonic() - self._since >= ABANDONED_AFTER:
+        """Take note of what the members answer now, and act when it is time. Raises LostError."""
+        if self._store is None:
+            return
+        now = time.monotonic()
+        if not nobody_creates(answers):
+            self._abandoned = now
+        elif now - self._abandoned >= ABANDONED_AFTER:
             self._store.free_initialization()
-            self._since = time.monotonic()
+            self._abandoned = now
+        if not holders(answers) or self._known(self._store):
+            self._lost = now
+        elif now - self._lost >= LOST_AFTER:
+            raise LostError(
+                f"{', '.join(holders(answers))} has a database that etcd knows nothing of below {self._store.prefix}: "
+                "where etcd lost its data, etcd_lost.yml lets the cluster go on with its own (docs/restore.md)"
+            )
+
+    @staticmethod
+    def _known(store: Store) -> bool:
+        """Whether etcd knows the database; taken for granted where it does not answer."""
+        try:
+            return INITIALIZED in store.names()
+        except (EndpointError, WrongPasswordError):
+            return True
 
 
-__all__ = ["ARGUMENT_SPEC", "Rescue", "Store", "WrongPasswordError", "alive", "forgettable"]
+__all__ = ["ARGUMENT_SPEC", "LostError", "Rescue", "Store", "WrongPasswordError", "alive", "forgettable"]

@@ -125,7 +125,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
     without_nulls,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import ARGUMENT_SPEC as ETCD_ARGUMENT_SPEC
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue, Store, WrongPasswordError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import (
+    LostError,
+    Rescue,
+    Store,
+    WrongPasswordError,
+)
 
 CONFLICT = 409
 
@@ -137,16 +142,15 @@ def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | 
     """
     reason = "no member answers"
     for _left in until(time.monotonic() + timeout):
+        answers = api.answers()
         try:
             stored = api.read_configuration()
+            if stored is not None or merge_answers(answers).leader:
+                return stored
+            reason = "the cluster has no leader and no configuration yet"
         except EndpointError as error:
             reason = str(error)
-            continue
-        answers = api.answers()
-        if stored is not None or merge_answers(answers).leader:
-            return stored
         rescue.look(answers)
-        reason = "the cluster has no leader and no configuration yet"
     raise ClusterError(f"no dynamic configuration within {timeout:g} s: {reason}")
 
 
@@ -213,7 +217,7 @@ def main() -> None:
         module.fail_json(msg=f"config: {problem}")
     try:
         result = converge_despite_others(PatroniApi.from_params(module.params), module.params, module.check_mode)
-    except (EndpointError, ClusterError, WrongPasswordError) as error:
+    except (EndpointError, ClusterError, LostError, WrongPasswordError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

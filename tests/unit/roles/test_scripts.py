@@ -42,7 +42,10 @@ def may_restore(tmp_path):
     def run(name: str, state: str) -> bool:
         control = tmp_path / "bin/pg_controldata"
         control.parent.mkdir(exist_ok=True)
-        control.write_text(f"#!/bin/sh\necho 'pg_control version number:            1700'\necho '{state}'\n")
+        control.write_text(
+            f"#!/bin/sh\necho 'pg_control version number:            1700'\necho '{state}'\n"
+            "echo 'Bytes per WAL segment:                16777216'\n"
+        )
         control.chmod(0o755)
         environment = jinja2.Environment(autoescape=False)
         environment.filters["quote"] = str
@@ -67,3 +70,35 @@ def test_a_standby_hears_of_it(may_restore, state):
 def test_a_restored_backup_hears_of_it(may_restore, tmp_path):
     (tmp_path / "backup_label").touch()
     assert may_restore("00000009.history", "Database cluster state:               in production")
+
+
+BRANCHED = """1\t0/A015E90\tno recovery target specified
+
+2\t0/B01B3F8\tno recovery target specified
+3\t2/1FA71950\tno recovery target specified
+"""
+
+
+@pytest.mark.parametrize(
+    ("wal", "given"),
+    [
+        pytest.param("00000003000000020000001E", True, id="before the branch"),
+        pytest.param("00000003000000010000001F", True, id="long before"),
+        pytest.param("00000003000000020000001F", False, id="with the branch"),
+        pytest.param("000000030000000200000020", False, id="after it"),
+        pytest.param("000000010000000200000001", False, id="of a grandparent, after its end"),
+        pytest.param("00000004000000020000001F", True, id="of the new timeline"),
+        pytest.param("000000050000000200000020", True, id="of a timeline that is not known yet"),
+    ],
+)
+def test_a_standby_gets_no_wal_of_a_timeline_beyond_its_end(may_restore, tmp_path, wal, given):
+    folder = tmp_path / "pg_wal"
+    folder.mkdir()
+    (folder / "00000003.history").write_text("1\t0/A015E90\tx\n\n2\t0/B01B3F8\tx\n")
+    (folder / "00000004.history").write_text(BRANCHED)
+    assert may_restore(wal, "Database cluster state:               in archive recovery") is given
+
+
+def test_without_a_history_a_standby_gets_all(may_restore, tmp_path):
+    (tmp_path / "pg_wal").mkdir()
+    assert may_restore("00000003000000020000001F", "Database cluster state:               in archive recovery")

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_etcd
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue, Store
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import LostError, Rescue, Store
 
 Call = tuple[str, str, t.Any, t.Any]
 
@@ -63,9 +63,18 @@ def test_all_silent(calls: list[Call]) -> None:
 
 
 class FakeStore:
-    """Counts how often it is asked."""
+    """Counts how often it is asked to free a bootstrap; it has some keys, or does not answer."""
 
+    prefix = "/service/lab/"
     asked = 0
+
+    def __init__(self, keys: tuple[str, ...] | None = ()) -> None:
+        self.keys = keys
+
+    def names(self) -> tuple[str, ...]:
+        if self.keys is None:
+            raise EndpointError("https://192.0.2.1:2379", None, "refused")
+        return self.keys
 
     def free_initialization(self) -> bool:
         self.asked += 1
@@ -85,6 +94,33 @@ def test_rescue(monkeypatch: pytest.MonkeyPatch, after: float, state: str, asked
         rescue.look([Answer("https://192.0.2.1:8008", {"state": state, "role": "uninitialized"})])
 
     assert store.asked == asked
+
+
+HOLDER = Answer("https://192.0.2.1:8008", {"state": "running", "database_system_identifier": "7000000000000000001"})
+
+
+def test_an_etcd_that_lost_its_data_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_etcd, "LOST_AFTER", 0.0)
+
+    with pytest.raises(LostError, match=r"https://192\.0\.2\.1:8008 has a database .* /service/lab/: .*etcd_lost\.yml"):
+        Rescue(t.cast("Store", FakeStore(("config", "members/db1")))).look([HOLDER])
+
+
+@pytest.mark.parametrize(
+    ("after", "keys", "answer"),
+    [
+        (60.0, (), HOLDER),
+        (0.0, ("initialize",), HOLDER),
+        (0.0, None, HOLDER),
+        (0.0, (), Answer("https://192.0.2.1:8008", {"state": "starting"})),
+    ],
+)
+def test_nothing_is_lost(
+    monkeypatch: pytest.MonkeyPatch, after: float, keys: tuple[str, ...] | None, answer: Answer
+) -> None:
+    monkeypatch.setattr(patroni_etcd, "LOST_AFTER", after)
+
+    Rescue(t.cast("Store", FakeStore(keys))).look([answer])
 
 
 def test_without_a_store_nothing_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:
