@@ -74,8 +74,8 @@ PROFILES: Mapping[str, Profile] = {
             "check_timeout": "1s",
             "check_fall": 2,
         },
-        keepalived={"advert_int": 0.1},
-        vrrp_check={"interval": 0.3, "timeout": 1, "fall": 2},
+        keepalived={"advert_int": 0.2},
+        vrrp_check={"interval": 0.5, "timeout": 1, "fall": 2},
         lease_watch=3,
     ),
 }
