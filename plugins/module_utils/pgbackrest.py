@@ -8,6 +8,8 @@ Everything here is pure: text and data in, data out. The commands are run by :mo
 
 from __future__ import annotations
 
+import configparser
+import io
 import json
 import re
 from collections.abc import Iterable, Mapping
@@ -33,6 +35,9 @@ STATUS_NO_BACKUP = 2
 STATUS_MISSING_DATA = 3
 STATUS_MIXED = 4
 STATUS_DATABASE_MISMATCH = 5
+
+# What a process beside the host's own must not share with it.
+DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
 
 BACKUP_LABEL = re.compile(r"^\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?$")
 
@@ -132,6 +137,32 @@ def parse_listing(text: str) -> tuple[str, ...]:
         return tuple(sorted(name for name in json.loads(text) if name != "."))
     except (ValueError, TypeError) as error:
         raise PgBackRestError(f"pgbackrest repo-ls: unreadable answer: {text[:200]!r}") from error
+
+
+def scratch_config(text: str, stanza: str, scratch: str, run: str) -> str:
+    """Return a host's pgBackRest configuration, with the scratch directory as its only database.
+
+    *run* takes what it keeps while at work. What reads the repository stays, its passphrase included, so it must be
+    written where only the user reads it.
+    """
+    parser = configparser.RawConfigParser(strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(text)
+    result = configparser.RawConfigParser()
+    result.optionxform = str  # type: ignore[assignment,method-assign]
+    for section in parser.sections():
+        if section.startswith("global"):
+            result[section] = {
+                name: value for name, value in parser[section].items() if not name.startswith(DROPPED_OPTIONS)
+            }
+    if "global" not in result:
+        result["global"] = {}
+    paths = {"lock-path": f"{run}/lock", "log-path": f"{run}/log", "spool-path": f"{run}/spool"}
+    result["global"] = {**result["global"], **paths}
+    result[stanza] = {"pg1-path": scratch}
+    out = io.StringIO()
+    result.write(out, space_around_delimiters=False)
+    return out.getvalue()
 
 
 def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaStep, ...]:

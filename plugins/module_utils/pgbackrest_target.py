@@ -189,7 +189,7 @@ def choose_backup(
     )
 
 
-def describe_target(target: Target, backup: Backup, end: ArchiveEnd) -> dict[str, t.Any]:
+def describe_target(target: Target, backup: Backup, end: ArchiveEnd, version: str | None = None) -> dict[str, t.Any]:
     """Return the target with its backup as plain data, as the restoring side takes it."""
     return {
         **asdict(target),
@@ -198,6 +198,7 @@ def describe_target(target: Target, backup: Backup, end: ArchiveEnd) -> dict[str
         "backup_type": backup.type,
         "backup_finished": backup.finished,
         "archive_end": end.segment,
+        "postgresql_version": version,
     }
 
 

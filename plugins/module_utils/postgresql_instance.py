@@ -80,6 +80,8 @@ def base_settings(control: Mapping[str, str], run: str) -> dict[str, str]:
         "shared_buffers": "128MB",
         "shared_preload_libraries": "",
         "session_preload_libraries": "",
+        # A restored subscription would take what the publisher keeps for the original one.
+        "max_logical_replication_workers": "0",
         "synchronous_standby_names": "",
         "primary_conninfo": "",
         "primary_slot_name": "",

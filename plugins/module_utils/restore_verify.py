@@ -16,7 +16,6 @@ Record). Exit code 0 says that all was right.
 from __future__ import annotations
 
 import configparser
-import io
 import json
 import os
 import random
@@ -39,6 +38,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     find_stanza,
     newest,
     parse_info,
+    scratch_config,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import (
     ArchiveEnd,
@@ -65,7 +65,6 @@ POLL_SECONDS = 0.2
 CANARY_EXISTS = "SELECT to_regclass('holdfast.canary') IS NOT NULL"
 CANARY = "SELECT floor(extract(epoch FROM at))::bigint FROM holdfast.canary"
 PG_ROOT = Path("/usr/lib/postgresql")
-DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
 
 
 class VerifyError(Exception):
@@ -154,31 +153,6 @@ def parse_job(document: Mapping[str, t.Any]) -> Job:
         timeout=int(document["timeout"]),
         older=document["older"],
     )
-
-
-def scratch_config(text: str, stanza: str, scratch: str, run: str) -> str:
-    """Return the repository host's pgBackRest configuration, with the scratch directory as its only database.
-
-    It keeps what reads the repository, its passphrase included, so it must be written where only the user reads it.
-    """
-    parser = configparser.RawConfigParser(strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(text)
-    result = configparser.RawConfigParser()
-    result.optionxform = str  # type: ignore[assignment,method-assign]
-    for section in parser.sections():
-        if section.startswith("global"):
-            result[section] = {
-                name: value for name, value in parser[section].items() if not name.startswith(DROPPED_OPTIONS)
-            }
-    if "global" not in result:
-        result["global"] = {}
-    paths = {"lock-path": f"{run}/lock", "log-path": f"{run}/log", "spool-path": f"{run}/spool"}
-    result["global"] = {**result["global"], **paths}
-    result[stanza] = {"pg1-path": scratch}
-    out = io.StringIO()
-    result.write(out, space_around_delimiters=False)
-    return out.getvalue()
 
 
 def choose(stanza: Stanza) -> Backup:

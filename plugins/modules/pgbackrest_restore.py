@@ -15,7 +15,7 @@ description:
   - Each state goes on from wherever an interrupted run left off; a marker beside the data directory tells.
     Another target begins anew.
   - It does not talk to Patroni, which must not run from V(recovered) on.
-  - Run it as root on a database host.
+  - Run it as root on a database host, or with O(private_config) on any that can read the repository.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
@@ -65,6 +65,17 @@ options:
     description: Whether V(finished) keeps the former data directory.
     type: bool
     default: true
+  private_config:
+    description:
+      - Whether pgBackRest reads a copy of O(config) that has O(path) as its only database, as a repository host's own
+        knows only databases elsewhere. It may hold the repository's passphrase, so only O(user) can read it; it is
+        gone when the restored directory is placed.
+    type: bool
+    default: false
+  archive:
+    description: Whether the WAL of the new timeline is kept for the next server to archive; not for a clone.
+    type: bool
+    default: true
   bin_directory:
     description: Directory of PostgreSQL's programs. The newest below C(/usr/lib/postgresql) when unset.
     type: path
@@ -77,7 +88,9 @@ options:
     type: str
     default: postgres
   config:
-    description: Path of pgBackRest's configuration file. pgBackRest's own default when unset.
+    description:
+      - Path of pgBackRest's configuration file. pgBackRest's own default when unset, and C(/etc/pgbackrest.conf) with
+        O(private_config).
     type: path
 seealso:
   - module: holdfast.ha.pgbackrest_target
@@ -140,11 +153,11 @@ import time
 import typing as t
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError, scratch_config
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import COMMON_SPEC, PgBackRest, client_of
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import Target
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import (
@@ -173,6 +186,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore import (
 
 LOCK_SECONDS = 60
 POLL_SECONDS = 0.5
+SYSTEM_CONFIG = "/etc/pgbackrest.conf"
 IN_PLACE = "the former data is in place, playbooks/site.yml starts it again"
 NOT_A_TARGET = frozenset({"stopped", "aside", "finished"})
 
@@ -190,6 +204,8 @@ class Restore:
     timeout: int
     id: str | None = None
     anew: bool = False
+    private: bool = False
+    archive: bool = True
     replayed: str | None = None
 
     def beside(self, suffix: str) -> Path:
@@ -211,6 +227,21 @@ class Restore:
         """Where this restore puts the former data directory; None as long as it has no id."""
         return self.beside(f"before-{self.id}") if self.id else None
 
+    @property
+    def run(self) -> Path:
+        """What the private server and pgBackRest keep while they are at work."""
+        return self.beside("restoring-run")
+
+    @property
+    def pgbackrest(self) -> PgBackRest:
+        """The pgBackRest that fetches."""
+        return replace(self.client, config=str(self.run / "pgbackrest.conf")) if self.private else self.client
+
+    @property
+    def consolation(self) -> str:
+        """What holds after a failure."""
+        return IN_PLACE if _filled(self.path) else "nothing was placed"
+
     def found(self, state: State) -> Found:
         """Return what lies on the host; a marker of another request has no say about what was set aside."""
         marker = None if self.anew else parse_marker(_read(self.marker_file))
@@ -226,13 +257,17 @@ class Restore:
 
     def instance(self, data: Path) -> Instance:
         """Return the private server on a data directory."""
-        return Instance(data, self.beside("restoring-run"), self.bin, prefix=_prefix(self.client.user))
+        return Instance(data, self.run, self.bin, prefix=_prefix(self.client.user))
 
     def mark(self, phase: str) -> None:
         """Write down how far the restore has come."""
         marker = parse_marker(_read(self.marker_file))
         wanted = (marker or Marker(str(self.id), self.request)).at(phase)
         _write(self.marker_file, wanted.dump())
+
+    def prepared(self) -> Marker:
+        """Return the marker of a restore that is prepared, for a prediction."""
+        return Marker("predicted", self.request, "prepared")
 
     def begin(self) -> None:
         """Clear what a restore to another target has fetched, and write the marker."""
@@ -249,7 +284,7 @@ class Restore:
         if self.staged.exists() and not resumable:
             shutil.rmtree(self.staged)
         self._own_directory(self.staged)
-        self.client.demand(
+        self.pgbackrest.demand(
             "restore",
             f"--pg1-path={self.staged}",
             f"--set={self.target['set']}",
@@ -272,7 +307,7 @@ class Restore:
             self._guarded(instance, lambda: instance.await_target(self.timeout))
         except InstanceError as error:
             self.forget()
-            raise RestoreError(f"{error} -- nothing was touched, the former data is in place") from error
+            raise RestoreError(f"{error} -- nothing was touched") from error
         self.replayed = last_transaction(_read(instance.log))
         self.mark("prepared")
 
@@ -289,11 +324,11 @@ class Restore:
         instance = self._fresh_instance()
         if not (self.staged / "recovery.signal").exists():
             self.fetch()  # a run that was killed has promoted it, at whatever the archive's end was then
-        instance.start(self._settings(instance, "promote", archive=True))
+        instance.start(self._settings(instance, "promote", archive=self.archive))
         try:
             self._guarded(instance, lambda: instance.await_ready(self.timeout))
         except InstanceError as error:
-            raise RestoreError(f"{error} -- {IN_PLACE}; restore_anew fetches the backup again") from error
+            raise RestoreError(f"{error} -- {self.consolation}; the option anew fetches the backup again") from error
         self.replayed = last_transaction(_read(instance.log))
         instance.stop()
         self._see_that_the_archive_was_replayed(instance)
@@ -313,6 +348,7 @@ class Restore:
             if self.path.exists():
                 self.path.rmdir()
             self.staged.rename(self.path)
+        self._remove_run()
         self.mark("placed")
 
     def discard(self) -> None:
@@ -339,16 +375,32 @@ class Restore:
         if self.staged.exists():
             self.instance(self.staged).stop()
             shutil.rmtree(self.staged)
-        shutil.rmtree(self.beside("restoring-run"), ignore_errors=True)
+        self._remove_run()
+
+    def _remove_run(self) -> None:
+        """Remove the run directory; pgBackRest's workers may go on to write for a moment after its end."""
+        (self.run / "pgbackrest.conf").unlink(missing_ok=True)
+        shutil.rmtree(self.run, ignore_errors=True)
 
     def _ready_run(self) -> None:
-        run = self.beside("restoring-run")
-        for path in (run, run / "spool", run / "lock"):
+        for path in (self.run, *(self.run / name for name in ("spool", "lock", "log"))):
             self._own_directory(path)
-        for name, text in private_files().items():
-            file = run / name
+        for name, text in private_files().items() | self._private_config().items():
+            file = self.run / name
+            file.unlink(missing_ok=True)
+            file.touch(mode=0o600)
             file.write_text(text, encoding="utf-8")
             _own(file, self.client.user)
+
+    def _private_config(self) -> dict[str, str]:
+        if not self.private:
+            return {}
+        source = Path(self.client.config or SYSTEM_CONFIG)
+        try:
+            text = source.read_text(encoding="utf-8")
+        except OSError as error:
+            raise RestoreError(f"{source} can't be read ({error.strerror}); run playbooks/site.yml first") from error
+        return {"pgbackrest.conf": scratch_config(text, self.stanza, str(self.staged), str(self.run))}
 
     def _own_directory(self, path: Path) -> None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -371,8 +423,8 @@ class Restore:
 
     def _settings(self, instance: Instance, action: str, *, archive: bool) -> dict[str, str]:
         words = ["pgbackrest", f"--stanza={self.stanza}", f"--pg1-path={self.staged}"]
-        if self.client.config:
-            words.append(f"--config={self.client.config}")
+        if self.pgbackrest.config:
+            words.append(f"--config={self.pgbackrest.config}")
         get = shell_words(*words, *self._private_paths(), "archive-get") + ' %f "%p"'
         target = Target(
             self.target["type"], self.target["value"], bool(self.target["inclusive"]), str(self.target["timeline"])
@@ -384,9 +436,10 @@ class Restore:
         }
 
     def _private_paths(self) -> tuple[str, ...]:
-        """A running database's archiving keeps the usual ones."""
-        run = self.beside("restoring-run")
-        return (f"--lock-path={run}/lock", f"--spool-path={run}/spool")
+        """A running database's archiving keeps the usual ones; a private configuration names its own."""
+        if self.private:
+            return ()
+        return (f"--lock-path={self.run}/lock", f"--spool-path={self.run}/spool")
 
     def _see_that_the_archive_was_replayed(self, instance: Instance) -> None:
         if self.target["type"] != "latest":
@@ -396,7 +449,9 @@ class Restore:
         problem = missing_wal(history, self.target.get("archive_end"))
         if problem:
             self.forget()
-            raise RestoreError(f"{problem} -- {IN_PLACE}. To take what there is nevertheless, restore to the type lsn")
+            raise RestoreError(
+                f"{problem} -- {self.consolation}. To take what there is nevertheless, restore to the type lsn"
+            )
 
 
 STEPS: dict[Step, t.Callable[[Restore], None]] = {
@@ -422,7 +477,7 @@ def converge(restore: Restore, state: State, keep: bool, dry_run: bool) -> dict[
     except RestoreError:
         if not dry_run:
             raise
-        steps = ("recover",) if state == "recovered" else ("recover", "set_aside", "place")
+        steps = plan(state, replace(found, marker=restore.prepared()), restore.request)
     seconds: dict[str, float] = {}
     for step in () if dry_run else steps:
         started = time.monotonic()
@@ -513,6 +568,8 @@ def restore_of(module: AnsibleModule) -> Restore:
         timeout=params["timeout"],
         id=params["id"],
         anew=params["anew"],
+        private=params["private_config"],
+        archive=params["archive"],
     )
 
 
@@ -528,6 +585,8 @@ def main() -> None:
             "id": {"type": "str"},
             "anew": {"type": "bool", "default": False},
             "keep": {"type": "bool", "default": True},
+            "private_config": {"type": "bool", "default": False},
+            "archive": {"type": "bool", "default": True},
             "bin_directory": {"type": "path"},
             "timeout": {"type": "int", "default": 86400},
             **COMMON_SPEC,

@@ -69,6 +69,7 @@ target:
     backup_type: full
     backup_finished: 1767574805
     archive_end: "000000010000000000000007"
+    postgresql_version: "17"
 """
 
 import json
@@ -158,7 +159,7 @@ def judge(module: AnsibleModule) -> dict[str, Any]:
     end = archive.end()
     backup = choose_backup(stanza, target, end, params["set"], int(time.time()), lineage=archive.lineage(target))
     refuse_tablespaces(client, stanza.name, backup)
-    return describe_target(target, backup, end)
+    return describe_target(target, backup, end, stanza.postgresql_version)
 
 
 def main() -> None:

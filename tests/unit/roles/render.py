@@ -24,4 +24,5 @@ def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     for file in files:
         known |= loader.load_from_file(file, trusted_as_template=True)
     text = (ROLES / role / "templates" / template).read_text(encoding="utf-8")
-    return str(Templar(loader=loader, variables=known | dict(variables)).template(trust_as_template(text)))
+    templar = Templar(loader=loader, variables=known | dict(variables))
+    return str(templar.template(trust_as_template(text), escape_backslashes=False))

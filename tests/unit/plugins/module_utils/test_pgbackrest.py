@@ -19,6 +19,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     parse_version,
     plan_backup,
     plan_stanza,
+    scratch_config,
 )
 
 NOW = 1_800_000_000
@@ -153,3 +154,31 @@ def test_parse_listing(text: str, names: tuple[str, ...]) -> None:
 def test_an_unreadable_listing_is_an_error() -> None:
     with pytest.raises(PgBackRestError, match="repo-ls"):
         parse_listing("no JSON")
+
+
+CONFIG = """\
+# Managed by Ansible
+[global]
+lock-path=/run/pgbackrest
+tls-server-address=*
+tls-server-auth=db1=lab
+repo1-path=/var/lib/pgbackrest
+repo1-cipher-pass=s3cr=t%x
+
+[global:restore]
+delta=y
+
+[lab]
+pg1-path=/var/lib/postgresql/17/lab
+pg1-host=192.0.2.11
+"""
+
+
+def test_a_scratch_configuration_reads_the_repository_only() -> None:
+    text = scratch_config(CONFIG, "lab", "/scratch", "/run/x")
+    assert "repo1-cipher-pass=s3cr=t%x\n" in text
+    assert "[global:restore]\ndelta=y\n" in text
+    assert "[lab]\npg1-path=/scratch\n" in text
+    assert "lock-path=/run/x/lock\n" in text
+    assert "pg1-host" not in text
+    assert "tls-server" not in text

@@ -93,7 +93,8 @@ def test_a_former_database_is_restored_only_when_chosen() -> None:
 
 def test_describe_target() -> None:
     target = parse_target("lsn", "0/8000000", False, "current")
-    described = describe_target(target, STANZA.backups[1], END)
+    described = describe_target(target, STANZA.backups[1], END, "17")
+    assert described["postgresql_version"] == "17"
     assert described["set"] == "F2"
     assert described["archive_end"] == SEGMENT
     assert (described["type"], described["value"], described["inclusive"]) == ("lsn", "0/8000000", False)

@@ -25,7 +25,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import 
     parse_job,
     prepare,
     read_record,
-    scratch_config,
     verify,
 )
 
@@ -272,17 +271,6 @@ def test_the_canary_is_left_unread_without_a_limit(job: Job, monkeypatch: pytest
     monkeypatch.setattr(ENVIRONMENT, environment(CANARY_AGE="3600"))
     record = verify(replace(job, canary_limit=0))
     assert (record.result, record.canary, record.canary_age) == ("passed", None, None)
-
-
-def test_the_configuration_reads_the_repository_only() -> None:
-    text = scratch_config(CONFIG, "lab", "/scratch", "/run/x")
-    assert "repo1-cipher-pass=s3cr=t%x\n" in text
-    assert "process-max=2\n" in text
-    assert "[global:restore]\ndelta=y\n" in text
-    assert "[lab]\npg1-path=/scratch\n" in text
-    assert "lock-path=/run/x/lock\n" in text
-    assert "pg1-host" not in text
-    assert "tls-server" not in text
 
 
 def test_the_copy_of_the_passphrase_is_the_users_alone(job: Job) -> None:

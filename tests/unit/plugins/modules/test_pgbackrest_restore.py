@@ -77,6 +77,7 @@ class Host:
 
 
 Made = Callable[..., Host]
+Go = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -218,3 +219,57 @@ def test_the_newest_server_is_taken(tmp_path: Path) -> None:
         (tmp_path / version / "bin").mkdir(parents=True)
         (tmp_path / version / "bin" / "postgres").touch()
     assert newest_bin(tmp_path) == tmp_path / "17" / "bin"
+
+
+CONFIG = "[global]\nrepo1-path=/repo\nrepo1-cipher-pass=secret\n[lab]\npg1-path=/elsewhere\npg1-host=db1\n"
+
+
+@pytest.fixture
+def clone(host: Host) -> Go:
+    """A restore to where there is no database, with a private configuration."""
+    (host.data / "former").unlink()
+    (host.root / "pgbackrest.conf").write_text(CONFIG)
+
+    def go_private(state: Any, **more: Any) -> dict[str, Any]:
+        restore = host.restore(private=True, archive=False, **more)
+        restore.client = PgBackRest(host.run, config=str(host.root / "pgbackrest.conf"))
+        return converge(restore, state, keep=True, dry_run=False)
+
+    return go_private
+
+
+def test_a_clone_reads_the_repository_by_its_own_configuration(host: Host, clone: Go) -> None:
+    clone("prepared")
+    own = host.root / "lab.restoring-run" / "pgbackrest.conf"
+    assert own.stat().st_mode & 0o777 == 0o600
+    assert "pg1-path=" + str(host.root / "lab.restoring") in own.read_text()
+    assert f"--config={own}" in host.commands[0]
+    # pgBackRest refuses a spool path on the command line where archiving is not asynchronous.
+    assert "--spool-path" not in host.commands[0]
+    assert clone("placed")["steps"] == ["recover", "place"]
+    assert not own.parent.exists()
+    assert clone("prepared")["steps"] == []
+
+
+def test_a_clone_s_server_archives_nothing(host: Host) -> None:
+    for archive, mode in ((True, "on"), (False, "off")):
+        restore = host.restore(archive=archive)
+        settings = restore._settings(restore.instance(host.data), "promote", archive=restore.archive)
+        assert (settings["archive_mode"], settings["archive_command"]) == (mode, "")
+
+
+def test_without_a_database_nothing_is_said_of_one(host: Host, clone: Go) -> None:
+    clone("prepared", kind="latest")
+    with pytest.raises(RestoreError, match=r"nothing was placed"):
+        clone("placed", kind="latest", end="00000001000000000000000B")
+
+
+def test_a_configuration_that_is_not_there_is_named(host: Host, clone: Go) -> None:
+    (host.root / "pgbackrest.conf").unlink()
+    with pytest.raises(RestoreError, match=r"pgbackrest\.conf can't be read"):
+        clone("prepared")
+
+
+def test_a_clone_is_predicted_without_data_to_set_aside(host: Host) -> None:
+    (host.data / "former").unlink()
+    assert go(host, "placed", dry_run=True)["steps"] == ["recover", "place"]
