@@ -127,6 +127,9 @@ def test_preflight_lists_what_is_missing(tmp_path):
     assert "hunter2" not in output
 
 
+JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"]]}
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -135,6 +138,12 @@ def test_preflight_lists_what_is_missing(tmp_path):
         ({"patroni_timeout": "{{ 60 }}"}, None),
         ({"patroni_ttl": "{{ patroni__known_to_the_role_only }}"}, None),
         ({"patroni__registered": "anything"}, None),
+        ({"backup_jobs": [{**JOB, "schedule": "{{ 'daily' }}"}]}, None),
+        ({"backup_jobs": [{**JOB, "kind": "{{ 'tape' }}"}]}, "is not what the role takes"),
+        (
+            {"backup_jobs": [{**JOB, "paths": ["{{ 'x' }}"]}]},
+            "backup_jobs[a].paths is not an option of the kind command",
+        ),
     ],
 )
 def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variables, expected):
