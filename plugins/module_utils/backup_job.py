@@ -98,8 +98,8 @@ def carry_out(job: Job, attempt: int) -> int:
     try:
         with held(job.lock, job.lock_timeout):
             print(f"{job.name}: {KINDS[job.kind](job.settings)}")
-    except (JobError, OSError) as error:
-        print(f"{job.name}: attempt {attempt} of {job.retries + 1} failed: {error}", file=sys.stderr)
+    except (JobError, OSError, ValueError, LookupError, TypeError) as error:
+        print(f"{job.name}: attempt {attempt} of {job.retries + 1} failed: {error or repr(error)}", file=sys.stderr)
         return verdict(attempt, job.retries)
     return 0
 

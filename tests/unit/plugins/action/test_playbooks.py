@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.ha.plugins.action import host_preflight
+from ansible_collections.holdfast.ha.plugins.modules import host_preflight as host_preflight_module
 from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
 
 COLLECTIONS = next(path for path in Path(secrets_file.__file__).parents if path.name == "ansible_collections").parent
@@ -105,6 +107,10 @@ def test_status_fails_and_tells_why(tmp_path):
     assert code != 0
     assert '"text": "unreachable: no route to host"' in output
     assert "not healthy: 1 problem" in output
+
+
+def test_preflight_passes_on_all_that_its_module_tells():
+    assert {*host_preflight.TOLD, "clock"} == set(yaml.safe_load(host_preflight_module.RETURN))
 
 
 def test_preflight_lists_what_is_missing(tmp_path):
