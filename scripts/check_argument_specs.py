@@ -44,7 +44,7 @@ def problems(role: str, specs: Mapping[str, Any], defaults: Mapping[str, Any]) -
     for name in sorted(required & set(defaults)):
         yield f"{role}: {name} is required and has a default: choose one"
     for name in sorted(set(specs) | set(defaults)):
-        if not name.startswith(f"{role}_"):
+        if name != role and not name.startswith(f"{role}_"):
             yield f"{role}: {name} lacks the role's prefix {role}_"
     for name, option in sorted(specs.items()):
         if not option.get("description"):

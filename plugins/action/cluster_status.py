@@ -30,6 +30,7 @@ ARGUMENTS: dict[str, Any] = {
     "any_age": {"type": "int", "default": DEFAULTS.any_age},
     "verified_age": {"type": "int", "default": DEFAULTS.verified_age},
     "queue_age": {"type": "int", "default": DEFAULTS.queue_age},
+    "job_margin": {"type": "int", "default": DEFAULTS.job_margin},
 }
 
 

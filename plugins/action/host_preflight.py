@@ -10,6 +10,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
+TOLD = ("findings", "packages", "jobs", "interface_of", "ansible_facts")
+
 
 class ActionModule(ActionBase):
     """Run the module and add the measured clock; a module that fails becomes a finding."""
@@ -25,7 +27,7 @@ class ActionModule(ActionBase):
             fix = "give the host Python 3.11 or newer and root's rights"
             result["findings"] = [{"check": "module", "value": message, "fix": fix, "level": "error"}]
         else:
-            result |= {key: done[key] for key in ("findings", "packages", "interface_of", "ansible_facts")}
+            result |= {key: done[key] for key in TOLD}
         clock = self._clock()  # after the module: the connection is warm, the measurement narrow
         if clock:
             result["clock"] = clock

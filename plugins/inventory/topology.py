@@ -17,7 +17,8 @@ description:
     sources parsed before it.
   - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds
     the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_lease_watcher), C(holdfast_haproxy),
-    C(holdfast_keepalived), C(holdfast_pgbouncer), C(holdfast_backup) and C(holdfast_cluster_<name>).
+    C(holdfast_keepalived), C(holdfast_pgbouncer), C(holdfast_backup), C(holdfast_backup_jobs) and
+    C(holdfast_cluster_<name>).
   - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
     fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
   - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.

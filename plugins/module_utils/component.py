@@ -14,6 +14,7 @@ from typing import Any
 MASK = "(content not shown)\n"
 MASK_CHANGED = "(content not shown, changed)\n"
 _SYSTEMD_DIRECTORY = "/etc/systemd/system/"
+_UNIT_SUFFIXES = (".timer", ".path", ".socket", ".service", ".mount", ".target")
 _STATIC_UNIT_FILE_STATES = frozenset({"static", "generated", "transient", "indirect", "alias"})
 UNIT_PROPERTIES = (
     "Id",
@@ -54,6 +55,37 @@ class WantedPath:
     content: str | None = None
     secret: bool = False
     validate: str | None = None
+
+
+@dataclass(frozen=True)
+class Purge:
+    """What a pattern found, and the paths among it that stay; files that are declared stay as well."""
+
+    found: tuple[str, ...]
+    keep: frozenset[str] = frozenset()
+
+
+def plan_purge(purges: Collection[Purge], wanted: Collection[WantedPath]) -> list[WantedPath]:
+    """The absences that purging asks for beside what is wanted; only a unit file's content is shown in the diff."""
+    declared = {item.path for item in wanted}
+    paths = sorted({path for purge in purges for path in purge.found if path not in purge.keep} - declared)
+    return [WantedPath(path, Kind.NOTHING, secret=unit_of(path) is None) for path in paths]
+
+
+def unit_of(path: str) -> str | None:
+    """The unit whose file, or link in a directory such as timers.target.wants, this path is, or None."""
+    directory, _slash, name = path.rpartition("/")
+    of_systemd = f"{directory}/" == _SYSTEMD_DIRECTORY or (
+        directory.startswith(_SYSTEMD_DIRECTORY) and directory.endswith((".wants", ".requires"))
+    )
+    return name if of_systemd and name.endswith(_UNIT_SUFFIXES) and "@." not in name else None
+
+
+def purged_units(purged: Collection[WantedPath], declared: Collection[str]) -> list[WantedUnit]:
+    """The units that end because their files are purged; what starts others, such as a timer, ends first."""
+    names = {name for item in purged if (name := unit_of(item.path))} - set(declared)
+    ordered = sorted(names, key=lambda name: (_UNIT_SUFFIXES.index(f".{name.rpartition('.')[2]}"), name))
+    return [WantedUnit(name, started=False, enabled=False) for name in ordered]
 
 
 @dataclass(frozen=True)

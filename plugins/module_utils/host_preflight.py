@@ -181,6 +181,16 @@ def overlap(listening: str, addresses: Sequence[str]) -> bool:
     return not wanted or held in ANY_ADDRESS or held in wanted or any(address in ANY_ADDRESS for address in wanted)
 
 
+def judge_calendar(where: str, expression: str, code: int, output: str, error: str) -> Finding | None:
+    """Return why a job's schedule can't be, from what `systemd-analyze calendar` said, or None."""
+    fix = "write a systemd calendar expression, such as *-*-* 03:30:00; see systemd.time(7)"
+    if code:
+        return Finding(where, f"{expression}: {error.strip()}", fix)
+    if "Next elapse: never" in output:
+        return Finding(where, f"{expression}: never comes again", fix)
+    return None
+
+
 def parse_os_release(text: str) -> tuple[str, str]:
     """Return (ID, VERSION_ID) of an os-release file, "" for what it lacks."""
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -27,7 +27,7 @@ options:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
       - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup),
-        C(archive), C(queue) and C(verification).
+        C(archive), C(queue), C(verification) and C(jobs).
     type: str
     default: status__host
   group:
@@ -66,6 +66,10 @@ options:
     description: The longest time in seconds that a WAL file may wait to be archived.
     type: int
     default: 300
+  job_margin:
+    description: By how many seconds a scheduled job's last success may be older than its schedule explains.
+    type: int
+    default: 3600
 seealso:
   - module: holdfast.ha.gather
 """
@@ -88,7 +92,7 @@ problems:
 clusters:
   description:
     - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools),
-      C(repository) and C(prediction); the document in O(file) has the same.
+      C(repository), C(jobs) and C(prediction); the document in O(file) has the same.
     - C(prediction) tells how many seconds without writes each fault would cost, in C(faults) by name with C(best),
       C(median), C(worst) and their C(stages), why others have none in C(unpredicted), and from which C(settings).
   returned: when healthy

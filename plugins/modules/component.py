@@ -68,6 +68,24 @@ options:
     type: list
     elements: path
     default: []
+  purge:
+    description:
+      - What must not exist unless it is declared, such as the files of instances that were declared once.
+      - A systemd unit whose file in C(/etc/systemd/system) is removed by it is stopped and disabled first.
+      - In the diff the content of removed files is shown for unit files only.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      pattern:
+        description: Absolute path with C(*), C(?) and C([...]). Files, links and whole directories match.
+        type: path
+        required: true
+      keep:
+        description: Paths that stay beside those in O(directories) and O(files).
+        type: list
+        elements: path
+        default: []
   units:
     description: systemd units, brought into their state in this order.
     type: list
@@ -125,6 +143,16 @@ EXAMPLES = r"""
       - name: example.service
         restart_on: [/etc/example/password]
   throttle: 1
+
+- name: Run the declared jobs, and no others
+  holdfast.ha.component:
+    files: "{{ example_job_files }}"
+    purge:
+      - pattern: /etc/systemd/system/example-job-*
+      - pattern: /etc/systemd/system/timers.target.wants/example-job-*
+        keep: [/etc/systemd/system/timers.target.wants/example-job-a.timer]
+    units:
+      - name: example-job-a.timer
 """
 
 RETURN = r"""
@@ -145,6 +173,7 @@ stale:
   elements: str
 """
 
+import glob
 import grp
 import os
 import pwd
@@ -166,13 +195,16 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     Kind,
     Ownership,
     PathChange,
+    Purge,
     UnitPlan,
     WantedPath,
     WantedUnit,
     needs_daemon_reload,
     parse_units,
     plan_paths,
+    plan_purge,
     plan_unit,
+    purged_units,
 )
 
 _POLL_SECONDS = 0.1
@@ -212,6 +244,12 @@ def argument_spec() -> dict[str, Any]:
             "required_one_of": [("content", "secret_content", "template")],
         },
         "absent": _PATHS,
+        "purge": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {"pattern": {"type": "path", "required": True}, "keep": _PATHS},
+        },
         "units": {
             "type": "list",
             "elements": "dict",
@@ -228,6 +266,14 @@ def argument_spec() -> dict[str, Any]:
             },
         },
     }
+
+
+def purges(params: dict[str, Any]) -> list[Purge]:
+    """What the patterns of the parameters find now; pathlib would leave out links that lead nowhere."""
+    return [
+        Purge(tuple(glob.glob(item["pattern"])), frozenset(item["keep"]))  # noqa: PTH207
+        for item in params["purge"]
+    ]
 
 
 def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
@@ -391,6 +437,11 @@ class Host:
         """Let systemd read its unit files again."""
         self._systemctl("daemon-reload")
 
+    def forget(self, names: list[str]) -> None:
+        """Let systemd forget that units failed whose files are gone."""
+        if names:
+            self._module.run_command(["systemctl", "reset-failed", *names])
+
     def apply_units(self, wanted: list[WantedUnit], plans: Mapping[str, UnitPlan]) -> None:
         """Carry out those units' plans that there are, in the order of the units."""
         for unit in wanted:
@@ -437,10 +488,14 @@ class Host:
 
 def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
     """Bring the host into the wanted state, or in check mode only tell what that would change."""
-    wanted = wanted_paths(module.params)
+    declared = wanted_paths(module.params)
+    purged = plan_purge(purges(module.params), declared)
+    wanted = [*declared, *purged]
     path_plan = plan_paths(wanted, {item.path: find_path(item.path) for item in wanted})
     changed_paths = [change.wanted.path for change in path_plan]
     units = wanted_units(module.params)
+    leaving = purged_units(purged, [unit.name for unit in units])
+    units = [*units, *leaving]
     found = host.units([unit.name for unit in units])
     ends = {unit.name: plan_unit(unit, found[unit.name], Changes()) for unit in units if not unit.started}
     if not module.check_mode:
@@ -451,6 +506,7 @@ def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
 
     if needs_daemon_reload(changed_paths, found.values()) and not module.check_mode:
         host.daemon_reload()
+        host.forget([unit.name for unit in leaving])
         found = host.units([unit.name for unit in units])
 
     changes = _changes(path_plan, units)

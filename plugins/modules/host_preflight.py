@@ -66,6 +66,10 @@ options:
     type: list
     elements: str
     default: []
+  calendars:
+    description: systemd calendar expressions of jobs, by the variables that hold them.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -104,6 +108,12 @@ packages:
   returned: always
   type: dict
   sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}}
+jobs:
+  description: Units of declared backup jobs, wished for or not, that are on the host.
+  returned: always
+  type: list
+  elements: str
+  sample: [holdfast-job-etc.timer]
 interface_of:
   description: The interfaces by the addresses that they hold.
   returned: always
@@ -137,6 +147,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY,
 
 TIME_ERROR = 5
 DATA_DIRECTORY = "/var/lib"
+UNIT_DIRECTORY = Path("/etc/systemd/system")
 PORT_OPTIONS = {
     "port": {"type": "int", "required": True},
     "component": {"type": "str", "required": True},
@@ -223,6 +234,16 @@ def packages(module: AnsibleModule) -> dict[str, list[str]]:
     return asdict(judge(listing, module.params["packages"]))
 
 
+def calendar_findings(module: AnsibleModule) -> Iterator[preflight.Finding]:
+    """Yield the calendar expressions that systemd does not take; where there is none another finding says so."""
+    analyze = module.get_bin_path("systemd-analyze")
+    for where, expression in module.params["calendars"].items() if analyze else ():
+        told = module.run_command([analyze, "calendar", "--", expression], environ_update={"LC_ALL": "C.UTF-8"})
+        finding = preflight.judge_calendar(where, expression, *told)
+        if finding:
+            yield finding
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
@@ -233,6 +254,7 @@ def main() -> None:
             "memory": {"type": "int", "default": 512},
             "disk": {"type": "int", "default": 2048},
             "packages": {"type": "list", "elements": "str", "default": []},
+            "calendars": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -251,8 +273,9 @@ def main() -> None:
     facts = observe(module, {port.port for port in expected.ports})
     module.exit_json(
         changed=False,
-        findings=[asdict(finding) for finding in preflight.judge(facts, expected)],
+        findings=[asdict(finding) for finding in (*preflight.judge(facts, expected), *calendar_findings(module))],
         packages=packages(module),
+        jobs=sorted(path.name for path in UNIT_DIRECTORY.glob("holdfast-job-*.*")),
         interface_of=preflight.interfaces_by_address(facts.interfaces),
         ansible_facts=preflight.ansible_facts(facts),
     )

@@ -12,6 +12,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Cluster,
     Etcd,
     Host,
+    Job,
     Limits,
     Pool,
     PostgreSql,
@@ -40,6 +41,7 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
         *judge_virtual_ips(cluster),
         *judge_pools(cluster.pools),
         *judge_repository(cluster.repository, limits),
+        *(problem for job in cluster.jobs for problem in judge_job(job, limits)),
     ]
 
 
@@ -161,3 +163,23 @@ def judge_verification(host: str, verification: Verification, limits: Limits) ->
         yield Problem(subject, f"backup {verification.backup or '?'}: {verification.error}", VERIFY)
     elif verification.age is not None and verification.age > limits.verified_age:
         yield Problem(subject, f"last done {duration(verification.age)} ago", VERIFY)
+
+
+def judge_job(job: Job, limits: Limits) -> Iterator[Problem]:
+    """Yield what is wrong with a scheduled job; one that runs may still put right what its last run did not."""
+    subject = f"job {job.name} on {job.host}"
+    look = "see `journalctl -u 'holdfast-*' -u 'pgbackrest-backup@*'` there"
+    if not job.scheduled:
+        yield Problem(subject, "its timer does not run", RUN_SITE)
+    elif job.result not in {"", "success"}:
+        times = f", {job.consecutive_failures} times in a row" if job.consecutive_failures > 1 else ""
+        yield Problem(subject, f"failed{times}: {' '.join(filter(None, (job.result, job.exit_status)))}", look)
+    elif overdue(job, limits):
+        yield Problem(subject, f"overdue: no success for {duration(job.success_age or 0)}", look)
+
+
+def overdue(job: Job, limits: Limits) -> bool:
+    """Say whether a job's last success is older than its schedule explains."""
+    if job.running or job.success_age is None or job.allowed is None:
+        return False
+    return job.success_age > job.allowed + limits.job_margin

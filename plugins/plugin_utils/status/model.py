@@ -16,13 +16,17 @@ DAY = 86400
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where a value is a problem: lag in bytes, ages of backups, their verification and waiting WAL in seconds."""
+    """From where a value is a problem: lag in bytes, ages of backups, their verification and waiting WAL in seconds.
+
+    job_margin is by how many seconds a job's last success may be older than its schedule asks for.
+    """
 
     lag: int = 16 * 2**20
     full_age: int = 8 * DAY
     any_age: int = 2 * DAY
     verified_age: int = 2 * DAY
     queue_age: int = 300
+    job_margin: int = 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +171,26 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
+class Job:
+    """A scheduled job; age is of its last run, success_age of its last success or, before that, of its timer.
+
+    result is "" when it never ran, allowed the greatest success_age that its schedule explains; None when unknown.
+    """
+
+    host: str
+    name: str
+    scheduled: bool
+    running: bool
+    result: str
+    exit_status: str
+    age: int | None
+    seconds: float | None
+    success_age: int | None
+    allowed: int | None
+    consecutive_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """Everything that a status tells of one cluster; a part is None where the topology has none."""
 
@@ -178,6 +202,7 @@ class Cluster:
     pools: tuple[Pool, ...]
     repository: Repository | None
     outlook: Outlook | None = None
+    jobs: tuple[Job, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

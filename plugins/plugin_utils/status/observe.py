@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Etcd,
     EtcdMember,
     Host,
+    Job,
     Member,
     Pool,
     PostgreSql,
@@ -50,6 +51,7 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         pools=tuple(observe_pools(hosts, postgresql)),
         repository=observe_repository(hosts, postgresql.leader if postgresql else None),
         outlook=observe_outlook(hosts),
+        jobs=tuple(observe_jobs(hosts)),
     )
 
 
@@ -183,6 +185,26 @@ def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository 
         verification=observe_verification(host.answer("verification")),
         queue=observe_queue(hosts, leader),
     )
+
+
+def observe_jobs(hosts: Sequence[Host]) -> Iterator[Job]:
+    """Yield the scheduled jobs of holdfast.ha.backup_jobs_info."""
+    for host in hosts:
+        for item in (host.answer("jobs") or {}).get("jobs", ()):
+            record = item.get("record") or {}
+            yield Job(
+                host=host.name,
+                name=item["name"],
+                scheduled=bool(item["scheduled"]),
+                running=bool(item["running"]),
+                result=str(record.get("result") or ""),
+                exit_status=str(record.get("exit_status") or ""),
+                age=item["age"],
+                seconds=record.get("seconds"),
+                success_age=item["success_age"],
+                allowed=item["allowed"],
+                consecutive_failures=int(record.get("consecutive_failures") or 0),
+            )
 
 
 def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
     Cluster,
     Etcd,
+    Job,
     Member,
     Pool,
     Problem,
@@ -37,6 +38,7 @@ def as_data(cluster: Cluster, problems: Sequence[Problem]) -> dict[str, Any]:
         **{part: asdict(value) if (value := getattr(cluster, part)) else None for part in parts},
         "virtual_ips": [asdict(virtual) for virtual in cluster.virtual_ips],
         "pools": [asdict(pool) for pool in cluster.pools],
+        "jobs": [asdict(job) for job in cluster.jobs],
         "prediction": outlook.as_data(cluster.outlook) if cluster.outlook else None,
     }
 
@@ -67,6 +69,8 @@ def rows(cluster: Cluster) -> Iterator[Row]:
     yield from titled("pool", map(pool_row, sorted(cluster.pools, key=lambda pool: pool.port)))
     if cluster.repository:
         yield from titled("backup", repository_rows(cluster.repository))
+    if cluster.jobs:
+        yield from titled("job", map(job_row, cluster.jobs))
 
 
 def titled(title: str, items: Iterable[Row]) -> Iterator[Row]:
@@ -140,3 +144,19 @@ def verification_row(host: str, verification: Verification) -> Row:
     if verification.canary_age is not None:
         took += f", RPO {duration(verification.canary_age)}"
     return [host, "restore", f"verified {duration(verification.age)} ago", took, verification.backup]
+
+
+def job_row(job: Job) -> Row:
+    """Return the row of a scheduled job: its last result, when and how long."""
+    if not job.scheduled:
+        return [job.host, job.name, "NOT SCHEDULED"]
+    if job.age is None:
+        return [job.host, job.name, "runs" if job.running else "never ran"]
+    result = "succeeded" if job.result == "success" else f"FAILED ({job.result})"
+    return [
+        job.host,
+        job.name,
+        "runs" if job.running else result,
+        f"{duration(job.age)} ago",
+        f"took {job.seconds or 0:.1f} s",
+    ]

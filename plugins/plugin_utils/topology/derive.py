@@ -48,6 +48,7 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
     groups = {"holdfast": [host.name for cluster in clusters for host in cluster.hosts]}
     for component in COMPONENTS:
         groups[f"holdfast_{component}"] = [host.name for cluster in clusters for host in cluster.of(component)]
+    groups["holdfast_backup_jobs"] = [host.name for cluster in clusters for host in cluster.hosts if host.declares_jobs]
     for cluster in clusters:
         groups[f"holdfast_cluster_{cluster.name}"] = [host.name for host in cluster.hosts]
     return groups

@@ -47,6 +47,7 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
         failover_priority=1 if failover_priority is None else failover_priority,
         vrrp_priority=vrrp.integer(1, 254) if vrrp else None,
         interface=interface.text() if interface else None,
+        declares_jobs=bool(root.value.get("backup_jobs")),
     )
 
 

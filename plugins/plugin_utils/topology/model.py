@@ -50,6 +50,8 @@ class Host:
     failover_priority: int = 1
     vrrp_priority: int | None = None
     interface: str | None = None
+    declares_jobs: bool = False
+    """Whether it has the variable backup_jobs."""
 
     @property
     def address(self) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE as JOBS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import job_problems
 
 from .derive import pools
 from .lease_rules import check_lease_watch
@@ -20,9 +22,11 @@ from .roles import RoleSpec
 from .timing import patroni_defaults
 
 ROLES = (
+    "backup_jobs",
     "certificates",
     "etcd",
     "haproxy",
+    "job_record",
     "keepalived",
     "lease_watcher",
     "packages",
@@ -39,6 +43,7 @@ FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 
 DECLARE = "declare it in clusters.<name>"
 WIRED = {
+    "backup_jobs_etcd_password": "set ha_secrets.etcd_root",
     "etcd_client_port": f"{DECLARE}.ports.etcd_client",
     "etcd_peer_port": f"{DECLARE}.ports.etcd_peer",
     "haproxy_pools": f"{DECLARE}.pools",
@@ -64,6 +69,7 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
     """Note unknown and mistyped variables of the members, and what the roles would refuse in the topology."""
     for host in cluster.hosts:
         _check_host(inventory.hosts[host.name], roles, problems)
+        _check_snapshots(host.name, inventory.hosts[host.name].get(JOBS), cluster, problems)
     _check_timing(cluster, inventory, roles.get("patroni"), problems)
     if "patroni" in roles:
         check_lease_watch(cluster, inventory, roles["patroni"].defaults, problems)
@@ -85,8 +91,8 @@ def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> list
 
 
 def role_of(variable: str) -> str | None:
-    """The role whose prefix a variable carries; a second underscore marks what is the role's own."""
-    return next((role for role in ROLES if re.match(f"{role}_(?!_)", variable)), None)
+    """The role whose name or prefix a variable carries; a second underscore marks what is the role's own."""
+    return next((role for role in ROLES if re.match(f"{role}(_(?!_)|$)", variable)), None)
 
 
 def has_opaque(value: Any) -> bool:
@@ -114,6 +120,18 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             )
         elif not has_opaque(value):
             _check_value(variable, value, options[variable], problems)
+        if variable == JOBS:
+            for problem in job_problems(value):
+                problems.add(problem.where, problem.value, problem.what, problem.fix)
+
+
+def _check_snapshots(host: str, jobs: Any, cluster: Cluster, problems: Problems) -> None:
+    """A snapshot is taken of the host's own member."""
+    for job in jobs if isinstance(jobs, list) else ():
+        is_snapshot = isinstance(job, Mapping) and job.get("kind") == "etcd_snapshot"
+        if is_snapshot and host not in [member.name for member in cluster.of("etcd")]:
+            what = f"is a job of {host}, which is no member of etcd"
+            problems.add(f"{JOBS}[{job.get('name')}].kind", "etcd_snapshot", what, "declare it for the group etcd")
 
 
 def _check_sql(objects: tuple[SqlObject, ...], option: Mapping[str, Any], problems: Problems) -> None:

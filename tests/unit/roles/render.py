@@ -5,23 +5,31 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
 
+def needed(role: str) -> list[str]:
+    """Return the roles that a role depends on."""
+    meta = yaml.safe_load((ROLES / role / "meta" / "main.yml").read_text(encoding="utf-8"))
+    return [item["role"].rpartition(".")[2] for item in meta["dependencies"]]
+
+
 def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     """Return a template of a role with its defaults and vars, changed by variables."""
     loader = DataLoader()
     loader.set_basedir(str(ROLES / role / "templates"))
-    files = [str(ROLES / role / part / "main.yml") for part in ("defaults", "vars")]
+    files = [str(ROLES / name / part / "main.yml") for name in (*needed(role), role) for part in ("defaults", "vars")]
     known: dict[str, Any] = {"inventory_hostname": "host1"}
-    for file in files:
+    for file in filter(os.path.exists, files):
         known |= loader.load_from_file(file, trusted_as_template=True)
     text = (ROLES / role / "templates" / template).read_text(encoding="utf-8")
     templar = Templar(loader=loader, variables=known | dict(variables))

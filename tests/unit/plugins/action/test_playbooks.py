@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.ha.plugins.action import host_preflight
+from ansible_collections.holdfast.ha.plugins.modules import host_preflight as host_preflight_module
 from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
 
 COLLECTIONS = next(path for path in Path(secrets_file.__file__).parents if path.name == "ansible_collections").parent
@@ -107,6 +109,10 @@ def test_status_fails_and_tells_why(tmp_path):
     assert "not healthy: 1 problem" in output
 
 
+def test_preflight_passes_on_all_that_its_module_tells():
+    assert {*host_preflight.TOLD, "clock"} == set(yaml.safe_load(host_preflight_module.RETURN))
+
+
 def test_preflight_lists_what_is_missing(tmp_path):
     finding = {"check": "init", "value": "tini", "fix": "boot the host with systemd", "level": "error"}
     hosts = {
@@ -127,6 +133,9 @@ def test_preflight_lists_what_is_missing(tmp_path):
     assert "hunter2" not in output
 
 
+JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"]]}
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -135,6 +144,12 @@ def test_preflight_lists_what_is_missing(tmp_path):
         ({"patroni_timeout": "{{ 60 }}"}, None),
         ({"patroni_ttl": "{{ patroni__known_to_the_role_only }}"}, None),
         ({"patroni__registered": "anything"}, None),
+        ({"backup_jobs": [{**JOB, "schedule": "{{ 'daily' }}"}]}, None),
+        ({"backup_jobs": [{**JOB, "kind": "{{ 'tape' }}"}]}, "is not what the role takes"),
+        (
+            {"backup_jobs": [{**JOB, "paths": ["{{ 'x' }}"]}]},
+            "backup_jobs[a].paths is not an option of the kind command",
+        ),
     ],
 )
 def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variables, expected):

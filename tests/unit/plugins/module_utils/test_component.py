@@ -17,12 +17,16 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     Kind,
     Ownership,
     PathChange,
+    Purge,
     WantedPath,
     WantedUnit,
     needs_daemon_reload,
     parse_units,
     plan_paths,
+    plan_purge,
     plan_unit,
+    purged_units,
+    unit_of,
 )
 
 CASES = yaml.safe_load(Path(__file__).with_name("component_cases.yml").read_text(encoding="utf-8"))
@@ -116,3 +120,56 @@ def test_parse_units() -> None:
 )
 def test_needs_daemon_reload(paths: list[str], units: list[FoundUnit], needed: bool) -> None:
     assert needs_daemon_reload(paths, units) == needed
+
+
+UNITS = "/etc/systemd/system"
+JOB = WantedPath(f"{UNITS}/job-a.timer", Kind.FILE, Ownership("root", "root", 0o644), "a")
+
+
+def purge(*found: str, keep: tuple[str, ...] = ()) -> list[WantedPath]:
+    return plan_purge([Purge(found, frozenset(keep))], [JOB])
+
+
+def test_purging_spares_what_is_declared_or_kept() -> None:
+    purged = purge(JOB.path, f"{UNITS}/job-b.timer", f"{UNITS}/job-c.timer", keep=(f"{UNITS}/job-c.timer",))
+
+    assert [(item.path, item.kind) for item in purged] == [(f"{UNITS}/job-b.timer", Kind.NOTHING)]
+
+
+def test_a_purged_path_is_named_once_however_many_patterns_find_it() -> None:
+    purged = plan_purge([Purge(("/etc/x/b",)), Purge(("/etc/x/a", "/etc/x/b"))], [])
+
+    assert [item.path for item in purged] == ["/etc/x/a", "/etc/x/b"]
+
+
+def test_the_content_of_a_purged_file_is_not_in_the_diff_unless_it_is_a_unit() -> None:
+    file = FoundPath(Kind.FILE, Ownership("root", "root", 0o600), "what it held")
+    unit, secret = (PathChange(item, file).as_diff() for item in purge(f"{UNITS}/job-b.timer", "/etc/x/job.json"))
+
+    assert "what it held" not in str(secret)
+    assert "what it held" in unit["before"]
+    assert secret["after"] == unit["after"] == ""
+
+
+@pytest.mark.parametrize(
+    ("path", "unit"),
+    [
+        (f"{UNITS}/a.timer", "a.timer"),
+        (f"{UNITS}/timers.target.wants/a.timer", "a.timer"),
+        (f"{UNITS}/a@b.service", "a@b.service"),
+        (f"{UNITS}/a@.service", None),
+        (f"{UNITS}/a.service.d/b.conf", None),
+        (f"{UNITS}/a.service.d/b.service", None),
+        ("/etc/x/a.timer", None),
+    ],
+)
+def test_unit_of(path: str, unit: str | None) -> None:
+    assert unit_of(path) == unit
+
+
+def test_purged_units_end_timers_first_and_leave_declared_ones_alone() -> None:
+    purged = purge(f"{UNITS}/job-b.service", f"{UNITS}/timers.target.wants/job-b.timer", f"{UNITS}/job-d.service")
+    ends = purged_units(purged, ["job-d.service"])
+
+    assert [unit.name for unit in ends] == ["job-b.timer", "job-b.service"]
+    assert not any(unit.started or unit.enabled for unit in ends)

@@ -130,3 +130,16 @@ def test_small_parsers():
     assert sut.parse_memory("MemTotal:        2048000 kB\nMemFree: 1 kB\n") == 2000
     link = {"ifname": "eth0", "addr_info": [{"local": "198.51.100.21", "prefixlen": 24}]}
     assert sut.parse_interfaces([{"ifname": "lo"}, link, {}]) == {"eth0": ["198.51.100.21/24"]}
+
+
+@pytest.mark.parametrize(
+    ("told", "value"),
+    [
+        ((0, "Next elapse: Thu 2026-11-26 01:00:00 UTC", ""), None),
+        ((0, "    Next elapse: never", ""), "x: never comes again"),
+        ((1, "", "Failed to parse calendar specification\n"), "x: Failed to parse calendar specification"),
+    ],
+)
+def test_a_schedule_is_judged_by_systemd(told, value):
+    finding = sut.judge_calendar("backup_jobs[a].schedule", "x", *told)
+    assert (finding and (finding.check, finding.value)) == (value and ("backup_jobs[a].schedule", value))

@@ -420,3 +420,56 @@ def test_sizes(count, text):
 )
 def test_durations(seconds, text):
     assert duration(seconds) == text
+
+
+def job(result="success", success_age=600, **changes):
+    record = {"result": result, "exit_status": "0" if result == "success" else "1", "seconds": 12.34}
+    return {
+        "name": "etc",
+        "scheduled": True,
+        "running": False,
+        "age": 60,
+        "success_age": success_age,
+        "allowed": 4000,
+        "record": {**record, "consecutive_failures": 2},
+        **changes,
+    }
+
+
+NEVER = {"record": None, "age": None, "success_age": 60}
+JOB_CASES = [
+    pytest.param(job(), None, ["etc", "succeeded", "60 s ago", "took 12.3 s"], id="succeeded"),
+    pytest.param(job("exit-code"), "failed, 2 times in a row: exit-code 1", ["etc", "FAILED (exit-code)"], id="failed"),
+    pytest.param(job(success_age=7601), "overdue: no success for 2 h", ["etc", "succeeded"], id="overdue"),
+    pytest.param(job(success_age=7600), None, ["etc", "succeeded"], id="barely in time"),
+    pytest.param(job(success_age=7601, running=True), None, ["etc", "runs"], id="overdue, but running"),
+    pytest.param(job(success_age=7601, allowed=None), None, ["etc", "succeeded"], id="a schedule that ends"),
+    pytest.param(job(scheduled=False), "its timer does not run", ["etc", "NOT SCHEDULED"], id="timer dead"),
+    pytest.param(job(**NEVER), None, ["etc", "never ran"], id="new"),
+    pytest.param(job(**{**NEVER, "success_age": 7601}), "overdue: no success for 2 h", ["etc", "never ran"], id="late"),
+]
+
+
+@pytest.mark.parametrize(("told", "problem", "row"), JOB_CASES)
+def test_jobs(told, problem, row):
+    reports = lab()
+    reports["backup1"]["probes"]["jobs"] = {"jobs": [told]}
+    expected = [("job etc on backup1", problem)] if problem else []
+    assert problems(reports) == expected
+    (cluster,) = observe(reports)
+    shown = as_text(cluster, [])
+    (line,) = [line for line in shown.splitlines() if line.lstrip().startswith("job ")]
+    assert [cell.strip() for cell in line.split("  ") if cell.strip()][2 : 2 + len(row)] == row
+    assert as_data(cluster, [])["jobs"][0]["name"] == "etc"
+
+
+def test_a_limit_of_jobs_is_heeded():
+    reports = lab()
+    reports["backup1"]["probes"]["jobs"] = {"jobs": [job(success_age=4011)]}
+    assert problems(reports, Limits(job_margin=10)) == [("job etc on backup1", "overdue: no success for 66 min")]
+
+
+def test_jobs_that_can_not_be_asked_are_a_problem():
+    reports = lab()
+    reports["backup1"]["probes"]["jobs"] = {"failed": True, "msg": "boom"}
+    assert problems(reports) == [("backup1", "jobs can't be asked: boom")]
