@@ -16,6 +16,7 @@ from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import HIDDEN, OPAQUE, Opaque, Problem, Problems
+from .repositories import QUEUE, REPOSITORIES, check_queue, check_repositories
 from .roles import RoleSpec
 from .timing import patroni_defaults
 
@@ -114,6 +115,10 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             )
         elif not has_opaque(value):
             _check_value(variable, value, options[variable], problems)
+        if variable == REPOSITORIES:
+            check_repositories(value, problems)
+        if variable == QUEUE:
+            check_queue(value, problems)
 
 
 def _check_sql(objects: tuple[SqlObject, ...], option: Mapping[str, Any], problems: Problems) -> None:
