@@ -12,12 +12,12 @@ import configparser
 import io
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 BackupType = Literal["full", "diff", "incr"]
-StanzaStep = Literal["delete", "create", "upgrade"]
+StanzaStep = Literal["delete", "create"]
 BackupStep = Literal["keep", "take", "wait"]
 
 BACKUP_TYPES: tuple[BackupType, ...] = ("full", "diff", "incr")
@@ -33,8 +33,6 @@ STATUS_OK = 0
 STATUS_MISSING_PATH = 1
 STATUS_NO_BACKUP = 2
 STATUS_MISSING_DATA = 3
-STATUS_MIXED = 4
-STATUS_DATABASE_MISMATCH = 5
 
 # What a process beside the host's own must not share with it.
 DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
@@ -74,7 +72,7 @@ class Wal:
 
 @dataclass(frozen=True)
 class Stanza:
-    """A stanza as ``pgbackrest info`` reports it."""
+    """A stanza in one repository, which pgBackRest calls repo1, repo2, ..., as ``pgbackrest info`` reports it."""
 
     name: str
     code: int
@@ -86,6 +84,7 @@ class Stanza:
     postgresql_version: str | None
     backups: tuple[Backup, ...]
     wal: tuple[Wal, ...]
+    repository: int = 1
 
     @property
     def exists(self) -> bool:
@@ -115,20 +114,29 @@ def parse_version(text: str) -> str:
 
 
 def parse_info(text: str) -> tuple[Stanza, ...]:
-    """Parse what ``pgbackrest info --output=json`` printed."""
+    """Parse what ``pgbackrest info --output=json`` printed: each stanza as often as there are repositories."""
     try:
-        documents = json.loads(text)
-        return tuple(_stanza(document) for document in documents)
+        return tuple(
+            _stanza(document, repository) for document in json.loads(text) for repository in _repositories(document)
+        )
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise PgBackRestError(f"pgbackrest info: unreadable answer ({error!r}): {text[:200]!r}") from error
 
 
-def find_stanza(stanzas: Iterable[Stanza], name: str) -> Stanza:
-    """Return the stanza called *name*, or one that says its path is missing."""
-    for stanza in stanzas:
-        if stanza.name == name:
-            return stanza
-    return Stanza(name, STATUS_MISSING_PATH, "missing stanza path", False, "none", None, None, None, (), ())
+def find_stanzas(stanzas: Iterable[Stanza], name: str) -> tuple[Stanza, ...]:
+    """Return the stanza called *name* in every repository, or one that says its path is missing."""
+    found = tuple(stanza for stanza in stanzas if stanza.name == name)
+    missing = Stanza(name, STATUS_MISSING_PATH, "missing stanza path", False, "none", None, None, None, (), ())
+    return found or (missing,)
+
+
+def of_repository(stanzas: Sequence[Stanza], repository: int | None) -> tuple[Stanza, ...]:
+    """Return the stanza in one repository, in all for None; raise PgBackRestError for one that isn't configured."""
+    found = tuple(stanza for stanza in stanzas if repository in {None, stanza.repository})
+    if not found:
+        known = ", ".join(str(stanza.repository) for stanza in stanzas)
+        raise PgBackRestError(f"repository {repository} is not configured on this host; choose one of {known}")
+    return found
 
 
 def parse_listing(text: str) -> tuple[str, ...]:
@@ -173,12 +181,8 @@ def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaSt
     """
     if stanza.exists:
         return ()
-    if stanza.code == STATUS_DATABASE_MISMATCH:
-        return ("upgrade",)
-    if stanza.code == STATUS_MIXED:
-        return ("create",)
     if stanza.code not in {STATUS_MISSING_PATH, STATUS_MISSING_DATA}:
-        raise PgBackRestError(f"stanza {stanza.name}: {stanza.message}")
+        raise PgBackRestError(f"stanza {stanza.name}, repository {stanza.repository}: {stanza.message}")
     return _plan_creation(stanza, tuple(leftovers))
 
 
@@ -190,9 +194,9 @@ def refuse_former_backups(stanza: Stanza) -> None:
     if stanza.backups:
         raise PgBackRestError(
             f"stanza {stanza.name}: the primary's database is not the one (system identifier {stanza.system_id}) whose "
-            f"{len(stanza.backups)} backups the repository holds, the newest {stanza.backups[-1].label}; nothing was "
-            "changed. To have that database back: playbooks/restore.yml -e restore_confirm=CLUSTER. To begin anew, or "
-            "after pg_upgrade: -e pgbackrest_stanza_upgrade=true, and the old backups expire one by one"
+            f"{len(stanza.backups)} backups repository {stanza.repository} holds, newest {stanza.backups[-1].label}; "
+            "nothing was changed. To have that database back: playbooks/restore.yml -e restore_confirm=CLUSTER. "
+            "To begin anew, or after pg_upgrade: -e pgbackrest_stanza_upgrade=true; the old backups expire one by one"
         )
 
 
@@ -214,6 +218,7 @@ def describe_stanza(stanza: Stanza, now: int) -> dict[str, Any]:
     """Return the stanza as plain data with the ages, in seconds, of its newest backups."""
     return {
         "name": stanza.name,
+        "repository": stanza.repository,
         "code": stanza.code,
         "message": stanza.message,
         "ok": stanza.code == STATUS_OK,
@@ -257,39 +262,43 @@ def _plan_creation(stanza: Stanza, leftovers: tuple[str, ...]) -> tuple[StanzaSt
     labels = [name for name in leftovers if BACKUP_LABEL.match(name)]
     if labels:
         raise PgBackRestError(
-            f"stanza {stanza.name}: {stanza.message}, but the repository still holds the backup sets "
+            f"stanza {stanza.name}: {stanza.message}, but repository {stanza.repository} still holds the backup sets "
             f"{', '.join(labels)}; restore the stanza's info files, or move these backups away, and run again"
         )
     return ("delete", "create") if leftovers else ("create",)
 
 
-def _stanza(document: Mapping[str, Any]) -> Stanza:
-    databases = document.get("db") or []
+def _repositories(document: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return what a stanza's document says of each repository; one that names none has one."""
+    return document.get("repo") or [{"key": 1, "cipher": document.get("cipher", "none"), "status": document["status"]}]
+
+
+def _stanza(document: Mapping[str, Any], repository: Mapping[str, Any]) -> Stanza:
+    key = repository["key"]
+    databases = [database for database in document.get("db") or [] if database.get("repo-key", 1) == key]
     current: Mapping[str, Any] = max(databases, key=lambda database: database["id"], default={})
-    status = document["status"]
     return Stanza(
         name=document["name"],
-        code=status["code"],
-        message=_message(document),
-        locked=bool(status.get("lock", {}).get("backup", {}).get("held", False)),
-        cipher=document.get("cipher", "none"),
+        code=repository["status"]["code"],
+        message=str(repository["status"]["message"]),
+        locked=bool(document["status"].get("lock", {}).get("backup", {}).get("held", False)),
+        cipher=repository["cipher"],
         database_id=current.get("id"),
         system_id=str(current["system-id"]) if current else None,
         postgresql_version=current.get("version"),
-        backups=tuple(_backup(backup) for backup in document.get("backup") or []),
-        wal=tuple(Wal(wal["id"], wal.get("min"), wal.get("max")) for wal in document.get("archive") or []),
+        backups=tuple(_backup(backup) for backup in document.get("backup") or [] if _lies_in(backup, key)),
+        wal=tuple(
+            Wal(wal["id"], wal.get("min"), wal.get("max"))
+            for wal in document.get("archive") or []
+            if _lies_in(wal, key)
+        ),
+        repository=key,
     )
 
 
-def _message(document: Mapping[str, Any]) -> str:
-    """Return the stanza's message, or what went wrong with its repositories where it says only "other"."""
-    failures = [
-        repository["status"]["message"]
-        for repository in document.get("repo") or []
-        if repository["status"]["code"] not in {STATUS_OK, STATUS_NO_BACKUP}
-    ]
-    message = str(document["status"]["message"])
-    return "; ".join(failures) if message == "other" and failures else message
+def _lies_in(item: Mapping[str, Any], key: int) -> bool:
+    """Whether a backup, or a database's archive, lies in the repository."""
+    return bool((item.get("database") or {}).get("repo-key", 1) == key)
 
 
 def _backup(document: Mapping[str, Any]) -> Backup:

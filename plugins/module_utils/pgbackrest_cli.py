@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -20,8 +20,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     PgBackRestError,
     Stanza,
     StanzaStep,
-    find_stanza,
+    find_stanzas,
     newest,
+    of_repository,
     parse_info,
     parse_listing,
     parse_version,
@@ -56,6 +57,10 @@ COMMON_SPEC: dict[str, dict[str, Any]] = {
     "user": {"type": "str", "default": "postgres"},
     "config": {"type": "path"},
 }
+
+
+class PartlyError(PgBackRestError):
+    """Some of the repositories can't be converged; another one has the stanza and can take a backup."""
 
 
 class Deadline:
@@ -108,10 +113,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class StanzaOutcome:
-    """What was done to the stanza, how it was before and is now, and whether archiving was proven."""
+    """What was done to the stanza, how it was and is now in each repository, and whether archiving was proven."""
 
-    before: Stanza
-    after: Stanza
+    before: tuple[Stanza, ...]
+    after: tuple[Stanza, ...]
     actions: tuple[str, ...] = ()
     check: CheckResult = "not_run"
 
@@ -123,6 +128,7 @@ class BackupOutcome:
     step: BackupStep
     previous: Backup | None
     backup: Backup | None
+    repository: int = 1
 
 
 @dataclass
@@ -165,13 +171,21 @@ class PgBackRest:
         """Return the stanzas that the repository knows."""
         return parse_info(self.demand("info", "--output=json", stanza=name))
 
-    def stanza(self, name: str) -> Stanza:
-        """Return one stanza, which may be missing."""
-        return find_stanza(self.stanzas(name), name)
+    def repositories(self, name: str) -> tuple[Stanza, ...]:
+        """Return one stanza, which may be missing, in each repository."""
+        return find_stanzas(self.stanzas(name), name)
 
-    def leftovers(self, name: str) -> tuple[str, ...]:
-        """Return what lies in the repository under a stanza's paths."""
-        listings = (self.demand("repo-ls", "--output=json", f"{part}/{name}") for part in ("archive", "backup"))
+    def stanza(self, name: str, repository: int) -> Stanza:
+        """Return one stanza, which may be missing, in one repository."""
+        return of_repository(self.repositories(name), repository)[0]
+
+    def listing(self, repository: int, path: str) -> str:
+        """Return what lies under a path of a repository, as JSON."""
+        return self.demand("repo-ls", f"--repo={repository}", "--output=json", path)
+
+    def leftovers(self, stanza: Stanza) -> tuple[str, ...]:
+        """Return what lies in a repository under a stanza's paths."""
+        listings = (self.listing(stanza.repository, f"{part}/{stanza.name}") for part in ("archive", "backup"))
         return tuple(entry for listing in listings for entry in parse_listing(listing))
 
     def patiently(
@@ -206,24 +220,25 @@ def predict_absent(module: AnsibleModule, **result: Any) -> None:
 def converge_stanza(
     client: PgBackRest, name: str, check: str, deadline: Deadline, *, dry_run: bool, upgrade: bool = False
 ) -> StanzaOutcome:
-    """Make the stanza exist and fit its database, and prove archiving as *check* says (always, changed or never).
+    """Make the stanza exist in each repository and fit its database, and prove archiving as *check* says.
 
-    With *upgrade* a stanza that holds another database's backups is fitted too, else that is an error.
+    *check* is always, changed or never. With *upgrade* a stanza that holds another database's backups is fitted too,
+    else that is an error.
     """
-    before, steps = _plan(client, name)
+    before, plans = _plan(client, name)
+    actions = _steps(plans)
     if dry_run:
-        return StanzaOutcome(before, before, steps)
-    while "delete" in steps and not _delete(client, name, deadline):
-        steps = _plan(client, name)[1]
-    for step in steps:
-        if step != "delete":
-            _apply_step(client, name, step, deadline)
-    actions: tuple[str, ...] = steps
+        return StanzaOutcome(before, before, actions)
+    while any("delete" in steps for steps in plans.values()) and not _delete(client, name, plans, deadline):
+        plans = _plan(client, name)[1]
+        actions = _steps(plans)
+    upgraded = "create" in actions and _create(client, before, deadline, upgrade=upgrade)
     result: CheckResult = "not_run"
-    if check == "always" or (check == "changed" and steps):
-        result, upgraded = _prove(client, before, bool(steps), deadline, upgrade=upgrade)
-        actions += ("upgrade",) if upgraded else ()
-    return StanzaOutcome(before, client.stanza(name) if actions else before, actions, result)
+    if check == "always" or (check == "changed" and actions):
+        result, proved = _prove(client, before, bool(actions), deadline, upgrade=upgrade)
+        upgraded = upgraded or proved
+    actions += ("upgrade",) if upgraded else ()
+    return StanzaOutcome(before, client.repositories(name) if actions else before, actions, result)
 
 
 def converge_backup(
@@ -234,59 +249,99 @@ def converge_backup(
     deadline: Deadline,
     *,
     dry_run: bool,
+    repository: int = 1,
     now: Callable[[], float] = time.time,
 ) -> BackupOutcome:
     """Have a backup that serves as *wanted* type, waiting for a running one before judging whether to take it."""
     while True:
-        plan = plan_backup(client.stanza(name), wanted, max_age, int(now()))
+        plan = plan_backup(client.stanza(name, repository), wanted, max_age, int(now()))
         if plan.step == "keep":
-            return BackupOutcome("keep", plan.backup, plan.backup)
+            return BackupOutcome("keep", plan.backup, plan.backup, repository)
         if dry_run:
-            return BackupOutcome("take", plan.backup, None)
-        if plan.step == "take" and _take(client, name, wanted, deadline):
+            return BackupOutcome("take", plan.backup, None, repository)
+        if plan.step == "take" and _take(client, name, wanted, deadline, repository):
             break
         if not deadline.pause():
             raise PgBackRestError(
                 f"stanza {name}: another backup still holds the lock after {deadline.seconds:.0f} s of waiting"
             )
-    backups = client.stanza(name).current_backups
-    return BackupOutcome("take", plan.backup, newest(backups, wanted))
+    backups = client.stanza(name, repository).current_backups
+    return BackupOutcome("take", plan.backup, newest(backups, wanted), repository)
 
 
-def _plan(client: PgBackRest, name: str) -> tuple[Stanza, tuple[StanzaStep, ...]]:
-    stanza = client.stanza(name)
-    return stanza, plan_stanza(stanza, () if stanza.exists else client.leftovers(name))
+def _plan(client: PgBackRest, name: str) -> tuple[tuple[Stanza, ...], dict[int, tuple[StanzaStep, ...]]]:
+    """Return the stanza in each repository, and the steps that each of them needs."""
+    stanzas = client.repositories(name)
+    plans: dict[int, tuple[StanzaStep, ...]] = {}
+    errors: list[str] = []
+    for stanza in stanzas:
+        try:
+            plans[stanza.repository] = plan_stanza(stanza, () if stanza.exists else client.leftovers(stanza))
+        except PgBackRestError as error:
+            errors.append(str(error))
+    if errors:
+        raise (PartlyError if any(stanza.exists for stanza in stanzas) else PgBackRestError)("; ".join(errors))
+    return stanzas, plans
 
 
-def _delete(client: PgBackRest, name: str, deadline: Deadline) -> bool:
+def _steps(plans: Mapping[int, tuple[StanzaStep, ...]]) -> tuple[str, ...]:
+    wanted = {step for steps in plans.values() for step in steps}
+    return tuple(step for step in ("delete", "create") if step in wanted)
+
+
+def _delete(client: PgBackRest, name: str, plans: Mapping[int, tuple[StanzaStep, ...]], deadline: Deadline) -> bool:
     """Clear a stanza without backups; return False when another command is at work on it, for it to be judged anew."""
-    client.demand("stop", stanza=name)
-    answer = client.run("stanza-delete", "--force", stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
-    if answer.code == 0:
-        return True
-    client.demand("start", stanza=name)
-    if answer.code != LOCK_ACQUIRE or not deadline.pause():
-        raise PgBackRestError(answer.error)
-    return False
+    for repository in [key for key, steps in plans.items() if "delete" in steps]:
+        client.demand("stop", stanza=name)
+        answer = client.run(
+            "stanza-delete",
+            f"--repo={repository}",
+            "--force",
+            stanza=name,
+            timeout=deadline.remaining + GRACE_SECONDS,
+        )
+        if answer.code != 0:
+            client.demand("start", stanza=name)
+            if answer.code != LOCK_ACQUIRE or not deadline.pause():
+                raise PgBackRestError(answer.error)
+            return False
+    return True
 
 
-def _apply_step(client: PgBackRest, name: str, step: StanzaStep, deadline: Deadline) -> None:
-    answer = client.patiently(f"stanza-{step}", *SHORT_TIMEOUTS, stanza=name, deadline=deadline)
+def _create(client: PgBackRest, stanzas: Sequence[Stanza], deadline: Deadline, *, upgrade: bool) -> bool:
+    """Create the stanza where a repository lacks it; return whether it had to be upgraded in another one first.
+
+    pgBackRest goes through all repositories and stops at the first that fails.
+    """
+    name = stanzas[0].name
+    answer = client.patiently("stanza-create", *SHORT_TIMEOUTS, stanza=name, deadline=deadline)
+    upgraded = answer.code == FILE_INVALID
+    if upgraded:
+        _refuse_former_backups(stanzas, upgrade)
+        client.patiently("stanza-upgrade", *SHORT_TIMEOUTS, stanza=name, deadline=deadline)
+        answer = client.patiently("stanza-create", *SHORT_TIMEOUTS, stanza=name, deadline=deadline)
     if answer.code != 0:
         raise PgBackRestError(answer.error)
+    return upgraded
+
+
+def _refuse_former_backups(stanzas: Sequence[Stanza], upgrade: bool) -> None:
+    for stanza in () if upgrade else stanzas:
+        refuse_former_backups(stanza)
 
 
 def _prove(
-    client: PgBackRest, stanza: Stanza, changed: bool, deadline: Deadline, *, upgrade: bool
+    client: PgBackRest, stanzas: Sequence[Stanza], changed: bool, deadline: Deadline, *, upgrade: bool
 ) -> tuple[CheckResult, bool]:
     """Run pgBackRest's check; return its result and whether the stanza had to be upgraded to the database first."""
-    name = stanza.name
+    name = stanzas[0].name
     answer = _check(client, name, deadline)
     upgraded = answer.code == FILE_INVALID and not changed
     if upgraded:
-        if not upgrade:
-            refuse_former_backups(stanza)
-        _apply_step(client, name, "upgrade", deadline)
+        _refuse_former_backups(stanzas, upgrade)
+        upgrading = client.patiently("stanza-upgrade", *SHORT_TIMEOUTS, stanza=name, deadline=deadline)
+        if upgrading.code != 0:
+            raise PgBackRestError(upgrading.error)
         answer = _check(client, name, deadline)
     if answer.code == LOCK_ACQUIRE:
         return "backup_running", upgraded
@@ -308,9 +363,10 @@ def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
     )
 
 
-def _take(client: PgBackRest, name: str, wanted: str, deadline: Deadline) -> bool:
+def _take(client: PgBackRest, name: str, wanted: str, deadline: Deadline, repository: int) -> bool:
     """Take a backup; return False when another one holds the lock."""
-    answer = client.run("backup", f"--type={wanted}", stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
+    options = (f"--repo={repository}", f"--type={wanted}")
+    answer = client.run("backup", *options, stanza=name, timeout=deadline.remaining + GRACE_SECONDS)
     if answer.code == LOCK_ACQUIRE:
         return False
     if answer.code == TIMED_OUT:

@@ -21,6 +21,8 @@ SEGMENT_NAME = re.compile(r"^[0-9A-F]{24}")
 HISTORY_NAME = re.compile(r"^[0-9A-F]{8}\.history$")
 SEGMENT_DIRECTORY = re.compile(r"^[0-9A-F]{16}$")
 MAX_NAME_BYTES = 63
+AT_THE_END = frozenset({"latest", "xid", "name"})
+CATCH_UP_SECONDS = 60  # repositories that are in reach are no further apart
 QUIET_SECONDS = 120  # two of the canary's periods: within them a cluster that runs commits something
 Lineage = t.Mapping[int, "int | None"]
 
@@ -199,7 +201,20 @@ def describe_target(target: Target, backup: Backup, end: ArchiveEnd, version: st
         "backup_finished": backup.finished,
         "archive_end": end.segment,
         "postgresql_version": version,
+        "archive_arrived": end.arrived,
     }
+
+
+def furthest(target: Target, judged: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Return which of the descriptions to go by, one from each repository that leads to the target, preferred first.
+
+    Where the target may lie at the archive's end, it is the first whose archive reaches as far as any: the others were
+    out of reach when the primary was lost.
+    """
+    arrived = [each["archive_arrived"] or 0 for each in judged]
+    if target.type not in AT_THE_END:
+        return judged[0]
+    return next(each for each, at in zip(judged, arrived, strict=True) if at >= max(arrived) - CATCH_UP_SECONDS)
 
 
 def _usable(stanza: Stanza, wanted: str | None) -> list[Backup]:

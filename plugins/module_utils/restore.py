@@ -70,10 +70,12 @@ def parse_marker(text: str) -> Marker | None:
     return marker if marker.phase in PHASES else None
 
 
-def request_of(target: Mapping[str, t.Any], wanted_set: str | None) -> dict[str, t.Any]:
+def request_of(
+    target: Mapping[str, t.Any], wanted_set: str | None, wanted_repository: int | None = None
+) -> dict[str, t.Any]:
     """Return what the user asked for: the backup only where the user chose it, since a newer one may come meanwhile."""
     names = ("type", "value", "inclusive", "timeline")
-    return {name: target[name] for name in names} | {"set": wanted_set}
+    return {name: target[name] for name in names} | {"set": wanted_set, "repository": wanted_repository}
 
 
 def plan(state: State, found: Found, request: Mapping[str, t.Any], keep: bool = True) -> tuple[Step, ...]:

@@ -6,8 +6,8 @@
     python3 -m ansible_collections.holdfast.ha.plugins.module_utils.restore_verify JOB.json
 
 Restores the newest backup into a scratch directory, replays to the end of the archive on a private server, checks it,
-and removes everything again; then the same with an older backup and a moment that chance chooses. Writes a record (see
-Record). Exit code 0 says that all was right.
+and removes everything again; then the same with an older backup and a moment that chance chooses. Several repositories
+take turns. Writes a record (see Record). Exit code 0 says that all was right.
 """
 
 # A program that runs without Ansible.
@@ -35,8 +35,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     Backup,
     PgBackRestError,
     Stanza,
-    find_stanza,
+    find_stanzas,
     newest,
+    of_repository,
     parse_info,
     scratch_config,
 )
@@ -107,7 +108,8 @@ class Job:
 class Record:
     """The result of one verification: times are seconds since the epoch, durations seconds, sizes bytes.
 
-    ``older`` is the older backup whose turn was last, in this verification or a former one.
+    ``repository`` is the number of the repository whose turn it was. ``older`` is the older backup whose turn was last,
+    in this verification or a former one, ``turns`` the same by repository.
     """
 
     stanza: str
@@ -131,6 +133,8 @@ class Record:
     older_target: str = ""
     older_result: str = "not run"
     last_passed: int | None = None
+    repository: int = 0
+    turns: dict[str, str] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
 
@@ -155,11 +159,18 @@ def parse_job(document: Mapping[str, t.Any]) -> Job:
     )
 
 
+def next_turn(repositories: Sequence[int], last: int, passed: bool) -> int:
+    """Return the repository to verify after the *last* one: the next, but one that failed until it passes."""
+    if last in repositories and not passed:
+        return last
+    return next((repository for repository in repositories if repository > last), repositories[0])
+
+
 def choose(stanza: Stanza) -> Backup:
     """Return the newest backup of the database that the stanza serves; raise VerifyError without one."""
     backup = newest(stanza.current_backups, "incr")
     if backup is None:
-        raise VerifyError(f"stanza {stanza.name} has no backup: {stanza.message}")
+        raise VerifyError(f"stanza {stanza.name} has no backup in repository {stanza.repository}: {stanza.message}")
     if backup.error:
         raise VerifyError(f"pgBackRest found damaged pages when it took backup {backup.label}")
     return backup
@@ -203,16 +214,20 @@ def metrics(record: Record) -> str:
 
 @dataclass
 class Verification:
-    """One verification at work."""
+    """One verification at work; ``passed`` tells whether the former one, of the record's repository, did."""
 
     job: Job
     record: Record
+    passed: bool = True
 
     def carry_out(self) -> None:
         """Restore, replay and check; raise VerifyError, PgBackRestError or InstanceError."""
-        stanza = find_stanza(parse_info(self._pgbackrest("info", "--output=json")), self.job.stanza)
-        backup = choose(stanza)
+        stanzas = find_stanzas(parse_info(self._pgbackrest("info", "--output=json")), self.job.stanza)
         record = self.record
+        record.repository = next_turn([each.repository for each in stanzas], record.repository, self.passed)
+        record.older = record.turns.get(str(record.repository), "")
+        stanza = of_repository(stanzas, record.repository)[0]
+        backup = choose(stanza)
         record.backup, record.backup_type = backup.label, backup.type
         record.backup_finished, record.bytes = backup.finished, backup.size
         record.archive_end = max((wal.maximum for wal in stanza.wal if wal.maximum), default=None)
@@ -232,6 +247,7 @@ class Verification:
         if self.job.older == "none" or point is None:
             return
         record.older, record.older_target, record.older_result = point.backup.label, str(point.target), "failed"
+        record.turns[str(record.repository)] = record.older
         prepare(self.job)
         try:
             self._prove(point, programs, lambda instance: self._check_older(instance, point.target), "older_")
@@ -307,20 +323,23 @@ class Verification:
 
     def _restore(self, backup: Backup) -> None:
         self.job.scratch.mkdir(mode=0o700)
-        self._pgbackrest("restore", f"--set={backup.label}", "--type=none", "--no-delta")
+        self._pgbackrest("restore", self._repository(), f"--set={backup.label}", "--type=none", "--no-delta")
         (self.job.scratch / "recovery.signal").touch(mode=0o600)
 
     def _replay(self, instance: Instance, target: Target) -> None:
-        words = ("pgbackrest", f"--config={self.job.run}/pgbackrest.conf", f"--stanza={self.job.stanza}", "archive-get")
+        options = (f"--config={self.job.run}/pgbackrest.conf", f"--stanza={self.job.stanza}", self._repository())
         settings = {
             **base_settings(instance.control(), str(self.job.run)),
-            **recovery_settings(target, "promote", shell_words(*words) + ' %f "%p"'),
+            **recovery_settings(target, "promote", shell_words("pgbackrest", *options, "archive-get") + ' %f "%p"'),
             **archive_settings(later=False),
             "autovacuum": "off",
             "max_parallel_workers": "0",
         }
         instance.start(settings)
         instance.await_ready(self.job.timeout)
+
+    def _repository(self) -> str:
+        return f"--repo={self.record.repository}"
 
     def _connection(self) -> tuple[str, ...]:
         return ("--host", str(self.job.run), "--username", self.job.superuser)
@@ -404,12 +423,12 @@ def read_record(path: Path) -> dict[str, t.Any] | None:
 def verify(job: Job) -> Record:
     """Verify, write the record to its files, clean up, and return the record."""
     former = read_record(job.record) or asdict(Record(job.stanza, 0))
-    kept = {name: former[name] for name in ("last_passed", "older", "older_target")}
+    kept = {name: former[name] for name in ("last_passed", "older", "older_target", "repository", "turns")}
     record = Record(job.stanza, int(time.time()), **kept)
     started = time.monotonic()
     try:
         prepare(job)
-        Verification(job, record).carry_out()
+        Verification(job, record, former["result"] == "passed").carry_out()
         record.result = "passed"
     except (VerifyError, PgBackRestError, InstanceError, OSError, KeyError, ValueError, configparser.Error) as error:
         record.error = str(error) or repr(error)

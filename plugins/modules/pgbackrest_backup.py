@@ -14,6 +14,7 @@ description:
     A full backup serves as a differential and an incremental one, a differential as an incremental one.
   - Only backups of the database that the stanza serves now count.
   - While another backup runs it waits for that one, then judges again.
+  - Goes through the repositories in turn. One that fails keeps no other from its backup; the module fails at the end.
   - Run it on the repository host, after M(holdfast.ha.pgbackrest_stanza).
 author:
   - Holdfast contributors (@holdfast)
@@ -36,8 +37,11 @@ options:
   max_age:
     description: Age in seconds above which a backup no longer serves. Any age serves when unset; V(0) always takes one.
     type: int
+  repository:
+    description: Number of the only repository that a backup is wanted in; all in turn when unset.
+    type: int
   timeout:
-    description: Seconds until the backup must be there, waiting for another one included.
+    description: Seconds until the backup must be there, waiting for another one included; in each repository.
     type: int
     default: 43200
 seealso:
@@ -58,14 +62,17 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-backup:
-  description: The backup that serves, in the shape of RV(holdfast.ha.pgbackrest_info#module:stanzas[].last); null when
-    it is yet to be taken.
-  returned: success
-  type: dict
+backups:
+  description:
+    - The backup that serves in each repository, in the shape of RV(holdfast.ha.pgbackrest_info#module:stanzas[].last)
+      with C(repository), its number. Of one that is yet to be taken only the number is known.
+  returned: always, but with invalid options
+  type: list
+  elements: dict
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -73,27 +80,62 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     BACKUP_TYPES,
     PgBackRestError,
     describe_backup,
+    of_repository,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
     COMMON_SPEC,
     BackupOutcome,
     Deadline,
+    PgBackRest,
     client_of,
     converge_backup,
     predict_absent,
 )
 
 
-def result(outcome: BackupOutcome, wanted: str) -> dict[str, Any]:
-    """Return the module's result for a backup that was kept, taken or would be taken."""
-    described = None if outcome.backup is None else describe_backup(outcome.backup, int(time.time()))
-    before = None if outcome.previous is None else outcome.previous.label
-    label = f"a new {wanted} backup" if outcome.backup is None else outcome.backup.label
+def result(outcomes: Sequence[BackupOutcome], wanted: str) -> dict[str, Any]:
+    """Return the module's result for backups that were kept, taken or would be taken."""
     return {
-        "changed": outcome.step == "take",
-        "backup": described,
-        "diff": {"before": {"backup": before}, "after": {"backup": label}},
+        "changed": any(outcome.step == "take" for outcome in outcomes),
+        "backups": [described(outcome) for outcome in outcomes],
+        "diff": {
+            "before": {f"repo{each.repository}": each.previous and each.previous.label for each in outcomes},
+            "after": {
+                f"repo{each.repository}": each.backup.label if each.backup else f"a new {wanted} backup"
+                for each in outcomes
+            },
+        },
     }
+
+
+def described(outcome: BackupOutcome) -> dict[str, Any]:
+    """Return the backup of a repository as plain data."""
+    backup = {} if outcome.backup is None else describe_backup(outcome.backup, int(time.time()))
+    return {"repository": outcome.repository, **backup}
+
+
+def converge(client: PgBackRest, params: Mapping[str, Any], dry_run: bool) -> tuple[list[BackupOutcome], list[str]]:
+    """Have the backups, repository by repository; return them, and what went wrong in the others."""
+    stanza = params["stanza"]
+    repositories = of_repository(client.repositories(stanza), params["repository"])
+    outcomes: list[BackupOutcome] = []
+    errors: list[str] = []
+    for repository in [each.repository for each in repositories]:
+        try:
+            outcomes.append(
+                converge_backup(
+                    client,
+                    stanza,
+                    params["type"],
+                    params["max_age"],
+                    Deadline(params["timeout"]),
+                    dry_run=dry_run,
+                    repository=repository,
+                )
+            )
+        except PgBackRestError as error:
+            errors.append(f"repository {repository}: {error}" if len(repositories) > 1 else str(error))
+    return outcomes, errors
 
 
 def main() -> None:
@@ -103,25 +145,21 @@ def main() -> None:
             "stanza": {"type": "str", "required": True},
             "type": {"type": "str", "choices": list(BACKUP_TYPES), "default": "full"},
             "max_age": {"type": "int"},
+            "repository": {"type": "int"},
             "timeout": {"type": "int", "default": 43200},
             **COMMON_SPEC,
         },
         supports_check_mode=True,
     )
-    predict_absent(module, backup=None)
-    params = module.params
+    predict_absent(module, backups=[])
     try:
-        outcome = converge_backup(
-            client_of(module),
-            params["stanza"],
-            params["type"],
-            params["max_age"],
-            Deadline(params["timeout"]),
-            dry_run=module.check_mode,
-        )
+        outcomes, errors = converge(client_of(module), module.params, module.check_mode)
     except PgBackRestError as error:
-        module.fail_json(msg=str(error))
-    module.exit_json(**result(outcome, params["type"]))
+        module.fail_json(msg=str(error), backups=[])
+    answer = result(outcomes, module.params["type"])
+    if errors:
+        module.fail_json(msg="; ".join(errors), **answer)
+    module.exit_json(**answer)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,9 @@ options:
     description: Whether to ask the repository at all; V(false) reports the installation only.
     type: bool
     default: true
+  volume:
+    description: Path whose file system's size is reported, too. It need not exist yet.
+    type: path
 seealso:
   - module: holdfast.ha.pgbackrest_stanza
   - module: holdfast.ha.pgbackrest_backup
@@ -55,8 +58,12 @@ processors:
   returned: success
   type: int
   sample: 4
+volume_size:
+  description: Size in bytes of the file system of O(volume); null without it.
+  returned: success
+  type: int
 stanzas:
-  description: The stanzas, each as reported by C(pgbackrest info).
+  description: The stanzas as C(pgbackrest info) reports them, each once for every repository.
   returned: success
   type: list
   elements: dict
@@ -64,6 +71,10 @@ stanzas:
     name:
       description: Name of the stanza.
       type: str
+      returned: always
+    repository:
+      description: Number of the repository, 1 for pgBackRest's C(repo1).
+      type: int
       returned: always
     ok:
       description: Whether the stanza's status is C(ok), so that it has a backup.
@@ -114,6 +125,7 @@ stanzas:
 import os
 import shutil
 import time
+from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -124,18 +136,25 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import 
 )
 
 
+def size_of(path: Path) -> int:
+    """Return the size of the file system that a path lies on, or will once it is made."""
+    return shutil.disk_usage(next(there for there in (path, *path.parents) if there.exists())).total
+
+
 def report(module: AnsibleModule) -> dict[str, Any]:
     """Return the module's result."""
     processors = len(os.sched_getaffinity(0))
+    volume = module.params["volume"]
+    host = {"processors": processors, "volume_size": size_of(Path(volume)) if volume else None}
     if shutil.which("pgbackrest") is None:
-        return {"version": None, "processors": processors, "stanzas": []}
+        return {"version": None, **host, "stanzas": []}
     client = client_of(module)
     name = module.params["stanza"]
     stanzas = client.stanzas(name) if module.params["stanzas"] else ()
     now = int(time.time())
     return {
         "version": client.version(),
-        "processors": processors,
+        **host,
         "stanzas": [describe_stanza(stanza, now) for stanza in stanzas],
     }
 
@@ -146,6 +165,7 @@ def main() -> None:
         argument_spec={
             "stanza": {"type": "str"},
             "stanzas": {"type": "bool", "default": True},
+            "volume": {"type": "path"},
             **COMMON_SPEC,
         },
         supports_check_mode=True,

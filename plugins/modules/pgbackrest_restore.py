@@ -54,6 +54,9 @@ options:
   set:
     description: The backup's label if the user chose it. With another choice an interrupted restore begins anew.
     type: str
+  repository:
+    description: The repository's number if the user chose it. With another choice an interrupted restore begins anew.
+    type: int
   id:
     description: Which restore this is, as RV(id) of V(prepared) says. Needed for V(aside) and V(finished).
     type: str
@@ -286,6 +289,7 @@ class Restore:
         self._own_directory(self.staged)
         self.pgbackrest.demand(
             "restore",
+            self._repository(),
             f"--pg1-path={self.staged}",
             f"--set={self.target['set']}",
             "--type=none",
@@ -425,7 +429,7 @@ class Restore:
         words = ["pgbackrest", f"--stanza={self.stanza}", f"--pg1-path={self.staged}"]
         if self.pgbackrest.config:
             words.append(f"--config={self.pgbackrest.config}")
-        get = shell_words(*words, *self._private_paths(), "archive-get") + ' %f "%p"'
+        get = shell_words(*words, self._repository(), *self._private_paths(), "archive-get") + ' %f "%p"'
         target = Target(
             self.target["type"], self.target["value"], bool(self.target["inclusive"]), str(self.target["timeline"])
         )
@@ -434,6 +438,10 @@ class Restore:
             **recovery_settings(target, action, get),
             **archive_settings(later=archive),
         }
+
+    def _repository(self) -> str:
+        """WAL comes from where the backup does, as the target was judged by it."""
+        return f"--repo={self.target['repository']}"
 
     def _private_paths(self) -> tuple[str, ...]:
         """A running database's archiving keeps the usual ones; a private configuration names its own."""
@@ -563,7 +571,7 @@ def restore_of(module: AnsibleModule) -> Restore:
         stanza=params["stanza"],
         path=Path(params["path"]),
         target=target,
-        request=request_of(target, params["set"]) if target else {},
+        request=request_of(target, params["set"], params["repository"]) if target else {},
         bin=Path(params["bin_directory"]) if params["bin_directory"] else newest_bin(),
         timeout=params["timeout"],
         id=params["id"],
@@ -582,6 +590,7 @@ def main() -> None:
             "state": {"type": "str", "choices": list(STATES), "required": True},
             "target": {"type": "dict"},
             "set": {"type": "str"},
+            "repository": {"type": "int"},
             "id": {"type": "str"},
             "anew": {"type": "bool", "default": False},
             "keep": {"type": "bool", "default": True},

@@ -10,7 +10,7 @@ module: pgbackrest_stanza
 short_description: Make a pgBackRest stanza exist, fit its database and archive WAL
 version_added: 0.1.0
 description:
-  - Creates the stanza in the repository where it is missing, from whichever configured database is the primary.
+  - Creates the stanza in each repository where it is missing, from whichever configured database is the primary.
   - Clears what an interrupted creation left behind. A repository that still holds backup sets is never cleared,
     that is an error.
   - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. A database that was
@@ -69,20 +69,26 @@ check:
   returned: success
   type: str
   sample: passed
-stanza:
-  description: The stanza, in the shape of RV(holdfast.ha.pgbackrest_info#module:stanzas).
+partly:
+  description: Whether another repository has the stanza and can take a backup.
+  returned: failure
+  type: bool
+stanzas:
+  description: The stanza in each repository, in the shape of RV(holdfast.ha.pgbackrest_info#module:stanzas).
   returned: success
-  type: dict
+  type: list
+  elements: dict
 """
 
 import time
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError, describe_stanza
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError, Stanza, describe_stanza
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
     COMMON_SPEC,
     Deadline,
+    PartlyError,
     StanzaOutcome,
     client_of,
     converge_stanza,
@@ -92,17 +98,24 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import 
 
 def result(outcome: StanzaOutcome, dry_run: bool) -> dict[str, Any]:
     """Return the module's result for what was, or would be, done."""
-    after = "ok" if outcome.actions and dry_run else outcome.after.message
     return {
         "changed": bool(outcome.actions),
         "actions": list(outcome.actions),
         "check": outcome.check,
-        "stanza": describe_stanza(outcome.after, int(time.time())),
+        "stanzas": [describe_stanza(stanza, int(time.time())) for stanza in outcome.after],
         "diff": {
-            "before": {"stanza": outcome.before.message, "system_id": outcome.before.system_id},
-            "after": {"stanza": after, "system_id": outcome.after.system_id},
+            "before": {f"repo{each.repository}": shown(each) for each in outcome.before},
+            "after": {
+                f"repo{each.repository}": shown(each, predicted=bool(outcome.actions) and dry_run)
+                for each in outcome.after
+            },
         },
     }
+
+
+def shown(stanza: Stanza, predicted: bool = False) -> dict[str, str | None]:
+    """Return a stanza as the difference shows it."""
+    return {"stanza": "ok" if predicted else stanza.message, "system_id": stanza.system_id}
 
 
 def main() -> None:
@@ -117,7 +130,7 @@ def main() -> None:
         },
         supports_check_mode=True,
     )
-    predict_absent(module, actions=["create"], check="not_run", stanza={})
+    predict_absent(module, actions=["create"], check="not_run", stanzas=[])
     params = module.params
     try:
         outcome = converge_stanza(
@@ -129,8 +142,8 @@ def main() -> None:
             upgrade=params["upgrade"],
         )
     except PgBackRestError as error:
-        module.fail_json(msg=str(error))
-    if "upgrade" in outcome.actions and outcome.after.backups:
+        module.fail_json(msg=str(error), partly=isinstance(error, PartlyError))
+    if "upgrade" in outcome.actions and any(stanza.backups for stanza in outcome.after):
         module.warn(f"stanza {params['stanza']}: the database is a new one; earlier backups are of the former one")
     module.exit_json(**result(outcome, module.check_mode))
 

@@ -12,6 +12,8 @@ version_added: 0.1.0
 description:
   - Refuses a target that the repository can't lead to. That is a time or LSN before the oldest backup or after the end
     of the archive, and a backup that is not there, has tablespaces, or does not lie on the way to the timeline.
+  - Takes the first repository that leads there. For a target that lies towards the archive's end (V(latest), V(xid),
+    V(name)) it leaves out those whose archive ends a minute or more before another's.
   - Whether a transaction id or a named restore point exists, only recovery can tell.
   - Changes nothing. Run it on the repository host.
 author: Holdfast contributors (@holdfast)
@@ -38,6 +40,9 @@ options:
     description: Timeline to recover along; V(latest), V(current) (the backup's) or a number.
     type: str
     default: latest
+  repository:
+    description: Number of the repository to restore from.
+    type: int
   set:
     description: Label of the backup to restore. The newest before the target when unset.
     type: str
@@ -70,11 +75,14 @@ target:
     backup_finished: 1767574805
     archive_end: "000000010000000000000007"
     postgresql_version: "17"
+    archive_arrived: 1767618000
+    repository: 1
 """
 
 import json
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +91,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     Backup,
     PgBackRestError,
     Stanza,
+    of_repository,
     parse_listing,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import COMMON_SPEC, PgBackRest, client_of
@@ -93,6 +102,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target impo
     Target,
     choose_backup,
     describe_target,
+    furthest,
     last_directory,
     parse_archive_end,
     parse_lineage,
@@ -106,6 +116,7 @@ class Archive:
     """The archive of the database that a stanza serves now."""
 
     client: PgBackRest
+    repository: int
     root: str | None
     names: tuple[str, ...]
 
@@ -114,16 +125,16 @@ class Archive:
         """Return the stanza's archive, an empty one as long as nothing was archived."""
         known = [wal for wal in stanza.wal if wal.archive_id.endswith(f"-{stanza.database_id}") and wal.maximum]
         if not known:
-            return cls(client, None, ())
+            return cls(client, stanza.repository, None, ())
         root = f"archive/{stanza.name}/{known[-1].archive_id}"
-        return cls(client, root, parse_listing(client.demand("repo-ls", "--output=json", root)))
+        return cls(client, stanza.repository, root, parse_listing(client.listing(stanza.repository, root)))
 
     def end(self) -> ArchiveEnd:
         """Return its last segment."""
         newest = last_directory(self.names)
         if newest is None:
             return ArchiveEnd()
-        return parse_archive_end(self.client.demand("repo-ls", "--output=json", f"{self.root}/{newest}"))
+        return parse_archive_end(self.client.listing(self.repository, f"{self.root}/{newest}"))
 
     def lineage(self, target: Target) -> Lineage | None:
         """Return the timelines that lead to the one to recover along, None when any will do."""
@@ -131,13 +142,16 @@ class Archive:
         if timeline is None:
             return None
         name = f"{timeline:08X}.history"
-        known = name in self.names
-        return parse_lineage(timeline, self.client.demand("repo-get", f"{self.root}/{name}") if known else "")
+        if name not in self.names:
+            return parse_lineage(timeline, "")
+        history = self.client.demand("repo-get", f"--repo={self.repository}", f"{self.root}/{name}")
+        return parse_lineage(timeline, history)
 
 
-def refuse_tablespaces(client: PgBackRest, stanza: str, backup: Backup) -> None:
+def refuse_tablespaces(client: PgBackRest, stanza: Stanza, backup: Backup) -> None:
     """Raise PgBackRestError for a backup with tablespaces: their directories can't be kept aside."""
-    text = client.demand("info", "--output=json", f"--set={backup.label}", stanza=stanza)
+    options = (f"--repo={stanza.repository}", "--output=json", f"--set={backup.label}")
+    text = client.demand("info", *options, stanza=stanza.name)
     try:
         names = [space["name"] for space in json.loads(text)[0]["backup"][0].get("tablespace") or []]
     except (ValueError, KeyError, IndexError, TypeError) as error:
@@ -149,17 +163,32 @@ def refuse_tablespaces(client: PgBackRest, stanza: str, backup: Backup) -> None:
         )
 
 
-def judge(module: AnsibleModule) -> dict[str, Any]:
+def judge(client: PgBackRest, params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the judged target as plain data, or raise PgBackRestError."""
-    params = module.params
     target = parse_target(params["type"], params["target"], not params["exclusive"], params["timeline"])
-    client = client_of(module)
-    stanza = client.stanza(params["stanza"])
+    stanzas = of_repository(client.repositories(params["stanza"]), params["repository"])
+    judged: list[dict[str, Any]] = []
+    refusals: list[str] = []
+    for stanza in stanzas:
+        try:
+            judged.append(judge_in(client, stanza, target, params["set"]))
+        except PgBackRestError as error:
+            refusals.append(f"repository {stanza.repository}: {error}" if len(stanzas) > 1 else str(error))
+    if not judged:
+        raise PgBackRestError("; ".join(refusals))
+    return furthest(target, judged)
+
+
+def judge_in(client: PgBackRest, stanza: Stanza, target: Target, wanted: str | None) -> dict[str, Any]:
+    """Return the target as one repository leads to it, or raise PgBackRestError."""
     archive = Archive.of(client, stanza)
     end = archive.end()
-    backup = choose_backup(stanza, target, end, params["set"], int(time.time()), lineage=archive.lineage(target))
-    refuse_tablespaces(client, stanza.name, backup)
-    return describe_target(target, backup, end, stanza.postgresql_version)
+    backup = choose_backup(stanza, target, end, wanted, int(time.time()), lineage=archive.lineage(target))
+    refuse_tablespaces(client, stanza, backup)
+    return {
+        **describe_target(target, backup, end, stanza.postgresql_version),
+        "repository": stanza.repository,
+    }
 
 
 def main() -> None:
@@ -171,6 +200,7 @@ def main() -> None:
             "target": {"type": "str"},
             "exclusive": {"type": "bool", "default": False},
             "timeline": {"type": "str", "default": "latest"},
+            "repository": {"type": "int"},
             "set": {"type": "str"},
             **COMMON_SPEC,
         },
@@ -179,7 +209,7 @@ def main() -> None:
     if shutil.which("pgbackrest") is None:
         module.fail_json(msg="pgbackrest is not installed on this host, so there is no repository to restore from")
     try:
-        module.exit_json(changed=False, target=judge(module))
+        module.exit_json(changed=False, target=judge(client_of(module), module.params))
     except PgBackRestError as error:
         module.fail_json(msg=str(error))
 

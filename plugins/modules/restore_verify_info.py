@@ -43,6 +43,8 @@ record:
       without a canary yet the age is that of the backup.
     - C(older) is the older backup whose turn was last, C(older_target) where it was recovered to; C(older_result) is
       V(passed), V(failed), or V(not run) in this verification.
+    - C(repository) is the number of the repository whose turn it was, C(turns) the older backup whose turn was last in
+      each of them.
   returned: success
   type: dict
   sample:
@@ -63,6 +65,8 @@ record:
     older: 20260104-010000F
     older_target: time 2026-01-04 17:21:09+00:00
     older_result: passed
+    repository: 1
+    turns: {"1": 20260104-010000F}
     seconds: {restore: 0.2, replay: 1.1, amcheck: 0.4, assertions: 0.0, checksums: 0.1, total: 2.0}
 age:
   description: Seconds since the last verification ended; null when there was none.

@@ -18,6 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     PostgreSql,
     Problem,
     Repository,
+    Store,
     Verification,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
@@ -128,23 +129,31 @@ def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[
     """Yield what is wrong with the backups."""
     if repository is None:
         return
-    if repository.state != "ok":
-        yield Problem(f"backup on {repository.host}", repository.state, RUN_SITE)
+    for store in repository.stores:
+        yield from judge_store(store, limits)
+    if all(store.state != "ok" for store in repository.stores):
         return
-    ages = {backup.type: backup.age for backup in repository.backups}
-    if "full" not in ages:
-        yield Problem(f"backup on {repository.host}", "no full backup", RUN_SITE)
-    elif ages["full"] > limits.full_age:
-        yield Problem(f"backup on {repository.host}", f"last full backup {duration(ages['full'])} ago", LOOK_AT_BACKUP)
-    if ages and min(ages.values()) > limits.any_age:
-        youngest = duration(min(ages.values()))
-        yield Problem(f"backup on {repository.host}", f"last backup {youngest} ago", LOOK_AT_BACKUP)
     if repository.check not in {"", "passed", "backup_running"}:
         yield Problem("archiving", repository.check, LOOK_AT_BACKUP)
     if repository.queue is not None:
         yield from judge_queue(repository.queue, limits)
     if repository.verification is not None:
         yield from judge_verification(repository.host, repository.verification, limits)
+
+
+def judge_store(store: Store, limits: Limits) -> Iterator[Problem]:
+    """Yield what is wrong with the backups in one place."""
+    subject = f"backup on {store.name}"
+    if store.state != "ok":
+        yield Problem(subject, store.state, RUN_SITE)
+        return
+    ages = {backup.type: backup.age for backup in store.backups}
+    if "full" not in ages:
+        yield Problem(subject, "no full backup", RUN_SITE)
+    elif ages["full"] > limits.full_age:
+        yield Problem(subject, f"last full backup {duration(ages['full'])} ago", LOOK_AT_BACKUP)
+    if ages and min(ages.values()) > limits.any_age:
+        yield Problem(subject, f"last backup {duration(min(ages.values()))} ago", LOOK_AT_BACKUP)
 
 
 def judge_queue(queue: ArchiveQueue, limits: Limits) -> Iterator[Problem]:

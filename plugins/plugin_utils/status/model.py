@@ -156,15 +156,23 @@ class ArchiveQueue:
 
 
 @dataclass(frozen=True, slots=True)
+class Store:
+    """The backups in one place; name tells it from others, state is pgBackRest's word on the stanza there."""
+
+    name: str
+    state: str
+    backups: tuple[Backup, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Repository:
-    """The backups of a cluster; state is pgBackRest's word on the stanza, check its check's outcome ("" if not run).
+    """The backups of a cluster, in one or several places; check is pgBackRest's check's outcome ("" if not run).
 
     verification is None where none is scheduled, queue (the leader's) where nobody could tell of it.
     """
 
     host: str
-    state: str
-    backups: tuple[Backup, ...]
+    stores: tuple[Store, ...]
     check: str
     verification: Verification | None = None
     queue: ArchiveQueue | None = None

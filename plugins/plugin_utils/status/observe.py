@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Pool,
     PostgreSql,
     Repository,
+    Store,
     Verification,
     VirtualIp,
 )
@@ -174,13 +175,17 @@ def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository 
     host = next((host for host in hosts if host.has("backup")), None)
     if host is None:
         return None
-    stanzas = (host.answer("backup") or {}).get("stanzas") or []
-    stanza = stanzas[0] if stanzas else {}
-    last = stanza.get("last") or {}
+    stanzas = (host.answer("backup") or {}).get("stanzas") or [{}]
     return Repository(
         host=host.name,
-        state="ok" if stanza.get("ok") else str(stanza.get("message") or host.failure("backup") or "no answer"),
-        backups=tuple(parse_backup(kind, last[kind]) for kind in ("full", "diff", "incr") if last.get(kind)),
+        stores=tuple(
+            Store(
+                name=f"{host.name} repo{stanza['repository']}" if len(stanzas) > 1 else host.name,
+                state="ok" if stanza.get("ok") else str(stanza.get("message") or host.failure("backup") or "no answer"),
+                backups=parse_backups(stanza.get("last") or {}),
+            )
+            for stanza in stanzas
+        ),
         check=str((host.answer("archive") or {}).get("check") or host.failure("archive") or ""),
         verification=observe_verification(host.answer("verification")),
         queue=observe_queue(hosts, leader),
@@ -230,6 +235,10 @@ def observe_verification(answer: Result | None) -> Verification | None:
     )
 
 
-def parse_backup(kind: str, item: Mapping[str, Any]) -> Backup:
-    """Return a backup of holdfast.ha.pgbackrest_info."""
-    return Backup(kind, item["label"], item["age"], item.get("repository_size"))
+def parse_backups(last: Mapping[str, Any]) -> tuple[Backup, ...]:
+    """Return the newest backups as holdfast.ha.pgbackrest_info tells them by type."""
+    return tuple(
+        Backup(kind, item["label"], item["age"], item.get("repository_size"))
+        for kind in ("full", "diff", "incr")
+        if (item := last.get(kind))
+    )

@@ -115,11 +115,12 @@ def pool_row(pool: Pool) -> Row:
 
 
 def repository_rows(repository: Repository) -> Iterator[Row]:
-    """Yield the rows of a repository."""
-    if not repository.backups:
-        yield [repository.host, repository.state]
-    for backup in repository.backups:
-        yield [repository.host, backup.type, f"{duration(backup.age)} ago", size(backup.size), backup.label]
+    """Yield the rows of the backups, place by place."""
+    for store in repository.stores:
+        if not store.backups or store.state != "ok":
+            yield [store.name, store.state]
+        for backup in store.backups:
+            yield [store.name, backup.type, f"{duration(backup.age)} ago", size(backup.size), backup.label]
     yield [repository.host, "archive", CHECKS.get(repository.check, "FAILED")]
     if repository.queue is not None:
         yield queue_row(repository.queue)

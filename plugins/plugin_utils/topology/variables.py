@@ -18,6 +18,7 @@ from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import HIDDEN, OPAQUE, Opaque, Problem, Problems
+from .repositories import QUEUE, REPOSITORIES, check_queue, check_repositories
 from .roles import RoleSpec
 from .timing import patroni_defaults
 
@@ -123,6 +124,10 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
         if variable == JOBS:
             for problem in job_problems(value):
                 problems.add(problem.where, problem.value, problem.what, problem.fix)
+        if variable == REPOSITORIES:
+            check_repositories(value, problems)
+        if variable == QUEUE:
+            check_queue(value, problems)
 
 
 def _check_snapshots(host: str, jobs: Any, cluster: Cluster, problems: Problems) -> None:

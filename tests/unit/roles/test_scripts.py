@@ -13,6 +13,7 @@ import pytest
 
 ROLES = next(parent for parent in Path(__file__).resolve().parents if (parent / "roles/patroni").is_dir()) / "roles"
 SUPERSEDED = ROLES / "pgbackrest/files/superseded.sh"
+EACH = ROLES / "pgbackrest/files/backup-each.sh"
 MAY_RESTORE = ROLES / "patroni/templates/may-restore.sh.j2"
 
 
@@ -102,3 +103,47 @@ def test_a_standby_gets_no_wal_of_a_timeline_beyond_its_end(may_restore, tmp_pat
 def test_without_a_history_a_standby_gets_all(may_restore, tmp_path):
     (tmp_path / "pg_wal").mkdir()
     assert may_restore("00000003000000020000001F", "Database cluster state:               in archive recovery")
+
+
+@pytest.fixture
+def backup_each(tmp_path):
+    """The script with a pgBackRest that fails for some repositories, the first times; return its calls."""
+
+    def run(failures: dict[int, int], **environment: str) -> tuple[int, list[str]]:
+        for repository, times in failures.items():
+            (tmp_path / f"fails---repo={repository}").write_text("x\n" * times)
+        program = tmp_path / "pgbackrest"
+        program.write_text(
+            '#!/bin/sh\necho "$*" >>calls\nfails="fails-$2"\n[ -s "$fails" ] || exit 0\nsed -i 1d "$fails"\nexit 49\n'
+        )
+        program.chmod(0o755)
+        (tmp_path / "sleep").write_text("#!/bin/sh\n")
+        (tmp_path / "sleep").chmod(0o755)
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin", **environment}
+        done = subprocess.run(["sh", EACH, "lab", "full", "1", "2", "3"], cwd=tmp_path, env=path, check=False)
+        return done.returncode, (tmp_path / "calls").read_text().splitlines()
+
+    return run
+
+
+def call(repository: int, *more: str) -> str:
+    words = ("--stanza=lab", f"--repo={repository}", "--type=full", "--log-level-console=info", *more, "backup")
+    return " ".join(words)
+
+
+def test_a_backup_goes_to_each_repository(backup_each):
+    assert backup_each({}) == (0, [call(1), call(2), call(3)])
+
+
+def test_only_the_repository_that_failed_is_tried_again(backup_each):
+    assert backup_each({2: 2}) == (0, [call(1), call(2), call(3), call(2), call(2)])
+
+
+def test_a_repository_that_goes_on_failing_is_told(backup_each):
+    assert backup_each({1: 9}) == (1, [call(1), call(2), call(3), call(1), call(1), call(1)])
+
+
+def test_a_standby_is_tried_first_where_it_can_t_be_preferred(backup_each):
+    code, calls = backup_each({2: 1}, HOLDFAST_TRY_STANDBY="1")
+    standby = "--backup-standby"
+    assert (code, calls) == (0, [call(1, standby), call(2, standby), call(2), call(3, standby)])

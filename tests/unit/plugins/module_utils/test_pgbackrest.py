@@ -13,7 +13,8 @@ import yaml
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     PgBackRestError,
     describe_stanza,
-    find_stanza,
+    find_stanzas,
+    of_repository,
     parse_info,
     parse_listing,
     parse_version,
@@ -29,8 +30,6 @@ MESSAGES = {
     1: "missing stanza path",
     2: "no valid backups",
     3: "missing stanza data",
-    4: "different across repos",
-    5: "database mismatch across repos",
     99: "other",
 }
 
@@ -112,9 +111,40 @@ def test_describe_stanza_reports_ages_and_sizes_of_the_newest_backups() -> None:
 
 
 def test_an_unknown_stanza_is_missing() -> None:
-    stanza = find_stanza(parse_info(answer()), "other")
+    (stanza,) = find_stanzas(parse_info(answer()), "other")
     assert not stanza.exists
     assert describe_stanza(stanza, NOW)["last"] == {"full": None, "diff": None, "incr": None}
+
+
+def in_two_repositories() -> str:
+    """The stanza in repository 1, which lacks it, and in 3, where it serves another database by the same number."""
+    (stanza,) = json.loads(answer(0, ["full 50"]))
+    second = {"key": 3, "cipher": "none", "status": {"code": 0, "message": "ok"}}
+    stanza["status"] |= {"code": 4, "message": "different across repos"}
+    stanza["cipher"] = "mixed"
+    stanza["repo"] = [{"key": 1, "cipher": "aes-256-cbc", "status": {"code": 1, "message": MESSAGES[1]}}, second]
+    stanza["db"] = [{"id": 1, "repo-key": 3, "system-id": 9, "version": "17"}]
+    stanza["backup"][0]["database"] = {"id": 1, "repo-key": 3}
+    stanza["archive"][0]["database"] = {"id": 1, "repo-key": 3}
+    return json.dumps([stanza])
+
+
+def test_each_repository_has_its_own_state() -> None:
+    first, third = parse_info(in_two_repositories())
+    assert (first.repository, first.exists, first.cipher) == (1, False, "aes-256-cbc")
+    assert (first.system_id, first.backups, first.wal) == (None, (), ())
+    assert (third.repository, third.exists, third.cipher, third.system_id) == (3, True, "none", "9")
+    assert [backup.label for backup in third.current_backups] == ["full-50"]
+    assert [wal.archive_id for wal in third.wal] == ["17-2"]
+    assert describe_stanza(third, NOW)["repository"] == 3
+
+
+def test_a_repository_is_chosen() -> None:
+    stanzas = find_stanzas(parse_info(in_two_repositories()), "lab")
+    assert of_repository(stanzas, None) == stanzas
+    assert [stanza.repository for stanza in of_repository(stanzas, 3)] == [3]
+    with pytest.raises(PgBackRestError, match="repository 2 is not configured on this host; choose one of 1, 3"):
+        of_repository(stanzas, 2)
 
 
 def test_a_stanza_without_a_database_is_read() -> None:

@@ -7,15 +7,18 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
     Deadline,
+    PartlyError,
     PgBackRest,
     converge_backup,
     converge_stanza,
 )
+from ansible_collections.holdfast.ha.plugins.modules import pgbackrest_backup
 
 NOW = 1_800_000_000
 COMMANDS = frozenset({"info", "repo-ls", "stanza-create", "stanza-upgrade", "stanza-delete"}) | {
@@ -49,6 +52,17 @@ def info(code: int, backups: Sequence[str] = (), locked: bool = False) -> Reply:
         ],
     }
     return 0, json.dumps([stanza])
+
+
+def in_each(*replies: Reply) -> Reply:
+    """One answer for a stanza that is in repository 1 as in the first of the answers, in 2 as in the second."""
+    stanzas = [json.loads(text)[0] for _code, text in replies]
+    merged: dict[str, Any] = {**stanzas[0], "repo": [], "db": [], "backup": []}
+    for key, stanza in enumerate(stanzas, 1):
+        merged["repo"].append({"key": key, "cipher": "none", "status": stanza["status"]})
+        merged["db"] += [{**database, "repo-key": key} for database in stanza["db"]]
+        merged["backup"] += [{**each, "database": {"id": 1, "repo-key": key}} for each in stanza["backup"]]
+    return 0, json.dumps([merged])
 
 
 MISSING = info(1)
@@ -204,7 +218,7 @@ STANZA_FAILURES: list[tuple[str, list[tuple[str, Reply]], str]] = [
     (
         "another database's backups",
         [("info", BACKED_UP), ("check", (28, "do not match the database"))],
-        "1 backups the repository holds, the newest F1; .*restore.yml.*pgbackrest_stanza_upgrade=true",
+        "1 backups repository 1 holds, newest F1; .*restore.yml.*pgbackrest_stanza_upgrade=true",
     ),
     (
         "a passing failure that lasts",
@@ -227,8 +241,68 @@ def test_an_upgrade_that_is_allowed_keeps_the_former_backups() -> None:
     host = FakeHost([("info", BACKED_UP), mismatch, ("stanza-upgrade", OK), ("check", OK), ("info", BACKED_UP)])
     outcome = converge_stanza(PgBackRest(host), "lab", "always", FakeDeadline(30), dry_run=False, upgrade=True)
     assert outcome.actions == ("upgrade",)
-    assert outcome.after.backups
+    assert outcome.after[0].backups
     assert not host.script
+
+
+def test_a_second_repository_gets_the_stanza() -> None:
+    leftovers = (0, '{"archive.info": {}}')
+    script: list[tuple[str, Reply]] = [
+        ("info", in_each(BACKED_UP, info(3))),
+        ("repo-ls", leftovers),
+        ("repo-ls", EMPTY),
+        ("stop", OK),
+        ("stanza-delete", OK),
+        ("stanza-create", OK),
+        ("check", OK),
+        ("info", in_each(BACKED_UP, READY)),
+    ]
+    host = FakeHost(script)
+    outcome = converge_stanza(PgBackRest(host), "lab", "changed", FakeDeadline(30), dry_run=False)
+    assert (outcome.actions, outcome.check) == (("delete", "create"), "passed")
+    assert [stanza.message for stanza in outcome.after] == ["status 0", "status 2"]
+    about_one = [argv for argv in host.arguments if {"repo-ls", "stanza-delete"} & set(argv)]
+    assert all("--repo=2" in argv for argv in about_one)
+
+
+def test_a_second_repository_is_no_way_around_the_former_backups() -> None:
+    lost = in_each(MISSING, BACKED_UP)
+    script: list[tuple[str, Reply]] = [("info", lost), ("repo-ls", EMPTY), ("repo-ls", EMPTY)]
+    mismatch = ("stanza-create", (28, "do not match the database"))
+    with pytest.raises(PgBackRestError, match="1 backups repository 2 holds"):
+        converge_stanza(PgBackRest(FakeHost([*script, mismatch])), "lab", "always", FakeDeadline(30), dry_run=False)
+    rest: list[tuple[str, Reply]] = [("stanza-upgrade", (55, "missing")), ("stanza-create", OK), ("info", lost)]
+    host = FakeHost([*script, mismatch, *rest])
+    outcome = converge_stanza(PgBackRest(host), "lab", "never", FakeDeadline(30), dry_run=False, upgrade=True)
+    assert outcome.actions == ("create", "upgrade")
+
+
+@pytest.mark.parametrize(("first", "partly"), [(BACKED_UP, True), (info(99), False)])
+def test_a_repository_out_of_reach(first: Reply, partly: bool) -> None:
+    unread: list[tuple[str, Reply]] = [("repo-ls", (49, "no route")), ("repo-ls", (49, "no route"))]
+    host = FakeHost([("info", in_each(first, info(99))), *unread])
+    with pytest.raises(PgBackRestError, match="no route") as caught:
+        converge_stanza(PgBackRest(host), "lab", "always", FakeDeadline(30), dry_run=False)
+    assert isinstance(caught.value, PartlyError) == partly
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_repository_that_fails_keeps_no_other_from_its_backup(failing: int) -> None:
+    none, one = in_each(READY, READY), in_each(BACKED_UP, BACKED_UP)
+    backups: dict[int, list[tuple[str, Reply]]] = {
+        repository: [("info", none), ("backup", (56, "broken"))]
+        if repository == failing
+        else [("info", none), ("backup", OK), ("info", one)]
+        for repository in (1, 2)
+    }
+    host = FakeHost([("info", none), *backups[1], *backups[2]])
+    params = {"stanza": "lab", "type": "full", "max_age": None, "timeout": 30, "repository": None}
+    outcomes, errors = pgbackrest_backup.converge(PgBackRest(host), params, dry_run=False)
+    assert [outcome.repository for outcome in outcomes] == [3 - failing]
+    assert [error.partition(":")[0] for error in errors] == [f"repository {failing}"]
+    taken = [word for argv in host.arguments if "backup" in argv for word in argv if word.startswith("--repo=")]
+    assert taken == ["--repo=1", "--repo=2"]
+    assert pgbackrest_backup.result(outcomes, "full")["changed"] is True
 
 
 def test_check_mode_asks_the_repository_only() -> None:

@@ -15,6 +15,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target impo
     ArchiveEnd,
     choose_backup,
     describe_target,
+    furthest,
     last_directory,
     older_point,
     parse_archive_end,
@@ -96,8 +97,26 @@ def test_describe_target() -> None:
     described = describe_target(target, STANZA.backups[1], END, "17")
     assert described["postgresql_version"] == "17"
     assert described["set"] == "F2"
-    assert described["archive_end"] == SEGMENT
+    assert (described["archive_end"], described["archive_arrived"]) == (SEGMENT, END.arrived)
     assert (described["type"], described["value"], described["inclusive"]) == ("lsn", "0/8000000", False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "arrived", "chosen"),
+    [
+        pytest.param("latest", None, (1000, 1059), 1, id="in step"),
+        pytest.param("latest", None, (1000, 1061), 2, id="the first was out of reach"),
+        pytest.param("latest", None, (1061, 1000), 1, id="the second was"),
+        pytest.param("latest", None, (None, 1000), 2, id="nothing in the first"),
+        pytest.param("name", "before", (1000, 2000), 2, id="a name may lie at the end"),
+        pytest.param("immediate", None, (1000, 2000), 1, id="the end does not matter"),
+    ],
+)
+def test_the_repository_to_restore_from(
+    kind: str, value: str | None, arrived: tuple[int | None, ...], chosen: int
+) -> None:
+    judged = [{"repository": number, "archive_arrived": at} for number, at in enumerate(arrived, 1)]
+    assert furthest(parse_target(kind, value, True, "latest"), judged)["repository"] == chosen
 
 
 def test_the_archive_s_end() -> None:

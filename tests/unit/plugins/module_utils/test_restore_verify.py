@@ -49,6 +49,7 @@ pg1-host=192.0.2.11
 PGBACKREST = """\
 case "$*" in
   *info*) cat "$INFO" ;;
+  *"$SICK"*) echo 'ERROR: [049]: no route' >&2; exit 49 ;;
   *restore*)
     [ ! -e "$BROKEN" ] || { echo 'ERROR: [029]: checksum mismatch' >&2; exit 29; }
     mkdir -p "$SCRATCH/pg_wal"; echo 17 >"$SCRATCH/PG_VERSION" ;;
@@ -124,6 +125,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Job:
         "INFO": str(tmp_path / "info"),
         "SCRATCH": str(tmp_path / "scratch"),
         "BROKEN": str(tmp_path / "broken"),
+        "SICK": "--repo=none",
     }.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(
@@ -197,7 +199,11 @@ def test_a_file_that_can_t_be_restored(job: Job, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "error"),
-    [(info(0), "no backup: no valid backups"), (info(error=True), "damaged pages"), ("[]", "missing stanza path")],
+    [
+        (info(0), "no backup in repository 1: no valid backups"),
+        (info(error=True), "damaged pages"),
+        ("[]", "missing stanza path"),
+    ],
 )
 def test_no_backup_to_verify(job: Job, tmp_path: Path, answer: str, error: str) -> None:
     (tmp_path / "info").write_text(answer)
@@ -251,6 +257,31 @@ def test_whose_turn_it_was_is_remembered(job: Job, tmp_path: Path) -> None:
     verify(replace(job, older="immediate"))
     record = verify(job)
     assert (record.older, record.older_target, record.older_result) == ("F1", "immediate", "not run")
+
+
+def test_repositories_take_turns_and_one_that_failed_stays(
+    job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_backups(tmp_path)
+    [stanza] = json.loads((tmp_path / "info").read_text())
+    stanza["repo"] = [{"key": key, "cipher": "none", "status": {"code": 0, "message": "ok"}} for key in (1, 3)]
+    for part in ("db", "backup", "archive"):
+        stanza[part] = [
+            {**item, "repo-key": key, "database": {"id": 1, "repo-key": key}} for key in (1, 3) for item in stanza[part]
+        ]
+    (tmp_path / "info").write_text(json.dumps([stanza]))
+    job = replace(job, older="immediate")
+    assert (verify(job).repository, verify(job).repository) == (1, 3)
+    monkeypatch.setenv("SICK", "--repo=1 ")
+    failed = verify(job)
+    assert (failed.repository, failed.result) == (1, "failed")
+    assert "no route" in failed.error
+    assert verify(job).repository == 1
+    monkeypatch.setenv("SICK", "--repo=none")
+    record = verify(job)
+    assert (record.repository, record.result) == (1, "passed")
+    assert record.turns == {"1": "F1", "3": "F1"}
+    assert verify(job).repository == 3
 
 
 def test_a_cluster_without_checksums(job: Job, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,7 @@ class Host:
 
     def restore(self, kind: str = "time", end: str = "000000010000000000000008", **more: Any) -> Restore:
         target = {"type": kind, "value": "then", "inclusive": True, "timeline": "latest", "set": "F1", "size": 1}
+        target["repository"] = 2
         return Restore(
             client=PgBackRest(self.run),
             stanza="lab",
@@ -142,6 +143,7 @@ def test_a_backup_that_can_t_be_fetched_is_gone_on_with(host: Host) -> None:
     host.broken = False
     assert go(host, "prepared")["steps"] == ["fetch", "prove"]
     assert "--no-delta" in host.commands[0]
+    assert "--repo=2" in host.commands[0]
     assert "--delta" in host.commands[1]
 
 

@@ -387,6 +387,20 @@ def test_problems_are_sentences_with_a_way_out():
     assert text.endswith("\n\n  1. lb1: haproxy does not run → run playbooks/site.yml")
 
 
+def test_each_repository_has_its_rows_and_problems():
+    reports = lab()
+    stanzas = reports["backup1"]["probes"]["backup"]["stanzas"]
+    stanzas[0]["repository"] = 1
+    stanzas.append({"name": "lab", "repository": 2, "ok": False, "message": "[HostConnectError] no", "last": {}})
+    (cluster,) = observe(reports)
+    found = [(problem.subject, problem.text) for problem in judge(cluster, Limits())]
+    assert found == [("backup on backup1 repo2", "[HostConnectError] no")]
+    lines = [" ".join(line.split()) for line in as_text(cluster, []).splitlines()]
+    assert "backup backup1 repo1 full 3 min ago 3.0 MiB 20260101-000000F" in lines
+    assert "backup1 repo2 [HostConnectError] no" in lines
+    assert "backup1 archive archiving works" in lines
+
+
 def test_the_data_is_plain():
     (cluster,) = observe(lab())
     data = json.loads(json.dumps(as_data(cluster, [])))

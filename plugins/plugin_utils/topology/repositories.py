@@ -1,0 +1,97 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What only pgBackRest would refuse, on the hosts, in the variables of its repositories and its archive queue."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .problems import HIDDEN, Opaque, Problems
+
+REPOSITORIES = "pgbackrest_repositories"
+QUEUE = "pgbackrest_archive_push_queue_max"
+MOST = 8
+NEEDED = {
+    "posix": (),
+    "s3": ("s3_bucket", "s3_endpoint", "s3_region"),
+    "sftp": ("sftp_host", "sftp_user"),
+}
+"""What a repository can't do without, by its type."""
+
+DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
+"""Hexadecimal digits of a fingerprint."""
+
+
+def check_repositories(value: Any, problems: Problems) -> None:
+    """Note what is missing, or doesn't go together; what is vaulted or templated is only seen to be there."""
+    if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+        return  # not of the type, which is told by others
+    if len(value) > MOST:
+        problems.add(REPOSITORIES, HIDDEN, f"has {len(value)} repositories", f"keep {MOST} at most")
+    for number, item in enumerate(value):
+        where = f"{REPOSITORIES}[{number}]"
+        kind = item.get("type", "posix")
+        if not isinstance(kind, Opaque) and kind in NEEDED:
+            for key, fix in _missing(kind, item):
+                problems.add(f"{where}.{key}", HIDDEN, f"is missing in a repository of the type {kind}", fix)
+            _check_foreign(where, kind, item, problems)
+    _check_values(value, problems)
+
+
+def check_queue(value: Any, problems: Problems) -> None:
+    """Note a size of the queue that is none, for with it nothing would be archived at all."""
+    if isinstance(value, str) and not re.fullmatch(r"|[1-9]\d?%|\d+([kmgtp]i?)?b?", value, re.IGNORECASE):
+        problems.add(QUEUE, value, "is neither a size nor a share of the volume", "write it like 64GiB or 60%")
+
+
+def _missing(kind: str, item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield each key that must be given, and how."""
+    for key in NEEDED[kind]:
+        if not item.get(key):
+            yield key, "add it; see docs/restore.md, several repositories"
+    encrypted = item.get("cipher_type", "aes-256-cbc") != "none"
+    if kind != "posix" and encrypted and not item.get("cipher_pass"):
+        yield "cipher_pass", "give it a vaulted passphrase of its own, for the database hosts know it too"
+    if kind == "s3" and item.get("s3_key_type", "shared") == "shared":
+        for key in ("s3_key", "s3_key_secret"):
+            if not item.get(key):
+                yield key, "add it, vaulted, or set s3_key_type to auto or web-id"
+    if kind == "sftp":
+        if not item.get("sftp_private_key") and not item.get("sftp_private_key_file"):
+            yield "sftp_private_key", "add it, vaulted, or sftp_private_key_file"
+        if item.get("sftp_host_key_check", "fingerprint") == "fingerprint" and not item.get("sftp_host_fingerprint"):
+            yield "sftp_host_fingerprint", "add it, or set sftp_host_key_check to strict"
+
+
+def _check_foreign(where: str, kind: str, item: Mapping[str, Any], problems: Problems) -> None:
+    """Note keys that belong to another type: what they say would be ignored."""
+    for key in sorted(item):
+        owner = {"s3": "s3", "storage": "s3", "sftp": "sftp"}.get(key.partition("_")[0])
+        if owner not in {None, kind}:
+            what = f"does nothing in a repository of the type {kind}"
+            problems.add(f"{where}.{key}", HIDDEN, what, f"remove it, or set type to {owner}")
+
+
+def _check_values(items: list[dict[str, Any]], problems: Problems) -> None:
+    """Note values that only pgBackRest would refuse, on the hosts."""
+    places: dict[Any, int] = {}
+    for number, item in enumerate(items):
+        where = f"{REPOSITORIES}[{number}]"
+        fingerprint, digits = item.get("sftp_host_fingerprint"), DIGITS.get(item.get("sftp_host_key_hash", "sha256"))
+        if isinstance(fingerprint, str) and digits and not re.fullmatch(f"[0-9a-f]{{{digits}}}", fingerprint):
+            what = f"is not {digits} lower-case hexadecimal digits"
+            fix = "awk '{print $2}' ssh_host_ecdsa_key.pub | base64 -d | sha256sum"
+            problems.add(f"{where}.sftp_host_fingerprint", fingerprint, what, fix)
+        bucket = item.get("s3_bucket")
+        if isinstance(bucket, str) and "." in bucket and item.get("storage_verify_tls", True):
+            what = "has a dot, with which no certificate matches"
+            problems.add(f"{where}.s3_bucket", bucket, what, "take a bucket without one, or storage_verify_tls: false")
+        path = item.get("path", "") if item.get("type", "posix") == "posix" else None
+        if isinstance(path, str) and path in places:
+            what = f"is the directory of {REPOSITORIES}[{places[path]}], too"
+            problems.add(f"{where}.path", path or HIDDEN, what, "give each posix repository a path of its own")
+        elif isinstance(path, str):
+            places[path] = number
