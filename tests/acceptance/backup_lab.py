@@ -100,12 +100,12 @@ def kill_pgbackrest(node: str, command: str) -> None:
 
 
 @contextmanager
-def cut_off(node: str, *addresses: str) -> Iterator[None]:
-    """Let a node's pgBackRest and other hosts not reach each other for a while; packets are lost silently."""
+def cut_off(node: str, *addresses: str, port: int = PORT) -> Iterator[None]:
+    """Let a node and a service of other hosts not reach each other for a while; packets are lost silently."""
     peers = f"{{ {', '.join(addresses)} }}"
     chains = (
         f"chain {hook} {{ type filter hook {hook} priority 0; "
-        f"ip {side}addr {peers} tcp sport {PORT} drop; ip {side}addr {peers} tcp dport {PORT} drop; }}"
+        f"ip {side}addr {peers} tcp sport {port} drop; ip {side}addr {peers} tcp dport {port} drop; }}"
         for hook, side in (("input", "s"), ("output", "d"))
     )
     on_node(node, "nft", f"table inet {_TABLE} {{ {' '.join(chains)} }}")
