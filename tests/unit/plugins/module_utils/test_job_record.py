@@ -13,8 +13,9 @@ FIRST = {"NRestarts": 0, "ExecMainStartTimestampMonotonic": 90_000_000, "Inactiv
 CLOCKS = (1000.0, 100.0)
 
 
-def recorded(result, former=None, properties=FIRST, status="0"):
-    return sut.record_of(UNIT, {"SERVICE_RESULT": result, "EXIT_STATUS": status}, properties, CLOCKS, former)
+def recorded(result, former=None, properties=None, status="0"):
+    environment = {"SERVICE_RESULT": result, "EXIT_STATUS": status}
+    return sut.record_of(UNIT, environment, properties or FIRST, CLOCKS, former)
 
 
 @pytest.mark.parametrize(
