@@ -311,7 +311,9 @@ class Restore:
             self._guarded(instance, lambda: instance.await_target(self.timeout))
         except InstanceError as error:
             self.forget()
-            raise RestoreError(f"{error} -- nothing was touched") from error
+            wanted = " ".join(filter(None, (self.target["type"], self.target["value"])))
+            why = f"no way to {wanted} from {self.target['set']}: {error}"
+            raise RestoreError(f"{why} -- nothing was touched") from error
         self.replayed = last_transaction(_read(instance.log))
         self.mark("prepared")
 

@@ -108,7 +108,7 @@ def cut_off(node: str, *addresses: str, port: int = PORT) -> Iterator[None]:
         f"ip {side}addr {peers} tcp sport {port} drop; ip {side}addr {peers} tcp dport {port} drop; }}"
         for hook, side in (("input", "s"), ("output", "d"))
     )
-    on_node(node, "nft", f"table inet {_TABLE} {{ {' '.join(chains)} }}")
+    on_node(node, "nft", f"table inet {_TABLE} {{ {'; '.join(chains)}; }}")
     try:
         yield
     finally:

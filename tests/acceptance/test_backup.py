@@ -76,7 +76,7 @@ def assert_recovered(before: list[str]) -> None:
     taken = take_backup("full")
     assert taken.code == 0, taken.output[-4000:]
     assert labels()[-1] not in before
-    verified = on_node("backup1", *as_postgres("pgbackrest", "--stanza=lab", "verify"))
+    verified = on_node("backup1", *as_postgres("pgbackrest", "--stanza=lab", "--output=text", "verify"))
     assert "status: ok" in verified, verified
 
 
