@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 from ansible.module_utils.basic import AnsibleModule
@@ -51,6 +52,7 @@ POLL_SECONDS = 1.0
 ARCHIVE_TIMEOUT_SECONDS = 45.0
 # A frozen host still completes TCP handshakes, so only the protocol's time-out (half an hour by default) ends the wait.
 SHORT_TIMEOUTS = ("--db-timeout=30", "--protocol-timeout=60")
+NEARLY_FULL = 64 * 2**20  # bytes; an unfinished file still takes what is less
 GRACE_SECONDS = 10.0  # for pgBackRest to report its own time-out first
 
 COMMON_SPEC: dict[str, dict[str, Any]] = {
@@ -90,6 +92,18 @@ class Deadline:
         return True
 
 
+def full_disk(error: str) -> str:
+    """Return what to do where pgBackRest could not write for lack of space, which it does not say, or nothing."""
+    match = re.search(r"unable to write '([^']+)'", error)
+    folder = next((path for path in Path(match[1]).parents if path.exists()), None) if match else None
+    if folder is None or (free := shutil.disk_usage(folder).free) >= NEARLY_FULL:
+        return ""
+    return (
+        f" -- the disk of {folder} is full, {free // 2**20} MiB are free: give it more room, or keep fewer backups "
+        "(pgbackrest_retention_full); then run it again"
+    )
+
+
 @dataclass(frozen=True)
 class Answer:
     """What one command answered."""
@@ -108,7 +122,7 @@ class Answer:
             "it did not end in time, as when a database host is frozen" if self.code == TIMED_OUT else "no message"
         )
         detail = (match.group(1) if match else text).strip() or silence
-        return f"pgbackrest {self.command} failed with code {self.code}: {detail}"
+        return f"pgbackrest {self.command} failed with code {self.code}: {detail}{full_disk(detail)}"
 
 
 @dataclass(frozen=True)

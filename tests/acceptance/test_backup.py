@@ -124,7 +124,7 @@ def test_a_repository_without_space() -> None:
         on_node("backup1", "fallocate", "-l", f"{free - LEFT_MIB}M", f"{REPOSITORY}/filler")
         failed = take_backup("full")
         assert failed.code != 0
-        assert "No space left on device" in failed.output.partition("fatal: ")[2], failed.output[-4000:]
+        assert "is full, " in failed.output.partition("fatal: ")[2], failed.output[-4000:]
         written = fill("without_space")
         superuser_sql("SELECT pg_switch_wal()")
         on_node("backup1", "rm", f"{REPOSITORY}/filler")

@@ -7,11 +7,14 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
+    Answer,
     Deadline,
     PartlyError,
     PgBackRest,
@@ -371,3 +374,16 @@ def test_the_owner_itself_needs_no_runuser(monkeypatch: pytest.MonkeyPatch) -> N
     host = FakeHost([("version", (0, "pgBackRest 2.55.1"))])
     assert PgBackRest(host).version() == "2.55.1"
     assert host.arguments == [["pgbackrest", "version"]]
+
+
+@pytest.mark.parametrize(("free", "told"), [(2**20, True), (2**40, False)])
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, told: bool) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=free))
+    error = f"[064]: raised from local-2 protocol: unable to write '{tmp_path}/20260105-030000F/pg_data/base/1.pgbi'"
+    answer = Answer("backup", 64, f"P00  ERROR: {error}", "")
+    assert error in answer.error
+    assert (f"the disk of {tmp_path} is full, 1 MiB are free" in answer.error) is told
+
+
+def test_another_error_says_nothing_of_disks() -> None:
+    assert "disk" not in Answer("backup", 56, "ERROR: no primary", "").error
