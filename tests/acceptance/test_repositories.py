@@ -31,6 +31,11 @@ id pgbackrest >/dev/null 2>&1 || useradd --create-home pgbackrest
 install -d -o pgbackrest -m 0700 {PATH} ~pgbackrest/.ssh
 printf "%s" "$1" >~pgbackrest/.ssh/authorized_keys
 chown pgbackrest: ~pgbackrest/.ssh/authorized_keys
+# A restore leaves every file open that it has read; systemd's limit is 1024.
+install -d /etc/systemd/system/ssh.service.d
+printf '[Service]\nLimitNOFILE=524288\n' >/etc/systemd/system/ssh.service.d/files.conf
+systemctl daemon-reload
+systemctl restart ssh
 """
 FINGERPRINT = "awk '{print $2}' /etc/ssh/ssh_host_ecdsa_key.pub | base64 -d | sha256sum | cut -d' ' -f1"
 
@@ -54,7 +59,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     yield ["-e", json.dumps({"pgbackrest_repositories": [{}, remote]})]
     converge()
     assert_converged()
-    on_node(SERVER, "sh", "-c", f"rm -rf {PATH}; userdel --remove pgbackrest")
+    on_node(SERVER, "sh", "-c", f"rm -rf {PATH} /etc/systemd/system/ssh.service.d; userdel --remove pgbackrest")
 
 
 def labels(repository: int) -> list[str]:
