@@ -65,6 +65,8 @@ REMOVE_SECONDS = 30
 POLL_SECONDS = 0.2
 CANARY_EXISTS = "SELECT to_regclass('holdfast.canary') IS NOT NULL"
 CANARY = "SELECT floor(extract(epoch FROM at))::bigint FROM holdfast.canary"
+UNREADABLE = "\N{REPLACEMENT CHARACTER}"
+WRONG_KEY = " -- is the passphrase in pgBackRest's configuration that of the repository?"
 PG_ROOT = Path("/usr/lib/postgresql")
 
 
@@ -180,6 +182,13 @@ def error_of(output: str) -> str:
     """Return the first error in what pgBackRest printed, without its log prefix."""
     found = re.search(r"ERROR: (.*)", output)
     return found.group(1).strip() if found else output.strip()[-1000:] or "it said nothing"
+
+
+def legible(error: str) -> str:
+    """Return an error without what a wrong passphrase makes of a file, and with its reason then."""
+    readable = "".join(letter if letter.isprintable() or letter.isspace() else UNREADABLE for letter in error)
+    suspicious = UNREADABLE in readable or "CryptoError" in error or "repo encrypted" in error
+    return readable[:2000] + (WRONG_KEY if suspicious else "")
 
 
 def stale(record: Record, limit: int) -> str | None:
@@ -314,7 +323,9 @@ class Verification:
     def _pgbackrest(self, *words: str) -> str:
         argv = ["pgbackrest", f"--config={self.job.run}/pgbackrest.conf", f"--stanza={self.job.stanza}", *words]
         try:
-            done = subprocess.run(argv, capture_output=True, text=True, check=False, cwd="/", timeout=self.job.timeout)
+            done = subprocess.run(
+                argv, capture_output=True, text=True, errors="replace", check=False, cwd="/", timeout=self.job.timeout
+            )
         except subprocess.TimeoutExpired as error:
             raise VerifyError(f"pgbackrest {words[0]} took longer than {self.job.timeout} s") from error
         if done.returncode:
@@ -431,7 +442,7 @@ def verify(job: Job) -> Record:
         Verification(job, record, former["result"] == "passed").carry_out()
         record.result = "passed"
     except (VerifyError, PgBackRestError, InstanceError, OSError, KeyError, ValueError, configparser.Error) as error:
-        record.error = str(error) or repr(error)
+        record.error = legible(str(error) or repr(error))
     try:
         record.finished = int(time.time())
         record.seconds["total"] = round(time.monotonic() - started, 1)

@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import 
     Record,
     clean,
     error_of,
+    legible,
     metrics,
     parse_job,
     prepare,
@@ -368,6 +369,16 @@ def test_an_error_is_taken_from_the_output() -> None:
     )
     assert error_of("killed") == "killed"
     assert error_of("") == "it said nothing"
+
+
+@pytest.mark.parametrize("error", ["[029]: \ufffd\x07 at line 1", "[095]: CryptoError: cipher header invalid"])
+def test_a_wrong_passphrase_is_suspected(error: str) -> None:
+    assert "\x07" not in legible(error)
+    assert legible(error).endswith(" -- is the passphrase in pgBackRest's configuration that of the repository?")
+
+
+def test_other_errors_stay_as_they_are() -> None:
+    assert legible("disk of /srv is full\nHINT: make room") == "disk of /srv is full\nHINT: make room"
 
 
 def test_metrics() -> None:
