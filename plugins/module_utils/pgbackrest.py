@@ -116,9 +116,9 @@ def parse_version(text: str) -> str:
 def parse_info(text: str) -> tuple[Stanza, ...]:
     """Parse what ``pgbackrest info --output=json`` printed: each stanza as often as there are repositories."""
     try:
-        return tuple(
-            _stanza(document, repository) for document in json.loads(text) for repository in _repositories(document)
-        )
+        # An error message may hold what a wrong passphrase made of a file.
+        documents = json.loads(text, strict=False)
+        return tuple(_stanza(document, repository) for document in documents for repository in _repositories(document))
     except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
         raise PgBackRestError(f"pgbackrest info: unreadable answer ({error!r}): {text[:200]!r}") from error
 
