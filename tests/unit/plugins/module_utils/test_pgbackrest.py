@@ -217,5 +217,6 @@ def test_a_scratch_configuration_reads_the_repository_only() -> None:
 def test_a_message_that_a_wrong_passphrase_made() -> None:
     status = '{"code":99,"message":"[FormatError] unable to load info file:\x07\x01"}'
     repository = f'{{"cipher":"aes-256-cbc","key":1,"status":{status}}}'
-    text = f'[{{"archive":[],"backup":[],"cipher":"aes-256-cbc","db":[],"name":"lab","repo":[{repository}],"status":{status}}}]'
+    lists = '"archive":[],"backup":[],"db":[]'
+    text = f'[{{{lists},"cipher":"aes-256-cbc","name":"lab","repo":[{repository}],"status":{status}}}]'
     assert "FormatError" in parse_info(text)[0].message
