@@ -431,7 +431,7 @@ class Host:
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)  # a unit's link goes when the unit is disabled
 
     def daemon_reload(self) -> None:
         """Let systemd read its unit files again."""
