@@ -16,13 +16,8 @@ description:
     role holdfast.ha.job_record wrote.
 author:
   - Holdfast contributors (@holdfast)
-attributes:
-  check_mode:
-    description: Runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so shows no difference.
-    support: none
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest.reads
 options:
   names:
     description: Names of declared jobs, which are reported even where they have no timer.

@@ -13,13 +13,8 @@ description:
   - Reads the record that the job of the role holdfast.ha.restore_verify wrote.
 author:
   - Holdfast contributors (@holdfast)
-attributes:
-  check_mode:
-    description: Runs the same in check mode.
-    support: full
-  diff_mode:
-    description: Changes nothing, so shows no difference.
-    support: none
+extends_documentation_fragment:
+  - holdfast.ha.pgbackrest.reads
 options:
   record:
     description: Path of the record.

@@ -52,7 +52,7 @@ def test_a_service_is_held_to_what_it_may():
 
 
 def test_a_recorder_s_failure_is_not_the_job_s():
-    service = rendered(COMMAND, ".service", backup_jobs_textfile="/var/lib/metrics")
+    service = rendered(COMMAND, ".service", job_record_textfile="/var/lib/metrics")
     recorder = "ExecStopPost=-+/usr/bin/python3 -I /usr/local/lib/holdfast/job_record.py end %n"
     assert f"{recorder} --textfile=/var/lib/metrics --skip=70\n" in service
 
@@ -67,7 +67,7 @@ def test_a_recorder_s_failure_is_not_the_job_s():
 def test_the_other_jobs_are_recorded_alike(role, template, variables):
     line = "ExecStopPost=-+/usr/bin/python3 -I /usr/local/lib/holdfast/job_record.py end %n"
     assert line in render(role, template, variables).splitlines()
-    textfile = {"backup_jobs_textfile": "/var/lib/metrics"}
+    textfile = {"job_record_textfile": "/var/lib/metrics"}
     assert f"{line} --textfile=/var/lib/metrics" in render(role, template, variables | textfile).splitlines()
 
 
@@ -101,7 +101,7 @@ def test_the_role_takes_what_the_plan_knows():
 
 
 def test_what_is_declared_is_kept_when_the_rest_is_purged(tmp_path):
-    variables = {"backup_jobs": [COMMAND], "backup_jobs_textfile": "/var/lib/metrics"}
+    variables = {"backup_jobs": [COMMAND], "job_record_textfile": "/var/lib/metrics"}
     purges = evaluate(tmp_path, "backup_jobs", "backup_jobs__purge", variables)
     kept = [path for item in purges for path in item.get("keep", [])]
     assert kept == [

@@ -1,0 +1,43 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The installed Patroni takes etcd's passing errors for what they are. Needs the lab; changes nothing."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from lab_cluster import on_node
+
+START = "/usr/local/lib/holdfast/patroni"
+ASK = f"""
+import json, runpy, sys
+runpy.run_path("{START}")["prepare"]()
+from patroni.dcs import etcd3
+try:
+    error = etcd3._raise_for_data(json.loads(sys.argv[1]), 503)
+except etcd3.Etcd3Exception as raised:
+    error = raised
+print(*(kind.__name__ for kind in type(error).__mro__))
+"""
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [
+        ({"error": {"code": 2, "message": "not a primary lessor"}}, "Unavailable"),
+        ({"error": {"code": 14, "message": "etcdserver: leader changed"}}, "Unavailable"),
+        ({"error": {"code": 7, "message": "etcdserver: permission denied"}}, "PermissionDenied"),
+        ({"code": 14, "message": "etcdserver: request timed out", "details": []}, "Unavailable"),
+        ({"code": 3, "message": "etcdserver: revision of auth store is old", "details": []}, "AuthOldRevision"),
+        ({"error": {"code": 2, "message": "something else"}}, "Unknown"),
+    ],
+)
+def test_an_answer_is_what_patroni_calls_it(answer: dict[str, object], kind: str) -> None:
+    assert kind in on_node("db1", "python3", "-c", ASK, json.dumps(answer)).split()
+
+
+def test_patroni_runs_so() -> None:
+    pid = on_node("db1", "systemctl", "show", "--property=MainPID", "--value", "patroni").strip()
+    assert START in on_node("db1", "cat", f"/proc/{pid}/cmdline").split("\0")
