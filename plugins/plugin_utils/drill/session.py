@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Any
@@ -178,20 +178,26 @@ class Session:
             for stream, rows in message["rows"].items():
                 self._stream(stream, rows, self.offset)
         elif "ready" in message:
-            self._ready.set_result(None)
+            settle(self._ready)
         elif future := self._waiting.get(message["id"]):
-            if "error" in message:
-                future.set_exception(AgentError(f"{self.node.name}: {message['error']}"))
-            else:
-                future.set_result(message.get("result"))
+            wrong = AgentError(f"{self.node.name}: {message['error']}") if "error" in message else None
+            settle(future, message.get("result"), wrong)
 
     def _fail(self, reason: str) -> None:
         with self._lock:
             self._lost = self._lost or reason
             waiting = [*self._waiting.values(), self._ready]
         for future in waiting:
-            if not future.done():
-                future.set_exception(SessionLostError(f"{self.node.name}: {reason}"))
+            settle(future, error=SessionLostError(f"{self.node.name}: {reason}"))
+
+
+def settle(future: Future[Any], result: Any = None, error: Exception | None = None) -> None:
+    """Give a future its outcome, unless it has one: a session that was closed may still be answered."""
+    with contextlib.suppress(InvalidStateError):
+        if error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
 
 def command(node: Node) -> str:

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import subprocess
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import command
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import command, settle
 
 SUDO = """#!/bin/sh
 [ "$1" = -n ] || { read -r password && echo "$password" >&2; shift 2; }
@@ -41,3 +43,10 @@ def test_an_agent_behind_sudo_knows_where_its_session_comes_from(tmp_path, passw
 
 def test_an_agent_of_root_needs_no_sudo() -> None:
     assert "sudo" not in command(NODE)
+
+
+def test_an_answer_to_a_closed_session_changes_nothing() -> None:
+    future = Future[Any]()
+    settle(future, error=ConnectionError("closed"))
+    settle(future, "late")
+    assert isinstance(future.exception(0), ConnectionError)
