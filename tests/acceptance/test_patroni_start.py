@@ -13,7 +13,7 @@ from lab_cluster import on_node
 START = "/usr/local/lib/holdfast/patroni"
 ASK = f"""
 import json, runpy, sys
-runpy.run_path("{START}")["prepare"]()
+runpy.run_path("{START}")["amend"]()
 from patroni.dcs import etcd3
 try:
     error = etcd3._raise_for_data(json.loads(sys.argv[1]), 503)

@@ -1,21 +1,29 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts Patroni so that it repeats a request to etcd that failed for the moment.
+"""Starts Patroni with two amendments. Why, and what upstream could take: docs/failover.md.
 
-Patroni knows errors of etcd's HTTP gateway as the gateway's first version writes them. The second, which the etcd of
-Debian 13 has, writes them otherwise: Patroni then takes "leader changed" in the answer to a keepalive for a refusal,
-and demotes a healthy primary at once. So does an etcd that is about to lose its leadership and answers with an error
-that has no code ("not a primary lessor"). See docs/failover.md.
+It repeats a request that etcd could not serve for the moment. Patroni knows errors of etcd's HTTP gateway as the
+gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise: Patroni then
+takes "leader changed" in the answer to a keepalive for a refusal, and demotes a healthy primary at once. So it does
+when an etcd that is about to lose its leadership answers with an error that has no code ("not a primary lessor").
+
+It begins its next cycle when the postmaster has died, not up to loop_wait later.
 """
 
 from __future__ import annotations
 
+import os
+import select
+import threading
+import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 UNAVAILABLE = 14  # gRPC's code for what is worth another try
 WITHOUT_CODE = frozenset({"not a primary lessor"})
+REAPED_SECONDS = 1.0  # a dead process counts as running until its parent has asked for its status
 
 
 def as_patroni_knows(data: Any) -> Any:
@@ -48,16 +56,64 @@ def tolerant(handle: Callable[..., Any]) -> Callable[..., Any]:
     return handle_known
 
 
-def prepare() -> None:
-    """Let Patroni see etcd's errors as it knows them; a Patroni that handles them otherwise stays as it is."""
+def attentive(watch: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Patroni's wait for its next cycle (Ha.watch), which also ends when the postmaster does."""
+    guarded: set[int] = set()
+
+    def guard(pid: int, wake_up: Callable[[], None]) -> None:
+        if wait_for_end(pid):
+            wake_up()
+        guarded.discard(pid)
+
+    def watch_attentively(ha: Any, timeout: float) -> Any:
+        pid = postmaster_of(Path(ha.state_handler.data_dir))
+        if pid and pid not in guarded:
+            guarded.add(pid)
+            threading.Thread(target=guard, args=(pid, ha.wakeup), daemon=True).start()
+        return watch(ha, timeout)
+
+    return watch_attentively
+
+
+def postmaster_of(data_directory: Path) -> int:
+    """Return the process id in a data directory's postmaster.pid, 0 without one."""
+    try:
+        return int((data_directory / "postmaster.pid").read_text(encoding="ascii").split("\n")[0])
+    except (OSError, ValueError):
+        return 0
+
+
+def wait_for_end(pid: int) -> bool:
+    """Wait until a process has ended and was reaped; False when there is none at first."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return False
+    try:
+        ended = select.poll()
+        ended.register(descriptor, select.POLLIN)
+        ended.poll()
+    finally:
+        os.close(descriptor)
+    deadline = time.monotonic() + REAPED_SECONDS
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return True
+
+
+def amend() -> None:
+    """Amend the installed Patroni; what it does otherwise than expected stays as it is."""
+    from patroni import ha
     from patroni.dcs import etcd3
 
     if hasattr(etcd3, "_raise_for_data"):
         etcd3._raise_for_data = tolerant(etcd3._raise_for_data)
+    if hasattr(ha.Ha, "watch"):
+        ha.Ha.watch = attentive(ha.Ha.watch)
 
 
 if __name__ == "__main__":
-    prepare()
+    amend()
     from patroni.__main__ import main
 
     main()

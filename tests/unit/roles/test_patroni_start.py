@@ -1,12 +1,20 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What Patroni is given of etcd's errors."""
+"""What is amended in Patroni: what it is given of etcd's errors, and when its next cycle begins."""
 
 from __future__ import annotations
 
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
-from patroni_start import as_patroni_knows, tolerant
+from patroni_start import as_patroni_knows, attentive, postmaster_of, tolerant, wait_for_end
+
+GONE = 2**22 + 1  # above the greatest process id that Linux allows
 
 
 def stream(code, message):
@@ -48,3 +56,61 @@ def test_patroni_s_handler_is_given_the_rest_unchanged():
         return data["error"]["grpc_code"], status_code
 
     assert tolerant(handle)(stream(14, "etcdserver: no leader"), 503) == (14, 503)
+
+
+@pytest.fixture
+def process() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that stands for a postmaster; another thread reaps it, as init does."""
+    started = subprocess.Popen(["sleep", "60"])
+    reaper = threading.Thread(target=started.wait)
+    reaper.start()
+    yield started
+    started.kill()
+    reaper.join()
+
+
+class Cycle:
+    """Patroni's Ha as far as it matters here."""
+
+    def __init__(self, data_directory):
+        self.state_handler = SimpleNamespace(data_dir=str(data_directory))
+        self.woken = threading.Event()
+        self.wakeup = self.woken.set
+
+
+def wait(cycle, timeout):
+    return cycle.woken.wait(timeout)
+
+
+def test_the_cycle_begins_when_the_postmaster_dies(tmp_path, process):
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n{tmp_path}\n")
+    cycle, watch = Cycle(tmp_path), attentive(wait)
+    assert not watch(cycle, 0.05)
+    process.kill()
+    assert watch(cycle, 30)
+    assert not Path(f"/proc/{process.pid}").exists()
+
+
+@pytest.mark.parametrize("content", [None, "", f"{GONE}\n"], ids=["no file", "empty", "of a dead process"])
+def test_without_a_postmaster_the_wait_is_patroni_s_own(tmp_path, content):
+    if content is not None:
+        (tmp_path / "postmaster.pid").write_text(content)
+    assert not attentive(wait)(Cycle(tmp_path), 0.05)
+
+
+def test_a_postmaster_is_guarded_once(tmp_path, process):
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    cycle, watch, before = Cycle(tmp_path), attentive(wait), threading.active_count()
+    for _cycle in range(3):
+        watch(cycle, 0.01)
+    assert threading.active_count() == before + 1
+
+
+def test_nobody_waits_for_a_process_that_is_gone():
+    assert wait_for_end(GONE) is False
+
+
+def test_the_pid_file_is_read_as_postgresql_writes_it(tmp_path):
+    (tmp_path / "postmaster.pid").write_text("4711\n/data\n1767582000\n5432\n")
+    assert postmaster_of(tmp_path) == 4711
+    assert postmaster_of(tmp_path / "elsewhere") == 0
