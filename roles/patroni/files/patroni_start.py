@@ -3,10 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Starts Patroni with two amendments. Why, and what upstream could take: docs/failover.md.
 
-It repeats a request that etcd could not serve for the moment. Patroni knows errors of etcd's HTTP gateway as the
-gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise: Patroni then
-takes "leader changed" in the answer to a keepalive for a refusal, and demotes a healthy primary at once. So it does
-when an etcd that is about to lose its leadership answers with an error that has no code ("not a primary lessor").
+It repeats a request that etcd could not serve for the moment. Until 4.1.1 Patroni knows errors of etcd's HTTP gateway
+only as the gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise:
+Patroni then takes "leader changed" in the answer to a keepalive for a refusal, and demotes a healthy primary at once.
+So it does until 4.1.3 when an etcd that is about to lose its leadership answers with an error that has no code ("not a
+primary lessor").
 
 It begins its next cycle when the postmaster has died, not up to loop_wait later.
 """
@@ -37,7 +38,8 @@ def as_patroni_knows(data: Any) -> Any:
         return data
     error = data.get("error")
     if isinstance(error, Mapping):
-        return {**data, "error": {**error, "grpc_code": _code(error.get("grpc_code", error.get("code")), error)}}
+        code = _code(error.get("grpc_code", error.get("code")), error)
+        return {**data, "error": {**error, "code": code, "grpc_code": code}}
     if "code" in data and "message" in data:
         return {**data, "error": error or data["message"], "code": _code(data["code"], data)}
     return data

@@ -26,9 +26,9 @@ def test_anything_else_stays_as_it_is(data):
     assert as_patroni_knows(data) == data
 
 
-def test_the_first_version_of_the_gateway_stays_as_it_is():
+def test_the_first_version_of_the_gateway_is_known():
     error = {"grpc_code": 14, "http_code": 503, "message": "etcdserver: leader changed"}
-    assert as_patroni_knows({"error": error}) == {"error": error}
+    assert as_patroni_knows({"error": error}) == {"error": {**error, "code": 14}}
 
 
 def test_an_error_in_a_stream_has_its_code():
