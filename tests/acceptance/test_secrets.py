@@ -1,24 +1,45 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The lab's real secrets must be nowhere that anybody else can look."""
+"""The lab's real secrets must be nowhere that anybody else can look, nor those of jobs. Needs the lab."""
 
 from __future__ import annotations
 
 import base64
+import json
 import subprocess
 import threading
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
-from lab_cluster import DATABASES, ENGINE, NODES, SECRETS, SITE, on_node, run_playbook
+from backup_lab import PLAYBOOKS
+from lab_cluster import DATABASES, ENGINE, NODES, SECRETS, SITE, converge, on_node, run_playbook
 
 PATTERNS = "/dev/shm/secret-patterns"
+DECLARED = {name: f"declared-{name}-only-here" for name in ("passphrase", "password", "token")}
+SECOND, KEPT, CLONE = "/var/lib/pgbackrest-second", "/srv/acceptance-restic", "/srv/acceptance-clone"
+DECLARATION = {
+    "pgbackrest_repositories": [{}, {"path": SECOND, "cipher_pass": DECLARED["passphrase"]}],
+    "backup_jobs": [
+        {
+            "name": "settings",
+            "kind": "files",
+            "schedule": "daily",
+            "paths": ["/etc/holdfast"],
+            "repository": KEPT,
+            "password": DECLARED["password"],
+            "environment": {"STORAGE_TOKEN": DECLARED["token"]},
+        }
+    ],
+}
+CLONED = {"clone_source": "lab", "clone_host": "backup1", "clone_directory": CLONE, "clone_port": 5433}
 
 
 def secrets() -> dict[str, str]:
     document = yaml.safe_load(SECRETS.read_text(encoding="utf-8"))
-    return {**document["ha_secrets"], **document["ha_role_passwords"]}
+    return {**document["ha_secrets"], **document["ha_role_passwords"], **DECLARED}
 
 
 def forms(secret: str) -> set[str]:
@@ -30,11 +51,21 @@ def named(text: str) -> list[str]:
     return [name for name, secret in secrets().items() if any(form in text for form in forms(secret))]
 
 
+def watched(*arguments: str | Path) -> str:
+    """Run a playbook as talkative as can be; returns what it said."""
+    playbook, *options = arguments
+    run = run_playbook(Path(playbook), "-vvv", "--diff", *map(str, options))
+    assert run.code == 0, run.output[-3000:]
+    return run.output
+
+
 @pytest.fixture(scope="module")
-def process_lists() -> dict[str, set[str]]:
-    """The command lines and world-readable environments seen on every node during a run with drift to mend."""
+def process_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
+    """What the controller said, and every node's command lines, while drift is mended, a job runs and a clone is made."""
     seen: dict[str, set[str]] = {node: set() for node in NODES}
     done = threading.Event()
+    declaration = tmp_path_factory.mktemp("declared") / "declaration.json"
+    declaration.write_text(json.dumps(DECLARATION))
 
     def sample() -> None:
         while not done.is_set():
@@ -45,15 +76,22 @@ def process_lists() -> dict[str, set[str]]:
     on_node("backup1", "rm", "-f", "/etc/pgbackrest.conf")
     sampler = threading.Thread(target=sample)
     sampler.start()
+    said: list[str] = []
     try:
-        run = run_playbook(SITE, "-vvv", "--diff")
+        said.append(watched(SITE, "-e", f"@{declaration}"))
+        on_node("backup1", "systemctl", "start", "holdfast-job-settings")
+        said.append(watched(PLAYBOOKS / "backup.yml", "-e", "backup_type=incr", "-e", f"@{declaration}"))
+        said.append(watched(PLAYBOOKS / "clone.yml", "-e", json.dumps(CLONED), "-e", f"@{declaration}"))
     finally:
         done.set()
         sampler.join()
-    assert run.code == 0, run.output[-3000:]
-    assert run.changed["db1"] > 0
-    seen["controller's output"] = {run.output}
-    return seen
+    seen["controller's output"] = set(said)
+    yield seen
+    removed = {**CLONED, "clone_state": "absent", "clone_confirm": CLONE}
+    assert run_playbook(PLAYBOOKS / "clone.yml", "-e", json.dumps(removed)).code == 0
+    converge()
+    for node in NODES:
+        on_node(node, "rm", "-rf", SECOND, KEPT)
 
 
 def test_neither_output_nor_process_lists_show_one(process_lists: dict[str, set[str]]) -> None:
@@ -63,7 +101,7 @@ def test_neither_output_nor_process_lists_show_one(process_lists: dict[str, set[
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_no_world_readable_file_holds_one(node: str) -> None:
+def test_no_world_readable_file_holds_one(node: str, process_lists: dict[str, set[str]]) -> None:
     patterns = "\n".join(form for secret in secrets().values() for form in forms(secret)) + "\n"
     subprocess.run(
         [ENGINE, "exec", "-i", f"holdfast-{node}", "sh", "-c", f"umask 077; cat >{PATTERNS}"],
@@ -82,6 +120,6 @@ def test_the_search_itself_finds_one() -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_no_unit_shows_one(node: str) -> None:
+def test_no_unit_shows_one(node: str, process_lists: dict[str, set[str]]) -> None:
     shown = on_node(node, "systemctl", "show", "--all", "--property=ExecStart,Environment", "*.service")
     assert named(shown) == []
