@@ -38,6 +38,11 @@ def test_an_answer_is_what_patroni_calls_it(answer: dict[str, object], kind: str
     assert kind in on_node("db1", "python3", "-c", ASK, json.dumps(answer)).split()
 
 
+def test_the_wait_for_the_next_cycle_is_amended() -> None:
+    ask = f'import runpy; runpy.run_path("{START}")["amend"](); from patroni.ha import Ha; print(Ha.watch.__qualname__)'
+    assert on_node("db1", "python3", "-c", ask).startswith("attentive")
+
+
 def test_patroni_runs_so() -> None:
     pid = on_node("db1", "systemctl", "show", "--property=MainPID", "--value", "patroni").strip()
     assert START in on_node("db1", "cat", f"/proc/{pid}/cmdline").split("\0")

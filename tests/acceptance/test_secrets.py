@@ -61,7 +61,7 @@ def watched(*arguments: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def process_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
-    """What the controller said, and every node's command lines, while drift is mended, a job runs and a clone is made."""
+    """What the controller said, and every node's command lines, while drift is mended, a job runs, a clone is made."""
     seen: dict[str, set[str]] = {node: set() for node in NODES}
     done = threading.Event()
     declaration = tmp_path_factory.mktemp("declared") / "declaration.json"

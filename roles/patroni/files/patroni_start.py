@@ -14,6 +14,8 @@ It begins its next cycle when the postmaster has died, not up to loop_wait later
 
 from __future__ import annotations
 
+import importlib
+import logging
 import os
 import select
 import threading
@@ -104,14 +106,16 @@ def wait_for_end(pid: int) -> bool:
 
 
 def amend() -> None:
-    """Amend the installed Patroni; what it does otherwise than expected stays as it is."""
-    from patroni import ha
-    from patroni.dcs import etcd3
+    """Amend the installed Patroni. One that is made otherwise than expected is told of and starts as it is."""
+    try:
+        importlib.import_module("patroni.api")  # Patroni's modules import each other, and this is where it begins
+        from patroni import ha
+        from patroni.dcs import etcd3
 
-    if hasattr(etcd3, "_raise_for_data"):
         etcd3._raise_for_data = tolerant(etcd3._raise_for_data)
-    if hasattr(ha.Ha, "watch"):
         ha.Ha.watch = attentive(ha.Ha.watch)
+    except Exception:
+        logging.getLogger(__name__).exception("Patroni starts without Holdfast's amendments")
 
 
 if __name__ == "__main__":
