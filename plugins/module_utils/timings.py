@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The timings in the files that a host's services run with: HAProxy, keepalived, the lease watcher, etcd.
+"""The timings in the files that a host's services run with: HAProxy, keepalived, lease watcher, etcd, Patroni's unit.
 
 Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds.
 """
@@ -22,6 +22,8 @@ KEEPALIVED = "/etc/keepalived/keepalived.conf"
 LEASE_WATCHER = "/etc/holdfast/lease-watcher.json"
 LEASE_WATCHER_UNIT = "holdfast-lease-watcher.service"
 ETCD = "/etc/default/etcd"
+PATRONI = "/etc/systemd/system/patroni.service.d/holdfast.conf"
+AMENDED = "/usr/local/lib/holdfast/patroni"
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 COUNTS = ("fall", "rise")
@@ -130,11 +132,17 @@ def parse_etcd(text: str) -> Timings:
     }
 
 
+def parse_patroni(text: str) -> Timings:
+    """Return {amended} of Patroni's drop-in: whether it looks at its PostgreSQL as soon as the postmaster dies."""
+    return {"amended": re.search(rf"^ExecStart={AMENDED} ", text, re.MULTILINE) is not None}
+
+
 PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
     "haproxy": (HAPROXY, parse_haproxy),
     "keepalived": (KEEPALIVED, parse_keepalived),
     "lease_watcher": (LEASE_WATCHER, parse_lease_watcher),
     "etcd": (ETCD, parse_etcd),
+    "patroni": (PATRONI, parse_patroni),
 }
 
 

@@ -51,6 +51,11 @@ etcd:
   returned: success
   type: dict
   sample: {heartbeat_interval: 0.1, election_timeout: 1.0}
+patroni:
+  description: Whether Patroni looks at its PostgreSQL as soon as the postmaster dies; null on a host without Patroni.
+  returned: success
+  type: dict
+  sample: {amended: true}
 """
 
 from ansible.module_utils.basic import AnsibleModule

@@ -59,6 +59,7 @@ Rule = Callable[[Settings], Iterator[Stage]]
 # What no setting changes, measured on idle machines.
 SLACK = Stage("slack", 0.0, 0.0, 0.5)  # for hosts with a free processor; a busy one needs more
 EXPIRY = Stage("expiry", 0.0, 0.25, 0.6)  # etcd looks for expired leases twice a second, and revokes them by a write
+AT_ONCE = 0.05  # seconds until Patroni has seen that the postmaster is dead, when it waits for that
 LOOK = Stage("look", 0.0, 0.1, 0.2)  # the watcher's, when its decision is near
 NOTICE = Stage("notice", 0.05, 0.1, 0.3)  # by a watch on the leader key
 NOTICE_BY_TIMEOUT = 1.1  # by a Patroni that was talking to the etcd member that was lost
@@ -200,9 +201,9 @@ def released(settings: Settings) -> Iterator[Stage]:
 
 
 def postmaster_killed(settings: Settings) -> Iterator[Stage]:
-    """Patroni sees it in its next cycle, and tries primary_start_timeout long to start PostgreSQL again."""
-    patience = settings.patroni.primary_start_timeout
-    yield uniform("detection", 0.0, settings.patroni.loop_wait)
+    """Patroni sees it at once or in its next cycle, and tries primary_start_timeout long to start PostgreSQL again."""
+    patience, cycle = settings.patroni.primary_start_timeout, settings.patroni.loop_wait
+    yield Stage("detection", 0.0, AT_ONCE, cycle) if settings.amended else uniform("detection", 0.0, cycle)
     if patience:
         yield Stage("start in place", min(1.0, patience), min(3.0, patience), patience)
     yield from released(settings)

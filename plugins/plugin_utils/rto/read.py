@@ -58,6 +58,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
         vrrp=read_vrrp(ha, reports),
         standbys=len(members) - 1,
         race_poll=SPARED_POLL if watcher else PATRONI_POLL,
+        amended=all(told["amended"] for told in part(reports, "patroni") or [{"amended": False}]),
     )
 
 

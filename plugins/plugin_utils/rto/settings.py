@@ -91,7 +91,8 @@ class Vrrp:
 class Settings:
     """All of them; a part that the cluster does not have is None.
 
-    standbys: how many there are; race_poll: what the standbys usually wait for a silent leader's answer in their race.
+    standbys: how many there are; race_poll: what the standbys usually wait for a silent leader's answer in their race;
+    amended: whether every member's Patroni looks at its PostgreSQL as soon as the postmaster dies.
     """
 
     patroni: Patroni
@@ -101,3 +102,4 @@ class Settings:
     vrrp: Vrrp | None = None
     standbys: int = 2
     race_poll: float = PATRONI_POLL
+    amended: bool = False

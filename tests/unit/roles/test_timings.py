@@ -150,3 +150,10 @@ def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, to
 def test_a_file_that_can_not_be_understood_is_named(host, path, text):
     with pytest.raises(ValueError, match=Path(path).name):
         timings.read(lambda unit: True, host(path, text))
+
+
+@pytest.mark.parametrize("amended", [True, False])
+def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
+    assert timings.parse_patroni(render("patroni", "drop-in.conf.j2", {"patroni_amended": amended})) == {
+        "amended": amended
+    }

@@ -52,6 +52,7 @@ def test_every_fault_of_the_drill_has_a_prediction_or_a_reason_for_none() -> Non
         (replace(FLOOR, standbys=1), "standby_lost", [10.0, 10.6, 13.1]),
         (patroni(synchronous_mode=True), "standby_lost", [10.0, 10.6, 13.1]),
         (FLOOR, "postmaster_killed", [0.31, 1.48, 4.2]),
+        (replace(FLOOR, amended=True), "postmaster_killed", [0.31, 1.03, 4.2]),
         (patroni(primary_start_timeout=300.0), "postmaster_killed", [1.31, 4.48, 304.2]),
         (FLOOR, "switchover", [0.71, 2.48, 6.0]),
         (FLOOR, "balancer_power_loss", [0.58, 0.95, 2.41]),

@@ -116,3 +116,16 @@ def test_what_nobody_tells_is_named(silent, configuration, message) -> None:
 def test_one_balancer_that_answers_is_enough() -> None:
     told = {name: report for name, report in reports().items() if name != "lb2"}
     assert read_settings(HA, told, CONFIGURATION).checks == FLOOR.checks
+
+
+@pytest.mark.parametrize(
+    ("told", "amended"),
+    [([], False), ([True, True, True], True), ([True, True, False], False)],
+    ids=["nobody tells", "all", "not all"],
+)
+def test_all_members_have_to_look_at_once(told, amended) -> None:
+    with_patroni = {
+        name: {**report, "patroni": {"amended": one}}
+        for (name, report), one in zip(reports().items(), told, strict=False)
+    }
+    assert read_settings(HA, reports() | with_patroni, CONFIGURATION).amended is amended
