@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts Patroni with two amendments. Why, and what upstream could take: docs/failover.md.
+"""Starts Patroni with three amendments. Why, and what upstream could take: docs/failover.md.
 
 It repeats a request that etcd could not serve for the moment. Until 4.1.1 Patroni knows errors of etcd's HTTP gateway
 only as the gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise:
@@ -10,6 +10,8 @@ So it does until 4.1.3 when an etcd that is about to lose its leadership answers
 primary lessor").
 
 It begins its next cycle when the postmaster has died, not up to loop_wait later.
+
+It hands over when PostgreSQL has stopped in order, not up to two seconds later.
 """
 
 from __future__ import annotations
@@ -27,6 +29,8 @@ from typing import Any
 UNAVAILABLE = 14  # gRPC's code for what is worth another try
 WITHOUT_CODE = frozenset({"not a primary lessor"})
 REAPED_SECONDS = 1.0  # a dead process counts as running until its parent has asked for its status
+STOP_POLLING_SECONDS = 0.1
+ARCHIVING_SECONDS = 0.6  # what the last segment of an orderly stop may take; longer, and the leader key goes before it
 
 
 def as_patroni_knows(data: Any) -> Any:
@@ -65,13 +69,13 @@ def attentive(watch: Callable[..., Any]) -> Callable[..., Any]:
     guarded: set[int] = set()
 
     def guard(pid: int, wake_up: Callable[[], None]) -> None:
-        if wait_for_end(pid):
-            wake_up()
+        wait_for_end(pid)
+        wake_up()
         guarded.discard(pid)
 
     def watch_attentively(ha: Any, timeout: float) -> Any:
         pid = postmaster_of(Path(ha.state_handler.data_dir))
-        if pid and pid not in guarded:
+        if runs(pid) and pid not in guarded:
             guarded.add(pid)
             threading.Thread(target=guard, args=(pid, ha.wakeup), daemon=True).start()
         return watch(ha, timeout)
@@ -87,33 +91,59 @@ def postmaster_of(data_directory: Path) -> int:
         return 0
 
 
-def wait_for_end(pid: int) -> bool:
-    """Wait until a process has ended and was reaped; False when there is none at first."""
+def runs(pid: int) -> bool:
+    """Whether there is such a process."""
+    return pid > 0 and Path(f"/proc/{pid}").exists()
+
+
+def wait_for_end(pid: int, seconds: float | None = None) -> bool:
+    """Wait until a process has ended and was reaped, for so many seconds at most; return whether it has."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
-        return False
+        return True
     try:
         ended = select.poll()
         ended.register(descriptor, select.POLLIN)
-        ended.poll()
+        if not ended.poll(None if seconds is None else seconds * 1000):
+            return False
     finally:
         os.close(descriptor)
     deadline = time.monotonic() + REAPED_SECONDS
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+    while runs(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
     return True
+
+
+def prompt(stop: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Patroni's stop of PostgreSQL (Postgresql.stop) with more patience before on_shutdown.
+
+    Patroni calls that when the last record is written but the postmaster still archives, and waits for another second
+    in it. Most often PostgreSQL has ended before that second has.
+    """
+
+    def stop_promptly(postgresql: Any, *args: Any, on_shutdown: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+        def shut_down(*locations: Any) -> None:
+            pid = postmaster_of(Path(postgresql.data_dir))
+            if on_shutdown and runs(pid) and not wait_for_end(pid, ARCHIVING_SECONDS):
+                on_shutdown(*locations)
+
+        return stop(postgresql, *args, on_shutdown=shut_down if on_shutdown else None, **kwargs)
+
+    return stop_promptly
 
 
 def amend() -> None:
     """Amend the installed Patroni. One that is made otherwise than expected is told of and starts as it is."""
     try:
         importlib.import_module("patroni.api")  # Patroni's modules import each other, and this is where it begins
-        from patroni import ha
+        from patroni import ha, postgresql
         from patroni.dcs import etcd3
 
         etcd3._raise_for_data = tolerant(etcd3._raise_for_data)
         ha.Ha.watch = attentive(ha.Ha.watch)
+        postgresql.Postgresql.stop = prompt(postgresql.Postgresql.stop)
+        postgresql.STOP_POLLING_INTERVAL = STOP_POLLING_SECONDS
     except Exception:
         logging.getLogger(__name__).exception("Patroni starts without Holdfast's amendments")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from patroni_start import as_patroni_knows, attentive, postmaster_of, tolerant, wait_for_end
+from patroni_start import as_patroni_knows, attentive, postmaster_of, prompt, runs, tolerant, wait_for_end
 
 GONE = 2**22 + 1  # above the greatest process id that Linux allows
 
@@ -107,7 +107,48 @@ def test_a_postmaster_is_guarded_once(tmp_path, process):
 
 
 def test_nobody_waits_for_a_process_that_is_gone():
-    assert wait_for_end(GONE) is False
+    assert not runs(GONE)
+    assert wait_for_end(GONE)
+
+
+def test_a_process_that_goes_on_is_not_waited_for_any_longer(process):
+    assert not wait_for_end(process.pid, 0.05)
+
+
+class Stopping:
+    """Patroni's Postgresql as far as it matters here."""
+
+    def __init__(self, data_directory):
+        self.data_dir = str(data_directory)
+        self.told = []
+
+    def on_shutdown(self, *locations):
+        self.told.append(locations)
+
+
+def stop(postgresql, mode, *, on_shutdown, stop_timeout):
+    if on_shutdown:
+        on_shutdown(7, 6)
+    return mode, stop_timeout
+
+
+def test_the_leader_key_is_kept_while_the_last_segment_is_archived(tmp_path, process):
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    postgresql = Stopping(tmp_path)
+    threading.Timer(0.1, process.kill).start()
+    assert prompt(stop)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=9) == ("fast", 9)
+    assert not postgresql.told
+
+
+def test_a_backlog_to_archive_does_not_hold_the_leader_key(tmp_path, process):
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    postgresql = Stopping(tmp_path)
+    prompt(stop)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=None)
+    assert postgresql.told == [(7, 6)]
+
+
+def test_a_stop_that_hands_nothing_over_stays_as_it_is(tmp_path):
+    assert prompt(stop)(Stopping(tmp_path), "immediate", on_shutdown=None, stop_timeout=None) == ("immediate", None)
 
 
 def test_the_pid_file_is_read_as_postgresql_writes_it(tmp_path):
