@@ -30,7 +30,7 @@ print(*(kind.__name__ for kind in type(error).__mro__))
         ({"error": {"code": 14, "message": "etcdserver: leader changed"}}, "Unavailable"),
         ({"error": {"code": 7, "message": "etcdserver: permission denied"}}, "PermissionDenied"),
         ({"code": 14, "message": "etcdserver: request timed out", "details": []}, "Unavailable"),
-        ({"code": 3, "message": "etcdserver: revision of auth store is old", "details": []}, "AuthOldRevision"),
+        ({"code": 3, "message": "etcdserver: revision of auth store is old", "details": []}, "InvalidArgument"),
         ({"error": {"code": 2, "message": "something else"}}, "Unknown"),
     ],
 )

@@ -65,8 +65,8 @@ listen s3
     bind {ADDRESS}:443 ssl crt {PATH}/s3.pem
     server moto 127.0.0.1:5000
 END
-systemd-run --quiet --unit=acceptance-moto moto_server -H 127.0.0.1 -p 5000
-systemd-run --quiet --unit=acceptance-s3 haproxy -W -db -f {PATH}/haproxy.cfg
+systemd-run --quiet --collect --unit=acceptance-moto moto_server -H 127.0.0.1 -p 5000
+systemd-run --quiet --collect --unit=acceptance-s3 haproxy -W -db -f {PATH}/haproxy.cfg
 curl -fsS --retry 60 --retry-delay 1 --retry-connrefused -X PUT http://127.0.0.1:5000/backups >/dev/null
 cat {PATH}/s3.pem
 """
@@ -101,8 +101,10 @@ def sftp(folder: Path) -> Iterator[Second]:
         "sftp_private_key": key.read_text(),
         "sftp_host_fingerprint": on_node(SERVER, "sh", "-c", FINGERPRINT).strip(),
     }
-    yield Second(declared, 22)
-    on_node(SERVER, "sh", "-c", REMOVE_SFTP)
+    try:
+        yield Second(declared, 22)
+    finally:
+        on_node(SERVER, "sh", "-c", REMOVE_SFTP)
 
 
 @contextmanager
@@ -122,8 +124,12 @@ def s3(folder: Path) -> Iterator[Second]:
         "s3_uri_style": "path",
         "storage_ca_file": AUTHORITY,
     }
-    yield Second(declared, 443)
-    on_node(SERVER, "sh", "-c", REMOVE_S3)
+    try:
+        yield Second(declared, 443)
+    finally:
+        on_node(SERVER, "sh", "-c", REMOVE_S3)
+        for reader in READERS:
+            on_node(reader, "rm", "-f", AUTHORITY)
 
 
 @pytest.fixture(scope="module", params=[sftp, s3], ids=["sftp", "s3"])

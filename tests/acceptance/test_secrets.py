@@ -10,12 +10,13 @@ import json
 import subprocess
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
 from backup_lab import PLAYBOOKS
-from lab_cluster import DATABASES, ENGINE, NODES, SECRETS, SITE, converge, on_node, run_playbook
+from lab_cluster import DATABASES, ENGINE, NODES, SECRETS, SITE, Run, converge, on_node, run_playbook
 
 PATTERNS = "/dev/shm/secret-patterns"
 DECLARED = {name: f"declared-{name}-only-here" for name in ("passphrase", "password", "token")}
@@ -51,57 +52,65 @@ def named(text: str) -> list[str]:
     return [name for name, secret in secrets().items() if any(form in text for form in forms(secret))]
 
 
-def watched(*arguments: str | Path) -> str:
-    """Run a playbook as talkative as can be; returns what it said."""
-    playbook, *options = arguments
-    run = run_playbook(Path(playbook), "-vvv", "--diff", *map(str, options))
+def watched(playbook: Path, *options: str) -> Run:
+    """Run a playbook as talkative as can be."""
+    run = run_playbook(playbook, "-vvv", "--diff", *options)
     assert run.code == 0, run.output[-3000:]
-    return run.output
+    return run
 
 
-@pytest.fixture(scope="module")
-def process_lists(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
-    """What the controller said, and every node's command lines, while drift is mended, a job runs, a clone is made."""
+@contextmanager
+def sampled() -> Iterator[dict[str, set[str]]]:
+    """The command lines seen on every node meanwhile."""
     seen: dict[str, set[str]] = {node: set() for node in NODES}
     done = threading.Event()
-    declaration = tmp_path_factory.mktemp("declared") / "declaration.json"
-    declaration.write_text(json.dumps(DECLARATION))
 
     def sample() -> None:
         while not done.is_set():
             for node in NODES:
                 seen[node].update(on_node(node, "ps", "-eo", "args", check=False).splitlines())
 
-    on_node(DATABASES[0], "rm", "-f", "/etc/patroni/config.yml")
-    on_node("backup1", "rm", "-f", "/etc/pgbackrest.conf")
     sampler = threading.Thread(target=sample)
     sampler.start()
-    said: list[str] = []
     try:
-        said.append(watched(SITE, "-e", f"@{declaration}"))
-        on_node("backup1", "systemctl", "start", "holdfast-job-settings")
-        said.append(watched(PLAYBOOKS / "backup.yml", "-e", "backup_type=incr", "-e", f"@{declaration}"))
-        said.append(watched(PLAYBOOKS / "clone.yml", "-e", json.dumps(CLONED), "-e", f"@{declaration}"))
+        yield seen
     finally:
         done.set()
         sampler.join()
-    seen["controller's output"] = set(said)
-    yield seen
-    removed = {**CLONED, "clone_state": "absent", "clone_confirm": CLONE}
-    assert run_playbook(PLAYBOOKS / "clone.yml", "-e", json.dumps(removed)).code == 0
-    converge()
-    for node in NODES:
-        on_node(node, "rm", "-rf", SECOND, KEPT)
 
 
-def test_neither_output_nor_process_lists_show_one(process_lists: dict[str, set[str]]) -> None:
-    assert {place: named("\n".join(lines)) for place, lines in process_lists.items()} == {
-        place: [] for place in process_lists
-    }
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
+    """What the controller said, and every node's command lines, while drift is mended, a job runs, a clone is made."""
+    declaration = tmp_path_factory.mktemp("declared") / "declaration.json"
+    declaration.write_text(json.dumps(DECLARATION))
+    declared = ("-e", f"@{declaration}")
+    on_node(DATABASES[0], "rm", "-f", "/etc/patroni/config.yml")
+    on_node("backup1", "rm", "-f", "/etc/pgbackrest.conf")
+    try:
+        with sampled() as seen:
+            mended = watched(SITE, *declared)
+            on_node("backup1", "systemctl", "start", "holdfast-job-settings")
+            taken = watched(PLAYBOOKS / "backup.yml", "-e", "backup_type=incr", *declared)
+            cloned = watched(PLAYBOOKS / "clone.yml", "-e", json.dumps(CLONED), *declared)
+        assert mended.changed["db1"] > 0
+        assert any("restic" in line for line in seen["backup1"])
+        yield {**seen, "controller's output": {run.output for run in (mended, taken, cloned)}}
+    finally:
+        removed = {**CLONED, "clone_state": "absent", "clone_confirm": CLONE}
+        run_playbook(PLAYBOOKS / "clone.yml", "-e", json.dumps(removed))
+        converge()
+        for node in NODES:
+            on_node(node, "rm", "-rf", SECOND, KEPT)
+
+
+def test_neither_output_nor_process_lists_show_one(shown: dict[str, set[str]]) -> None:
+    assert all(shown.values())
+    assert {place: named("\n".join(lines)) for place, lines in shown.items()} == {place: [] for place in shown}
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_no_world_readable_file_holds_one(node: str, process_lists: dict[str, set[str]]) -> None:
+def test_no_world_readable_file_holds_one(node: str, shown: dict[str, set[str]]) -> None:
     patterns = "\n".join(form for secret in secrets().values() for form in forms(secret)) + "\n"
     subprocess.run(
         [ENGINE, "exec", "-i", f"holdfast-{node}", "sh", "-c", f"umask 077; cat >{PATTERNS}"],
@@ -120,6 +129,6 @@ def test_the_search_itself_finds_one() -> None:
 
 
 @pytest.mark.parametrize("node", NODES)
-def test_no_unit_shows_one(node: str, process_lists: dict[str, set[str]]) -> None:
-    shown = on_node(node, "systemctl", "show", "--all", "--property=ExecStart,Environment", "*.service")
-    assert named(shown) == []
+def test_no_unit_shows_one(node: str, shown: dict[str, set[str]]) -> None:
+    units = on_node(node, "systemctl", "show", "--all", "--property=ExecStart,Environment", "*.service")
+    assert named(units) == []

@@ -26,11 +26,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+LOG = logging.getLogger(__name__)
 UNAVAILABLE = 14  # gRPC's code for what is worth another try
 WITHOUT_CODE = frozenset({"not a primary lessor"})
 REAPED_SECONDS = 1.0  # a dead process counts as running until its parent has asked for its status
 STOP_POLLING_SECONDS = 0.1
-ARCHIVING_SECONDS = 0.6  # what the last segment of an orderly stop may take; longer, and the leader key goes before it
+ARCHIVING_SECONDS = 1.0  # what the last segment of an orderly stop may take; longer, and the leader key goes before it
 
 
 def as_patroni_knows(data: Any) -> Any:
@@ -68,16 +69,24 @@ def attentive(watch: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's wait for its next cycle (Ha.watch), which also ends when the postmaster does."""
     guarded: set[int] = set()
 
-    def guard(pid: int, wake_up: Callable[[], None]) -> None:
-        wait_for_end(pid)
-        wake_up()
+    def guard(pid: int, ha: Any) -> None:
+        try:
+            wait_for_end(pid)
+        except OSError:
+            LOG.exception("Nobody waits for the postmaster's end")
+            return
+        if not ha.is_paused():  # in a pause somebody restarts it by hand
+            ha.wakeup()
         guarded.discard(pid)
 
     def watch_attentively(ha: Any, timeout: float) -> Any:
-        pid = postmaster_of(Path(ha.state_handler.data_dir))
-        if runs(pid) and pid not in guarded:
-            guarded.add(pid)
-            threading.Thread(target=guard, args=(pid, ha.wakeup), daemon=True).start()
+        try:
+            pid = postmaster_of(Path(ha.state_handler.data_dir))
+            if runs(pid) and pid not in guarded:
+                guarded.add(pid)
+                threading.Thread(target=guard, args=(pid, ha), daemon=True).start()
+        except Exception:  # beyond this wait Patroni would take it for its own end
+            LOG.exception("Nobody waits for the postmaster's end")
         return watch(ha, timeout)
 
     return watch_attentively
@@ -97,10 +106,13 @@ def runs(pid: int) -> bool:
 
 
 def wait_for_end(pid: int, seconds: float | None = None) -> bool:
-    """Wait until a process has ended and was reaped, for so many seconds at most; return whether it has."""
+    """Wait until a process has ended and was reaped, for so many seconds at most; return whether it has.
+
+    Raises OSError where processes can't be waited for.
+    """
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except ProcessLookupError:
         return True
     try:
         ended = select.poll()
@@ -119,18 +131,27 @@ def prompt(stop: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's stop of PostgreSQL (Postgresql.stop) with more patience before on_shutdown.
 
     Patroni calls that when the last record is written but the postmaster still archives, and waits for another second
-    in it. Most often PostgreSQL has ended before that second has.
+    in it. Most often PostgreSQL has ended before that second has. Patroni 3.0, which passes one location, doesn't wait.
     """
 
     def stop_promptly(postgresql: Any, *args: Any, on_shutdown: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
         def shut_down(*locations: Any) -> None:
-            pid = postmaster_of(Path(postgresql.data_dir))
-            if on_shutdown and runs(pid) and not wait_for_end(pid, ARCHIVING_SECONDS):
+            waits = len(locations) > 1
+            if on_shutdown and not (waits and ends_soon(Path(postgresql.data_dir))):
                 on_shutdown(*locations)
 
         return stop(postgresql, *args, on_shutdown=shut_down if on_shutdown else None, **kwargs)
 
     return stop_promptly
+
+
+def ends_soon(data_directory: Path) -> bool:
+    """Wait for the end of a postmaster that may still be archiving; return whether it came in time."""
+    try:
+        pid = postmaster_of(data_directory)
+        return not runs(pid) or wait_for_end(pid, ARCHIVING_SECONDS)
+    except OSError:
+        return False
 
 
 def amend() -> None:
@@ -145,7 +166,7 @@ def amend() -> None:
         postgresql.Postgresql.stop = prompt(postgresql.Postgresql.stop)
         postgresql.STOP_POLLING_INTERVAL = STOP_POLLING_SECONDS
     except Exception:
-        logging.getLogger(__name__).exception("Patroni starts without Holdfast's amendments")
+        LOG.exception("Patroni starts without Holdfast's amendments")
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class Cycle:
         self.state_handler = SimpleNamespace(data_dir=str(data_directory))
         self.woken = threading.Event()
         self.wakeup = self.woken.set
+        self.is_paused = lambda: False
 
 
 def wait(cycle, timeout):
@@ -98,12 +99,47 @@ def test_without_a_postmaster_the_wait_is_patroni_s_own(tmp_path, content):
     assert not attentive(wait)(Cycle(tmp_path), 0.05)
 
 
-def test_a_postmaster_is_guarded_once(tmp_path, process):
+def test_a_postmaster_is_guarded_once(tmp_path, process, monkeypatch):
+    opened = []
+
+    def refuse(pid):
+        opened.append(pid)
+        raise PermissionError
+
+    monkeypatch.setattr("os.pidfd_open", refuse)
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    cycle, watch, before = Cycle(tmp_path), attentive(wait), threading.active_count()
+    cycle, watch = Cycle(tmp_path), attentive(wait)
     for _cycle in range(3):
-        watch(cycle, 0.01)
-    assert threading.active_count() == before + 1
+        watch(cycle, 0.05)
+    assert opened == [process.pid]
+
+
+def test_where_processes_can_t_be_waited_for_the_wait_is_patroni_s_own(tmp_path, process, monkeypatch):
+    def refuse(_pid):
+        raise PermissionError
+
+    monkeypatch.setattr("os.pidfd_open", refuse)
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    cycle, watch = Cycle(tmp_path), attentive(wait)
+    assert not any(watch(cycle, 0.05) for _cycle in range(3))
+
+
+def test_where_no_thread_can_be_had_the_wait_is_patroni_s_own(tmp_path, process, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    assert not attentive(wait)(Cycle(tmp_path), 0.05)
+
+
+def test_in_a_pause_nobody_is_woken(tmp_path, process):
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle.is_paused = lambda: True
+    watch(cycle, 0.05)
+    process.kill()
+    assert not watch(cycle, 0.3)
 
 
 def test_nobody_waits_for_a_process_that_is_gone():
@@ -145,6 +181,16 @@ def test_a_backlog_to_archive_does_not_hold_the_leader_key(tmp_path, process):
     postgresql = Stopping(tmp_path)
     prompt(stop)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=None)
     assert postgresql.told == [(7, 6)]
+
+
+def test_a_patroni_that_does_not_wait_itself_is_not_held_up(tmp_path, process):
+    def stop_of_3_0(postgresql, on_shutdown):
+        on_shutdown(7)
+
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    postgresql = Stopping(tmp_path)
+    prompt(stop_of_3_0)(postgresql, on_shutdown=postgresql.on_shutdown)
+    assert postgresql.told == [(7,)]
 
 
 def test_a_stop_that_hands_nothing_over_stays_as_it_is(tmp_path):
