@@ -178,3 +178,17 @@ def test_the_queue_takes_a_size_or_a_share_of_the_volume(given: str, told: str |
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", **changes)))
     assert parser["global"].get("archive-push-queue-max") == told
+
+
+@pytest.mark.parametrize(
+    ("given", "backup", "restore"),
+    [
+        ({}, "2", "4"),
+        ({"pgbackrest_process_max": 3}, "3", "3"),
+        ({"pgbackrest_process_max": 3, "pgbackrest_restore_process_max": 8}, "3", "8"),
+    ],
+)
+def test_a_restore_may_have_all_processors(given: dict[str, int], backup: str, restore: str) -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", **given)))
+    assert (parser["global"]["process-max"], parser["global:restore"]["process-max"]) == (backup, restore)
