@@ -90,12 +90,13 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
     try:
         with sampled() as seen:
             mended = watched(SITE, *declared)
+            scheduled = watched(PLAYBOOKS / "backup_jobs.yml", "--limit=backup1", *declared)
             on_node("backup1", "systemctl", "start", "holdfast-job-settings")
             taken = watched(PLAYBOOKS / "backup.yml", "-e", "backup_type=incr", *declared)
             cloned = watched(PLAYBOOKS / "clone.yml", "-e", json.dumps(CLONED), *declared)
         assert mended.changed["db1"] > 0
         assert any("restic" in line for line in seen["backup1"])
-        yield {**seen, "controller's output": {run.output for run in (mended, taken, cloned)}}
+        yield {**seen, "controller's output": {run.output for run in (mended, scheduled, taken, cloned)}}
     finally:
         removed = {**CLONED, "clone_state": "absent", "clone_confirm": CLONE}
         run_playbook(PLAYBOOKS / "clone.yml", "-e", json.dumps(removed))
