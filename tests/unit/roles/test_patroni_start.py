@@ -183,11 +183,11 @@ def test_a_backlog_to_archive_does_not_hold_the_leader_key(tmp_path, process):
     assert postgresql.told == [(7, 6)]
 
 
-def test_a_patroni_that_does_not_wait_itself_is_not_held_up(tmp_path, process):
+def test_a_patroni_that_does_not_wait_itself_is_not_held_up(tmp_path, monkeypatch):
     def stop_of_3_0(postgresql, on_shutdown):
         on_shutdown(7)
 
-    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    monkeypatch.setattr("patroni_start.ends_soon", lambda _data_directory: True)
     postgresql = Stopping(tmp_path)
     prompt(stop_of_3_0)(postgresql, on_shutdown=postgresql.on_shutdown)
     assert postgresql.told == [(7,)]
