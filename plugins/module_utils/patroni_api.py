@@ -100,9 +100,13 @@ class PatroniApi:
         named = {"candidate": candidate.name} if candidate else {}
         return str(client.request("POST", "/switchover", {"leader": leader.name, **named}))
 
-    def ask_member(self, member: Member) -> Answer:
-        """Return what one member answers."""
-        return ask(replace(self.clients[0], base_url=root_of(member)))
+    def own_state(self, member: Member, timeout: float) -> dict[str, t.Any] | None:
+        """Return what one member says of itself (``/patroni``), None when it doesn't within so many seconds."""
+        try:
+            said = replace(self.clients[0], base_url=root_of(member), timeout=timeout).fetch("GET", "/patroni").body
+        except EndpointError:
+            return None
+        return said if isinstance(said, dict) else None
 
     def last_seen(self) -> dict[str, int]:
         """Return, for every endpoint that answers, when its member last read the DCS (epoch seconds)."""

@@ -22,7 +22,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session imp
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 
 T = t.TypeVar("T")
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.1  # members that are asked more often take longer to switch: every answer is a handshake in Python
 PROBE_SECONDS = 0.5
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -117,12 +117,12 @@ class Switchover:
         def leading() -> Member | None:
             if asked.done() and (error := asked.exception()):
                 raise ClusterError(f"{made.leader.name} did not hand over: {error}") from error
-            return next(
-                (heir for heir in made.heirs if took_over(made.leader, self.api.ask_member(heir).patroni)), None
-            )
+            said = ask_all.map(lambda heir: self.api.own_state(heir, PROBE_SECONDS), made.heirs)
+            return next((heir for heir, own in zip(made.heirs, said) if took_over(made.leader, own)), None)
 
         names = " or ".join(heir.name for heir in made.heirs)
-        return await_that(leading, self.limits.switch, f"{names} to lead")
+        with ThreadPoolExecutor(len(made.heirs)) as ask_all:
+            return await_that(leading, self.limits.switch, f"{names} to lead")
 
     def _await_pool(self, leader: Member) -> None:
         """Wait until a new connection through the pool would reach the leader."""

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts Patroni with three amendments. Why, and what upstream could take: docs/failover.md.
+"""Starts Patroni with four amendments. Why, and what upstream could take: docs/failover.md.
 
 It repeats a request that etcd could not serve for the moment. Until 4.1.1 Patroni knows errors of etcd's HTTP gateway
 only as the gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise:
@@ -12,6 +12,9 @@ primary lessor").
 It begins its next cycle when the postmaster has died, not up to loop_wait later.
 
 It hands over when PostgreSQL has stopped in order, not up to two seconds later.
+
+It sends what it has to say at once. Otherwise the kernel keeps the second half of each request to etcd, and of each answer
+of the REST interface, until the other side has acknowledged the first, most often after 40 ms (Nagle's algorithm).
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ import importlib
 import logging
 import os
 import select
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -75,7 +79,7 @@ def attentive(watch: Callable[..., Any]) -> Callable[..., Any]:
         except OSError:
             LOG.exception("Nobody waits for the postmaster's end")
             return
-        if not ha.is_paused():  # in a pause somebody restarts it by hand
+        if not is_expected(ha):
             ha.wakeup()
         guarded.discard(pid)
 
@@ -90,6 +94,14 @@ def attentive(watch: Callable[..., Any]) -> Callable[..., Any]:
         return watch(ha, timeout)
 
     return watch_attentively
+
+
+def is_expected(ha: Any) -> bool:
+    """Whether somebody else sees to the postmaster: an operator in a pause, or what Patroni is doing, say a switchover.
+
+    That would have to wait until a cycle that is of no use lets it go on.
+    """
+    return ha.is_paused() or ha._async_executor.busy
 
 
 def postmaster_of(data_directory: Path) -> int:
@@ -154,10 +166,20 @@ def ends_soon(data_directory: Path) -> bool:
         return False
 
 
+def undelayed(set_options: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Patroni's setting of a connection's options (Etcd3.set_socket_options) with TCP_NODELAY besides."""
+
+    def set_options_and_no_delay(etcd: Any, sock: socket.socket, *args: Any) -> Any:
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return set_options(etcd, sock, *args)
+
+    return set_options_and_no_delay
+
+
 def amend() -> None:
     """Amend the installed Patroni. One that is made otherwise than expected is told of and starts as it is."""
     try:
-        importlib.import_module("patroni.api")  # Patroni's modules import each other, and this is where it begins
+        api = importlib.import_module("patroni.api")  # Patroni's modules import each other, and this is where it begins
         from patroni import ha, postgresql
         from patroni.dcs import etcd3
 
@@ -165,6 +187,8 @@ def amend() -> None:
         ha.Ha.watch = attentive(ha.Ha.watch)
         postgresql.Postgresql.stop = prompt(postgresql.Postgresql.stop)
         postgresql.STOP_POLLING_INTERVAL = STOP_POLLING_SECONDS
+        etcd3.Etcd3.set_socket_options = undelayed(etcd3.Etcd3.set_socket_options)
+        api.RestApiHandler.disable_nagle_algorithm = True
     except Exception:
         LOG.exception("Patroni starts without Holdfast's amendments")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import switchover as module
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import RefusedError
 from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Limits, Switchover, certificate
@@ -52,9 +52,9 @@ class Api:
         self.state = cluster(candidate.name if candidate else "db3", 2)
         return "done"
 
-    def ask_member(self, member: Member) -> Answer:
+    def own_state(self, member: Member, _timeout: float) -> dict[str, t.Any]:
         leads = self.state.leader == self.state.member(member.name)
-        return Answer("", patroni={"role": "primary" if leads else "replica", "state": "running", "timeline": 2})
+        return {"role": "primary" if leads else "replica", "state": "running", "timeline": 2}
 
     def answers(self) -> Cluster:
         return self.state
