@@ -43,6 +43,21 @@ def test_the_wait_for_the_next_cycle_is_amended() -> None:
     assert on_node("db1", "python3", "-c", ask).startswith("attentive")
 
 
+def test_connections_do_not_wait_for_acknowledgements() -> None:
+    ask = f"""
+import runpy, socket
+from types import SimpleNamespace
+runpy.run_path("{START}")["amend"]()
+from patroni import api
+from patroni.dcs import etcd3
+sock, etcd = socket.socket(), SimpleNamespace(ttl=20, loop_wait=1, _retry=SimpleNamespace(deadline=3))
+etcd3.Etcd3.set_socket_options(etcd, sock, None)
+options = (socket.TCP_NODELAY, socket.TCP_KEEPINTVL)
+print(api.RestApiHandler.disable_nagle_algorithm, *(sock.getsockopt(socket.IPPROTO_TCP, one) > 0 for one in options))
+"""
+    assert on_node("db1", "python3", "-c", ask).split() == ["True", "True", "True"]
+
+
 def test_patroni_runs_so() -> None:
     pid = on_node("db1", "systemctl", "show", "--property=MainPID", "--value", "patroni").strip()
     assert START in on_node("db1", "cat", f"/proc/{pid}/cmdline").split("\0")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from patroni_start import as_patroni_knows, attentive, postmaster_of, prompt, runs, tolerant, wait_for_end
+from patroni_start import as_patroni_knows, attentive, postmaster_of, prompt, runs, tolerant, undelayed, wait_for_end
 
 GONE = 2**22 + 1  # above the greatest process id that Linux allows
 
@@ -77,6 +78,7 @@ class Cycle:
         self.woken = threading.Event()
         self.wakeup = self.woken.set
         self.is_paused = lambda: False
+        self._async_executor = SimpleNamespace(busy=False)
 
 
 def wait(cycle, timeout):
@@ -142,6 +144,15 @@ def test_in_a_pause_nobody_is_woken(tmp_path, process):
     assert not watch(cycle, 0.3)
 
 
+def test_who_stops_the_postmaster_is_not_held_up_by_a_cycle(tmp_path, process):
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle._async_executor.busy = True
+    watch(cycle, 0.05)
+    process.kill()
+    assert not watch(cycle, 0.3)
+
+
 def test_nobody_waits_for_a_process_that_is_gone():
     assert not runs(GONE)
     assert wait_for_end(GONE)
@@ -201,3 +212,14 @@ def test_the_pid_file_is_read_as_postgresql_writes_it(tmp_path):
     (tmp_path / "postmaster.pid").write_text("4711\n/data\n1767582000\n5432\n")
     assert postmaster_of(tmp_path) == 4711
     assert postmaster_of(tmp_path / "elsewhere") == 0
+
+
+def test_what_is_said_to_etcd_is_sent_at_once():
+    def set_options(_etcd, sock, options):
+        for option in options:
+            sock.setsockopt(*option)
+
+    with socket.socket() as sock:
+        undelayed(set_options)(None, sock, [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -12,9 +12,49 @@ import jinja2
 import pytest
 
 ROLES = next(parent for parent in Path(__file__).resolve().parents if (parent / "roles/patroni").is_dir()) / "roles"
-SUPERSEDED = ROLES / "pgbackrest/files/superseded.sh"
+PUSH = ROLES / "pgbackrest/files/push.sh"
+GET = ROLES / "pgbackrest/files/get.sh"
 EACH = ROLES / "pgbackrest/files/backup-each.sh"
 MAY_RESTORE = ROLES / "patroni/templates/may-restore.sh.j2"
+
+
+class Archive:
+    """A data directory with a pgBackRest that notes how it is called; ``code`` is what it ends with."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.run = folder / "run"
+        self.status = folder / "pg_wal/archive_status"
+        self.status.mkdir(parents=True)
+        self.run.mkdir()
+        program = folder / "pgbackrest"
+        program.write_text('#!/bin/sh\necho "$*" >>calls\nexit "$(cat code)"\n')
+        program.chmod(0o755)
+
+    def call(self, script: Path, *arguments: str, code: int = 0) -> tuple[int, str]:
+        """Run the script; return its exit code and pgBackRest's arguments."""
+        (self.folder / "code").write_text(str(code))
+        (self.folder / "calls").unlink(missing_ok=True)
+        text = script.read_text().replace("/run/pgbackrest", str(self.run))
+        path = {"PATH": f"{self.folder}:/usr/bin:/bin"}
+        done = subprocess.run(["sh", "-c", text, "sh", "lab", *arguments], cwd=self.folder, env=path, check=False)
+        return done.returncode, (self.folder / "calls").read_text().strip()
+
+    def push(self, wal: str, code: int = 0) -> tuple[int, str]:
+        return self.call(PUSH, f"pg_wal/{wal}", code=code)
+
+    def get(self, file: str, code: int = 0) -> tuple[int, str]:
+        return self.call(GET, file, "pg_wal/RECOVERYXLOG", code=code)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    return Archive(tmp_path)
+
+
+SEGMENT = "00000001000000000000000A"
+PUSHED = f"archive-push pg_wal/{SEGMENT}"
+GOT = f"archive-get {SEGMENT} pg_wal/RECOVERYXLOG"
 
 
 @pytest.mark.parametrize(
@@ -25,15 +65,51 @@ MAY_RESTORE = ROLES / "patroni/templates/may-restore.sh.j2"
         pytest.param(45, "00000002000000000000000A", ["00000002"], 45, id="of this timeline"),
         pytest.param(45, "00000001000000000000000A", [], 45, id="of the first timeline"),
         pytest.param(82, "00000001000000000000000A", ["00000002"], 82, id="another error"),
+        pytest.param(0, "00000001000000000000000A", ["00000002"], 0, id="no error"),
     ],
 )
-def test_what_is_passed_over(tmp_path, code, wal, histories, seen):
-    folder = tmp_path / "pg_wal"
-    folder.mkdir()
+def test_what_is_passed_over(archive, code, wal, histories, seen):
     for name in histories:
-        (folder / f"{name}.history").touch()
-    done = subprocess.run(["sh", SUPERSEDED, str(code), f"pg_wal/{wal}"], cwd=tmp_path, check=False)
-    assert done.returncode == seen
+        (archive.folder / f"pg_wal/{name}.history").touch()
+    assert archive.push(wal, code)[0] == seen
+
+
+@pytest.mark.parametrize(("ready", "alone"), [(0, True), (3, True), (4, False)])
+def test_a_long_queue_is_archived_many_at_once(archive, ready, alone):
+    for number in range(ready):
+        (archive.status / f"{number:024X}.ready").touch()
+    assert archive.push(SEGMENT) == (0, f"--stanza=lab {'--no-archive-async ' if alone else ''}{PUSHED}")
+
+
+@pytest.mark.parametrize(
+    ("lock", "alone"),
+    [("lab-archive-1.lock", False), ("lab-archive.lock", False), ("lab-backup-1.lock", True), ("b-archive.lock", True)],
+)
+def test_a_process_that_works_off_a_queue_is_not_competed_with(archive, lock, alone):
+    (archive.run / lock).touch()
+    assert archive.push(SEGMENT)[1].startswith("--stanza=lab --no-archive-async") is alone
+
+
+def test_only_who_was_given_a_segment_fetches_ahead(archive):
+    alone, ahead = f"--stanza=lab --no-archive-async {GOT}", f"--stanza=lab {GOT}"
+    assert archive.get(SEGMENT, 1) == (1, alone)
+    assert archive.get(SEGMENT) == (0, alone)
+    assert archive.get(SEGMENT) == (0, ahead)
+    assert archive.get(SEGMENT, 1) == (1, ahead)
+    assert archive.get(SEGMENT) == (0, alone)
+
+
+def test_a_history_tells_nothing_about_segments(archive):
+    archive.get("00000002.history")
+    assert "--no-archive-async" in archive.get(SEGMENT)[1]
+    archive.get("00000003.history", 1)
+    assert "--no-archive-async" not in archive.get(SEGMENT)[1]
+
+
+def test_what_is_fetched_does_not_depend_on_the_mark(archive):
+    archive.run.rmdir()
+    assert archive.get(SEGMENT)[0] == 0
+    assert archive.get(SEGMENT, 1)[0] == 1
 
 
 @pytest.fixture
@@ -66,6 +142,13 @@ def test_a_crashed_primary_hears_of_no_other_timeline(may_restore, state):
 @pytest.mark.parametrize("state", ["in archive recovery", "shut down in recovery", "shut down"])
 def test_a_standby_hears_of_it(may_restore, state):
     assert may_restore("00000009.history", f"Database cluster state:               {state}")
+
+
+def test_a_history_that_is_here_is_not_asked_for(may_restore, tmp_path):
+    (tmp_path / "pg_wal").mkdir()
+    (tmp_path / "pg_wal/00000009.history").touch()
+    assert not may_restore("00000009.history", "Database cluster state:               in archive recovery")
+    assert may_restore("0000000A.history", "Database cluster state:               in archive recovery")
 
 
 def test_a_restored_backup_hears_of_it(may_restore, tmp_path):
