@@ -11,7 +11,7 @@ import struct
 import time
 import typing as t
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member, merge_answers, problems
@@ -117,12 +117,15 @@ class Switchover:
         def leading() -> Member | None:
             if asked.done() and (error := asked.exception()):
                 raise ClusterError(f"{made.leader.name} did not hand over: {error}") from error
-            said = ask_all.map(lambda heir: self.api.own_state(heir, PROBE_SECONDS), made.heirs)
-            return next((heir for heir, own in zip(made.heirs, said) if took_over(made.leader, own)), None)
+            said = {ask_all.submit(self.api.own_state, heir, PROBE_SECONDS): heir for heir in made.heirs}
+            return next((said[own] for own in as_completed(said) if took_over(made.leader, own.result())), None)
 
         names = " or ".join(heir.name for heir in made.heirs)
-        with ThreadPoolExecutor(len(made.heirs)) as ask_all:
+        ask_all = ThreadPoolExecutor(len(made.heirs))
+        try:
             return await_that(leading, self.limits.switch, f"{names} to lead")
+        finally:
+            ask_all.shutdown(wait=False)
 
     def _await_pool(self, leader: Member) -> None:
         """Wait until a new connection through the pool would reach the leader."""

@@ -44,6 +44,7 @@ def fault_data(fault: FaultResult) -> dict[str, Any]:
         "rto": rounded(asdict(fault.rto)),
         "read_gap": rounded(asdict(fault.read_gap)),
         "naive_gap": rounded(asdict(fault.naive_gap)),
+        "pooled_gap": rounded(asdict(fault.pooled_gap)) if fault.pooled_gap else None,
         "acknowledged": fault.total("acknowledged"),
         "lost": fault.lost,
         "unknown": fault.total("unknown"),

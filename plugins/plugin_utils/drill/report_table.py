@@ -20,6 +20,7 @@ HEAD = (
     "predicted",
     "read gap",
     "naive gap",
+    "pooled (max)",
     "lost",
     "unknown",
     "verdict",
@@ -42,8 +43,8 @@ def as_table(run: Run) -> str:
 
 
 def row(fault: FaultResult) -> list[str]:
-    """Return the row of one fault: medians, the largest gaps of readers and naive client."""
-    rto = fault.rto
+    """Return the row of one fault: medians, the largest gaps of readers and naive client, both through the poolers."""
+    rto, pooled = fault.rto, fault.pooled_gap
     return [
         fault.fault,
         str(len(fault.results)),
@@ -53,6 +54,7 @@ def row(fault: FaultResult) -> list[str]:
         seconds(fault.budget.predicted),
         seconds(fault.read_gap.max),
         seconds(fault.naive_gap.max),
+        f"{seconds(pooled.median)} ({seconds(pooled.max)})" if pooled else "–",
         str(fault.lost),
         str(fault.total("unknown")),
         "ok" if fault.passed else f"FAILED: {', '.join(dict.fromkeys(breach.rule for breach in fault.breaches))}",

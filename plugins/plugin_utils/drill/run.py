@@ -66,6 +66,12 @@ class FaultResult:
         return spread(verdict.naive_gap for verdict in self.verdicts)
 
     @property
+    def pooled_gap(self) -> Spread | None:
+        """Return the times without acknowledged writes through the poolers, None without poolers."""
+        gaps = [verdict.pooled_gap for verdict in self.verdicts if verdict.pooled_gap is not None]
+        return spread(gaps) if gaps else None
+
+    @property
     def lost(self) -> int:
         """Return how many acknowledged rows the leader did not have (RPO)."""
         return sum(len(verdict.lost) for verdict in self.verdicts)

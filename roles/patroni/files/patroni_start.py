@@ -13,8 +13,8 @@ It begins its next cycle when the postmaster has died, not up to loop_wait later
 
 It hands over when PostgreSQL has stopped in order, not up to two seconds later.
 
-It sends what it has to say at once. Otherwise the kernel keeps the second half of each request to etcd, and of each answer
-of the REST interface, until the other side has acknowledged the first, most often after 40 ms (Nagle's algorithm).
+It sends what it has to say at once. Otherwise the kernel keeps the second half of each request to etcd, and of each
+answer of the REST interface, until the other side has acknowledged the first, after 40 ms (Nagle's algorithm).
 """
 
 from __future__ import annotations

@@ -192,3 +192,15 @@ def test_a_restore_may_have_all_processors(given: dict[str, int], backup: str, r
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", **given)))
     assert (parser["global"]["process-max"], parser["global:restore"]["process-max"]) == (backup, restore)
+
+
+@pytest.mark.parametrize(("processors", "backup"), [(1, "1"), (2, "2"), (4, "2"), (12, "6")])
+def test_a_backup_has_half_of_them_and_two_where_there_are_two(processors: int, backup: str) -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", pgbackrest__processors=processors)))
+    assert parser["global"]["process-max"] == backup
+
+
+def test_a_backup_comes_after_the_database() -> None:
+    assert "\nNice=10\n" in render("pgbackrest", "pgbackrest.service.j2", inputs("db1"))
+    assert "Nice" not in render("pgbackrest", "pgbackrest.service.j2", inputs("backup1"))

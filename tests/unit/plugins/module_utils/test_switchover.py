@@ -111,6 +111,22 @@ def test_whoever_wins_the_race_leads(made: t.Callable[..., tuple[Switchover, lis
     assert log[-2:] == ["db1 hands over to the fastest", "resumed"]
 
 
+def test_a_member_that_does_not_answer_holds_nobody_up(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+    switchover, log = made()
+    over, answer = threading.Event(), switchover.api.own_state
+
+    def hang(member: Member, timeout: float) -> dict[str, t.Any] | None:
+        if member.name == "db2":
+            over.wait(60)
+        return answer(member, timeout)
+
+    switchover.api.own_state = hang  # type: ignore[method-assign]
+    switchover.run(switchover.plan(None))
+    assert not over.is_set()
+    over.set()
+    assert log[-1] == "resumed"
+
+
 def test_who_leads_already_is_not_asked(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     assert not switchover.plan("db1").needed

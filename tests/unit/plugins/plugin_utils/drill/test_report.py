@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import invariants, report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Unjudged
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
 from jsonschema import Draft202012Validator
 
@@ -112,7 +112,7 @@ def test_the_table(run: Run) -> None:
     assert lines[0] == "Drill of lab: FAILED, 4 injections judged in 754 s"
     assert lines[2].split() == [
         *("primary_power_loss", "2", "4.00", "s", "(4.00–4.00", "s)", "5.00", "s", "4.50", "s"),
-        *("0.20", "s", "12.2", "s", "0", "4", "ok"),
+        *("0.20", "s", "12.2", "s", "–", "0", "4", "ok"),
     ]
     assert lines[3].endswith("FAILED: lost_acknowledged, over_budget")
     assert (
@@ -120,6 +120,22 @@ def test_the_table(run: Run) -> None:
     )
     assert "Where the time went: gate before 4 s, fault 40 s, rows 2 s" in lines
     assert lines[-1] == "  1. wal_disk_full: no volume of its own"
+
+
+def test_clients_of_poolers_are_told_apart(run: Run, tmp_path: Path) -> None:
+    waits = iter((1.25, 1.75))
+
+    def pooled(result: Result) -> Result:
+        ledger, verdict, budget = result
+        return ledger, replace(verdict, pooled_gap=next(waits), pooled_errors=3), budget
+
+    both = replace(run, results=tuple(map(pooled, run.results[:2])))
+    assert " 1.50 s (1.75 s) " in report.table(both)
+    report.write(both, tmp_path)
+    page = (tmp_path / "report.html").read_text()
+    assert '<td class="n">1.50 s (1.75 s)</td>\n        <td class="n">6</td>' in page
+    (fault,) = json.loads((tmp_path / "report.json").read_text())["faults"]
+    assert fault["pooled_gap"] == {"min": 1.25, "median": 1.5, "max": 1.75}
 
 
 @pytest.mark.parametrize(
