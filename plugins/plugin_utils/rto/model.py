@@ -66,12 +66,13 @@ NOTICE_BY_TIMEOUT = 1.1  # by a Patroni that was talking to the etcd member that
 RACE = Stage("race", 0.05, 0.1, 0.3)  # among members that all answer
 PROMOTION = Stage("promotion", 0.2, 0.4, 1.0)
 SHUTDOWN = Stage("shutdown", 0.4, 1.5, 2.8)  # with its last segment archived; Patroni looks once a second
+PROMPT_SHUTDOWN = Stage("shutdown", 0.2, 0.5, 2.8)  # Patroni looks ten times
 RESTART_IN_PLACE = Stage("restart", 0.2, 0.5, 2.0)  # PostgreSQL after a crash, with little to recover
 PATRONI_RESTART = Stage("restart", 2.0, 3.0, 4.5)  # a second until systemd tries, then Python and the first cycle
 HAPROXY_RESTART = Stage("restart", 0.15, 0.4, 3.0)
 CHECK = Stage("check", 0.01, 0.03, 0.1)  # HAProxy's question and Patroni's answer
 RECONNECT = Stage("client", 0.0, 0.1, 0.5)  # to a balancer that answers
-SYN_RETRY = Stage("client", 0.1, 0.35, 1.2)  # to an address that was silent: the kernel repeats after a second
+SYN_RETRY = Stage("client", 0.05, 0.35, 1.2)  # to an address that was silent: the kernel repeats after a second
 
 
 def uniform(name: str, low: float, high: float) -> Stage:
@@ -229,7 +230,7 @@ def patroni_killed(settings: Settings) -> Iterator[Stage]:
 
 def switchover(settings: Settings) -> Iterator[Stage]:
     """The old primary stops in order, then a standby takes over. One that is named is followed later."""
-    yield SHUTDOWN
+    yield PROMPT_SHUTDOWN if settings.amended else SHUTDOWN
     yield from released(settings)
 
 
@@ -267,7 +268,7 @@ def keepalived_killed(settings: Settings) -> Iterator[Stage]:
     """The address stays until systemd starts keepalived again, which drops it; then as if the balancer were silent."""
     vrrp = settings.vrrp or Vrrp()
     yield adverts(vrrp, 3 * vrrp.advert_int)
-    yield from [Stage("client", 0.05, 0.15, SYN_RETRY.worst), SLACK]
+    yield from [Stage("client", SYN_RETRY.best, 0.15, SYN_RETRY.worst), SLACK]
 
 
 def haproxy_killed(settings: Settings) -> Iterator[Stage]:

@@ -55,7 +55,8 @@ def test_every_fault_of_the_drill_has_a_prediction_or_a_reason_for_none() -> Non
         (replace(FLOOR, amended=True), "postmaster_killed", [0.31, 1.03, 4.2]),
         (patroni(primary_start_timeout=300.0), "postmaster_killed", [1.31, 4.48, 304.2]),
         (FLOOR, "switchover", [0.71, 2.48, 6.0]),
-        (FLOOR, "balancer_power_loss", [0.58, 0.95, 2.41]),
+        (replace(FLOOR, amended=True), "switchover", [0.51, 1.48, 6.0]),
+        (FLOOR, "balancer_power_loss", [0.53, 0.95, 2.41]),
         (FLOOR, "haproxy_killed", [0.15, 0.5, 2.2]),
     ],
 )
@@ -79,7 +80,7 @@ MEASURED = {
         "backend_segfault": (0.3, 1.0),
         "switchover": (2.1, 3.4),
         "standby_lost": (0.09, 0.35),
-        "balancer_power_loss": (0.9, 1.3),
+        "balancer_power_loss": (0.54, 1.3),
         "haproxy_killed": (0.2, 1.1),
         "keepalived_killed": (0.31, 0.49),
         "balancer_isolated": (0.9, 1.06),

@@ -20,7 +20,7 @@ Predicted time without writes
   primary_cut_from_standbys       10.0 s  10.6 s  13.1 s  walsender 10.0 s
   postmaster_killed               0.3 s   1.5 s   4.2 s   detection 0.5 s
   switchover                      0.7 s   2.5 s   6.0 s   shutdown 1.5 s
-  balancer_power_loss             0.6 s   0.9 s   2.4 s   adverts 0.6 s
+  balancer_power_loss             0.5 s   0.9 s   2.4 s   adverts 0.6 s
   haproxy_killed                  0.1 s   0.5 s   2.2 s   restart 0.4 s"""
 
 
