@@ -100,10 +100,10 @@ class PatroniApi:
         named = {"candidate": candidate.name} if candidate else {}
         return str(client.request("POST", "/switchover", {"leader": leader.name, **named}))
 
-    def own_state(self, member: Member, timeout: float) -> dict[str, t.Any] | None:
-        """Return what one member says of itself (``/patroni``), None when it doesn't within so many seconds."""
+    def own_state(self, member: Member) -> dict[str, t.Any] | None:
+        """Return what one member says of itself (``/patroni``), None when it doesn't answer."""
         try:
-            said = replace(self.clients[0], base_url=root_of(member), timeout=timeout).fetch("GET", "/patroni").body
+            said = replace(self.clients[0], base_url=root_of(member)).fetch("GET", "/patroni").body
         except EndpointError:
             return None
         return said if isinstance(said, dict) else None

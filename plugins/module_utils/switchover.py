@@ -11,7 +11,7 @@ import struct
 import time
 import typing as t
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member, merge_answers, problems
@@ -114,11 +114,16 @@ class Switchover:
     def _await_leader(self, made: Plan, asked: Future[str]) -> Member:
         """Wait until one of the heirs is a primary that writes on its new timeline, and return it."""
 
+        said: dict[Future[dict[str, t.Any] | None], Member] = {}
+
         def leading() -> Member | None:
             if asked.done() and (error := asked.exception()):
                 raise ClusterError(f"{made.leader.name} did not hand over: {error}") from error
-            said = {ask_all.submit(self.api.own_state, heir, PROBE_SECONDS): heir for heir in made.heirs}
-            return next((said[own] for own in as_completed(said) if took_over(made.leader, own.result())), None)
+            for heir in made.heirs:
+                if heir not in said.values():
+                    said[ask_all.submit(self.api.own_state, heir)] = heir
+            answered = {own: said.pop(own) for own in wait(said, POLL_SECONDS).done}
+            return next((heir for own, heir in answered.items() if took_over(made.leader, own.result())), None)
 
         names = " or ".join(heir.name for heir in made.heirs)
         ask_all = ThreadPoolExecutor(len(made.heirs))

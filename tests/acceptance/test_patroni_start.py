@@ -52,8 +52,8 @@ from patroni import api
 from patroni.dcs import etcd3
 sock, etcd = socket.socket(), SimpleNamespace(ttl=20, loop_wait=1, _retry=SimpleNamespace(deadline=3))
 etcd3.Etcd3.set_socket_options(etcd, sock, None)
-options = (socket.TCP_NODELAY, socket.TCP_KEEPINTVL)
-print(api.RestApiHandler.disable_nagle_algorithm, *(sock.getsockopt(socket.IPPROTO_TCP, one) > 0 for one in options))
+options = ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_KEEPALIVE))
+print(api.RestApiHandler.disable_nagle_algorithm, *(sock.getsockopt(*one) > 0 for one in options))
 """
     assert on_node("db1", "python3", "-c", ask).split() == ["True", "True", "True"]
 

@@ -204,3 +204,11 @@ def test_a_backup_has_half_of_them_and_two_where_there_are_two(processors: int, 
 def test_a_backup_comes_after_the_database() -> None:
     assert "\nNice=10\n" in render("pgbackrest", "pgbackrest.service.j2", inputs("db1"))
     assert "Nice" not in render("pgbackrest", "pgbackrest.service.j2", inputs("backup1"))
+
+
+def test_postgresql_does_not_wait_long_for_a_frozen_repository() -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1")))
+    for command in ("archive-push", "archive-get"):
+        found = parser[f"global:{command}"]
+        assert (found["process-max"], found["db-timeout"], found["protocol-timeout"]) == ("2", "29", "30")

@@ -12,10 +12,17 @@ import jinja2
 import pytest
 
 ROLES = next(parent for parent in Path(__file__).resolve().parents if (parent / "roles/patroni").is_dir()) / "roles"
-PUSH = ROLES / "pgbackrest/files/push.sh"
+PUSH = ROLES / "pgbackrest/templates/push.sh.j2"
 GET = ROLES / "pgbackrest/files/get.sh"
 EACH = ROLES / "pgbackrest/files/backup-each.sh"
 MAY_RESTORE = ROLES / "patroni/templates/may-restore.sh.j2"
+
+
+def rendered(script: Path, **variables: object) -> str:
+    """Return a script, or what a template of one makes of the variables."""
+    environment = jinja2.Environment(autoescape=False)
+    environment.filters["quote"] = str
+    return environment.from_string(script.read_text()).render(variables)
 
 
 class Archive:
@@ -24,6 +31,7 @@ class Archive:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.run = folder / "run"
+        self.spool = folder / "spool"
         self.status = folder / "pg_wal/archive_status"
         self.status.mkdir(parents=True)
         self.run.mkdir()
@@ -35,7 +43,7 @@ class Archive:
         """Run the script; return its exit code and pgBackRest's arguments."""
         (self.folder / "code").write_text(str(code))
         (self.folder / "calls").unlink(missing_ok=True)
-        text = script.read_text().replace("/run/pgbackrest", str(self.run))
+        text = rendered(script, pgbackrest_spool_path=self.spool).replace("/run/pgbackrest", str(self.run))
         path = {"PATH": f"{self.folder}:/usr/bin:/bin"}
         done = subprocess.run(["sh", "-c", text, "sh", "lab", *arguments], cwd=self.folder, env=path, check=False)
         return done.returncode, (self.folder / "calls").read_text().strip()
@@ -90,6 +98,17 @@ def test_a_process_that_works_off_a_queue_is_not_competed_with(archive, lock, al
     assert archive.push(SEGMENT)[1].startswith("--stanza=lab --no-archive-async") is alone
 
 
+@pytest.mark.parametrize(("ready", "code", "left"), [(1, 0, False), (1, 82, True), (4, 0, True)])
+def test_what_a_former_queue_left_is_taken_for_nothing(archive, ready, code, left):
+    done = archive.spool / f"archive/lab/out/{SEGMENT}.ok"
+    done.parent.mkdir(parents=True)
+    done.touch()
+    for number in range(ready):
+        (archive.status / f"{number:024X}.ready").touch()
+    archive.push(SEGMENT, code)
+    assert done.exists() is left
+
+
 def test_only_who_was_given_a_segment_fetches_ahead(archive):
     alone, ahead = f"--stanza=lab --no-archive-async {GOT}", f"--stanza=lab {GOT}"
     assert archive.get(SEGMENT, 1) == (1, alone)
@@ -124,10 +143,8 @@ def may_restore(tmp_path):
             "echo 'Bytes per WAL segment:                16777216'\n"
         )
         control.chmod(0o755)
-        environment = jinja2.Environment(autoescape=False)
-        environment.filters["quote"] = str
         script = tmp_path / "may-restore"
-        script.write_text(environment.from_string(MAY_RESTORE.read_text()).render(patroni_bin_directory=control.parent))
+        script.write_text(rendered(MAY_RESTORE, patroni_bin_directory=control.parent))
         return subprocess.run(["sh", script, name], cwd=tmp_path, check=False).returncode == 0
 
     return run

@@ -52,7 +52,7 @@ class Api:
         self.state = cluster(candidate.name if candidate else "db3", 2)
         return "done"
 
-    def own_state(self, member: Member, _timeout: float) -> dict[str, t.Any]:
+    def own_state(self, member: Member) -> dict[str, t.Any]:
         leads = self.state.leader == self.state.member(member.name)
         return {"role": "primary" if leads else "replica", "state": "running", "timeline": 2}
 
@@ -115,10 +115,10 @@ def test_a_member_that_does_not_answer_holds_nobody_up(made: t.Callable[..., tup
     switchover, log = made()
     over, answer = threading.Event(), switchover.api.own_state
 
-    def hang(member: Member, timeout: float) -> dict[str, t.Any] | None:
+    def hang(member: Member) -> dict[str, t.Any] | None:
         if member.name == "db2":
-            over.wait(60)
-        return answer(member, timeout)
+            assert over.wait(60)
+        return answer(member)
 
     switchover.api.own_state = hang  # type: ignore[method-assign]
     switchover.run(switchover.plan(None))

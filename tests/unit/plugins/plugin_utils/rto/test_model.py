@@ -98,6 +98,11 @@ def test_what_was_measured_lies_between_best_and_worst(seconds: int | None, faul
     assert max(times) <= found.worst
 
 
+def test_a_prompt_switchover_lies_there_too() -> None:
+    found = predict(replace(FLOOR, amended=True))["switchover"]
+    assert found.best <= 1.05 <= found.median <= 2.47 <= found.worst
+
+
 @pytest.mark.parametrize("fault", LEASE_FAULTS)
 @pytest.mark.parametrize(
     ("settings", "factor"), [(FLOOR, 1.25), (watched(8, FLOOR, 2.0), 1.5), (watched(8), 1.7), (watched(4), 2.2)]
