@@ -114,19 +114,19 @@ class Switchover:
     def _await_leader(self, made: Plan, asked: Future[str]) -> Member:
         """Wait until one of the heirs is a primary that writes on its new timeline, and return it."""
 
-        said: dict[Future[dict[str, t.Any] | None], Member] = {}
+        pending: dict[Future[dict[str, t.Any] | None], Member] = {}
+        ask_all = ThreadPoolExecutor(len(made.heirs))
 
         def leading() -> Member | None:
             if asked.done() and (error := asked.exception()):
                 raise ClusterError(f"{made.leader.name} did not hand over: {error}") from error
             for heir in made.heirs:
-                if heir not in said.values():
-                    said[ask_all.submit(self.api.own_state, heir)] = heir
-            answered = {own: said.pop(own) for own in wait(said, POLL_SECONDS).done}
+                if heir not in pending.values():
+                    pending[ask_all.submit(self.api.own_state, heir)] = heir
+            answered = {own: pending.pop(own) for own in wait(pending, POLL_SECONDS).done}
             return next((heir for own, heir in answered.items() if took_over(made.leader, own.result())), None)
 
         names = " or ".join(heir.name for heir in made.heirs)
-        ask_all = ThreadPoolExecutor(len(made.heirs))
         try:
             return await_that(leading, self.limits.switch, f"{names} to lead")
         finally:

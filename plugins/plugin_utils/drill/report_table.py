@@ -43,7 +43,7 @@ def as_table(run: Run) -> str:
 
 
 def row(fault: FaultResult) -> list[str]:
-    """Return the row of one fault: medians, the largest gaps of readers and naive client, both through the poolers."""
+    """Return the row of one fault; of readers and the naive client the largest gaps only."""
     rto, pooled = fault.rto, fault.pooled_gap
     return [
         fault.fault,

@@ -114,15 +114,17 @@ def test_whoever_wins_the_race_leads(made: t.Callable[..., tuple[Switchover, lis
 def test_a_member_that_does_not_answer_holds_nobody_up(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     over, answer = threading.Event(), switchover.api.own_state
+    ended: list[str] = []
 
     def hang(member: Member) -> dict[str, t.Any] | None:
         if member.name == "db2":
-            assert over.wait(60)
+            over.wait(5)
+            ended.append(member.name)
         return answer(member)
 
     switchover.api.own_state = hang  # type: ignore[method-assign]
     switchover.run(switchover.plan(None))
-    assert not over.is_set()
+    assert not ended
     over.set()
     assert log[-1] == "resumed"
 
