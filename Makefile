@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 FAULTS := all
 REPEAT := 1
 MINUTES := 60
-SCENARIOS := default haproxy keepalived three_nodes failover
+SCENARIOS := default haproxy keepalived three_nodes failover backup
 
 .PHONY: help
 help: ## Show what can be made
