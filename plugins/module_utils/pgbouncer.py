@@ -6,12 +6,18 @@
 from __future__ import annotations
 
 import typing as t
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2, sentence
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
+    Session,
+    answer,
+    connect,
+    psycopg2,
+    sentence,
+)
 
 ANSWER_SECONDS = 3.0
 RESUME_TRIES = 3
@@ -32,7 +38,39 @@ class Pooler:
     port: int
 
 
-Command = Callable[[Pooler], None]
+class Console:
+    """The admin console of one PgBouncer: opened when it is first needed, and anew after a failure."""
+
+    def __init__(self, settings: dict[str, t.Any]) -> None:
+        self._settings = settings
+        self._session: Session | None = None
+
+    def open(self) -> None:
+        """Log in, unless that is done. Raises TimeoutError or psycopg2.Error."""
+        if self._session is None:
+            self._session = connect(self._settings, ANSWER_SECONDS)
+
+    def tell(self, command: str, seconds: float) -> None:
+        """Give a command. Raises TimeoutError or psycopg2.Error."""
+        try:
+            self.open()
+            answer(t.cast("Session", self._session), command, (), seconds)
+        except TimeoutError:
+            self.close()
+            raise TimeoutError(f"{command} was not done within {seconds:g} s") from None
+        except psycopg2.Error:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Hang up."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
+
+
+Consoles = Mapping[Pooler, Console]
+Command = Callable[[Console], None]
 
 
 @dataclass(frozen=True)
@@ -48,9 +86,8 @@ class Poolers:
         """Raise PoolerError when one of the consoles can't be used."""
         if self.members and psycopg2 is None:
             raise PoolerError("psycopg2 is missing: install python3-psycopg2 where the module runs")
-        failures = self._each(self.members, lambda pooler: self._tell(pooler, "SHOW VERSION", ANSWER_SECONDS))
-        if failures:
-            raise PoolerError("; ".join(failures.values()))
+        with self._consoles() as consoles:
+            refuse(each(consoles, lambda console: console.tell("SHOW VERSION", ANSWER_SECONDS)))
 
     @contextmanager
     def paused(self, seconds: float, required: bool) -> Iterator[None]:
@@ -59,34 +96,26 @@ class Poolers:
         A pooler has ``seconds`` to finish the transactions that are under way. When one can't, PoolerError is raised;
         unless ``required``: then it holds all others, and those transactions are left to their fate.
         """
-        failures: dict[Pooler, str] = {}
+        with self._consoles() as consoles:
+            failures = each(consoles, Console.open)  # of all, before the first holds its clients
+            refuse(failures if required else {})
+            opened = {pooler: console for pooler, console in consoles.items() if pooler not in failures}
+            try:
+                failures = each(opened, lambda console: console.tell("PAUSE", seconds))
+                refuse(failures if required else {}, "PgBouncer waits for transactions under way")
+                yield
+            finally:
+                resume({one: opened[one] for one in opened if PAUSED_BY_OTHERS not in failures.get(one, "")})
+
+    @contextmanager
+    def _consoles(self) -> Iterator[dict[Pooler, Console]]:
+        """Yield a console for each, and hang up in the end."""
+        consoles = {pooler: Console(self._settings(pooler)) for pooler in self.members}
         try:
-            failures = self._each(self.members, lambda pooler: self._tell(pooler, "PAUSE", seconds))
-            if failures and required:
-                raise PoolerError(f"{'; '.join(failures.values())}. PgBouncer waits for transactions under way")
-            yield
+            yield consoles
         finally:
-            self.resume([pooler for pooler in self.members if PAUSED_BY_OTHERS not in failures.get(pooler, "")])
-
-    def resume(self, poolers: Sequence[Pooler]) -> None:
-        """Let the clients of poolers go on. Raises PoolerError for those that can't be told."""
-        left = list(poolers)
-        failures: dict[Pooler, str] = {}
-        for _try in range(RESUME_TRIES):
-            failures = self._each(left, lambda pooler: self._tell(pooler, "RESUME", ANSWER_SECONDS))
-            left = [pooler for pooler, why in failures.items() if NOT_PAUSED not in why]
-            if not left:
-                return
-        raise PoolerError(
-            f"{'; '.join(failures[one] for one in left)}: its clients wait; give it RESUME, or restart it"
-        )
-
-    def _tell(self, pooler: Pooler, command: str, seconds: float) -> None:
-        """Give one console one command. Raises TimeoutError or psycopg2.Error."""
-        try:
-            ask(self._settings(pooler), command, (), seconds)
-        except TimeoutError:
-            raise TimeoutError(f"{command} was not done within {seconds:g} s") from None
+            for console in consoles.values():
+                console.close()
 
     def _settings(self, pooler: Pooler) -> dict[str, t.Any]:
         verified = {"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {"sslmode": "prefer"}
@@ -100,17 +129,34 @@ class Poolers:
             **verified,
         }
 
-    @staticmethod
-    def _each(poolers: Iterable[Pooler], command: Command) -> dict[Pooler, str]:
-        """Run a command on all at once and return why it failed where it did."""
 
-        def why(pooler: Pooler) -> str:
-            try:
-                command(pooler)
-            except (TimeoutError, psycopg2.Error) as error:
-                return f"pooler {pooler.name} ({pooler.address}:{pooler.port}): {sentence(error)}"
-            return ""
+def resume(consoles: Consoles) -> None:
+    """Let the clients of poolers go on. Raises PoolerError for those that can't be told."""
+    left = dict(consoles)
+    failures: dict[Pooler, str] = {}
+    for _try in range(RESUME_TRIES):
+        failures = each(left, lambda console: console.tell("RESUME", ANSWER_SECONDS))
+        left = {pooler: consoles[pooler] for pooler, why in failures.items() if NOT_PAUSED not in why}
+        if not left:
+            return
+    raise PoolerError(f"{'; '.join(failures[one] for one in left)}: its clients wait; give it RESUME, or restart it")
 
-        listed = list(poolers)
-        with ThreadPoolExecutor(max(1, len(listed))) as pool:
-            return {one: text for one, text in zip(listed, pool.map(why, listed), strict=True) if text}
+
+def refuse(failures: Mapping[Pooler, str], why: str = "") -> None:
+    """Raise PoolerError when there are failures."""
+    if failures:
+        raise PoolerError(". ".join(filter(None, ("; ".join(failures.values()), why))))
+
+
+def each(consoles: Consoles, command: Command) -> dict[Pooler, str]:
+    """Run a command on all at once and return why it failed where it did."""
+
+    def why(pooler: Pooler) -> str:
+        try:
+            command(consoles[pooler])
+        except (TimeoutError, psycopg2.Error) as error:
+            return f"pooler {pooler.name} ({pooler.address}:{pooler.port}): {sentence(error)}"
+        return ""
+
+    with ThreadPoolExecutor(max(1, len(consoles))) as pool:
+        return {one: text for one, text in zip(consoles, pool.map(why, consoles), strict=True) if text}

@@ -17,7 +17,7 @@ try:
 except ImportError:
     psycopg2 = None
 
-__all__ = ("Session", "ask", "psycopg2", "sentence", "stored_for_certain_not", "wait")
+__all__ = ("Session", "answer", "ask", "connect", "psycopg2", "sentence", "stored_for_certain_not", "wait")
 
 Rows = list[tuple[Any, ...]]
 # SQLSTATEs of a server that goes away: what it was doing may have been done.
@@ -86,14 +86,29 @@ def wait(sessions: Iterable[Session], seconds: float) -> set[int]:
 def ask(settings: dict[str, Any], statement: str, values: Sequence[Any], seconds: float) -> Rows:
     """Return a statement's rows; raises TimeoutError when they did not come in time, or psycopg2.Error."""
     deadline = time.monotonic() + seconds
-    session = Session(settings)
+    session = connect(settings, seconds)
     try:
-        _finish(session, deadline)
-        session.execute(statement, values)
-        _finish(session, deadline)
-        return session.rows()
+        return answer(session, statement, values, deadline - time.monotonic())
     finally:
         session.close()
+
+
+def connect(settings: dict[str, Any], seconds: float) -> Session:
+    """Return a session that stands; raises TimeoutError when it did not in time, or psycopg2.Error."""
+    session = Session(settings)
+    try:
+        _finish(session, time.monotonic() + seconds)
+    except BaseException:
+        session.close()
+        raise
+    return session
+
+
+def answer(session: Session, statement: str, values: Sequence[Any], seconds: float) -> Rows:
+    """Return the rows of a statement in a session that stands; raises TimeoutError or psycopg2.Error."""
+    session.execute(statement, values)
+    _finish(session, time.monotonic() + seconds)
+    return session.rows()
 
 
 def _finish(session: Session, deadline: float) -> None:

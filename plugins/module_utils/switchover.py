@@ -10,7 +10,7 @@ import ssl
 import struct
 import time
 import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
@@ -23,6 +23,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopw
 
 T = t.TypeVar("T")
 POLL_SECONDS = 0.1  # members that are asked more often take longer to switch: every answer is a handshake in Python
+AT_LEAST_SECONDS = 0.3  # PostgreSQL stops here and is promoted there, which nobody does in less
+POOL_POLL_SECONDS = 0.03  # clients wait, and it is one handshake
 PROBE_SECONDS = 0.5
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
@@ -83,6 +85,7 @@ class Switchover:
         """
         watch = Stopwatch()
         self._checkpoint(made.leader)
+        known = self._certificates(made.heirs)
         watch.end("checkpointed")
         with ThreadPoolExecutor(1) as pool:
             with self.poolers.paused(self.limits.pause, self.limits.pause_required):
@@ -90,7 +93,7 @@ class Switchover:
                 asked = pool.submit(self.api.switch_over, made.leader, made.candidate, self.limits.switch)
                 heir = self._await_leader(made, asked)
                 watch.end("promoted")
-                self._await_pool(heir)
+                self._await_pool(heir, known)
             watch.end("switched")
         cluster = self._await_healthy(made, heir)
         watch.end("healthy")
@@ -127,17 +130,30 @@ class Switchover:
             return next((heir for own, heir in answered.items() if took_over(made.leader, own.result())), None)
 
         names = " or ".join(heir.name for heir in made.heirs)
+        wait([asked], AT_LEAST_SECONDS)
         try:
             return await_that(leading, self.limits.switch, f"{names} to lead")
         finally:
             ask_all.shutdown(wait=False)
 
-    def _await_pool(self, leader: Member) -> None:
+    def _certificates(self, heirs: Iterable[Member]) -> dict[str, bytes]:
+        """Return the heirs' certificates by name, where somebody will ask for them."""
+        if self.pool is None:
+            return {}
+        found = {heir.name: certificate(heir.host, heir.port) for heir in heirs if heir.host and heir.port}
+        return {name: own for name, own in found.items() if own}
+
+    def _await_pool(self, leader: Member, known: Mapping[str, bytes]) -> None:
         """Wait until a new connection through the pool would reach the leader."""
         if self.pool is None or leader.host is None or leader.port is None:
             return
-        pool, own = self.pool, certificate(leader.host, leader.port)
-        await_that(lambda: certificate(*pool) == own, self.limits.switch, f"the pool to lead to {leader.name}")
+        pool, host, port = self.pool, leader.host, leader.port
+
+        def leads() -> bool:
+            own = known.get(leader.name) or certificate(host, port)
+            return own is not None and certificate(*pool) == own
+
+        await_that(leads, self.limits.switch, f"the pool to lead to {leader.name}", POOL_POLL_SECONDS)
 
     def _await_healthy(self, made: Plan, heir: Member) -> Cluster:
         """Wait until the members that were healthy follow their new leader, synchronously where that is asked for."""
@@ -153,9 +169,9 @@ class Switchover:
         raise ClusterError(f"{heir.name} leads, but after {self.limits.healthy:g} s: {text}")
 
 
-def await_that(find: Callable[[], T | None], seconds: float, what: str) -> T:
+def await_that(find: Callable[[], T | None], seconds: float, what: str, interval: float = POLL_SECONDS) -> T:
     """Wait until something is found or true, and return it. Raises ClusterError when it takes too long."""
-    for _left in until(time.monotonic() + seconds, POLL_SECONDS):
+    for _left in until(time.monotonic() + seconds, interval):
         if found := find():
             return found
     raise ClusterError(f"not within {seconds:g} s: {what}")

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from lab_cluster import on_node
@@ -53,11 +54,21 @@ from patroni.dcs import etcd3
 sock, etcd = socket.socket(), SimpleNamespace(ttl=20, loop_wait=1, _retry=SimpleNamespace(deadline=3))
 etcd3.Etcd3.set_socket_options(etcd, sock, None)
 options = ((socket.IPPROTO_TCP, socket.TCP_NODELAY), (socket.SOL_SOCKET, socket.SO_KEEPALIVE))
-print(api.RestApiHandler.disable_nagle_algorithm, *(sock.getsockopt(*one) > 0 for one in options))
+print(*(sock.getsockopt(*one) > 0 for one in options))
+print(api.RestApiHandler.disable_nagle_algorithm, api.RestApiHandler.wbufsize < 0)
 """
-    assert on_node("db1", "python3", "-c", ask).split() == ["True", "True", "True"]
+    assert on_node("db1", "python3", "-c", ask).split() == ["True", "True", "True", "True"]
 
 
 def test_patroni_runs_so() -> None:
     pid = on_node("db1", "systemctl", "show", "--property=MainPID", "--value", "patroni").strip()
     assert START in on_node("db1", "cat", f"/proc/{pid}/cmdline").split("\0")
+
+
+def test_checks_of_the_balancers_leave_no_tracebacks() -> None:
+    """Two balancers ask a standby whether it leads, twice a second."""
+    begun = on_node("db1", "date", "+%s").strip()
+    time.sleep(5)
+    for node in ("db1", "db2", "db3"):
+        said = on_node(node, "journalctl", "--unit=patroni", f"--since=@{begun}", "--no-pager", "--output=cat")
+        assert "Exception happened during processing of request" not in said

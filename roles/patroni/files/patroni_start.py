@@ -11,14 +11,16 @@ primary lessor").
 
 It begins its next cycle when the postmaster has died, not up to loop_wait later.
 
-It hands over when PostgreSQL has stopped in order, not up to two seconds later.
+It hands over as soon as a standby has the last record of an orderly stop, not up to two seconds later.
 
 It sends what it has to say at once. Otherwise the kernel keeps the second half of each request to etcd, and of each
-answer of the REST interface, until the other side has acknowledged the first, after 40 ms (Nagle's algorithm).
+answer of the REST interface, until the other side has acknowledged the first, after 40 ms (Nagle's algorithm). Answers
+are sent whole: HAProxy, which wants no more than the status, hangs up on the second half, and Patroni logs a traceback.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import os
@@ -26,16 +28,17 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 LOG = logging.getLogger(__name__)
+HANDED_OVER = "demoted"  # the role Patroni gives itself before it gives the leader key away
 UNAVAILABLE = 14  # gRPC's code for what is worth another try
 WITHOUT_CODE = frozenset({"not a primary lessor"})
 REAPED_SECONDS = 1.0  # a dead process counts as running until its parent has asked for its status
-STOP_POLLING_SECONDS = 0.1
-ARCHIVING_SECONDS = 1.0  # what the last segment of an orderly stop may take; longer, and the leader key goes before it
+STOP_POLLING_SECONDS = 0.05
+CATCHING_UP_SECONDS = 1.0  # Patroni's own patience with standbys that lack the last record
 
 
 def as_patroni_knows(data: Any) -> Any:
@@ -139,30 +142,62 @@ def wait_for_end(pid: int, seconds: float | None = None) -> bool:
     return True
 
 
-def prompt(stop: Callable[..., Any]) -> Callable[..., Any]:
-    """Return Patroni's stop of PostgreSQL (Postgresql.stop) with more patience before on_shutdown.
+class Clock:
+    """The module ``time``, as Patroni's Ha has it, in which a thread may do without its sleeps."""
 
-    Patroni calls that when the last record is written but the postmaster still archives, and waits for another second
-    in it. Most often PostgreSQL has ended before that second has. Patroni 3.0, which passes one location, doesn't wait.
+    def __init__(self) -> None:
+        self._thread = threading.local()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(time, name)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, unless this thread is awake."""
+        if not getattr(self._thread, "awake", False):
+            time.sleep(seconds)
+
+    @contextlib.contextmanager
+    def awake(self) -> Iterator[None]:
+        """Let this thread's sleeps take no time."""
+        self._thread.awake = True
+        try:
+            yield
+        finally:
+            self._thread.awake = False
+
+
+def prompt(stop: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
+    """Return Patroni's stop of PostgreSQL (Postgresql.stop) that calls on_shutdown at once, and until the key is gone.
+
+    Patroni calls that when the last record is written but the postmaster still archives. It waits for a second in it,
+    and then gives the leader key away if a standby has the record; most have it after some milliseconds. Patroni 3.0,
+    which passes one location, doesn't wait.
     """
 
     def stop_promptly(postgresql: Any, *args: Any, on_shutdown: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
         def shut_down(*locations: Any) -> None:
-            waits = len(locations) > 1
-            if on_shutdown and not (waits and ends_soon(Path(postgresql.data_dir))):
+            if on_shutdown is None:
+                return
+            deadline = time.monotonic() + CATCHING_UP_SECONDS
+            with clock.awake():
                 on_shutdown(*locations)
+                while len(locations) > 1 and postgresql.role != HANDED_OVER and time.monotonic() < deadline:
+                    if has_ended(Path(postgresql.data_dir), STOP_POLLING_SECONDS):
+                        return
+                    on_shutdown(*locations)
 
         return stop(postgresql, *args, on_shutdown=shut_down if on_shutdown else None, **kwargs)
 
     return stop_promptly
 
 
-def ends_soon(data_directory: Path) -> bool:
-    """Wait for the end of a postmaster that may still be archiving; return whether it came in time."""
+def has_ended(data_directory: Path, seconds: float) -> bool:
+    """Wait for the end of a postmaster, for so many seconds at most; return whether it came."""
+    pid = postmaster_of(data_directory)
     try:
-        pid = postmaster_of(data_directory)
-        return not runs(pid) or wait_for_end(pid, ARCHIVING_SECONDS)
+        return not runs(pid) or wait_for_end(pid, seconds)
     except OSError:
+        time.sleep(seconds)
         return False
 
 
@@ -185,10 +220,12 @@ def amend() -> None:
 
         etcd3._raise_for_data = tolerant(etcd3._raise_for_data)
         ha.Ha.watch = attentive(ha.Ha.watch)
-        postgresql.Postgresql.stop = prompt(postgresql.Postgresql.stop)
+        ha.time = clock = Clock()
+        postgresql.Postgresql.stop = prompt(postgresql.Postgresql.stop, clock)
         postgresql.STOP_POLLING_INTERVAL = STOP_POLLING_SECONDS
         etcd3.Etcd3.set_socket_options = undelayed(etcd3.Etcd3.set_socket_options)
         api.RestApiHandler.disable_nagle_algorithm = True
+        api.RestApiHandler.wbufsize = -1
     except Exception:
         LOG.exception("Patroni starts without Holdfast's amendments")
 

@@ -8,12 +8,23 @@ from __future__ import annotations
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from patroni_start import as_patroni_knows, attentive, postmaster_of, prompt, runs, tolerant, undelayed, wait_for_end
+from patroni_start import (
+    Clock,
+    as_patroni_knows,
+    attentive,
+    postmaster_of,
+    prompt,
+    runs,
+    tolerant,
+    undelayed,
+    wait_for_end,
+)
 
 GONE = 2**22 + 1  # above the greatest process id that Linux allows
 
@@ -163,14 +174,20 @@ def test_a_process_that_goes_on_is_not_waited_for_any_longer(process):
 
 
 class Stopping:
-    """Patroni's Postgresql as far as it matters here."""
+    """Patroni's Postgresql as far as it matters here; a standby has the last record when it was asked for so often."""
 
-    def __init__(self, data_directory):
+    def __init__(self, data_directory, clock=None, asked_before=1):
         self.data_dir = str(data_directory)
+        self.role = "primary"
         self.told = []
+        self._clock = clock or Clock()
+        self._asked_before = asked_before
 
     def on_shutdown(self, *locations):
+        self._clock.sleep(30)
         self.told.append(locations)
+        if len(self.told) >= self._asked_before:
+            self.role = "demoted"
 
 
 def stop(postgresql, mode, *, on_shutdown, stop_timeout):
@@ -179,33 +196,61 @@ def stop(postgresql, mode, *, on_shutdown, stop_timeout):
     return mode, stop_timeout
 
 
-def test_the_leader_key_is_kept_while_the_last_segment_is_archived(tmp_path, process):
+@pytest.mark.parametrize("asked_before", [1, 3])
+def test_the_leader_key_is_given_away_when_a_standby_has_the_last_record(tmp_path, process, asked_before):
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    postgresql = Stopping(tmp_path)
-    threading.Timer(0.1, process.kill).start()
-    assert prompt(stop)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=9) == ("fast", 9)
-    assert not postgresql.told
+    clock = Clock()
+    postgresql = Stopping(tmp_path, clock, asked_before)
+    assert prompt(stop, clock)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=9) == ("fast", 9)
+    assert postgresql.told == [(7, 6)] * asked_before
+    assert runs(process.pid)
 
 
-def test_a_backlog_to_archive_does_not_hold_the_leader_key(tmp_path, process):
+def test_nobody_waits_for_standbys_when_postgresql_has_stopped(tmp_path, process):
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    postgresql = Stopping(tmp_path)
-    prompt(stop)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=None)
+    clock = Clock()
+    postgresql = Stopping(tmp_path, clock, asked_before=10**9)
+    process.kill()
+    prompt(stop, clock)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=None)
     assert postgresql.told == [(7, 6)]
 
 
-def test_a_patroni_that_does_not_wait_itself_is_not_held_up(tmp_path, monkeypatch):
+def test_patroni_goes_on_when_no_standby_has_the_last_record(tmp_path, process, monkeypatch):
+    monkeypatch.setattr("patroni_start.CATCHING_UP_SECONDS", 0.1)
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    clock = Clock()
+    postgresql = Stopping(tmp_path, clock, asked_before=10**9)
+    prompt(stop, clock)(postgresql, "fast", on_shutdown=postgresql.on_shutdown, stop_timeout=None)
+    assert len(postgresql.told) > 1
+
+
+def test_patroni_3_0_is_asked_once(tmp_path, process):
     def stop_of_3_0(postgresql, on_shutdown):
         on_shutdown(7)
 
-    monkeypatch.setattr("patroni_start.ends_soon", lambda _data_directory: True)
-    postgresql = Stopping(tmp_path)
-    prompt(stop_of_3_0)(postgresql, on_shutdown=postgresql.on_shutdown)
+    (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
+    clock = Clock()
+    postgresql = Stopping(tmp_path, clock, asked_before=10**9)
+    prompt(stop_of_3_0, clock)(postgresql, on_shutdown=postgresql.on_shutdown)
     assert postgresql.told == [(7,)]
 
 
 def test_a_stop_that_hands_nothing_over_stays_as_it_is(tmp_path):
-    assert prompt(stop)(Stopping(tmp_path), "immediate", on_shutdown=None, stop_timeout=None) == ("immediate", None)
+    asked = prompt(stop, Clock())
+    assert asked(Stopping(tmp_path), "immediate", on_shutdown=None, stop_timeout=None) == ("immediate", None)
+
+
+def test_other_sleeps_take_their_time():
+    clock = Clock()
+    with clock.awake():
+        other = threading.Thread(target=clock.sleep, args=(0.05,))
+        begun = time.monotonic()
+        other.start()
+        other.join()
+        assert time.monotonic() - begun >= 0.05
+    clock.sleep(0.05)
+    assert time.monotonic() - begun >= 0.1
+    assert clock.monotonic() >= begun
 
 
 def test_the_pid_file_is_read_as_postgresql_writes_it(tmp_path):

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import typing as t
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -18,21 +19,41 @@ class Refused(Exception):  # noqa: N818 - psycopg2, which the controller lacks, 
     """What a console answers instead."""
 
 
+class Session:
+    """A session of a console."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class Consoles:
     """The admin consoles by address, paused or not; ``failures`` are (address, command): errors, one a time."""
 
     def __init__(self, failures: dict[tuple[str, str], list[Exception]]) -> None:
         self.paused = dict.fromkeys(ADDRESSES, False)
+        self.opened: list[str] = []
         self.told: list[tuple[str, str]] = []
         self.settings: dict[str, t.Any] = {}
         self._failures = failures
 
-    def ask(self, settings: dict[str, t.Any], command: str, _values: t.Any, _seconds: float) -> None:
-        host = settings["host"]
+    def connect(self, settings: dict[str, t.Any], _seconds: float) -> Session:
         self.settings = settings
-        self.told.append((host, command))
+        self.opened.append(settings["host"])
+        self._fail(settings["host"], "open")
+        return Session(settings["host"])
+
+    def answer(self, session: Session, command: str, _values: t.Any, _seconds: float) -> None:
+        assert not session.closed
+        self.told.append((session.host, command))
         if command in {"PAUSE", "RESUME"}:
-            self.paused[host] = command == "PAUSE"
+            self.paused[session.host] = command == "PAUSE"
+        self._fail(session.host, command)
+
+    def _fail(self, host: str, command: str) -> None:
         failures = self._failures.get((host, command))
         if failures:
             raise failures.pop(0)
@@ -42,7 +63,8 @@ class Consoles:
 def consoles(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Consoles]:
     def make(failures: dict[tuple[str, str], list[Exception]] | None = None) -> Consoles:
         made = Consoles(failures or {})
-        monkeypatch.setattr(pgbouncer, "ask", made.ask)
+        monkeypatch.setattr(pgbouncer, "connect", made.connect)
+        monkeypatch.setattr(pgbouncer, "answer", made.answer)
         monkeypatch.setattr(pgbouncer, "psycopg2", SimpleNamespace(Error=Refused))
         return made
 
@@ -102,13 +124,27 @@ def test_resuming_is_tried_again(
     consoles: t.Callable[..., Consoles], errors: list[str], tells: int, fails: bool
 ) -> None:
     seen = consoles({("192.0.2.12", "RESUME"): [Refused(text) for text in errors]})
-    if fails:
-        with pytest.raises(PoolerError, match=r"db2.*its clients wait; give it RESUME"):
-            POOLERS.resume(POOLERS.members)
-    else:
-        POOLERS.resume(POOLERS.members)
-    assert seen.told.count(("192.0.2.12", "RESUME")) == tells
-    assert seen.told.count(("192.0.2.11", "RESUME")) == 1
+    with (
+        pytest.raises(PoolerError, match=r"db2.*its clients wait; give it RESUME") if fails else nullcontext(),
+        POOLERS.paused(1, required=True),
+    ):
+        pass
+    assert seen.told.count(("192.0.2.12", "RESUME")) == seen.opened.count("192.0.2.12") == tells
+    assert seen.told.count(("192.0.2.11", "RESUME")) == seen.opened.count("192.0.2.11") == 1
+
+
+def test_nobody_is_held_where_a_console_can_t_be_opened(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles({("192.0.2.12", "open"): [Refused("connection refused")]})
+    with pytest.raises(PoolerError, match=r"^pooler db2 \(192.0.2.12:6432\): connection refused$"):
+        POOLERS.paused(1, required=True).__enter__()
+    assert not seen.told
+
+
+def test_by_wish_a_pooler_that_can_t_be_told_is_left_out(consoles: t.Callable[..., Consoles]) -> None:
+    seen = consoles({("192.0.2.12", "open"): [Refused("connection refused")]})
+    with POOLERS.paused(1, required=False):
+        assert seen.paused == {"192.0.2.11": True, "192.0.2.12": False}
+    assert seen.told == [("192.0.2.11", "PAUSE"), ("192.0.2.11", "RESUME")]
 
 
 def test_a_console_that_refuses_is_noticed_before(consoles: t.Callable[..., Consoles]) -> None:

@@ -161,6 +161,17 @@ def test_clients_go_on_when_the_pool_stays_behind(
     assert log[-1] == "resumed"
 
 
+def test_a_pool_that_leads_nowhere_does_not_lead_to_an_heir_that_can_t_be_asked(
+    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "certificate", lambda _address, _port: None)
+    switchover, _log = made(pool=("192.0.2.100", 5000))
+    plan = switchover.plan("db2")
+    led = replace(plan, heirs=(replace(plan.heir, host="192.0.2.2", port=5432),))
+    with pytest.raises(ClusterError, match=r"the pool to lead to db2$"):
+        switchover.run(led)
+
+
 @pytest.fixture(scope="session")
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("tls")
