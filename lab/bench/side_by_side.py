@@ -2,7 +2,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run pgbench through the path and straight to the primary in turns; print transactions per second, ratio and load.
+"""Run pgbench through the path and straight to the primary in turns; print transactions per second, ratios and load.
 
 One argument, as JSON: address (the virtual IP), port (the path's), primary_port (of the pool to the primary),
 postgresql_port, user, database, scale, clients, threads, seconds (of one run), rounds. The password is ~/.pgpass's.
@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 KINDS = {"TPC-B-like": [], "select only": ["-S"]}
-PATH, STRAIGHT = "through the path", "straight to the primary"
+PATH, UNPOOLED, STRAIGHT = "through the path", "without the pooler", "straight to the primary"
 
 
 def ask(argv: Sequence[str]) -> str:
@@ -61,20 +61,25 @@ def measure(given: Mapping[str, Any], endpoints: Mapping[str, tuple[str, int]]) 
 
 
 def lines(found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
-    """Return the results for people: each endpoint's median and its runs, and the ratio of the medians."""
+    """Return the results for people: each endpoint's median, its ratio to that of the primary, and the runs."""
     shown = []
     for kind, runs in found.items():
         medians = {name: statistics.median(values) for name, values in runs.items()}
         for name, values in runs.items():
-            shown.append(f"{kind:<12} {name:<24} {medians[name]:>8.0f} tps  ({', '.join(f'{v:.0f}' for v in values)})")
-        shown.append(f"{kind:<12} {'ratio':<24} {medians[PATH] / medians[STRAIGHT]:>8.2f}")
+            each = ", ".join(f"{value:.0f}" for value in values)
+            shown.append(
+                f"{kind:<12} {name:<24} {medians[name]:>8.0f} tps  {medians[name] / medians[STRAIGHT]:.2f}  ({each})"
+            )
     return shown
 
 
 def main(given: Mapping[str, Any]) -> None:
     """Measure and print."""
     before, leader = os.getloadavg()[0], primary(given)
-    endpoints = {PATH: (given["address"], given["port"]), STRAIGHT: (leader, given["postgresql_port"])}
+    endpoints = {PATH: (given["address"], given["port"])}
+    if given["port"] != given["primary_port"]:
+        endpoints[UNPOOLED] = (given["address"], given["primary_port"])
+    endpoints[STRAIGHT] = (leader, given["postgresql_port"])
     target = [f"--host={leader}", f"--port={given['postgresql_port']}", f"--username={given['user']}"]
     ask(["pgbench", "-i", "-q", f"--scale={given['scale']}", *target, given["database"]])
     found = measure(given, endpoints)
