@@ -194,6 +194,13 @@ def test_a_restore_may_have_all_processors(given: dict[str, int], backup: str, r
     assert (parser["global"]["process-max"], parser["global:restore"]["process-max"]) == (backup, restore)
 
 
+@pytest.mark.parametrize(("given", "told"), [({}, "256KiB"), ({"buffer-size": "4MiB"}, "4MiB")])
+def test_a_restore_has_small_buffers_unless_told_otherwise(given: dict[str, str], told: str) -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", pgbackrest_options=given)))
+    assert {**parser["global"], **parser["global:restore"]}["buffer-size"] == told
+
+
 @pytest.mark.parametrize(("processors", "backup"), [(1, "1"), (2, "2"), (4, "2"), (12, "6")])
 def test_a_backup_has_half_of_them_and_two_where_there_are_two(processors: int, backup: str) -> None:
     parser = configparser.RawConfigParser(strict=False)
