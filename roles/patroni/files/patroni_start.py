@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts Patroni with four amendments. Why, and what upstream could take: docs/failover.md.
+"""Starts Patroni with five amendments. Why, and what upstream could take: docs/failover.md.
 
 It repeats a request that etcd could not serve for the moment. Until 4.1.1 Patroni knows errors of etcd's HTTP gateway
 only as the gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise:
@@ -16,6 +16,9 @@ It hands over as soon as a standby has the last record of an orderly stop, not u
 It sends what it has to say at once. Otherwise the kernel keeps the second half of each request to etcd, and of each
 answer of the REST interface, until the other side has acknowledged the first, after 40 ms (Nagle's algorithm). Answers
 are sent whole: HAProxy, which wants no more than the status, hangs up on the second half, and Patroni logs a traceback.
+
+It does not take the leader key from a successor. Before 3.0.3 a leader whose lease is gone when it renews it writes the
+key anew, whoever has it by then: one that was frozen comes back, and what its successor acknowledged is lost.
 """
 
 from __future__ import annotations
@@ -211,6 +214,40 @@ def undelayed(set_options: Callable[..., Any]) -> Callable[..., Any]:
     return set_options_and_no_delay
 
 
+def considerate(
+    put: Callable[..., Any], update_leader: Callable[..., Any], encode: Callable[[str], str]
+) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return Patroni's Etcd3Client.put and Etcd3._update_leader, which leave the leader key to whoever else has it.
+
+    Args:
+        encode: text as etcd's gateway takes it, in base 64.
+    """
+    thread = threading.local()
+
+    def put_unless_taken(client: Any, key: str, value: str, *args: Any, **kwargs: Any) -> Any:
+        lease = args[0] if args else kwargs.get("lease")
+        is_compared = len(args) > 1 or "create_revision" in kwargs or "mod_revision" in kwargs
+        if is_compared or not lease or not key.endswith("/leader"):
+            return put(client, key, value, *args, **kwargs)
+        retry = kwargs.get("retry")
+        fields = {"key": encode(key), "value": encode(value), "lease": lease}
+        is_own = {"key": fields["key"], "target": "VALUE", "value": fields["value"]}
+        written = client.txn(is_own, {"request_put": fields}, retry)
+        thread.taken = not (written or put(client, key, value, lease, create_revision=0, retry=retry))
+        return not thread.taken
+
+    def update_unless_taken(etcd: Any, *args: Any) -> bool:
+        thread.taken = False
+        return bool(update_leader(etcd, *args)) and not thread.taken
+
+    return put_unless_taken, update_unless_taken
+
+
+def is_before(version: str, wanted: tuple[int, ...]) -> bool:
+    """Whether a version such as 3.0.2 is an earlier one."""
+    return tuple(int(part) for part in version.split(".")[: len(wanted)]) < wanted
+
+
 def amend() -> None:
     """Amend the installed Patroni. One that is made otherwise than expected is told of and starts as it is."""
     try:
@@ -226,6 +263,11 @@ def amend() -> None:
         etcd3.Etcd3.set_socket_options = undelayed(etcd3.Etcd3.set_socket_options)
         api.RestApiHandler.disable_nagle_algorithm = True
         api.RestApiHandler.wbufsize = -1
+        if is_before(importlib.import_module("patroni.version").__version__, (3, 0, 3)):
+            client = etcd3.Etcd3Client
+            client.put, etcd3.Etcd3._update_leader = considerate(
+                client.put, etcd3.Etcd3._update_leader, etcd3.base64_encode
+            )
     except Exception:
         LOG.exception("Patroni starts without Holdfast's amendments")
 
