@@ -27,6 +27,7 @@ import contextlib
 import importlib
 import logging
 import os
+import re
 import select
 import socket
 import threading
@@ -245,7 +246,7 @@ def considerate(
 
 def is_before(version: str, wanted: tuple[int, ...]) -> bool:
     """Whether a version such as 3.0.2 is an earlier one."""
-    return tuple(int(part) for part in version.split(".")[: len(wanted)]) < wanted
+    return tuple(int(part) for part in re.findall(r"\d+", version)[: len(wanted)]) < wanted
 
 
 def amend() -> None:
@@ -255,6 +256,11 @@ def amend() -> None:
         from patroni import ha, postgresql
         from patroni.dcs import etcd3
 
+        if is_before(importlib.import_module("patroni.version").__version__, (3, 0, 3)):
+            client = etcd3.Etcd3Client
+            client.put, etcd3.Etcd3._update_leader = considerate(
+                client.put, etcd3.Etcd3._update_leader, etcd3.base64_encode
+            )
         etcd3._raise_for_data = tolerant(etcd3._raise_for_data)
         ha.Ha.watch = attentive(ha.Ha.watch)
         ha.time = clock = Clock()
@@ -263,11 +269,6 @@ def amend() -> None:
         etcd3.Etcd3.set_socket_options = undelayed(etcd3.Etcd3.set_socket_options)
         api.RestApiHandler.disable_nagle_algorithm = True
         api.RestApiHandler.wbufsize = -1
-        if is_before(importlib.import_module("patroni.version").__version__, (3, 0, 3)):
-            client = etcd3.Etcd3Client
-            client.put, etcd3.Etcd3._update_leader = considerate(
-                client.put, etcd3.Etcd3._update_leader, etcd3.base64_encode
-            )
     except Exception:
         LOG.exception("Patroni starts without Holdfast's amendments")
 

@@ -330,6 +330,8 @@ def test_other_keys_and_comparisons_stay_as_they_are(monkeypatch, key, lease, co
     assert store.written == [(key, "db1", lease)]
 
 
-@pytest.mark.parametrize(("version", "before"), [("3.0.2", True), ("2.1.4", True), ("3.0.3", False), ("4.0.7", False)])
+@pytest.mark.parametrize(
+    ("version", "before"), [("3.0.2", True), ("2.1.4", True), ("3.0.3", False), ("4.1.0rc1", False)]
+)
 def test_an_old_patroni_is_known_by_its_version(version, before):
     assert is_before(version, (3, 0, 3)) is before
