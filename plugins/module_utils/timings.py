@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The timings in the files that a host's services run with: HAProxy, keepalived, lease watcher, etcd, Patroni's unit.
 
-Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds.
+Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds. Of Patroni
+also, whether it runs with what its files say: nothing restarts it when they change.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import time
 import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
@@ -24,6 +26,9 @@ LEASE_WATCHER_UNIT = "holdfast-lease-watcher.service"
 ETCD = "/etc/default/etcd"
 PATRONI = "/etc/systemd/system/patroni.service.d/holdfast.conf"
 AMENDED = "/usr/local/lib/holdfast/patroni"
+PATRONI_UNIT = "patroni.service"
+PRECISION = 1.0
+"""Seconds by which a file's time and a process's may differ without a meaning."""
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 COUNTS = ("fall", "rise")
@@ -146,15 +151,25 @@ PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
 }
 
 
-def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
+def read(age: Callable[[str], float | None], root: str = "/") -> Timings:
     """Return {part: its timings} of this host, None for a part that it does not bear; ValueError for a broken file.
 
-    runs: whether a unit runs; a lease watcher that does not counts as none.
+    age: for how long a unit's process has run, None where none runs. A lease watcher that does not run counts as none;
+    Patroni has restart_due besides, whether a file that only a start reads is younger than its process.
     """
     found = {part: read_part(Path(root, path.lstrip("/")), parse) for part, (path, parse) in PARSERS.items()}
-    if found["lease_watcher"] and not runs(LEASE_WATCHER_UNIT):
+    if found["lease_watcher"] and age(LEASE_WATCHER_UNIT) is None:
         found["lease_watcher"] = None
+    if found["patroni"]:
+        files = [Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED)]
+        found["patroni"]["restart_due"] = is_older(age(PATRONI_UNIT), files)
     return found
+
+
+def is_older(age: float | None, files: Sequence[Path]) -> bool:
+    """Return whether a process that has run for so long started before one of the files was written."""
+    changed = [time.time() - file.stat().st_mtime for file in files if file.exists()]
+    return age is not None and any(since + PRECISION < age for since in changed)
 
 
 def read_part(path: Path, parse: Callable[[str], Timings]) -> Timings | None:

@@ -12,6 +12,7 @@ author: Holdfast contributors (@holdfast)
 description:
   - Reads how often and how patiently HAProxy, keepalived, the lease watcher and etcd look at each other from the files
     that they run with. Nothing else in these files is returned.
+  - Tells whether Patroni has yet to be restarted for what its files say.
 attributes:
   check_mode:
     support: full
@@ -52,11 +53,15 @@ etcd:
   type: dict
   sample: {heartbeat_interval: 0.1, election_timeout: 1.0}
 patroni:
-  description: Whether Patroni looks at its PostgreSQL as soon as the postmaster dies; null on a host without Patroni.
+  description:
+    - C(amended), whether Patroni looks at its PostgreSQL as soon as the postmaster dies, and C(restart_due), whether it
+      has run since before its unit or the program that starts it changed; null on a host without Patroni.
   returned: success
   type: dict
-  sample: {amended: true}
+  sample: {amended: true, restart_due: false}
 """
+
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import read
@@ -66,11 +71,16 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
 
-    def runs(unit: str) -> bool:
-        return module.run_command(["systemctl", "is-active", "--quiet", unit])[0] == 0
+    def age(unit: str) -> float | None:
+        """Return the seconds for which a unit's process has run, None where none runs."""
+        asked = ["systemctl", "show", "--property=ActiveState,ExecMainStartTimestampMonotonic", unit]
+        shown = dict(line.split("=", 1) for line in module.run_command(asked)[1].splitlines() if "=" in line)
+        if shown.get("ActiveState") != "active":
+            return None
+        return time.monotonic() - int(shown["ExecMainStartTimestampMonotonic"]) / 1e6
 
     try:
-        module.exit_json(changed=False, **read(runs))
+        module.exit_json(changed=False, **read(age))
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
 

@@ -29,6 +29,7 @@ LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
 LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest there"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 UNJUDGED = ("archive", "queue", "timings")  # the repository tells of the first; nothing is wrong without the others
+RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 
 
@@ -94,12 +95,15 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
 
 
 def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield the balancers' services that don't run."""
+    """Yield the balancers' services that don't run, and each Patroni that runs with former files."""
     for host in hosts:
         for probe, service in SERVICES.items():
             answer = host.answer(probe)
             if answer is not None and not answer.get("running"):
                 yield Problem(host.name, f"{service} does not run", RUN_SITE)
+        timings = host.answer("timings") or {}
+        if (timings.get("patroni") or {}).get("restart_due"):
+            yield Problem(host.name, "Patroni has run since before its files changed", RESTART_PATRONI)
 
 
 def judge_virtual_ips(cluster: Cluster) -> Iterator[Problem]:

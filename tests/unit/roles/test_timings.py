@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -125,13 +127,13 @@ def host(tmp_path):
 
 
 def test_a_host_without_any_part(tmp_path):
-    assert timings.read(lambda unit: True, str(tmp_path)) == dict.fromkeys(timings.PARSERS)
+    assert timings.read(lambda unit: 1.0, str(tmp_path)) == dict.fromkeys(timings.PARSERS)
 
 
 @pytest.mark.parametrize(("runs", "told"), [(True, {"seconds": 8, "interval": 0.5, "fencing_after": 2}), (False, None)])
 def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, told):
     root = host(timings.LEASE_WATCHER, json.dumps(WATCHER))
-    found = timings.read(lambda unit: runs, root)
+    found = timings.read(lambda unit: 1.0 if runs else None, root)
     assert found["lease_watcher"] == told
     assert "secret" not in repr(found)
 
@@ -149,7 +151,7 @@ def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, to
 )
 def test_a_file_that_can_not_be_understood_is_named(host, path, text):
     with pytest.raises(ValueError, match=Path(path).name):
-        timings.read(lambda unit: True, host(path, text))
+        timings.read(lambda unit: 1.0, host(path, text))
 
 
 @pytest.mark.parametrize("amended", [True, False])
@@ -157,3 +159,22 @@ def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
     assert timings.parse_patroni(render("patroni", "drop-in.conf.j2", {"patroni_amended": amended})) == {
         "amended": amended
     }
+
+
+@pytest.mark.parametrize(
+    ("age", "unit_age", "program_age", "due"),
+    [
+        (100.0, 200, 200, False),
+        (100.0, 200, 50, True),
+        (100.0, 50, 200, True),
+        (100.0, 200, None, False),
+        (100.0, 99.5, 200, False),  # written and started within one second
+        (None, 50, 50, False),  # whoever does not run will start with them
+    ],
+)
+def test_whether_patroni_runs_since_before_its_files_changed(host, age, unit_age, program_age, due):
+    for path, since in ((timings.PATRONI, unit_age), (timings.AMENDED, program_age)):
+        if since is not None:
+            root = host(path, "")
+            os.utime(Path(root, path.lstrip("/")), (0, time.time() - since))
+    assert timings.read({timings.PATRONI_UNIT: age}.get, root)["patroni"] == {"amended": False, "restart_due": due}

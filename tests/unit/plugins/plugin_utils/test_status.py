@@ -166,6 +166,11 @@ CASES = [
         id="pending restart",
     ),
     pytest.param(
+        [(("db2", "probes", "timings", "patroni"), {"amended": True, "restart_due": True})],
+        [("db2", "Patroni has run since before its files changed")],
+        id="Patroni's restart is due",
+    ),
+    pytest.param(
         [(("db*", *PATRONI, "cluster"), {}), (("db*", *PATRONI, "problems"), ["no member answers"])],
         [("postgresql", "no member answers")],
         id="no PostgreSQL",
