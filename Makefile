@@ -25,7 +25,7 @@ lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=
 	$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml -e status_wait=60
 
 .PHONY: lab-nodes
-lab-nodes: bootstrap ## The lab's bare containers and generated secrets only
+lab-nodes: bootstrap ## The lab's bare containers and generated secrets only (LAB_CPUS=0.27 gives each its own processors)
 	@$(BIN)/python lab/nodes.py up $(LAB)/hosts.yml
 	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true
 

@@ -9,7 +9,9 @@
     lab/nodes.py status inventory/lab/hosts.yml  exit 0 when every node runs
 
 LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman). LAB_DATA_MIB gives each
-host of the group postgresql a volume of its own of so many MiB for its databases, which a drill may fill.
+host of the group postgresql a volume of its own of so many MiB for its databases, which a drill may fill. LAB_CPUS
+gives each node so many processors of its own (0.27), which no other node's work can take while their sum is not more
+than the machine has; without it `up` lets all share the machine's.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 import packages
+import processors
 import volumes
 from engine import Engine, LabError, ready_engine, wait_until
 from image import node_image
@@ -285,7 +288,9 @@ def main() -> int:
         if arguments.action == "down":
             down(engine, nodes)
         else:
+            quota = processors.quota(os.environ.get("LAB_CPUS"))
             up(engine, nodes, os.environ.get("LAB_OS", "trixie"))
+            processors.confine(engine, [node.container for node in nodes], quota)
     except LabError as error:
         say(f"error: {error}")
         return 1
