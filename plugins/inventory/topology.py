@@ -67,7 +67,8 @@ options:
       - C(pooler), V(true) or a mapping, runs PgBouncer beside every PostgreSQL, which it reaches through the first pool
         of the role V(primary). C(mode) is V(transaction) (the default), V(session) or V(statement). C(port), by default
         6432, and C(vip) are those of the pool C(pooled), which leads clients to the poolers. A pool with C(service)
-        V(pgbouncer) replaces that one; it takes no C(role), C(servers) or C(check).
+        V(pgbouncer) replaces that one; it takes no C(role), C(servers) or C(check). While there are any others, clients
+        get no pooler on the primary's host, unless C(spare_primary) is V(false).
       - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
       - C(profile) is V(conservative), V(balanced) (the default) or V(fast), and says how soon silence is taken for a
         failure. It sets the defaults of the timing variables of etcd, Patroni, HAProxy, keepalived and the lease

@@ -140,11 +140,15 @@ class Ports:
 
 @dataclass(frozen=True)
 class Pooler:
-    """PgBouncer beside every PostgreSQL; C(port) and C(vip) are those of its pool, where clients reach it."""
+    """PgBouncer beside every PostgreSQL; C(port) and C(vip) are those of its pool, where clients reach it.
+
+    C(spare_primary): clients get a pooler on another host than the primary's.
+    """
 
     port: int = 6432
     mode: str = "transaction"
     vip: Any = None
+    spare_primary: bool = True
 
 
 @dataclass(frozen=True)

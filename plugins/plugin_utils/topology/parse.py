@@ -151,7 +151,8 @@ def read_pooler(node: Node | None) -> Pooler | None:
     port = fields["port"].port() if "port" in fields else None
     mode = fields["mode"].choice(POOL_MODES) if "mode" in fields else None
     vip = fields["vip"].value if "vip" in fields else None
-    return Pooler(port or Pooler.port, mode or Pooler.mode, vip)
+    spare = fields["spare_primary"].boolean() if "spare_primary" in fields else None
+    return Pooler(port or Pooler.port, mode or Pooler.mode, vip, spare is not False)
 
 
 def read_vips(node: Node | None) -> tuple[Vip, ...]:

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .hosts import host_address
@@ -68,7 +68,32 @@ def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
         pools = Node(pools.path, DEFAULT_POOLS if wanted else {}, pools.problems)
     named = [*pools.named(), *_pooled_by_default(pools, around)]
     read = [_pool(name, node, around) for name, node in named]
-    return tuple(sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name)))
+    found = sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name))
+    primary = next((pool for pool in found if pool.role == "primary"), None)
+    if primary and around.pooler and around.pooler.spare_primary:
+        found = [_sparing(pool, primary) if pool.service == PGBOUNCER else pool for pool in found]
+    return tuple(found)
+
+
+def _sparing(pool: Pool, primary: Pool) -> Pool:
+    """The poolers' pool, which leads to those on the primary's host only where there are no others."""
+    declared = pool.extra["backend_options"]
+    if not isinstance(declared, list):
+        return pool
+    return replace(pool, extra={**pool.extra, "backend_options": [*declared, *_steering(pool, primary)]})
+
+
+def _steering(pool: Pool, primary: Pool) -> Iterator[str]:
+    """HAProxy's rules: who leads is up in the primary's pool, one of the other servers is drawn.
+
+    HAProxy goes on to the next rule where a server is down, so after the draw all are named once more.
+    """
+    for own in primary.servers:
+        leads = f"if {{ srv_is_up({primary.name}/{own.name}) }}"
+        others = [server.name for server in pool.servers if server.name != own.name]
+        for at, name in enumerate(others[:-1]):
+            yield f"use-server {name} {leads} {{ rand({len(others) - at}) lt 1 }}"
+        yield from (f"use-server {name} {leads}" for name in reversed(others))
 
 
 def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Node]]:
