@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-import time
 import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+
+from ansible_collections.holdfast.ha.plugins.module_utils.component import FoundUnit
 
 Timings = dict[str, t.Any]
 
@@ -27,8 +28,6 @@ ETCD = "/etc/default/etcd"
 PATRONI = "/etc/systemd/system/patroni.service.d/holdfast.conf"
 AMENDED = "/usr/local/lib/holdfast/patroni"
 PATRONI_UNIT = "patroni.service"
-PRECISION = 1.0
-"""Seconds by which a file's time and a process's may differ without a meaning."""
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 COUNTS = ("fall", "rise")
@@ -151,25 +150,21 @@ PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
 }
 
 
-def read(age: Callable[[str], float | None], root: str = "/") -> Timings:
+def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
     """Return {part: its timings} of this host, None for a part that it does not bear; ValueError for a broken file.
 
-    age: for how long a unit's process has run, None where none runs. A lease watcher that does not run counts as none;
-    Patroni has restart_due besides, whether a file that only a start reads is younger than its process.
+    runs: whether a unit runs; a lease watcher that does not counts as none.
     """
     found = {part: read_part(Path(root, path.lstrip("/")), parse) for part, (path, parse) in PARSERS.items()}
-    if found["lease_watcher"] and age(LEASE_WATCHER_UNIT) is None:
+    if found["lease_watcher"] and not runs(LEASE_WATCHER_UNIT):
         found["lease_watcher"] = None
-    if found["patroni"]:
-        files = [Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED)]
-        found["patroni"]["restart_due"] = is_older(age(PATRONI_UNIT), files)
     return found
 
 
-def is_older(age: float | None, files: Sequence[Path]) -> bool:
-    """Return whether a process that has run for so long started before one of the files was written."""
-    changed = [time.time() - file.stat().st_mtime for file in files if file.exists()]
-    return age is not None and any(since + PRECISION < age for since in changed)
+def restart_due(patroni: FoundUnit, root: str = "/") -> bool:
+    """Return whether Patroni runs since before a file was written that only its start reads."""
+    files = [Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED)]
+    return patroni.running and any(file.stat().st_mtime > patroni.started_at for file in files if file.exists())
 
 
 def read_part(path: Path, parse: Callable[[str], Timings]) -> Timings | None:

@@ -61,26 +61,29 @@ patroni:
   sample: {amended: true, restart_due: false}
 """
 
-import time
-
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.timings import read
+from ansible_collections.holdfast.ha.plugins.module_utils.component import UNIT_PROPERTIES, FoundUnit, parse_units
+from ansible_collections.holdfast.ha.plugins.module_utils.timings import (
+    LEASE_WATCHER_UNIT,
+    PATRONI_UNIT,
+    read,
+    restart_due,
+)
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={}, supports_check_mode=True)
 
-    def age(unit: str) -> float | None:
-        """Return the seconds for which a unit's process has run, None where none runs."""
-        asked = ["systemctl", "show", "--property=ActiveState,ExecMainStartTimestampMonotonic", unit]
-        shown = dict(line.split("=", 1) for line in module.run_command(asked)[1].splitlines() if "=" in line)
-        if shown.get("ActiveState") != "active":
-            return None
-        return time.monotonic() - int(shown["ExecMainStartTimestampMonotonic"]) / 1e6
-
+    names = (LEASE_WATCHER_UNIT, PATRONI_UNIT)
+    asked = ["systemctl", "show", "--timestamp=us+utc", f"--property={','.join(UNIT_PROPERTIES)}", *names]
+    known = parse_units(module.run_command(asked)[1])
+    units = {name: known.get(name, FoundUnit()) for name in names}
     try:
-        module.exit_json(changed=False, **read(age))
+        found = read(lambda name: units[name].active_state == "active")
+        if found["patroni"]:
+            found["patroni"]["restart_due"] = restart_due(units[PATRONI_UNIT])
+        module.exit_json(changed=False, **found)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
 

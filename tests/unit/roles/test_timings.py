@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import timings
+from ansible_collections.holdfast.ha.plugins.module_utils.component import FoundUnit
 
 from tests.unit.roles.render import render
 
@@ -127,13 +127,13 @@ def host(tmp_path):
 
 
 def test_a_host_without_any_part(tmp_path):
-    assert timings.read(lambda unit: 1.0, str(tmp_path)) == dict.fromkeys(timings.PARSERS)
+    assert timings.read(lambda unit: True, str(tmp_path)) == dict.fromkeys(timings.PARSERS)
 
 
 @pytest.mark.parametrize(("runs", "told"), [(True, {"seconds": 8, "interval": 0.5, "fencing_after": 2}), (False, None)])
 def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, told):
     root = host(timings.LEASE_WATCHER, json.dumps(WATCHER))
-    found = timings.read(lambda unit: 1.0 if runs else None, root)
+    found = timings.read(lambda unit: runs, root)
     assert found["lease_watcher"] == told
     assert "secret" not in repr(found)
 
@@ -151,7 +151,7 @@ def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, to
 )
 def test_a_file_that_can_not_be_understood_is_named(host, path, text):
     with pytest.raises(ValueError, match=Path(path).name):
-        timings.read(lambda unit: 1.0, host(path, text))
+        timings.read(lambda unit: True, host(path, text))
 
 
 @pytest.mark.parametrize("amended", [True, False])
@@ -161,20 +161,22 @@ def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
     }
 
 
+RUNNING = FoundUnit(active_state="active", started_at=1000.0)
+
+
 @pytest.mark.parametrize(
-    ("age", "unit_age", "program_age", "due"),
+    ("patroni", "drop_in_at", "program_at", "due"),
     [
-        (100.0, 200, 200, False),
-        (100.0, 200, 50, True),
-        (100.0, 50, 200, True),
-        (100.0, 200, None, False),
-        (100.0, 99.5, 200, False),  # written and started within one second
-        (None, 50, 50, False),  # whoever does not run will start with them
+        (RUNNING, 999.5, 999.5, False),
+        (RUNNING, 999.5, 1000.5, True),
+        (RUNNING, 1000.5, 999.5, True),
+        (RUNNING, 999.5, None, False),
+        (FoundUnit(), 1000.5, 1000.5, False),  # whoever does not run will start with them
     ],
 )
-def test_whether_patroni_runs_since_before_its_files_changed(host, age, unit_age, program_age, due):
-    for path, since in ((timings.PATRONI, unit_age), (timings.AMENDED, program_age)):
-        if since is not None:
+def test_whether_patroni_runs_since_before_its_files_changed(host, patroni, drop_in_at, program_at, due):
+    for path, written_at in ((timings.PATRONI, drop_in_at), (timings.AMENDED, program_at)):
+        if written_at is not None:
             root = host(path, "")
-            os.utime(Path(root, path.lstrip("/")), (0, time.time() - since))
-    assert timings.read({timings.PATRONI_UNIT: age}.get, root)["patroni"] == {"amended": False, "restart_due": due}
+            os.utime(Path(root, path.lstrip("/")), (0, written_at))
+    assert timings.restart_due(patroni, root) is due
