@@ -16,8 +16,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from ansible_collections.holdfast.ha.plugins.module_utils.component import FoundUnit
-
 Timings = dict[str, t.Any]
 
 HAPROXY = "/etc/haproxy/haproxy.cfg"
@@ -161,10 +159,10 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
     return found
 
 
-def restart_due(patroni: FoundUnit, root: str = "/") -> bool:
-    """Return whether Patroni runs since before a file was written that only its start reads."""
+def restart_due(started_at: float, root: str = "/") -> bool:
+    """Return whether a Patroni that was started then (epoch seconds) runs with files as they were before."""
     files = [Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED)]
-    return patroni.running and any(file.stat().st_mtime > patroni.started_at for file in files if file.exists())
+    return any(file.stat().st_mtime > started_at for file in files if file.exists())
 
 
 def read_part(path: Path, parse: Callable[[str], Timings]) -> Timings | None:

@@ -82,7 +82,8 @@ def main() -> None:
     try:
         found = read(lambda name: units[name].active_state == "active")
         if found["patroni"]:
-            found["patroni"]["restart_due"] = restart_due(units[PATRONI_UNIT])
+            patroni = units[PATRONI_UNIT]
+            found["patroni"]["restart_due"] = patroni.running and restart_due(patroni.started_at)
         module.exit_json(changed=False, **found)
     except (OSError, ValueError) as error:
         module.fail_json(msg=str(error))
