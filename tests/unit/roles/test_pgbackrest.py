@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import KEEPS_MEMORY
 from tests.unit.roles.render import render
 from tests.unit.roles.test_wiring import evaluate
 
@@ -211,6 +212,20 @@ def test_a_backup_has_half_of_them_and_two_where_there_are_two(processors: int, 
 def test_a_backup_comes_after_the_database() -> None:
     assert "\nNice=10\n" in render("pgbackrest", "pgbackrest.service.j2", inputs("db1"))
     assert "Nice" not in render("pgbackrest", "pgbackrest.service.j2", inputs("backup1"))
+
+
+@pytest.mark.parametrize(
+    ("role", "unit"),
+    [
+        ("pgbackrest", "pgbackrest.service.j2"),
+        ("pgbackrest", "pgbackrest-backup@.service.j2"),
+        ("restore_verify", "holdfast-restore-verify.service.j2"),
+    ],
+)
+def test_pgbackrest_keeps_its_memory_whoever_runs_it(role: str, unit: str) -> None:
+    told = " ".join(f"{name}={size}" for name, size in KEEPS_MEMORY.items())
+    given = {**inputs("backup1"), "restore_verify_stanza": "lab", "job_record__end": "/bin/true"}
+    assert f"\nEnvironment={told}\n" in render(role, unit, given)
 
 
 def test_postgresql_does_not_wait_long_for_a_frozen_repository() -> None:
