@@ -44,6 +44,16 @@ def test_the_wait_for_the_next_cycle_is_amended() -> None:
     assert on_node("db1", "python3", "-c", ask).startswith("attentive")
 
 
+def test_a_promotion_is_told_again() -> None:
+    ask = f"""
+import runpy
+runpy.run_path("{START}")["amend"]()
+from patroni.postgresql import Postgresql
+print(Postgresql._wait_promote.__qualname__)
+"""
+    assert on_node("db1", "python3", "-c", ask).startswith("insistent")
+
+
 def test_connections_do_not_wait_for_acknowledgements() -> None:
     ask = f"""
 import runpy, socket

@@ -22,6 +22,9 @@ ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
 SERVING = {"method": "GET", "body": '"state": "running"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
 
+WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}
+"""Patroni calls a member that it promotes a primary from the moment it leads; what it says of PostgreSQL, it has asked it."""
+
 DEFAULT_POOLS = {
     "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
     "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
@@ -47,7 +50,7 @@ EXTRA_KEYS = (
 POSTGRESQL_KEYS = ("port", "service", "vip", "role", *EXTRA_KEYS)
 POOLED_KEYS = ("port", "service", "vip", *EXTRA_KEYS)
 GENERIC_KEYS = ("port", "service", "vip", "mode", "servers", "check", *EXTRA_KEYS)
-CHECK_EXTRA_KEYS = ("method", "host", "status", "body")
+CHECK_EXTRA_KEYS = ("method", "host", "status", "body", "body_pattern")
 
 
 @dataclass(frozen=True)
@@ -126,7 +129,7 @@ def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
     role = fields["role"].choice(ROLE_PATHS) if is_postgresql and "role" in fields else None
     if is_postgresql:
         servers = _postgresql_servers(node, around)
-        check = Check("http", ROLE_PATHS.get(role or ""), tls=True, extra=SERVING)
+        check = Check("http", ROLE_PATHS.get(role or ""), tls=True, extra=WRITABLE if role == "primary" else SERVING)
     else:
         servers = _servers(fields["servers"], around.inventory) if "servers" in fields else ()
         check = _check(fields.get("check"))

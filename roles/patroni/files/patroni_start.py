@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts Patroni with five amendments. Why, and what upstream could take: docs/failover.md.
+"""Starts Patroni with six amendments. Why, and what upstream could take: docs/failover.md.
 
 It repeats a request that etcd could not serve for the moment. Until 4.1.1 Patroni knows errors of etcd's HTTP gateway
 only as the gateway's first version writes them. The second, which the etcd of Debian 13 has, writes them otherwise:
@@ -12,6 +12,9 @@ primary lessor").
 It begins its next cycle when the postmaster has died, not up to loop_wait later.
 
 It hands over as soon as a standby has the last record of an orderly stop, not up to two seconds later.
+
+It tells PostgreSQL to promote until it does. One that is told while it looks for a primary that is gone rests
+first, for what is left of wal_retrieve_retry_interval.
 
 It sends what it has to say at once. Otherwise the kernel keeps the second half of each request to etcd, and of each
 answer of the REST interface, until the other side has acknowledged the first, after 40 ms (Nagle's algorithm). Answers
@@ -29,6 +32,7 @@ import logging
 import os
 import re
 import select
+import signal
 import socket
 import threading
 import time
@@ -42,6 +46,8 @@ UNAVAILABLE = 14  # gRPC's code for what is worth another try
 WITHOUT_CODE = frozenset({"not a primary lessor"})
 REAPED_SECONDS = 1.0  # a dead process counts as running until its parent has asked for its status
 STOP_POLLING_SECONDS = 0.05
+TELLING_SECONDS = 0.05
+STARTUP = re.compile(r"postgres: (?:[^:]*: )?startup(?: (?:recovering|waiting for) [0-9A-F]{24})?[\s\0]*")
 CATCHING_UP_SECONDS = 1.0  # Patroni's own patience with standbys that lack the last record
 
 
@@ -205,6 +211,52 @@ def has_ended(data_directory: Path, seconds: float) -> bool:
         return False
 
 
+def insistent(wait_promote: Callable[..., Any]) -> Callable[..., Any]:
+    """Return Patroni's wait for a promotion (Postgresql._wait_promote), during which PostgreSQL is told again."""
+
+    def wait_insistently(postgresql: Any, seconds: float) -> Any:
+        told = (Path(postgresql.data_dir), seconds)
+        threading.Thread(target=tell_to_promote, args=told, daemon=True).start()
+        return wait_promote(postgresql, seconds)
+
+    return wait_insistently
+
+
+def tell_to_promote(data_directory: Path, seconds: float) -> None:
+    """Send PostgreSQL's startup process the signal for a promotion until it has ended, for so long at most."""
+    try:
+        descriptor = os.pidfd_open(startup_process_of(postmaster_of(data_directory)))
+    except (OSError, ValueError):  # it is already over, or processes can't be waited for
+        return
+    ended = select.poll()
+    ended.register(descriptor, select.POLLIN)
+    deadline = time.monotonic() + seconds
+    try:
+        while time.monotonic() < deadline and not ended.poll(TELLING_SECONDS * 1000):
+            signal.pidfd_send_signal(descriptor, signal.SIGUSR2)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def startup_process_of(postmaster: int) -> int:
+    """Return the process id of a postmaster's startup process, which replays WAL; 0 without one."""
+    try:
+        children = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return 0
+    return next((int(child) for child in children if STARTUP.fullmatch(title_of(child))), 0)
+
+
+def title_of(process: str) -> str:
+    """Return what a process calls itself, "" when it is gone."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
 def undelayed(set_options: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's setting of a connection's options (Etcd3.set_socket_options) with TCP_NODELAY besides."""
 
@@ -266,6 +318,7 @@ def amend() -> None:
         ha.time = clock = Clock()
         postgresql.Postgresql.stop = prompt(postgresql.Postgresql.stop, clock)
         postgresql.STOP_POLLING_INTERVAL = STOP_POLLING_SECONDS
+        postgresql.Postgresql._wait_promote = insistent(postgresql.Postgresql._wait_promote)
         etcd3.Etcd3.set_socket_options = undelayed(etcd3.Etcd3.set_socket_options)
         api.RestApiHandler.disable_nagle_algorithm = True
         api.RestApiHandler.wbufsize = -1

@@ -5,11 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +23,13 @@ from patroni_start import (
     as_patroni_knows,
     attentive,
     considerate,
+    insistent,
     is_before,
     postmaster_of,
     prompt,
     runs,
+    startup_process_of,
+    tell_to_promote,
     tolerant,
     undelayed,
     wait_for_end,
@@ -253,6 +260,94 @@ def test_other_sleeps_take_their_time():
     clock.sleep(0.05)
     assert time.monotonic() - begun >= 0.1
     assert clock.monotonic() >= begun
+
+
+RECOVERING = "postgres: lab: startup recovering 000000010000000000000007"
+POSTMASTER = """
+import subprocess, sys
+program, *titles = sys.argv[1:]
+known_as = ["bash", "-c", 'exec -a "$0" "$1"']
+children = [subprocess.Popen([*known_as, title, sys.executable], stdin=subprocess.PIPE, text=True) for title in titles]
+for child in children:
+    child.stdin.write(program)
+    child.stdin.close()
+for child in children:
+    child.wait()
+"""
+CHILD = """
+import signal
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
+print("ready", flush=True)
+signal.sigwait({signal.SIGUSR2})
+signal.sigwait({signal.SIGUSR2})
+"""
+
+
+@pytest.fixture
+def postmaster(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts a postmaster with children of the given titles; each ends when it was told to promote twice."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*titles: str) -> subprocess.Popen[str]:
+        argv = [sys.executable, "-c", POSTMASTER, CHILD, *titles]
+        one = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, start_new_session=True)
+        started.append(one)
+        assert one.stdout is not None
+        assert [one.stdout.readline() for _title in titles] == ["ready\n"] * len(titles)
+        (tmp_path / "postmaster.pid").write_text(f"{one.pid}\n")
+        return one
+
+    yield start
+    for one in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.pid, signal.SIGKILL)
+        one.communicate()
+
+
+def test_postgresql_is_told_until_it_promotes(tmp_path, postmaster):
+    started = postmaster(RECOVERING)
+    wait_promote = insistent(lambda _postgresql, seconds: started.wait(seconds))
+    assert wait_promote(SimpleNamespace(data_dir=str(tmp_path)), 30) == 0
+
+
+def test_nobody_else_is_told(tmp_path, postmaster):
+    started = postmaster(
+        "postgres: lab: checkpointer", "postgres: startup: checkpointer", "postgres: a: startup b: checkpointer"
+    )
+    assert startup_process_of(started.pid) == 0
+    tell_to_promote(tmp_path, 0.3)
+    assert started.poll() is None
+
+
+def test_it_is_told_for_so_long_at_most(tmp_path, postmaster, monkeypatch):
+    told = []
+    monkeypatch.setattr("signal.pidfd_send_signal", lambda *_args: told.append(time.monotonic()))
+    postmaster(RECOVERING)
+    began = time.monotonic()
+    tell_to_promote(tmp_path, 0.3)
+    assert told
+    assert told[-1] < began + 0.4
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "postgres: startup",
+        "postgres: lab: startup ",
+        RECOVERING,
+        "postgres: lab: startup waiting for 00000002000000040000001F",
+    ],
+)
+def test_the_startup_process_is_known_by_its_title(postmaster, title):
+    started = postmaster("postgres: lab: checkpointer", title)
+    found = startup_process_of(started.pid)
+    assert title in Path(f"/proc/{found}/cmdline").read_text()
+
+
+@pytest.mark.parametrize("content", ["", f"{GONE}\n"], ids=["empty", "of a dead process"])
+def test_without_postgresql_nobody_is_told(tmp_path, content):
+    (tmp_path / "postmaster.pid").write_text(content)
+    assert tell_to_promote(tmp_path, 30) is None
 
 
 def test_the_pid_file_is_read_as_postgresql_writes_it(tmp_path):

@@ -9,8 +9,8 @@ import configparser
 from typing import Any
 
 import pytest
-
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import KEEPS_MEMORY
+
 from tests.unit.roles.render import render
 from tests.unit.roles.test_wiring import evaluate
 
