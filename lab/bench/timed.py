@@ -2,9 +2,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run commands one after the other and print how long each took, as JSON: {name: seconds}.
+"""Run commands one after the other, in rounds, and print how long each took, as JSON: {name: seconds}, the medians.
 
-One argument, as JSON: {name: argv}. The output of a command that fails ends the program.
+Arguments: the commands as JSON, {name: argv}, and how many rounds (1). The output of a command that fails ends the program.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 
 def seconds(argv: Sequence[str]) -> float:
@@ -23,8 +24,14 @@ def seconds(argv: Sequence[str]) -> float:
     taken = time.monotonic() - started
     if done.returncode:
         raise SystemExit(f"{' '.join(argv)}\n{done.stdout}\n{done.stderr}")
-    return round(taken, 1)
+    return taken
+
+
+def medians(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, float]:
+    """Return how long each command takes, by name; what disturbs a while disturbs a round of all."""
+    taken = [{name: seconds(argv) for name, argv in commands.items()} for _round in range(rounds)]
+    return {name: round(median(one[name] for one in taken), 1) for name in commands}
 
 
 if __name__ == "__main__":
-    print(json.dumps({name: seconds(argv) for name, argv in json.loads(sys.argv[1]).items()}))
+    print(json.dumps(medians(json.loads(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)))

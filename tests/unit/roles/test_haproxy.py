@@ -12,6 +12,15 @@ import pytest
 from tests.unit.roles.render import render
 
 
+@pytest.mark.parametrize(("role", "own"), [("primary", ["downinter 150ms"]), ("standby", []), (None, [])])
+def test_who_may_be_promoted_is_asked_more_often(role: str | None, own: list[str]) -> None:
+    pool: dict[str, Any] = {"name": "db", "port": 5000, "role": role, "servers": []}
+    timing = {"check_down_interval": "500ms", "check_primary_interval": "150ms"}
+    text = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [pool], "haproxy_timing": timing})
+    backend = text[text.index("\nbackend db") :].splitlines()
+    assert [line.split("default-server ")[1] for line in backend if "default-server" in line] == own
+
+
 @pytest.mark.parametrize(
     ("told", "expected"),
     [
