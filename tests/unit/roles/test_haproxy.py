@@ -22,6 +22,22 @@ def test_who_may_be_promoted_is_asked_more_often(role: str | None, own: list[str
 
 
 @pytest.mark.parametrize(
+    ("pool", "expected"),
+    [
+        ({"role": "primary"}, ["250ms"]),
+        ({"role": "primary", "timeouts": {"connect": "5s"}}, ["5s"]),
+        ({"role": "standby"}, []),
+        ({"timeouts": {"connect": "5s"}}, ["5s"]),
+    ],
+)
+def test_who_was_refused_by_the_former_primary_soon_tries_again(pool: dict[str, Any], expected: list[str]) -> None:
+    given = {"haproxy_pools": [{"name": "db", "port": 5000, "servers": [], **pool}]}
+    text = render("haproxy", "haproxy.cfg.j2", {**given, "haproxy_timing": {"primary_timeout_connect": "250ms"}})
+    backend = text[text.index("\nbackend db") :].splitlines()
+    assert [line.split("timeout connect ")[1] for line in backend if "timeout connect" in line] == expected
+
+
+@pytest.mark.parametrize(
     ("told", "expected"),
     [
         ({}, ["status 200"]),
