@@ -4,7 +4,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run commands one after the other, in rounds, and print how long each took, as JSON: {name: seconds}, the medians.
 
-Arguments: the commands as JSON, {name: argv}, and how many rounds (1). The output of a command that fails ends the program.
+Arguments: the commands as JSON, {name: argv}, and how many rounds (1). A command that fails ends it with its output.
 """
 
 from __future__ import annotations

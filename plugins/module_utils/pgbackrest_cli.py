@@ -48,7 +48,7 @@ ARCHIVE_TIMEOUT = 82
 PASSING = frozenset({HOST_CONNECT, LOCK_ACQUIRE, DB_CONNECT, DB_QUERY, DB_MISSING, ARCHIVE_TIMEOUT})
 
 # It frees and takes megabytes for each piece of a file, which glibc would give back to the kernel each time. Bytes.
-KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "67108864"}
+KEEPS_MEMORY = {"MALLOC_MMAP_THRESHOLD_": "33554432", "MALLOC_TRIM_THRESHOLD_": "16777216"}
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", **KEEPS_MEMORY}
 
 TIMED_OUT = 124  # coreutils' timeout(1)

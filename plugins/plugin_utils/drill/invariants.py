@@ -324,7 +324,7 @@ def no_primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
 
 
 def is_no_primary(sample: MemberSample) -> bool:
-    """Say whether a member knows that it is no primary; one that holds the leader's lock is, though still promoted."""
+    """Say whether a member knows that it is no primary."""
     return sample.claims_primary is False or (sample.in_recovery is True and not sample.claims_primary)
 
 

@@ -53,8 +53,8 @@ class Read:
 class MemberSample:
     """What a PostgreSQL member says of itself, asked on the node; None where it did not answer.
 
-    in_recovery: pg_is_in_recovery(); claims_primary: Patroni's own /primary answers 200; takes_write: a local row was
-    committed and acknowledged without a warning since the last sample.
+    in_recovery: pg_is_in_recovery(); claims_primary: Patroni's own /primary answers as the balancers want it;
+    takes_write: a local row was committed and acknowledged without a warning since the last sample.
     """
 
     at: float

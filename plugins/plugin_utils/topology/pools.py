@@ -23,7 +23,7 @@ SERVING = {"method": "GET", "body": '"state": "running"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
 
 WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}
-"""Patroni calls a member that it promotes a primary from the moment it leads; what it says of PostgreSQL, it has asked it."""
+"""Patroni says that a member is the primary once it leads; the role in the answer is PostgreSQL's, once promoted."""
 
 DEFAULT_POOLS = {
     "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},

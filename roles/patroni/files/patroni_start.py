@@ -46,8 +46,8 @@ UNAVAILABLE = 14  # gRPC's code for what is worth another try
 WITHOUT_CODE = frozenset({"not a primary lessor"})
 REAPED_SECONDS = 1.0  # a dead process counts as running until its parent has asked for its status
 STOP_POLLING_SECONDS = 0.05
-TELLING_SECONDS = 0.05
-STARTUP = re.compile(r"postgres: (?:[^:]*: )?startup(?: (?:recovering|waiting for) [0-9A-F]{24})?[\s\0]*")
+TELLING_SECONDS, LAST_TOLD_SECONDS = 0.05, 60.0
+STARTUP = re.compile(r"postgres: (?:[^:]*: )?startup(?: (?:recovering|waiting for) [0-9A-F]{24})?(?: waiting)?[\s\0]*")
 CATCHING_UP_SECONDS = 1.0  # Patroni's own patience with standbys that lack the last record
 
 
@@ -215,14 +215,16 @@ def insistent(wait_promote: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's wait for a promotion (Postgresql._wait_promote), during which PostgreSQL is told again."""
 
     def wait_insistently(postgresql: Any, seconds: float) -> Any:
-        told = (Path(postgresql.data_dir), seconds)
-        threading.Thread(target=tell_to_promote, args=told, daemon=True).start()
+        try:
+            threading.Thread(target=tell_to_promote, args=(Path(postgresql.data_dir),), daemon=True).start()
+        except Exception:  # the promotion goes on without it
+            LOG.exception("PostgreSQL is told to promote only once")
         return wait_promote(postgresql, seconds)
 
     return wait_insistently
 
 
-def tell_to_promote(data_directory: Path, seconds: float) -> None:
+def tell_to_promote(data_directory: Path, seconds: float = LAST_TOLD_SECONDS) -> None:
     """Send PostgreSQL's startup process the signal for a promotion until it has ended, for so long at most."""
     try:
         descriptor = os.pidfd_open(startup_process_of(postmaster_of(data_directory)))
@@ -234,8 +236,8 @@ def tell_to_promote(data_directory: Path, seconds: float) -> None:
     try:
         while time.monotonic() < deadline and not ended.poll(TELLING_SECONDS * 1000):
             signal.pidfd_send_signal(descriptor, signal.SIGUSR2)
-    except ProcessLookupError:
-        pass
+    except OSError:
+        LOG.debug("PostgreSQL is not told to promote any more", exc_info=True)
     finally:
         os.close(descriptor)
 

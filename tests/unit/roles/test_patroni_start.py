@@ -315,8 +315,6 @@ def test_nobody_else_is_told(tmp_path, postmaster):
         "postgres: lab: checkpointer", "postgres: startup: checkpointer", "postgres: a: startup b: checkpointer"
     )
     assert startup_process_of(started.pid) == 0
-    tell_to_promote(tmp_path, 0.3)
-    assert started.poll() is None
 
 
 def test_it_is_told_for_so_long_at_most(tmp_path, postmaster, monkeypatch):
@@ -335,6 +333,7 @@ def test_it_is_told_for_so_long_at_most(tmp_path, postmaster, monkeypatch):
         "postgres: startup",
         "postgres: lab: startup ",
         RECOVERING,
+        f"{RECOVERING} waiting",
         "postgres: lab: startup waiting for 00000002000000040000001F",
     ],
 )
@@ -345,9 +344,20 @@ def test_the_startup_process_is_known_by_its_title(postmaster, title):
 
 
 @pytest.mark.parametrize("content", ["", f"{GONE}\n"], ids=["empty", "of a dead process"])
-def test_without_postgresql_nobody_is_told(tmp_path, content):
+def test_without_postgresql_nobody_is_told(tmp_path, monkeypatch, content):
+    told = []
+    monkeypatch.setattr("signal.pidfd_send_signal", lambda *args: told.append(args))
     (tmp_path / "postmaster.pid").write_text(content)
-    assert tell_to_promote(tmp_path, 30) is None
+    tell_to_promote(tmp_path, 0.3)
+    assert not told
+
+
+def test_where_no_thread_can_be_had_a_promotion_is_patroni_s_own(tmp_path, monkeypatch):
+    def refuse(_thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("threading.Thread.start", refuse)
+    assert insistent(lambda _postgresql, seconds: seconds)(SimpleNamespace(data_dir=str(tmp_path)), 7) == 7
 
 
 def test_the_pid_file_is_read_as_postgresql_writes_it(tmp_path):

@@ -126,8 +126,9 @@ class MemberSampler:
             answer = self._patroni.fetch("GET", "/primary")
         except EndpointError:
             return
-        # The balancers look at both: one that is being stopped still answers 200.
-        serves = isinstance(answer.body, dict) and answer.body.get("state") == "running"
+        # The balancers look at all three: one that is being stopped, or is still to be promoted, answers 200 as well.
+        said = answer.body if isinstance(answer.body, dict) else {}
+        serves = said.get("state") == "running" and said.get("role") in ("primary", "master")
         self._claims = (time.monotonic(), answer.status == 200 and serves)
 
     def _sample(self) -> None:
