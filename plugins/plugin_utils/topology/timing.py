@@ -23,8 +23,8 @@ class Profile:
     long that a slow write to its disk is no lost leader. C(lease_watch): None for no watcher; with loop_wait + 2 *
     retry_timeout + 1 or more a cut-off primary has demoted itself, with less it only can't acknowledge alone, which
     takes synchronous replication. C(haproxy): a check must connect and shake hands within its interval, or it fails
-    on a busy machine; check_primary_interval is what clients wait for after a promotion, at most. C(keepalived)
-    notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check) a dead HAProxy after fall * interval.
+    on a busy machine. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check) a dead
+    HAProxy after fall * interval.
     """
 
     patroni: Mapping[str, int]
@@ -43,7 +43,6 @@ PROFILES: Mapping[str, Profile] = {
             "check_interval": "1s",
             "check_fast_interval": "500ms",
             "check_down_interval": "1s",
-            "check_primary_interval": "1s",
             "check_timeout": "3s",
             "check_fall": 3,
         },
@@ -58,7 +57,6 @@ PROFILES: Mapping[str, Profile] = {
             "check_interval": "1s",
             "check_fast_interval": "500ms",
             "check_down_interval": "500ms",
-            "check_primary_interval": "250ms",
             "check_timeout": "1500ms",
             "check_fall": 2,
         },
@@ -72,8 +70,7 @@ PROFILES: Mapping[str, Profile] = {
         haproxy={
             "check_interval": "500ms",
             "check_fast_interval": "300ms",
-            "check_down_interval": "500ms",
-            "check_primary_interval": "150ms",
+            "check_down_interval": "250ms",
             "check_timeout": "1s",
             "check_fall": 2,
         },

@@ -13,25 +13,6 @@ from tests.unit.roles.render import render
 
 
 @pytest.mark.parametrize(
-    ("role", "given", "own"),
-    [
-        ("primary", {}, ["downinter 150ms"]),
-        ("primary", {"haproxy_check_down_interval": "2s"}, ["downinter 2s"]),
-        ("primary", {"haproxy_check_down_interval": "2s", "haproxy_check_primary_interval": "1s"}, ["downinter 1s"]),
-        ("primary", {"haproxy_timing": {}}, ["downinter 500ms"]),
-        ("standby", {}, []),
-        (None, {}, []),
-    ],
-)
-def test_who_may_be_promoted_is_asked_more_often(role: str | None, given: dict[str, Any], own: list[str]) -> None:
-    pool: dict[str, Any] = {"name": "db", "port": 5000, "role": role, "servers": []}
-    timing = {"check_down_interval": "500ms", "check_primary_interval": "150ms"}
-    text = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [pool], "haproxy_timing": timing, **given})
-    backend = text[text.index("\nbackend db") :].splitlines()
-    assert [line.split("default-server ")[1] for line in backend if "default-server" in line] == own
-
-
-@pytest.mark.parametrize(
     ("told", "expected"),
     [
         ({}, ["status 200"]),

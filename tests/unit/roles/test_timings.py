@@ -29,8 +29,7 @@ CHECKS = {
     ("variables", "pool", "changed"),
     [
         ({}, {}, {}),
-        ({"haproxy_check_primary_interval": "150ms"}, {"role": "primary"}, {"downinter": 0.15}),
-        ({"haproxy_check_primary_interval": "150ms"}, {"role": "standby"}, {}),
+        ({}, {"backend_options": ["default-server downinter 150ms"]}, {"downinter": 0.15}),
         ({"haproxy_check_interval": "2s", "haproxy_check_fall": 3}, {}, {"inter": 2.0, "fall": 3}),
         ({"haproxy_check_timeout": 700}, {}, {"timeout_check": 0.7}),
         ({}, {"server_options": "inter 4s"}, {"inter": 4.0}),
