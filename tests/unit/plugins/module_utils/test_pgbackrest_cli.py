@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import (
+    KEEPS_MEMORY,
     Answer,
     Deadline,
     PartlyError,
     PgBackRest,
+    client_of,
     converge_backup,
     converge_stanza,
 )
@@ -387,3 +389,15 @@ def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, f
 
 def test_another_error_says_nothing_of_disks() -> None:
     assert "disk" not in Answer("backup", 56, "ERROR: no primary", "").error
+
+
+def test_what_a_module_runs_keeps_its_memory() -> None:
+    given: list[dict[str, Any]] = []
+
+    def run_command(_argv: list[str], **options: Any) -> tuple[int, str, str]:
+        given.append(options["environ_update"])
+        return 0, "{}", ""
+
+    module: Any = SimpleNamespace(params={"user": "postgres", "config": None}, run_command=run_command)
+    client_of(module).run("info")
+    assert given == [{"LC_ALL": "C.UTF-8", **KEEPS_MEMORY}]
