@@ -130,16 +130,19 @@ class PatroniApi:
 
 
 def ask(client: HttpJsonClient) -> Answer:
-    """Return what one endpoint answers to ``/patroni`` and ``/cluster``."""
+    """Return what one endpoint answers to ``/patroni``, and to ``/cluster``, which takes etcd."""
+    own = cluster = error = None
     try:
         own = client.fetch("GET", "/patroni").body
-        cluster = client.fetch("GET", "/cluster")
-    except EndpointError as error:
-        return Answer(client.base_url, error=error.message)
+        found = client.fetch("GET", "/cluster")
+        cluster = found.body if found.status == 200 else None
+    except EndpointError as raised:
+        error = raised.message
     return Answer(
         client.base_url,
         patroni=own if isinstance(own, dict) else None,
-        cluster=cluster.body if cluster.status == 200 and isinstance(cluster.body, dict) else None,
+        cluster=cluster if isinstance(cluster, dict) else None,
+        error=error,
     )
 
 

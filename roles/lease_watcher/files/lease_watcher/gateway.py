@@ -130,6 +130,9 @@ class Gateway:
             answer = json.loads(response.read() or b"{}")
         except (OSError, http.client.HTTPException, ValueError) as error:
             self.close()
+            if isinstance(error, TimeoutError):
+                # etcd keeps a request waiting for the raft index of its token: for ever, where its data was lost.
+                self._token = ""
             raise GatewayError(f"{self._access.endpoint}: {error or type(error).__name__}") from None
         if response.status >= 400 or not isinstance(answer, dict):
             message = answer.get("message") or answer.get("error") if isinstance(answer, dict) else answer

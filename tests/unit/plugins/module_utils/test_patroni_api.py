@@ -21,7 +21,7 @@ PARAMS = {"ca": None, "cert": None, "key": None, "username": "u", "password": "p
 
 
 class Servers:
-    """Answers by base URL and path; a missing URL is silent. Remembers what was asked."""
+    """Answers by base URL and path; a missing one of either is silent. Remembers what was asked."""
 
     def __init__(self, answers: dict[str, dict[str, Response]]) -> None:
         self.answers = answers
@@ -39,6 +39,8 @@ class Servers:
         self.asked.append((client.base_url, method, path))
         if client.base_url not in self.answers:
             raise EndpointError(client.base_url + path, None, "refused")
+        if path not in self.answers[client.base_url]:
+            raise EndpointError(client.base_url + path, None, "closed without an answer")
         return self.answers[client.base_url][path]
 
 
@@ -98,6 +100,15 @@ def test_answers_keep_the_order_and_the_silent(serve: t.Callable[..., Servers]) 
 
     assert (first.endpoint, first.error) == ("https://a", "refused")
     assert (second.patroni, second.cluster, second.error) == ({"role": "replica"}, None, None)
+
+
+def test_a_member_whose_etcd_does_not_answer_still_tells_of_itself(serve: t.Callable[..., Servers]) -> None:
+    serve({"https://a": {"/patroni": ok({"database_system_identifier": "7"})}})
+
+    (answer,) = api("https://a").answers()
+
+    assert (answer.patroni, answer.cluster) == ({"database_system_identifier": "7"}, None)
+    assert answer.error == "closed without an answer"
 
 
 def seen(*values: int) -> t.Callable[[], dict[str, int]]:

@@ -208,6 +208,16 @@ def test_a_token_that_etcd_forgot_is_replaced_without_a_gap(cluster):
     gateway.read()
 
 
+def test_a_token_from_beyond_the_members_raft_log_is_replaced(cluster):
+    """Where etcd lost its data, a request waits until it has come as far as when its token was given."""
+    gateway = cluster.gateway(cluster.members[0])
+    gateway.read()
+    gateway._token = f"{gateway._token.partition('.')[0]}.{10**9}"
+    with pytest.raises(GatewayError, match="timed out"):
+        gateway.read()
+    gateway.read()
+
+
 def refuses(gateway: Gateway) -> bool:
     try:
         gateway._post("/v3/lease/timetolive", {"ID": "1"})
