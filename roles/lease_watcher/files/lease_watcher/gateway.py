@@ -96,7 +96,14 @@ class Gateway:
         return True
 
     def close(self) -> None:
-        """Drop the connection; the next call makes a new one."""
+        """Drop the connection and the login; the next call makes new ones.
+
+        etcd keeps a request waiting for the raft index at which its token was given: for ever, where its data was lost.
+        """
+        self._hang_up()
+        self._token = ""
+
+    def _hang_up(self) -> None:
         if self._connection is not None:
             self._connection.close()
         self._connection = None
@@ -129,10 +136,7 @@ class Gateway:
             response = connection.getresponse()
             answer = json.loads(response.read() or b"{}")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            self.close()
-            if isinstance(error, TimeoutError):
-                # etcd keeps a request waiting for the raft index of its token: for ever, where its data was lost.
-                self._token = ""
+            self._hang_up()
             raise GatewayError(f"{self._access.endpoint}: {error or type(error).__name__}") from None
         if response.status >= 400 or not isinstance(answer, dict):
             message = answer.get("message") or answer.get("error") if isinstance(answer, dict) else answer
