@@ -161,7 +161,7 @@ class Conductor:
         noted.append(Event(healed, "healed", ", ".join(targets)))
         after, recovery = self.await_gate("after", since=healed)
         self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 60.0, "steady writes after healing")
-        ended = self._last_claim(after.leader)
+        ended = self._last_claim(after.leader, healed)
         self._end_load()
         watch.end("gate after")
         presence = self._presence(after.leader, table)
@@ -197,13 +197,13 @@ class Conductor:
             read_pools=(self._expected.standby_pool,),
         )
 
-    def _last_claim(self, leader: str) -> float:
-        """Return the time of a newest sample in which the leader says so: there the record ends."""
+    def _last_claim(self, leader: str, since: float) -> float:
+        """Return the time of a newest sample, not before ``since``, in which the leader says so: there the record ends."""
         found: list[float] = []
 
         def claims() -> bool:
             at = self._recorder.claimed(leader)
-            found.extend([] if at is None else [at])
+            found.extend([] if at is None or at < since else [at])
             return bool(found)
 
         self._await(claims, 60.0, f"{leader} to say that it is primary")

@@ -123,3 +123,10 @@ def test_the_gate_holds_right_before_the_fault(cluster, monkeypatch) -> None:
     with pytest.raises(GateError, match="etcd on db3 is not healthy"):
         made.conduct(CATALOGUE["postmaster_killed"], 1)
     injector.inject.assert_not_called()
+
+
+def test_the_record_ends_with_a_claim_that_is_not_older_than_the_healing(cluster, monkeypatch) -> None:
+    made = conductor(cluster)
+    claims = iter([99.9, None, 100.2])
+    monkeypatch.setattr(made._recorder, "claimed", lambda _leader: next(claims))
+    assert made._last_claim("db1", 100.0) == 100.2
