@@ -198,7 +198,7 @@ class Conductor:
         )
 
     def _last_claim(self, leader: str, since: float) -> float:
-        """Return the time of a newest sample, not before ``since``, in which the leader says so: there the record ends."""
+        """Return when, not before ``since``, a newest sample saw the leader say so: there the record ends."""
         found: list[float] = []
 
         def claims() -> bool:
