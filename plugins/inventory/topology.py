@@ -58,7 +58,7 @@ options:
       - A pool with C(service) V(postgresql) (the default) has C(role) V(primary), V(standby) or V(any). A pool with any
         other service has C(servers), either C(group), C(port) and C(check_port), or a list of C(name), C(address),
         C(port) and C(check_port); C(mode) V(tcp) or V(http); and C(check) with C(type) V(tcp), V(http) or V(none),
-        C(path), C(tls), C(method), C(host), C(status), C(body) and C(body_pattern).
+        C(path), C(tls), C(method), C(host), C(status), C(body), C(drains) and C(body_pattern).
       - C(balance), C(server_options), C(bind_options), C(frontend_options), C(backend_options), C(shutdown_sessions),
         C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
       - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a

@@ -16,6 +16,9 @@ if t.TYPE_CHECKING:
     Row = Mapping[str, str]
 
 _RECEIVE_BYTES = 65536
+CHECKS = ".checks"
+"""What follows a pool's name in the backend that only checks its servers (roles/haproxy)."""
+_CHECKED = ("check_status", "check_code", "check_duration", "last_chk", "check_desc")
 _STATES = {"UP": "up", "no": "unchecked", "NOLB": "drain", "DRAIN": "drain", "MAINT": "maint"}
 
 
@@ -92,12 +95,20 @@ def parse_info(text: str) -> Process:
 
 
 def parse_stat(text: str) -> tuple[Pool, ...]:
-    """The backends in the answer to ``show stat``, in the configuration's order; ValueError when it is not one."""
+    """The backends in the answer to ``show stat``, in the configuration's order; ValueError when it is not one.
+
+    One that only checks is no pool; what it says of a server belongs to the pool's.
+    """
     if not text.startswith("# pxname,"):
         raise ValueError(f"'show stat' answered {text[:80]!r} instead of a table")
     rows: list[Row] = list(csv.DictReader(text.removeprefix("# ").strip().splitlines()))
-    backends = [row for row in rows if row["svname"] == "BACKEND" and row["pxname"] not in ("stats", "monitor")]
-    return tuple(_pool(backend, [row for row in rows if row["pxname"] == backend["pxname"]]) for backend in backends)
+    names = {row["pxname"] for row in rows}
+    checks = {name + CHECKS for name in names} & names
+    found = {(row["pxname"], row["svname"]): {key: row.get(key, "") for key in _CHECKED} for row in rows}
+    told = [{**row, **found.get((row["pxname"] + CHECKS, row["svname"]), {})} for row in rows]
+    left_out = {"stats", "monitor"} | checks
+    backends = [row for row in told if row["svname"] == "BACKEND" and row["pxname"] not in left_out]
+    return tuple(_pool(backend, [row for row in told if row["pxname"] == backend["pxname"]]) for backend in backends)
 
 
 def _pool(backend: Row, rows: Iterable[Row]) -> Pool:

@@ -103,10 +103,16 @@ class PatroniApi:
     def own_state(self, member: Member) -> dict[str, t.Any] | None:
         """Return what one member says of itself (``/patroni``), None when it doesn't answer."""
         try:
-            said = replace(self.clients[0], base_url=root_of(member)).fetch("GET", "/patroni").body
+            said = self._client_of(member).fetch("GET", "/patroni").body
         except EndpointError:
             return None
         return said if isinstance(said, dict) else None
+
+    def _client_of(self, member: Member) -> HttpJsonClient:
+        """Return the client of its endpoint, which keeps its TLS settings, or one like the others."""
+        root = root_of(member)
+        known = (client for client in self.clients if client.base_url.rstrip("/") == root.rstrip("/"))
+        return next(known, None) or replace(self.clients[0], base_url=root)
 
     def last_seen(self) -> dict[str, int]:
         """Return, for every endpoint that answers, when its member last read the DCS (epoch seconds)."""

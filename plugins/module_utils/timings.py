@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
+
 Timings = dict[str, t.Any]
 
 HAPROXY = "/etc/haproxy/haproxy.cfg"
@@ -46,7 +48,8 @@ def seconds(text: str) -> float:
 def parse_haproxy(text: str) -> Timings:
     """Return {backend: {inter, fastinter, downinter, fall, rise, timeout_check, timeout_connect}} of a configuration.
 
-    A backend's servers are told as one: of each setting the largest. The timeouts are None where there is none.
+    A backend's servers are told as one: of each setting the largest. The timeouts are None where there is none. One
+    that only checks for another is left out; the other's checks are its.
     """
     defaults: Timings = {}
     backends: dict[str, Timings] = {}
@@ -65,7 +68,10 @@ def parse_haproxy(text: str) -> Timings:
             current.update(check_options(words))
         elif words[0] == "server" and name:
             servers.setdefault(name, []).append({**current, **check_options(words)})
-    return {name: slowest([complete(server) for server in servers.get(name, [own])]) for name, own in backends.items()}
+    told = {name: slowest([complete(server) for server in servers.get(name, [own])]) for name, own in backends.items()}
+    elsewhere = {name: told.pop(name + CHECKS) for name in backends if name + CHECKS in told}
+    limits = {name: {"timeout_connect": told[name]["timeout_connect"]} for name in elsewhere}
+    return {name: {**own, **elsewhere.get(name, {}), **limits.get(name, {})} for name, own in told.items()}
 
 
 def meaningful(text: str) -> Iterator[list[str]]:

@@ -64,6 +64,8 @@ options:
   superuser:
     description:
       - A login to the leader for a checkpoint before clients are held, which shortens the old leader's stop.
+      - Where it archives, its WAL segment is filled as well, in up to two seconds and but for 1 MiB, as it would send
+        the rest to the standbys while clients wait. A role that may not do that, or not see them, does without.
       - Needs psycopg2 on the host, as O(poolers) does.
     type: dict
     suboptions:
@@ -137,7 +139,7 @@ seconds:
   returned: success
   type: dict
   contains:
-    checkpointed: {description: The checkpoint before., type: float}
+    checkpointed: {description: "The checkpoint before, and until the standbys had all WAL.", type: float}
     paused: {description: "Until all PgBouncers held their clients, with no transaction under way.", type: float}
     promoted: {description: Until another member led on its new timeline., type: float}
     switched: {description: "Until the pool led to it, and the clients went on.", type: float}

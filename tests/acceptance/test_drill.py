@@ -203,11 +203,12 @@ def without_check(balancer: str, server: str) -> Iterator[None]:
         script += " s.connect('/run/haproxy/admin.sock')\n s.sendall(line.encode()+b'\\n')\n s.recv(999)\n"
         on_node(balancer, "python3", "-c", script, *commands)
 
-    tell(f"disable health {pool}/{server}", f"set server {pool}/{server} health up")
+    checked = f"{pool}.checks/{server}"
+    tell(f"disable health {checked}", f"set server {checked} health up")
     try:
         yield
     finally:
-        tell(f"enable health {pool}/{server}")
+        tell(f"enable health {checked}")
 
 
 def test_lost_rows_are_reported(drill) -> None:

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
+
 from .hosts import host_address
 from .model import Check, Cluster, Host, Inventory, Pool, Pooler, Ports, Server
 from .node import Node, suggestion
@@ -19,7 +21,7 @@ PGBOUNCER = "pgbouncer"
 ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
 """Patroni's REST endpoint that answers 200 on a member which may serve the role."""
 
-SERVING = {"method": "GET", "body": '"state": "running"'}
+SERVING = {"method": "GET", "body": '"state": "running"', "drains": True}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
 
 WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}
@@ -50,7 +52,7 @@ EXTRA_KEYS = (
 POSTGRESQL_KEYS = ("port", "service", "vip", "role", *EXTRA_KEYS)
 POOLED_KEYS = ("port", "service", "vip", *EXTRA_KEYS)
 GENERIC_KEYS = ("port", "service", "vip", "mode", "servers", "check", *EXTRA_KEYS)
-CHECK_EXTRA_KEYS = ("method", "host", "status", "body", "body_pattern")
+CHECK_EXTRA_KEYS = ("method", "host", "status", "body", "body_pattern", "drains")
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,11 @@ def _sparing(pool: Pool, primary: Pool) -> Pool:
 def _steering(pool: Pool, primary: Pool) -> Iterator[str]:
     """HAProxy's rules: who leads is up in the primary's pool, one of the other servers is drawn.
 
-    HAProxy goes on to the next rule where a server is down, so after the draw all are named once more.
+    What is asked is the backend that checks: to srv_is_up a server that tracks is always up. HAProxy goes on to the
+    next rule where a server is down, so after the draw all are named once more.
     """
     for own in primary.servers:
-        leads = f"if {{ srv_is_up({primary.name}/{own.name}) }}"
+        leads = f"if {{ srv_is_up({primary.name}{CHECKS}/{own.name}) }}"
         others = [server.name for server in pool.servers if server.name != own.name]
         for at, name in enumerate(others[:-1]):
             yield f"use-server {name} {leads} {{ rand({len(others) - at}) lt 1 }}"
@@ -254,5 +257,6 @@ def pool_dict(pool: Pool, addresses: list[str]) -> dict[str, Any]:
         "mode": pool.mode,
         "servers": [vars(server).copy() for server in pool.servers],
         "check": {"type": pool.check.type, "path": pool.check.path, "tls": pool.check.tls, **pool.check.extra},
+        **({"reconnect": True} if pool.role == "primary" else {}),
         **pool.extra,
     }

@@ -23,8 +23,9 @@ class Profile:
     long that a slow write to its disk is no lost leader. C(lease_watch): None for no watcher; with loop_wait + 2 *
     retry_timeout + 1 or more a cut-off primary has demoted itself, with less it only can't acknowledge alone, which
     takes synchronous replication. C(haproxy): a check must connect and shake hands within its interval, or it fails
-    on a busy machine. C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check) a dead
-    HAProxy after fall * interval.
+    on a busy machine; reconnect_interval is longer than a round trip, and HAProxy's own second where there is none.
+    C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check) a dead HAProxy after fall *
+    interval.
     """
 
     patroni: Mapping[str, int]
@@ -59,6 +60,8 @@ PROFILES: Mapping[str, Profile] = {
             "check_down_interval": "500ms",
             "check_timeout": "1500ms",
             "check_fall": 2,
+            "reconnect_interval": "250ms",
+            "reconnect_retries": 12,
         },
         keepalived={"advert_int": 0.2},
         vrrp_check={"interval": 0.5, "timeout": 1, "fall": 2},
@@ -73,6 +76,8 @@ PROFILES: Mapping[str, Profile] = {
             "check_down_interval": "250ms",
             "check_timeout": "1s",
             "check_fall": 2,
+            "reconnect_interval": "100ms",
+            "reconnect_retries": 30,
         },
         keepalived={"advert_int": 0.2},
         vrrp_check={"interval": 0.5, "timeout": 1, "fall": 2},

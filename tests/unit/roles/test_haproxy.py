@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -19,11 +20,66 @@ from tests.unit.roles.render import render
         ({"status": "200-399"}, ["status 200-399"]),
         ({"body": "it's up"}, ["status 200", r"string 'it'\''s up'"]),
         ({"body_pattern": '"role": "(a|b)"'}, ["status 200", """rstring '"role": "(a|b)"'"""]),
+        ({"body": "up", "drains": True}, ["status 200", "error-status L7OKC string 'up'"]),
         ({"body": "up", "body_pattern": "a's"}, ["status 200", "string 'up'", r"rstring 'a'\''s'"]),
     ],
 )
-def test_a_check_expects_what_was_told(told: dict[str, str], expected: list[str]) -> None:
+def test_a_check_expects_what_was_told(told: dict[str, Any], expected: list[str]) -> None:
     server = {"name": "web1", "address": "192.0.2.1", "port": 80}
     pool: dict[str, Any] = {"name": "web", "port": 80, "check": {"type": "http", **told}, "servers": [server]}
     lines = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [pool]}).splitlines()
     assert [line.partition("expect ")[2] for line in lines if "http-check expect" in line] == expected
+
+
+def test_a_limit_for_clients_connections_is_none_of_the_checks() -> None:
+    server = {"name": "db1", "address": "192.0.2.1", "port": 5432, "check_port": 8008}
+    pool: dict[str, Any] = {"name": "rw", "port": 5000, "check": {"type": "http"}, "servers": [server]}
+    together = sections(pool)
+    assert together.keys() == {"rw"}
+    apart = sections({**pool, "timeouts": {"connect": "250ms"}, "backend_options": ["default-server rise 3"]})
+    assert apart.keys() == {"rw", "rw.checks"}
+    assert {"timeout connect 250ms", "default-server rise 3"} <= apart["rw"]
+    assert {"option httpchk", "default-server rise 3"} <= apart["rw.checks"]
+    assert "option httpchk" not in apart["rw"]
+    assert "timeout connect 250ms" not in apart["rw.checks"]
+    assert "server db1 192.0.2.1:5432 track rw.checks/db1 on-marked-down shutdown-sessions tcp-ut 10s" in apart["rw"]
+    assert "server db1 192.0.2.1:5432 check port 8008" in apart["rw.checks"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "timeouts", "expected"),
+    [
+        ({"haproxy_timing": {"reconnect_interval": "250ms", "reconnect_retries": 12}}, {}, ["250ms", "12"]),
+        ({"haproxy_timing": {"reconnect_interval": "250ms"}}, {"connect": "4s"}, ["4s"]),
+        ({"haproxy_timing": {"reconnect_interval": "250ms"}, "haproxy_timeout_connect": "5s"}, {}, []),
+        ({"haproxy_timing": {}}, {}, []),
+        ({"haproxy_reconnect_interval": "70ms", "haproxy_reconnect_retries": 9}, {}, ["70ms", "9"]),
+    ],
+)
+def test_how_soon_a_server_that_refuses_is_tried_again(
+    variables: dict[str, Any], timeouts: dict[str, str], expected: list[str]
+) -> None:
+    server = {"name": "db1", "address": "192.0.2.1"}
+    pool = {"name": "rw", "port": 5000, "reconnect": True, "servers": [server], "timeouts": timeouts}
+    own = sections(pool, variables)["rw"]
+    found = sorted(line.split()[-1] for line in own if line.startswith(("timeout connect", "retries")))
+    assert found == sorted(expected)
+
+
+def test_a_pool_without_checks_has_no_backend_for_them() -> None:
+    server = {"name": "web1", "address": "192.0.2.1"}
+    pool = {"name": "web", "port": 80, "check": {"type": "none"}, "servers": [server], "timeouts": {"connect": "1s"}}
+    assert sections(pool).keys() == {"web"}
+
+
+def test_a_name_that_such_a_backend_has_is_refused() -> None:
+    pool = {"name": "web.checks", "port": 80, "servers": [{"name": "web1", "address": "192.0.2.1"}]}
+    refused = render("haproxy", "errors.j2", {"haproxy_pools": [pool], "haproxy__endpoints": []})
+    assert "haproxy_pools: the name web.checks ends in .checks" in refused
+
+
+def sections(pool: dict[str, Any], variables: dict[str, Any] | None = None) -> dict[str, set[str]]:
+    """Return the lines of each backend."""
+    text = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [pool], **(variables or {})})
+    parts = [part.splitlines() for part in re.split(r"(?m)^(?=frontend|backend)", text)]
+    return {part[0].split()[1]: {line.strip() for line in part} for part in parts if part[0].startswith("backend")}

@@ -48,6 +48,15 @@ def test_of_servers_that_differ_the_slowest_setting_counts():
     assert timings.parse_haproxy(text)["primary"] == pytest.approx({**CHECKS, "inter": 3.0, "fall": 5})
 
 
+def test_the_checks_of_a_pool_that_is_checked_elsewhere_are_its():
+    own = {"timeouts": {"connect": "100ms"}, "server_options": "inter 3s"}
+    text = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [{**POOL, **own}]})
+    text += "backend other\n    server one 192.0.2.1:80 track primary/db1\n"
+    told = timings.parse_haproxy(text)
+    assert told.keys() == {"primary", "other"}
+    assert told["primary"] == pytest.approx({**CHECKS, "inter": 3.0, "timeout_connect": 0.1})
+
+
 def test_haproxys_own_defaults():
     text = "backend web\n    server one 192.0.2.1:80 check\nlisten stats\n    bind :8404\n"
     own = {"inter": 2.0, "fastinter": 2.0, "downinter": 2.0, "fall": 3, "rise": 2}

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import re
 import socket
 import threading
 
@@ -80,6 +81,14 @@ def test_stat_has_pools_in_order():
 )
 def test_stat_server(pool, server, field, value):
     assert getattr(haproxy.parse_stat(STAT)[pool].servers[server], field) == value
+
+
+def test_stat_of_a_pool_that_is_checked_elsewhere():
+    elsewhere = STAT.replace("\nprimary,", "\nprimary.checks,").replace("primary.checks,FRONTEND", "primary,FRONTEND")
+    rows = "".join(re.findall(r"primary,db.*\n|primary,BACKEND.*\n", STAT))
+    own = re.sub(r"(L7OK|L7STS),.*?,(198)", r",,,,,\2", rows)
+    pools = haproxy.parse_stat(elsewhere.replace("standby,FRONTEND", own + "standby,FRONTEND"))
+    assert pools == haproxy.parse_stat(STAT)
 
 
 def test_stat_refuses_other_text():

@@ -10,6 +10,7 @@ import threading
 import typing as t
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import switchover as module
@@ -170,6 +171,118 @@ def test_a_pool_that_leads_nowhere_does_not_lead_to_an_heir_that_can_t_be_asked(
     led = replace(plan, heirs=(replace(plan.heir, host="192.0.2.2", port=5432),))
     with pytest.raises(ClusterError, match=r"the pool to lead to db2$"):
         switchover.run(led)
+
+
+def test_whom_the_pool_leads_to_is_asked_at_once(
+    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "certificate", lambda _address, port: str(port).encode())
+    monkeypatch.setattr(module, "ASK_ALL_SECONDS", 60.0)
+    switchover, log = made(pool=("192.0.2.100", 5433), limits=replace(LIMITS, switch=2.0))
+    plan = switchover.plan(None)
+    heirs = tuple(replace(heir, host="192.0.2.2", port=5430 + at) for at, heir in enumerate(plan.heirs, 2))
+    assert [(heir.name, heir.port) for heir in heirs] == [("db2", 5432), ("db3", 5433)]
+    answer, asked = switchover.api.own_state, []
+
+    def own_state(member: Member) -> dict[str, t.Any] | None:
+        asked.append(member.name)
+        return None if len(asked) <= len(heirs) else answer(member)
+
+    switchover.api.own_state = own_state  # type: ignore[method-assign]
+    switchover.run(replace(plan, heirs=heirs))
+    assert asked[len(heirs) :] == ["db3"]
+    assert log[-1] == "resumed"
+
+
+def test_members_that_share_a_certificate_are_all_asked(
+    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "certificate", lambda _address, _port: b"everybody's")
+    switchover, log = made(pool=("192.0.2.100", 5000))
+    plan = switchover.plan(None)
+    heirs = tuple(replace(heir, host="192.0.2.2", port=5432) for heir in plan.heirs)
+    after, _seconds = switchover.run(replace(plan, heirs=heirs))
+    assert after.leader is not None
+    assert after.leader.name == "db3"
+    assert log[-1] == "resumed"
+
+
+class Leader:
+    """A session to a leader with an empty segment of 4 MiB, and standbys that are behind when they are first asked."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.log: list[str] = []
+        self.left, self.behind = 4, 0
+        monkeypatch.setattr(module, "psycopg2", SimpleNamespace(Error=RuntimeError))
+        monkeypatch.setattr(module, "answer", self.answer)
+
+    def answer(self, _session: t.Any, statement: str, values: t.Sequence[t.Any], seconds: float) -> list[tuple[t.Any]]:
+        if seconds <= 0:
+            raise TimeoutError
+        if statement == module.BEHIND:
+            assert values == (["db2", "db3"], "0/1")
+            self.behind -= 1
+            self.log.append("behind" if self.behind > 0 else "there")
+            return [(1,)] if self.behind > 0 else []
+        self.log.append("write" if statement == module.FILL else statement)
+        if statement != module.FILL or self.left == 1:
+            return []
+        self.left, self.behind = self.left - 1, 2
+        return [("0/1",)]
+
+
+def test_a_segment_is_filled_as_fast_as_the_standbys_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader = Leader(monkeypatch)
+    module.fill_segment(t.cast("t.Any", None), ["db2", "db3"])
+    assert leader.log == [*(["BEGIN", "write", "ROLLBACK", "behind", "there"] * 3), "BEGIN", "write", "ROLLBACK"]
+
+
+def test_a_slow_standby_ends_the_filling(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader = Leader(monkeypatch)
+    monkeypatch.setattr(module, "FILL_SECONDS", 0.1)
+
+    def never_there(session: t.Any, statement: str, values: t.Sequence[t.Any], seconds: float) -> list[tuple[t.Any]]:
+        leader.behind = 2
+        return leader.answer(session, statement, values, seconds)
+
+    monkeypatch.setattr(module, "answer", never_there)
+    module.fill_segment(t.cast("t.Any", None), ["db2", "db3"])
+    assert leader.log.count("write") == 1
+
+
+def test_a_role_that_may_not_fill_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
+    leader = Leader(monkeypatch)
+
+    def refuse(*_given: t.Any) -> list[tuple[t.Any]]:
+        leader.log.append("refused")
+        raise RuntimeError("permission denied")
+
+    monkeypatch.setattr(module, "answer", refuse)
+    module.fill_segment(t.cast("t.Any", None), ["db2"])
+    assert leader.log == ["refused"]
+
+
+def test_a_connection_that_is_held_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    over, begun = threading.Event(), []
+
+    def probe(_address: str, _port: int) -> bytes | None:
+        begun.append(threading.get_ident())
+        if len(begun) == 1:
+            over.wait(5)
+            return b"old"
+        return b"new"
+
+    monkeypatch.setattr(module, "certificate", probe)
+    with module.PoolWatch(("192.0.2.100", 5000)) as through:
+        assert through.leads_to([b"new"], 2.0) == b"new"
+        assert not over.is_set()
+        over.set()
+        assert through.leads_to([b"old"], 0.2) is None
+
+
+def test_without_a_pool_nothing_is_seen() -> None:
+    with module.PoolWatch(None) as through:
+        assert through.leads_to([b"new"], 0.0) is None
 
 
 @pytest.fixture(scope="session")
