@@ -153,7 +153,7 @@ class Switchover:
         inquiry = Inquiry(self.api, made.heirs)
         named = {own: name for own, name in unique(known).items() if name != made.leader.name}
         pause = ASK_ALL_SECONDS if named else POLL_SECONDS
-        due = time.monotonic()
+        due = time.monotonic() + (pause if named else 0)
 
         def leading() -> Member | None:
             nonlocal due
