@@ -21,7 +21,7 @@ PGBOUNCER = "pgbouncer"
 ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
 """Patroni's REST endpoint that answers 200 on a member which may serve the role."""
 
-SERVING = {"method": "GET", "body": '"state": "running"', "drains": True}
+SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "stopping"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
 
 WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}

@@ -20,7 +20,10 @@ from tests.unit.roles.render import render
         ({"status": "200-399"}, ["status 200-399"]),
         ({"body": "it's up"}, ["status 200", r"string 'it'\''s up'"]),
         ({"body_pattern": '"role": "(a|b)"'}, ["status 200", """rstring '"role": "(a|b)"'"""]),
-        ({"body": "up", "drains": True}, ["status 200", "error-status L7OKC string 'up'"]),
+        (
+            {"body": "up", "drains": "it's off"},
+            ["status 200", r"error-status L7OKC ! string 'it'\''s off'", "string 'up'"],
+        ),
         ({"body": "up", "body_pattern": "a's"}, ["status 200", "string 'up'", r"rstring 'a'\''s'"]),
     ],
 )
