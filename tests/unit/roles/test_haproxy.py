@@ -6,6 +6,11 @@
 from __future__ import annotations
 
 import re
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -79,6 +84,33 @@ def test_a_name_that_such_a_backend_has_is_refused() -> None:
     pool = {"name": "web.checks", "port": 80, "servers": [{"name": "web1", "address": "192.0.2.1"}]}
     refused = render("haproxy", "errors.j2", {"haproxy_pools": [pool], "haproxy__endpoints": []})
     assert "haproxy_pools: the name web.checks ends in .checks" in refused
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (["3 rw 1 db1 a 2", "3 rw 2 db2 b 0"], ["3 rw.checks 1 db1 a 2", "3 rw.checks 2 db2 b 0"]),
+        (["3 rw 1 db1 a 2", "4 rw.checks 1 db1 a 2"], []),
+    ],
+)
+def test_checks_that_move_begin_with_the_states_of_their_pool(
+    known: list[str], expected: list[str], tmp_path: Path
+) -> None:
+    paths = {"haproxy__socket": str(tmp_path / "socket"), "haproxy__state_file": str(tmp_path / "state")}
+    told = ["1", "# be_id be_name srv_id srv_name srv_addr srv_op_state", *known]
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(paths["haproxy__socket"])
+        listener.listen()
+
+        def answer() -> None:
+            with listener.accept()[0] as asked:
+                asked.recv(99)
+                asked.sendall("\n".join([*told, "", ""]).encode())
+
+        threading.Thread(target=answer, daemon=True).start()
+        subprocess.run([sys.executable, "-c", render("haproxy", "save-state.py.j2", paths)], check=True)
+    written = (tmp_path / "state").read_text().splitlines()
+    assert [line for line in written if line] == [*told, *expected]
 
 
 def sections(pool: dict[str, Any], variables: dict[str, Any] | None = None) -> dict[str, set[str]]:

@@ -201,7 +201,7 @@ def test_members_that_share_a_certificate_are_all_asked(
     monkeypatch.setattr(module, "certificate", lambda _address, _port: b"everybody's")
     switchover, log = made(pool=("192.0.2.100", 5000))
     plan = switchover.plan(None)
-    heirs = tuple(replace(heir, host="192.0.2.2", port=5432) for heir in plan.heirs)
+    heirs = tuple(replace(heir, host="192.0.2.2", port=5432) for heir in reversed(plan.heirs))
     after, _seconds = switchover.run(replace(plan, heirs=heirs))
     assert after.leader is not None
     assert after.leader.name == "db3"
