@@ -52,9 +52,10 @@ options:
         C(virtual_router_id) (1 to 255, by default derived from the names of cluster and address) and C(priorities)
         (1 to 254 by host, by default C(ha_vrrp_priority) of the host or derived from the names).
       - C(vrrp_sync_groups) maps names to lists of virtual addresses that move together.
-      - C(pools) maps names to pools, by default V(primary) on port 5000 and V(standby) on port 5001. Every pool has
-        C(port), C(service) and C(vip) (one name or a list; by default C(main) or the only one; without any virtual
-        address it listens on every address of its balancers).
+      - C(pools) maps names to pools. PostgreSQL has V(primary) on port 5000 and V(standby) on port 5001 besides, unless
+        a pool of that name is declared here, or is V(false). Every pool has C(port), C(service) and C(vip) (one name or
+        a list; by default C(main) or the only one; without any virtual address it listens on every address of its
+        balancers).
       - A pool with C(service) V(postgresql) (the default) has C(role) V(primary), V(standby) or V(any). A pool with any
         other service has C(servers), either C(group), C(port) and C(check_port), or a list of C(name), C(address),
         C(port) and C(check_port); C(mode) V(tcp) or V(http); and C(check) with C(type) V(tcp), V(http) or V(none),

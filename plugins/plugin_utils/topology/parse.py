@@ -80,7 +80,7 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         vips=vips,
         sync_groups=read_sync_groups(fields.get("vrrp_sync_groups")),
         pools=read_pools(fields.get("pools") or node.at("pools", None), around),
-        pools_declared=bool(declared_names(fields.get("pools"))),
+        pools_declared=declares_pools(fields.get("pools")),
         databases=read_databases(fields.get("databases")),
         roles=read_roles(fields.get("roles")),
         ports=ports,
@@ -89,6 +89,13 @@ def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
         lease_watch=lease_watch,
         lease_watch_declared=bool({"profile", "lease_watch"} & fields.keys()),
         pooler=pooler,
+    )
+
+
+def declares_pools(pools: Node | None) -> bool:
+    """Whether the user wants a pool, readable or not."""
+    return bool(
+        pools and (not isinstance(pools.value, dict) or any(pool is not False for pool in pools.value.values()))
     )
 
 

@@ -67,10 +67,8 @@ class Surroundings:
 
 
 def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
-    """The pools, sorted by port and name; where none are declared PostgreSQL gets its two, and its poolers theirs."""
-    if pools.value is None:
-        wanted = POSTGRESQL in around.members and "haproxy" in around.members
-        pools = Node(pools.path, DEFAULT_POOLS if wanted else {}, pools.problems)
+    """The declared pools and the default ones of PostgreSQL and its poolers, sorted by port and name."""
+    pools = _with_defaults(pools, around)
     named = [*pools.named(), *_pooled_by_default(pools, around)]
     read = [_pool(name, node, around) for name, node in named]
     found = sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name))
@@ -78,6 +76,20 @@ def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
     if primary and around.pooler and around.pooler.spare_primary:
         found = [_sparing(pool, primary) if pool.service == PGBOUNCER else pool for pool in found]
     return tuple(found)
+
+
+def _with_defaults(pools: Node, around: Surroundings) -> Node:
+    """The pools with PostgreSQL's default ones, but those that are declared otherwise or C(false)."""
+    declared = {} if pools.value is None else pools.value
+    if not isinstance(declared, dict):
+        return pools
+    defaults = DEFAULT_POOLS if {POSTGRESQL, "haproxy"} <= around.members.keys() else {}
+    for name, pool in declared.items():
+        if pool is False and name not in DEFAULT_POOLS:
+            fix = f"remove it; false leaves out {' or '.join(DEFAULT_POOLS)}, the default pools"
+            pools.at(str(name), pool).fail("is not a default pool", fix)
+    wanted = {name: pool for name, pool in {**defaults, **declared}.items() if pool is not False}
+    return Node(pools.path, wanted, pools.problems)
 
 
 def _sparing(pool: Pool, primary: Pool) -> Pool:
@@ -239,6 +251,11 @@ def _check(node: Node | None) -> Check:
     tls = "tls" in fields and fields["tls"].boolean() is True
     extra = {key: fields[key].value for key in CHECK_EXTRA_KEYS if key in fields}
     return Check(kind or "tcp", path or ("/" if kind == "http" else None), tls, extra)
+
+
+def left_out(name: str) -> str:
+    """How to do without a pool: C(""), or words to put behind another fix."""
+    return f", or leave the default pool out with '{name}: false'" if name in DEFAULT_POOLS else ""
 
 
 def primary_pool(cluster: Cluster) -> Pool | None:

@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import Any
 
 from .model import Cluster, Host, Inventory, Pool
+from .pools import left_out
 from .problems import Problems
 from .roles import RoleSpec
 
@@ -29,7 +30,7 @@ def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, Role
     """Note ports that two listeners want."""
     for one, other in combinations(cluster.pools, 2):
         if one.port == other.port and _share_address(one, other):
-            fix = "give one of them another port or another VIP"
+            fix = f"give one of them another port or another VIP{left_out(one.name) or left_out(other.name)}"
             problems.add(f"{other.path}.port", other.port, f"is also the port of the pool {one.name}", fix)
     for host in cluster.hosts:
         used: dict[int, str] = {}

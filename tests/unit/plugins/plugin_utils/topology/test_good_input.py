@@ -50,3 +50,21 @@ def part(actual, expected):
     if isinstance(actual, dict) and isinstance(expected, dict):
         return {key: part(actual[key], value) for key, value in expected.items() if key in actual}
     return actual
+
+
+WEB = {"port": 80, "service": "web", "servers": {"group": "client", "port": 8080}}
+
+
+@pytest.mark.parametrize(
+    ("pools", "expected"),
+    [
+        ({"web": WEB}, {"primary": 5000, "standby": 5001, "web": 80}),
+        ({"primary": {"port": 5002, "role": "primary"}}, {"primary": 5002, "standby": 5001}),
+        ({"standby": False, "web": WEB}, {"primary": 5000, "web": 80}),
+        ({}, {"primary": 5000, "standby": 5001}),
+    ],
+)
+def test_own_pools_come_beside_the_default_ones(build_case, pools, expected):
+    nothing = {"primary": None, "standby": None}
+    pools = build_case({"cluster": {"pools": {**nothing, **pools}}}).hosts["lb1"]["pools"]
+    assert {pool["name"]: pool["port"] for pool in pools} == expected
