@@ -13,7 +13,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
@@ -31,6 +31,8 @@ ARGUMENTS: dict[str, Any] = {
     "verified_age": {"type": "int", "default": DEFAULTS.verified_age},
     "queue_age": {"type": "int", "default": DEFAULTS.queue_age},
     "job_margin": {"type": "int", "default": DEFAULTS.job_margin},
+    "certificate_end": {"type": "int", "default": DEFAULTS.certificate_end},
+    "certificate_notice": {"type": "int", "default": DEFAULTS.certificate_notice},
 }
 
 
@@ -59,9 +61,9 @@ class ActionModule(ActionBase):
             for host in variables["groups"].get(arguments["group"], [])
         }
         limits = Limits(**{limit.name: arguments[limit.name] for limit in fields(Limits)})
-        judged = [(cluster, judge(cluster, limits)) for cluster in observe(reports)]
-        data = {cluster.name: as_data(cluster, problems) for cluster, problems in judged}
-        problems = sum(len(problems) for _cluster, problems in judged)
+        judged = [(cluster, judge(cluster, limits), notices(cluster, limits)) for cluster in observe(reports)]
+        data = {cluster.name: as_data(cluster, problems, soon) for cluster, problems, soon in judged}
+        problems = sum(len(problems) for _cluster, problems, _soon in judged)
         healthy = bool(judged) and not problems
         result |= {"healthy": healthy, "problems": problems}
         if not arguments["final"] and not healthy:
@@ -70,7 +72,7 @@ class ActionModule(ActionBase):
         if arguments["file"]:
             Path(arguments["file"]).write_text(document + "\n", encoding="utf-8")
         if arguments["format"] != "none":
-            table = "\n\n".join(as_text(cluster, problems) for cluster, problems in judged)
+            table = "\n\n".join(as_text(cluster, problems, soon) for cluster, problems, soon in judged)
             Display().display(document if arguments["format"] == "json" else table)
         if healthy:
             result["clusters"] = data

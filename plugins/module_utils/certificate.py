@@ -53,8 +53,12 @@ def ip_name(address: str) -> str:
 
 def first_certificate(pem: str) -> str | None:
     """Return the first certificate of a PEM text, or None when there is none."""
-    found = _PEM_CERTIFICATE.search(pem)
-    return found.group() if found else None
+    return next(iter(all_certificates(pem)), None)
+
+
+def all_certificates(pem: str) -> list[str]:
+    """Return every certificate of a PEM text, as text."""
+    return _PEM_CERTIFICATE.findall(pem)
 
 
 def parse_peer_certificate(data: Mapping[str, t.Any]) -> Found:

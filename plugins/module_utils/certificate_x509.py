@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import traceback
 import typing as t
+from datetime import UTC, datetime
 
 try:
     from cryptography import x509
@@ -20,7 +21,7 @@ try:
 except ImportError:
     CRYPTOGRAPHY_ERROR = traceback.format_exc()
 
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted, all_certificates
 
 Key = t.Any
 
@@ -43,6 +44,19 @@ def load_key(pem: bytes | None) -> Key | None:
         return serialization.load_pem_private_key(pem or b"", password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         return None
+
+
+def ends(pem: bytes) -> list[datetime]:
+    """Return the last moment of validity of each certificate in a PEM text; raise ValueError on a malformed one."""
+    texts = all_certificates(pem.decode("utf-8", "replace"))
+    return [_end(x509.load_pem_x509_certificate(text.encode())) for text in texts]
+
+
+def _end(certificate: t.Any) -> datetime:
+    """cryptography before 42 knows the naive form only, later ones deprecate it."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        return certificate.not_valid_after_utc
+    return certificate.not_valid_after.replace(tzinfo=UTC)
 
 
 def new_request(key: Key, wanted: Wanted) -> str:

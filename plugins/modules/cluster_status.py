@@ -27,7 +27,7 @@ options:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
       - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup),
-        C(archive), C(queue), C(verification) and C(jobs).
+        C(archive), C(queue), C(verification), C(jobs) and C(certificates).
     type: str
     default: status__host
   group:
@@ -72,6 +72,14 @@ options:
     default: 3600
 seealso:
   - module: holdfast.ha.gather
+  certificate_end:
+    description: A certificate that ends within so many seconds is a problem.
+    type: int
+    default: 604800
+  certificate_notice:
+    description: A certificate that ends within so many seconds is announced.
+    type: int
+    default: 2592000
 """
 
 EXAMPLES = r"""
@@ -92,7 +100,8 @@ problems:
 clusters:
   description:
     - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools),
-      C(repository), C(jobs) and C(prediction); the document in O(file) has the same.
+      C(repository), C(jobs), C(certificates) and C(prediction); the document in O(file) has the same. C(notices) are
+      like problems, but only lie ahead.
     - C(prediction) tells how many seconds without writes each fault would cost, in C(faults) by name with C(best),
       C(median), C(worst) and their C(stages), why others have none in C(unpredicted), and from which C(settings).
   returned: when healthy

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
+    Certificate,
     Cluster,
     Etcd,
     Host,
@@ -30,6 +31,9 @@ LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 UNJUDGED = ("archive", "queue", "timings")  # the repository tells of the first; nothing is wrong without the others
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
+AUTHORITY = "ca.crt"
+RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
+NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 
 
@@ -44,7 +48,14 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
         *judge_pools(cluster.pools),
         *judge_repository(cluster.repository, limits),
         *(problem for job in cluster.jobs for problem in judge_job(job, limits)),
+        *judge_certificates(cluster.certificates, limits),
     ]
+
+
+def notices(cluster: Cluster, limits: Limits) -> list[Problem]:
+    """Return what will become a problem, [] when nothing is in sight."""
+    later = [item for item in cluster.certificates if not ends_within(item, limits.certificate_end)]
+    return list(ending(later, limits.certificate_notice))
 
 
 def judge_hosts(hosts: Sequence[Host]) -> Iterator[Problem]:
@@ -196,3 +207,27 @@ def overdue(job: Job, limits: Limits) -> bool:
     if job.running or job.success_age is None or job.allowed is None:
         return False
     return job.success_age > job.allowed + limits.job_margin
+
+
+def judge_certificates(certificates: Sequence[Certificate], limits: Limits) -> Iterator[Problem]:
+    """Yield the certificates that end soon, have ended or can't be read."""
+    yield from ending(certificates, limits.certificate_end)
+    for item in certificates:
+        if item.error:
+            yield Problem(f"certificate {item.name} on {item.host}", item.error, RUN_SITE)
+
+
+def ending(certificates: Sequence[Certificate], seconds: int) -> Iterator[Problem]:
+    """Yield one problem for each file that ends within so many seconds on some hosts."""
+    soon = [item for item in certificates if ends_within(item, seconds)]
+    for name in sorted({item.name for item in soon}):
+        found = [item for item in soon if item.name == name]
+        first = min(item.remaining or 0 for item in found)
+        text = f"ends in {duration(first)}" if first > 0 else f"ended {duration(-first)} ago"
+        subject = f"certificate {name} on {', '.join(sorted(item.host for item in found))}"
+        yield Problem(subject, text, NEW_AUTHORITY if name == AUTHORITY else RENEW)
+
+
+def ends_within(certificate: Certificate, seconds: int) -> bool:
+    """Say whether a certificate ends within so many seconds, or has ended."""
+    return certificate.remaining is not None and certificate.remaining < seconds

@@ -18,7 +18,8 @@ DAY = 86400
 class Limits:
     """From where a value is a problem: lag in bytes, ages of backups, their verification and waiting WAL in seconds.
 
-    job_margin is by how many seconds a job's last success may be older than its schedule asks for.
+    job_margin is by how many seconds a job's last success may be older than its schedule asks for. A certificate that
+    ends within certificate_end seconds is a problem, one that ends within certificate_notice seconds is noticed.
     """
 
     lag: int = 16 * 2**20
@@ -27,6 +28,8 @@ class Limits:
     verified_age: int = 2 * DAY
     queue_age: int = 300
     job_margin: int = 3600
+    certificate_end: int = 7 * DAY
+    certificate_notice: int = 30 * DAY
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +202,16 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate's file on a host; remaining is seconds until its end, None with the error of one that is unread."""
+
+    host: str
+    name: str
+    remaining: int | None
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """Everything that a status tells of one cluster; a part is None where the topology has none."""
 
@@ -211,6 +224,7 @@ class Cluster:
     repository: Repository | None
     outlook: Outlook | None = None
     jobs: tuple[Job, ...] = ()
+    certificates: tuple[Certificate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Out
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
     Backup,
+    Certificate,
     Cluster,
     Etcd,
     EtcdMember,
@@ -53,6 +54,7 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         repository=observe_repository(hosts, postgresql.leader if postgresql else None),
         outlook=observe_outlook(hosts),
         jobs=tuple(observe_jobs(hosts)),
+        certificates=tuple(observe_certificates(hosts)),
     )
 
 
@@ -210,6 +212,13 @@ def observe_jobs(hosts: Sequence[Host]) -> Iterator[Job]:
                 allowed=item["allowed"],
                 consecutive_failures=int(record.get("consecutive_failures") or 0),
             )
+
+
+def observe_certificates(hosts: Sequence[Host]) -> Iterator[Certificate]:
+    """Yield the certificates of holdfast.ha.certificates_info."""
+    for host in hosts:
+        for item in (host.answer("certificates") or {}).get("certificates", ()):
+            yield Certificate(host.name, item["name"], item["remaining"], item["error"])
 
 
 def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:

@@ -12,6 +12,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
+    Certificate,
     Cluster,
     Etcd,
     Job,
@@ -29,28 +30,32 @@ CHECKS = {"": "not checked", "passed": "archiving works", "backup_running": "arc
 Row = list[str]
 
 
-def as_data(cluster: Cluster, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Return a cluster as plain data: healthy, problems, and its parts, None where it has none."""
+def as_data(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Problem] = ()) -> dict[str, Any]:
+    """Return a cluster as plain data: healthy, problems, notices, and its parts, None where it has none."""
     parts = ("postgresql", "etcd", "repository")
     return {
         "healthy": not problems,
         "problems": [asdict(problem) for problem in problems],
+        "notices": [asdict(notice) for notice in notices],
         **{part: asdict(value) if (value := getattr(cluster, part)) else None for part in parts},
         "virtual_ips": [asdict(virtual) for virtual in cluster.virtual_ips],
         "pools": [asdict(pool) for pool in cluster.pools],
         "jobs": [asdict(job) for job in cluster.jobs],
+        "certificates": [asdict(certificate) for certificate in cluster.certificates],
         "prediction": outlook.as_data(cluster.outlook) if cluster.outlook else None,
     }
 
 
-def as_text(cluster: Cluster, problems: Sequence[Problem]) -> str:
-    """Return a cluster as an aligned table, the predictions and its problems below."""
+def as_text(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Problem] = ()) -> str:
+    """Return a cluster as an aligned table, the predictions, its problems and its notices below."""
     state = "healthy" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     lines = [f"Cluster {cluster.name}: {state}", table(list(rows(cluster)))]
     if cluster.outlook:
         lines += ["", outlook.as_text(cluster.outlook)]
     if problems:
         lines += ["", *(f"  {number}. {sentence(problem)}" for number, problem in enumerate(problems, 1))]
+    if notices:
+        lines += ["", "Soon:", *(f"  - {sentence(notice)}" for notice in notices)]
     return "\n".join(lines)
 
 
@@ -71,6 +76,8 @@ def rows(cluster: Cluster) -> Iterator[Row]:
         yield from titled("backup", repository_rows(cluster.repository))
     if cluster.jobs:
         yield from titled("job", map(job_row, cluster.jobs))
+    if cluster.certificates:
+        yield from titled("certificate", certificate_rows(cluster.certificates))
 
 
 def titled(title: str, items: Iterable[Row]) -> Iterator[Row]:
@@ -109,9 +116,10 @@ def virtual_ip_row(virtual: VirtualIp) -> Row:
 
 
 def pool_row(pool: Pool) -> Row:
-    """Return the row of a pool on one balancer."""
+    """Return the row of a pool on one balancer; a server whose role is another one is no less than it ought to be."""
     up = f"up {', '.join(pool.up)}" if pool.up else "none up"
-    return [f"{pool.name}:{pool.port}", f"on {pool.balancer}", up, f"down {', '.join(pool.down)}" if pool.down else ""]
+    missing = pool.down if pool.expected is None else [name for name in pool.down if name in pool.expected]
+    return [f"{pool.name}:{pool.port}", f"on {pool.balancer}", up, f"DOWN {', '.join(missing)}" if missing else ""]
 
 
 def repository_rows(repository: Repository) -> Iterator[Row]:
@@ -161,3 +169,12 @@ def job_row(job: Job) -> Row:
         f"{duration(job.age)} ago",
         f"took {job.seconds or 0:.1f} s",
     ]
+
+
+def certificate_rows(certificates: Sequence[Certificate]) -> Iterator[Row]:
+    """Yield a row for each certificate's name: the first to end."""
+    known = [(item.name, item.remaining, item.host) for item in certificates if item.remaining is not None]
+    for name in sorted({name for name, _remaining, _host in known}):
+        _name, remaining, host = min(item for item in known if item[0] == name)
+        ends = f"ends in {duration(remaining)}" if remaining > 0 else f"ENDED {duration(-remaining)} ago"
+        yield [name, ends, f"first on {host}"]

@@ -7,7 +7,7 @@ import copy
 import json
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import DAY, Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
@@ -338,18 +338,18 @@ def test_clusters_are_kept_apart():
 TABLE = """\
 Cluster lab: healthy
   postgresql  db1             leader                  running          timeline 1
-              db2             standby (synchronous)   streaming        timeline 1     lag 0 B
-              db3             standby (asynchronous)  streaming        timeline 1     lag 512 B
+              db2             standby (synchronous)   streaming        timeline 1  lag 0 B
+              db3             standby (asynchronous)  streaming        timeline 1  lag 512 B
   etcd        db1             follower                healthy          3.5.16
               db2             leader                  healthy          3.5.16
               db3             follower                healthy          3.5.16
               clients         authentication on       TLS on
   virtual IP  198.51.100.100  on lb1
-  pool        primary:5000    on lb1                  up db1           down db2, db3
-              primary:5000    on lb2                  up db1           down db2, db3
-              standby:5001    on lb1                  up db2, db3      down db1
-              standby:5001    on lb2                  up db2, db3      down db1
-  backup      backup1         full                    3 min ago        3.0 MiB        20260101-000000F
+  pool        primary:5000    on lb1                  up db1
+              primary:5000    on lb2                  up db1
+              standby:5001    on lb1                  up db2, db3
+              standby:5001    on lb2                  up db2, db3
+  backup      backup1         full                    3 min ago        3.0 MiB     20260101-000000F
               backup1         archive                 archiving works
               db1             archive queue           empty"""
 
@@ -366,7 +366,7 @@ def test_the_table():
     [
         (
             verification(),
-            "backup1         restore                 verified 60 min ago  took 12.3 s    20260101-000000F",
+            "backup1         restore                 verified 60 min ago  took 12.3 s  20260101-000000F",
         ),
         (
             verification(canary_age=47),
@@ -492,3 +492,56 @@ def test_jobs_that_can_not_be_asked_are_a_problem():
     reports = lab()
     reports["backup1"]["probes"]["jobs"] = {"failed": True, "msg": "boom"}
     assert problems(reports) == [("backup1", "jobs can't be asked: boom")]
+
+
+def with_certificates(**days):
+    reports = lab()
+    for host, remaining in days.items():
+        certificate = {"name": "host.crt", "remaining": remaining * DAY, "error": ""}
+        reports[host]["probes"]["certificates"] = {"certificates": [certificate]}
+    return reports
+
+
+@pytest.mark.parametrize(
+    ("days", "wrong", "ahead"),
+    [
+        ({"db1": 700, "lb1": 31}, [], []),
+        ({"db1": 20, "lb1": 29, "db2": 31}, [], [("certificate host.crt on db1, lb1", "ends in 20 d")]),
+        (
+            {"db1": 3, "lb1": 20},
+            [("certificate host.crt on db1", "ends in 3 d")],
+            [("certificate host.crt on lb1", "ends in 20 d")],
+        ),
+        ({"db1": -3}, [("certificate host.crt on db1", "ended 3 d ago")], []),
+    ],
+)
+def test_certificates_that_end_are_announced_before_they_are_a_problem(days, wrong, ahead):
+    reports = with_certificates(**days)
+    (cluster,) = observe(reports)
+    assert problems(reports) == wrong
+    soon = notices(cluster, Limits())
+    assert [(item.subject, item.text) for item in soon] == ahead
+    assert all(subject in as_text(cluster, [], soon) for subject, _text in ahead)
+    assert [item["subject"] for item in as_data(cluster, [], soon)["notices"]] == [subject for subject, _text in ahead]
+
+
+def test_a_certificate_that_cannot_be_read_is_a_problem():
+    reports = lab()
+    broken = {"name": "client.crt", "remaining": None, "error": "holds no certificate"}
+    reports["lb2"]["probes"]["certificates"] = {"certificates": [broken]}
+    assert problems(reports) == [("certificate client.crt on lb2", "holds no certificate")]
+
+
+def test_the_table_shows_the_first_end_of_each_certificate():
+    (cluster,) = observe(with_certificates(db1=700, lb1=300))
+    shown = [line.split() for line in as_text(cluster, []).splitlines()]
+    assert ["certificate", "host.crt", "ends", "in", "300", "d", "first", "on", "lb1"] in shown
+
+
+def test_the_table_calls_down_only_what_ought_to_be_up():
+    reports = lab()
+    assert "DOWN" not in as_text(observe(reports)[0], [])
+    set_at(reports, ("lb1", "probes", "haproxy", "pools", 1, "servers", 2, "state"), "down")
+    shown = as_text(observe(reports)[0], [])
+    assert "up db2           DOWN db3" in shown
+    assert shown.count("DOWN") == 1

@@ -1,0 +1,82 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: certificates_info
+short_description: When a host's certificates end
+version_added: 0.1.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Reads every file C(*.crt) of a directory. Private keys are not read.
+requirements:
+  - python3-cryptography 38 or later on the host
+attributes:
+  check_mode:
+    support: full
+    description: Changes nothing in any mode.
+  diff_mode:
+    support: none
+    description: Changes nothing.
+options:
+  directory:
+    description: The directory.
+    type: path
+    default: /etc/holdfast/tls
+"""
+
+EXAMPLES = r"""
+- name: See when the certificates end
+  holdfast.ha.certificates_info:
+  register: certificates
+"""
+
+RETURN = r"""
+certificates:
+  description:
+    - The files by name. C(not_after) is when the first of its certificates ends, or the last one in C(ca.crt), in
+      seconds since the epoch; C(remaining) is the seconds until then, negative once it has passed. Both are null with
+      an C(error), which says why the file can't be read.
+  returned: success
+  type: list
+  elements: dict
+  sample: [{name: host.crt, not_after: 1861833600, remaining: 62985600, error: ""}]
+"""
+
+import time
+import typing as t
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule, missing_required_lib
+from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto
+
+AUTHORITIES = "ca.crt"
+
+
+def describe(path: Path, now: float) -> dict[str, t.Any]:
+    """Return one file's name, end and error."""
+    try:
+        ends = crypto.ends(path.read_bytes())
+    except (OSError, ValueError) as error:
+        return {"name": path.name, "not_after": None, "remaining": None, "error": str(error)}
+    if not ends:
+        return {"name": path.name, "not_after": None, "remaining": None, "error": "holds no certificate"}
+    end = int((max if path.name == AUTHORITIES else min)(ends).timestamp())
+    return {"name": path.name, "not_after": end, "remaining": int(end - now), "error": ""}
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"directory": {"type": "path", "default": "/etc/holdfast/tls"}}, supports_check_mode=True
+    )
+    paths = sorted(Path(module.params["directory"]).glob("*.crt"))
+    if paths and crypto.CRYPTOGRAPHY_ERROR:
+        module.fail_json(msg=missing_required_lib("cryptography >= 38"), exception=crypto.CRYPTOGRAPHY_ERROR)
+    module.exit_json(changed=False, certificates=[describe(path, time.time()) for path in paths])
+
+
+if __name__ == "__main__":
+    main()
