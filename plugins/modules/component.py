@@ -178,15 +178,16 @@ import grp
 import os
 import pwd
 import shlex
-import shutil
 import stat
-import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     UNIT_PROPERTIES,
     Changes,
@@ -312,19 +313,45 @@ def wanted_units(params: dict[str, Any]) -> list[WantedUnit]:
     ]
 
 
-def find_path(path: str) -> FoundPath:
-    """What is at a path now."""
+def find_paths(wanted: Collection[WantedPath]) -> dict[str, FoundPath]:
+    """What is at the paths now; raises UnsafePathError."""
+    return {
+        item.path: find_directory(item.path) or find_path(item.path)
+        if item.kind is Kind.DIRECTORY
+        else find_path(item.path)
+        for item in wanted
+    }
+
+
+def find_directory(path: str) -> FoundPath | None:
+    """A directory, also one that root's link leads to; None when there is none."""
     try:
-        status = Path(path).lstat()
+        with safe_path.directory(path) as place:
+            return FoundPath(Kind.DIRECTORY, _ownership_of(os.fstat(place.descriptor)))
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def find_path(path: str) -> FoundPath:
+    """What is at a path now; a file with another name elsewhere is not shown where somebody could have made that."""
+    try:
+        with safe_path.parent(path) as (place, name):
+            status = place.status(name)
+            if status is None:
+                return FoundPath(Kind.NOTHING)
+            ownership = _ownership_of(status)
+            if stat.S_ISDIR(status.st_mode):
+                return FoundPath(Kind.DIRECTORY, ownership)
+            content = safe_path.read_in(place, name)
     except (FileNotFoundError, NotADirectoryError):
         return FoundPath(Kind.NOTHING)
-    ownership = Ownership(_user_name(status.st_uid), _group_name(status.st_gid), stat.S_IMODE(status.st_mode))
-    if stat.S_ISDIR(status.st_mode):
-        return FoundPath(Kind.DIRECTORY, ownership)
-    if not stat.S_ISREG(status.st_mode):
+    if content is None:
         return FoundPath(Kind.OTHER, ownership)
-    content = Path(path).read_text(encoding="utf-8", errors="surrogateescape")
-    return FoundPath(Kind.FILE, ownership, content)
+    return FoundPath(Kind.FILE, ownership, content.decode(encoding="utf-8", errors="surrogateescape"))
+
+
+def _ownership_of(status: os.stat_result) -> Ownership:
+    return Ownership(_user_name(status.st_uid), _group_name(status.st_gid), stat.S_IMODE(status.st_mode))
 
 
 def _user_name(uid: int) -> str:
@@ -339,6 +366,16 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except KeyError:
         return str(gid)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A file's new content, staged beside it in its directory, which is kept open."""
+
+    change: PathChange
+    place: safe_path.Place
+    name: str
+    staged: str
 
 
 class Host:
@@ -363,75 +400,59 @@ class Host:
         for change in plan:
             if change.wanted.kind is Kind.DIRECTORY:
                 self._make_directory(change)
-        staged = [(self._stage(change.wanted), change) for change in plan if change.wanted.kind is Kind.FILE]
-        try:
-            for stage, change in staged:
-                self._validate(stage, change.wanted)
-            for stage, change in staged:
-                self._put(stage, change)
-        finally:
-            for stage, _change in staged:
-                stage.unlink(missing_ok=True)
+        with ExitStack() as opened:
+            staged = [self._stage(change, opened) for change in plan if change.wanted.kind is Kind.FILE]
+            for stage in staged:
+                self._validate(stage)
+            for stage in staged:
+                self._put(stage)
 
     def remove_paths(self, plan: list[PathChange]) -> None:
         """Carry out a plan's absences."""
         for change in plan:
             if change.wanted.kind is Kind.NOTHING:
-                self._remove(Path(change.wanted.path))
+                safe_path.remove(change.wanted.path)  # a unit's link goes when the unit is disabled
 
     def _make_directory(self, change: PathChange) -> None:
-        path = Path(change.wanted.path)
-        if change.found.kind in (Kind.FILE, Kind.OTHER) and not path.is_dir():
+        path = change.wanted.path
+        if change.found.kind in (Kind.FILE, Kind.OTHER):
             self._module.fail_json(msg=f"{path} is no directory, but a directory is wanted; move it away")
-        path.mkdir(parents=True, exist_ok=True)
-        self._own(path, change.wanted.ownership)
+        with safe_path.directory(path, make=True) as place:
+            safe_path.grant(place, ".", self._access(change.wanted))
 
-    def _stage(self, wanted: WantedPath) -> Path:
-        target = Path(wanted.path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=".holdfast-", dir=target.parent)
-        with os.fdopen(handle, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(wanted.content or "")
-            file.flush()
-            os.fsync(file.fileno())
-        self._own(Path(name), wanted.ownership)
-        return Path(name)
+    def _stage(self, change: PathChange, opened: ExitStack) -> Stage:
+        place, name = opened.enter_context(safe_path.parent(change.wanted.path, make=True))
+        content = (change.wanted.content or "").encode(encoding="utf-8", errors="surrogateescape")
+        staged = safe_path.stage(place, content, self._access(change.wanted))
+        opened.callback(place.unlink, staged)
+        return Stage(change, place, name, staged)
 
-    def _validate(self, stage: Path, wanted: WantedPath) -> None:
+    def _validate(self, stage: Stage) -> None:
+        wanted = stage.change.wanted
         if not wanted.validate:
             return
-        command = shlex.split(wanted.validate.replace("%s", shlex.quote(str(stage))))
+        command = shlex.split(wanted.validate.replace("%s", shlex.quote(f"{stage.place.path}/{stage.staged}")))
         rc, out, err = self._module.run_command(command)
         if rc:
             shown = "its output is not shown, for the file holds secrets" if wanted.secret else (err or out).strip()
             self._module.fail_json(msg=f"{wanted.path} was not replaced: {wanted.validate} exited with {rc}: {shown}")
 
-    def _put(self, stage: Path, change: PathChange) -> None:
+    def _put(self, stage: Stage) -> None:
+        change = stage.change
         if change.found.kind is Kind.DIRECTORY:
             self._module.fail_json(msg=f"{change.wanted.path} is a directory, but a file is wanted; move it away")
         if change.content_differs:
-            stage.replace(change.wanted.path)
+            stage.place.rename(stage.staged, stage.name)
         else:
-            self._own(Path(change.wanted.path), change.wanted.ownership)
+            safe_path.grant(stage.place, stage.name, self._access(change.wanted))
 
-    def _own(self, path: Path, ownership: Ownership | None) -> None:
-        if ownership is None:
-            return
+    def _access(self, wanted: WantedPath) -> safe_path.Access:
+        owner, group, mode = astuple(wanted.ownership or Ownership("root", "root", 0o600))
         try:
-            uid, gid = pwd.getpwnam(ownership.owner).pw_uid, grp.getgrnam(ownership.group).gr_gid
+            return safe_path.Access(pwd.getpwnam(owner).pw_uid, grp.getgrnam(group).gr_gid, mode)
         except KeyError as error:
-            self._module.fail_json(
-                msg=f"{path} cannot be given to {ownership.owner}:{ownership.group}: {error.args[0]}"
-            )
-        os.chown(path, uid, gid)
-        path.chmod(ownership.mode)
-
-    @staticmethod
-    def _remove(path: Path) -> None:
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink(missing_ok=True)  # a unit's link goes when the unit is disabled
+            self._module.fail_json(msg=f"{wanted.path} cannot be given to {owner}:{group}: {error.args[0]}")
+            raise
 
     def daemon_reload(self) -> None:
         """Let systemd read its unit files again."""
@@ -491,7 +512,7 @@ def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
     declared = wanted_paths(module.params)
     purged = plan_purge(purges(module.params), declared)
     wanted = [*declared, *purged]
-    path_plan = plan_paths(wanted, {item.path: find_path(item.path) for item in wanted})
+    path_plan = plan_paths(wanted, find_paths(wanted))
     changed_paths = [change.wanted.path for change in path_plan]
     units = wanted_units(module.params)
     leaving = purged_units(purged, [unit.name for unit in units])
@@ -538,7 +559,11 @@ def _result(path_plan: list[PathChange], changed_paths: list[str], plans: dict[s
 
 def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
-    module.exit_json(**converge(module, Host(module)))
+    try:
+        result = converge(module, Host(module))
+    except (safe_path.UnsafePathError, OSError) as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.holdfast.ha.plugins.modules.component import Host
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
 
 def test_a_link_that_disabling_its_unit_removed_is_no_error(tmp_path):
@@ -11,5 +11,5 @@ def test_a_link_that_disabling_its_unit_removed_is_no_error(tmp_path):
     link.symlink_to("/nowhere")
     gone = tmp_path / "gone.timer"
     for path in (gone, link):
-        Host._remove(path)
+        safe_path.remove(path)
     assert list(tmp_path.iterdir()) == []

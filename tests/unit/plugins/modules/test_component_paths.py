@@ -1,0 +1,118 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What `component` does as root in directories of a service user."""
+
+from __future__ import annotations
+
+import grp
+import json
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible.module_utils.testing import patch_module_args
+from ansible_collections.holdfast.ha.plugins.modules import component
+
+from tests.unit.planting import AS_USER, USER, Host, make_host, needs_root
+
+pytestmark = needs_root
+GROUP = grp.getgrgid(AS_USER.pw_gid).gr_name
+THEIRS = {"owner": USER, "group": GROUP}
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    yield from make_host()
+
+
+def run(capsys: pytest.CaptureFixture[str], *, check: bool = False, **arguments: Any) -> dict[str, Any]:
+    """Run the module; return its result."""
+    with (
+        patch_module_args({**arguments, "_ansible_check_mode": check, "_ansible_diff": True}),
+        pytest.raises(SystemExit),
+    ):
+        component.main()
+    return dict(json.loads(capsys.readouterr().out))
+
+
+def asked(path: Path) -> dict[str, dict[str, Any]]:
+    """What can be asked of a path."""
+    return {
+        "directory": {"directories": [{"path": str(path), **THEIRS}]},
+        "file": {"files": [{"path": str(path), "content": "root's own", **THEIRS}]},
+        "absence": {"absent": [str(path)]},
+    }
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("kind", ["directory", "file", "absence"])
+@pytest.mark.parametrize("below", ["", "shadow", "new", "new/below"])
+def test_nothing_behind_a_planted_link_is_shown_or_changed(capsys, host, kind, below, check):
+    host.plant(host.service / "token", host.precious)
+    before = host.untouched()
+    result = run(capsys, check=check, **asked(host.service / "token" / below)[kind])
+    assert host.untouched() == before
+    if below or kind == "directory":
+        assert "/service/token is a symbolic link to" in result["msg"]
+        assert "remove the link" in result["msg"]
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "absence"])
+def test_a_planted_file_is_neither_shown_nor_given_away(capsys, host, kind):
+    host.plant(host.service / "conf", host.secret)
+    before = host.untouched()
+    result = run(capsys, **asked(host.service / "conf")[kind])
+    assert host.untouched() == before
+    assert "root's own" not in json.dumps([item["before"] for item in result.get("diff", [])])
+
+
+def test_a_second_name_of_root_s_file_is_replaced(capsys, host):
+    os.link(host.secret, host.service / "conf")
+    result = run(capsys, **asked(host.service / "conf")["file"])
+    assert "root's own" not in json.dumps([item["before"] for item in result["diff"]])
+    assert (host.service / "conf").stat().st_uid == AS_USER.pw_uid
+    assert (host.secret.stat().st_uid, host.secret.stat().st_nlink) == (0, 1)
+
+
+def test_purging_never_leaves_the_directory(capsys, host):
+    host.plant(host.service / "token", host.precious)
+    before = host.untouched()
+    run(capsys, purge=[{"pattern": f"{host.service}/*"}])
+    assert host.untouched() == before
+    assert not os.path.lexists(host.service / "token")
+    host.plant(host.service / "token", host.precious)
+    assert "is a symbolic link" in run(capsys, purge=[{"pattern": f"{host.service}/*/*"}])["msg"]
+    assert host.untouched() == before
+
+
+def test_a_service_s_own_directory_is_made_and_left_alone(capsys, host):
+    arguments = {
+        "directories": [{"path": str(host.service / "a" / "data"), "mode": "0700", **THEIRS}],
+        "files": [{"path": str(host.service / "a" / "new" / "conf"), "content": "x\n", "mode": "0640", **THEIRS}],
+    }
+    assert run(capsys, check=True, **arguments)["changed"]
+    assert not (host.service / "a").exists()
+    assert run(capsys, **arguments)["changed"]
+    status = (host.service / "a" / "data").stat()
+    assert (pwd.getpwuid(status.st_uid).pw_name, status.st_mode & 0o777) == (USER, 0o700)
+    assert (host.service / "a").stat().st_uid == 0
+    assert not run(capsys, **arguments)["changed"]
+    (host.service / "a" / "new" / "conf").chmod(0o600)
+    modified = (host.service / "a" / "new" / "conf").stat().st_mtime_ns
+    assert run(capsys, **arguments)["changed"]
+    assert (host.service / "a" / "new" / "conf").stat().st_mtime_ns == modified
+    assert not run(capsys, **arguments)["changed"]
+
+
+def test_an_administrator_s_link_to_another_volume_stays(capsys, host):
+    (host.root / "volume").mkdir()
+    (host.root / "data").symlink_to("volume")
+    arguments = {"directories": [{"path": str(host.root / "data"), "mode": "0700", **THEIRS}]}
+    assert run(capsys, **arguments)["changed"]
+    assert (host.root / "volume").stat().st_uid == AS_USER.pw_uid
+    assert (host.root / "data").is_symlink()
+    assert not run(capsys, **arguments)["changed"]
