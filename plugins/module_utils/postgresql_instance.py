@@ -16,7 +16,7 @@ import shlex
 import subprocess
 import time
 import typing as t
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -163,12 +163,11 @@ def shell_words(*words: str) -> str:
 
 @dataclass
 class Instance:
-    """A server on the data directory *data*; *run* takes its socket and log; *prefix* is put before each command."""
+    """A server on the data directory *data*; *run* takes its socket and log."""
 
     data: Path
     run: Path
     bin: Path
-    prefix: Sequence[str] = ()
     log_name: str = "postgresql.log"
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
@@ -183,7 +182,7 @@ class Instance:
 
     def command(self, program: str, *arguments: str, timeout: float | None = None) -> str:
         """Run one of PostgreSQL's programs and return its output; raise InstanceError."""
-        argv = [*self.prefix, str(self.bin / program), *arguments]
+        argv = [str(self.bin / program), *arguments]
         try:
             done = subprocess.run(
                 argv, capture_output=True, text=True, check=False, cwd="/", env=_ENVIRONMENT, timeout=timeout
@@ -199,7 +198,7 @@ class Instance:
         options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*self.prefix, str(self.bin / "postgres"), "-D", str(self.data), *options],
+                [str(self.bin / "postgres"), "-D", str(self.data), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -232,7 +231,7 @@ class Instance:
         """Whether a server runs on the data directory."""
         if not (self.data / "postmaster.pid").exists():
             return False
-        argv = [*self.prefix, str(self.bin / "pg_ctl"), "status", "-D", str(self.data)]
+        argv = [str(self.bin / "pg_ctl"), "status", "-D", str(self.data)]
         return subprocess.run(argv, capture_output=True, check=False, cwd="/", env=_ENVIRONMENT).returncode == 0
 
     def _poll(self, seconds: float, done: Callable[[], bool], what: str, ended: list[int] | None = None) -> None:

@@ -13,6 +13,7 @@ A data directory DATA has beside it, while it is restored::
 from __future__ import annotations
 
 import json
+import re
 import typing as t
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -21,6 +22,7 @@ State = t.Literal["room", "prepared", "stopped", "recovered", "aside", "placed",
 Step = t.Literal["begin", "fetch", "prove", "stop", "recover", "set_aside", "place", "discard", "forget"]
 STATES: tuple[State, ...] = ("room", "prepared", "stopped", "recovered", "aside", "placed", "finished")
 PHASES = ("begun", "fetched", "prepared", "recovered", "placed")
+ID = re.compile(r"[A-Za-z0-9]+")  # the marker is the database user's, and the id becomes part of a path
 SLACK_BYTES = 2**30  # for the WAL that recovery fetches
 
 
@@ -64,10 +66,10 @@ def parse_marker(text: str) -> Marker | None:
     """Return the marker of a file's text, None for one that can't be read: then the restore begins anew."""
     try:
         document = json.loads(text)
-        marker = Marker(document["id"], document["request"], document["phase"])
+        marker = Marker(str(document["id"]), dict(document["request"]), document["phase"])
     except (ValueError, KeyError, TypeError):
         return None
-    return marker if marker.phase in PHASES else None
+    return marker if marker.phase in PHASES and ID.fullmatch(marker.id) else None
 
 
 def request_of(

@@ -14,8 +14,8 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
 from ansible_collections.holdfast.ha.plugins.module_utils.restore import RestoreError, request_of
-from ansible_collections.holdfast.ha.plugins.modules import pgbackrest_restore
-from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import Restore, converge, newest_bin
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_work import Restore, converge
+from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import newest_bin
 
 CONTROL = "echo 'Database cluster state: shut down in recovery'; echo \"Latest checkpoint's TimeLineID: 2\""
 # It stops at a recovery target, or gets ready; pg_ctl stops it.
@@ -82,9 +82,7 @@ Go = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
-    monkeypatch.setattr(pgbackrest_restore, "_prefix", lambda user: ())
-    monkeypatch.setattr(pgbackrest_restore, "_own", lambda path, user: None)
+def host(tmp_path: Path) -> Host:
     (tmp_path / "bin").mkdir()
     for name, script in {"pg_controldata": CONTROL, "postgres": POSTGRES, "pg_ctl": PG_CTL}.items():
         program = tmp_path / "bin" / name
