@@ -14,15 +14,16 @@ import re
 import typing as t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
+from ansible_collections.holdfast.ha.plugins.module_utils.places import in_use
 from ansible_collections.holdfast.ha.plugins.module_utils.restore import Marker
 
 PORTS = range(1024, 65536)
 DIRECTORY = re.compile(r"(/[A-Za-z0-9._+-]+)+")  # what needs no quoting in a unit
 PARAMETER = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*")
 LONGEST = 64  # a socket's path, which lies below, has at most 107 characters
-SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/proc", "/run", "/sbin", "/sys", "/usr")
+OWN = re.compile(r"data(\.(restoring|restoring-run|restore\.json(\.new)?|before-[A-Za-z0-9]+))?")
+"""What lies in a clone's directory: see module_utils/restore.py."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Found:
     """What is on the host: the record of the port's clone, and the marker of the restore in the directory.
 
     ``filled`` says whether the directory holds anything, ``data`` whether the data directory in it does.
-    ``real`` is the directory without symbolic links.
+    ``real`` is the directory without symbolic links, ``names`` what lies in it, ``homes`` those of the host's users.
     """
 
     record: Record | None = None
@@ -66,6 +67,8 @@ class Found:
     filled: bool = False
     data: bool = False
     real: str | None = None
+    names: tuple[str, ...] = ()
+    homes: tuple[str, ...] = ()
 
 
 def parse_record(text: str) -> Record | None:
@@ -95,12 +98,6 @@ def lost(found: Found) -> bool:
     return found.marker is not None and found.marker.reached("placed") and not found.data
 
 
-def overlaps(one: str, other: str) -> bool:
-    """Return whether two paths are the same, or one lies in the other."""
-    first, second = PurePosixPath(one), PurePosixPath(other)
-    return first.is_relative_to(second) or second.is_relative_to(first)
-
-
 def _directory(wanted: Wanted, found: Found) -> Iterator[str]:
     named = f"clone_directory = {wanted.directory}"
     if not DIRECTORY.fullmatch(wanted.directory) or {".", ".."} & set(wanted.directory.split("/")):
@@ -109,9 +106,9 @@ def _directory(wanted: Wanted, found: Found) -> Iterator[str]:
     if len(wanted.directory) > LONGEST:
         yield f"{named}: is longer than {LONGEST} characters, too long for a socket below it; name a shorter one"
     paths = {wanted.directory, found.real or wanted.directory}
-    taken = [path for path in (*wanted.reserved, *SYSTEM) if any(overlaps(path, each) for each in paths)]
+    taken = next(filter(None, (in_use(path, wanted.reserved, found.homes) for path in sorted(paths))), None)
     if taken:
-        yield f"{named}: overlaps with {taken[0]}, which is in use; name a directory of its own, such as /srv/clone"
+        yield f"{named}: overlaps with {taken}, which is in use; name a directory of its own, such as /srv/clone"
 
 
 def _settings(wanted: Wanted) -> Iterator[str]:
@@ -154,6 +151,11 @@ def _other(wanted: Wanted, found: Found) -> Iterator[str]:
             f"clone_directory = {wanted.directory}: is not empty, and no clone with clone_port = {wanted.port} has it; "
             "name the port that its clone has, or another directory"
         )
+    strange = sorted(name for name in found.names if not OWN.fullmatch(name))
+    deletes = wanted.request is None or wanted.anew or lost(found)
+    if deletes and record is not None and record.directory == wanted.directory and strange:
+        named = f"clone_directory = {wanted.directory}"
+        yield f"{named}: holds {', '.join(strange[:5])}, which no clone has made; move it away"
 
 
 def _existing(wanted: Wanted, found: Found) -> Iterator[str]:

@@ -31,6 +31,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     Backup,
     PgBackRestError,
@@ -425,9 +426,8 @@ def clean(job: Job) -> None:
 def read_record(path: Path) -> dict[str, t.Any] | None:
     """Return the record of a file, None where there is none that can be read."""
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-        return asdict(Record(**document))
-    except (OSError, ValueError, TypeError):
+        return asdict(Record(**json.loads(safe_path.read(path) or b"")))
+    except (safe_path.UnsafePathError, OSError, ValueError, TypeError):
         return None
 
 

@@ -33,6 +33,10 @@ options:
     description: pgBackRest's spool path.
     type: path
     default: /var/spool/pgbackrest
+  user:
+    description: System user that owns the database, as whom root looks.
+    type: str
+    default: postgres
 seealso:
   - module: holdfast.ha.pgbackrest_check
 """
@@ -69,6 +73,7 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.archive_queue import read_queue
+from ansible_collections.holdfast.ha.plugins.module_utils.service_user import ServiceUserError, as_user
 
 
 def main() -> None:
@@ -78,15 +83,19 @@ def main() -> None:
             "data_directory": {"type": "path", "required": True},
             "stanza": {"type": "str", "required": True},
             "spool_path": {"type": "path", "default": "/var/spool/pgbackrest"},
+            "user": {"type": "str", "default": "postgres"},
         },
         supports_check_mode=True,
     )
     given = module.params
+    directories = Path(given["data_directory"]), Path(given["spool_path"])
     try:
-        found = read_queue(Path(given["data_directory"]), Path(given["spool_path"]), given["stanza"], time.time())
-    except OSError as error:
+        found = as_user(
+            given["user"], lambda: asdict(read_queue(*directories, given["stanza"], time.time())), (OSError,)
+        )
+    except (OSError, ServiceUserError) as error:
         module.fail_json(msg=str(error))
-    module.exit_json(changed=False, **asdict(found))
+    module.exit_json(changed=False, **found)
 
 
 if __name__ == "__main__":

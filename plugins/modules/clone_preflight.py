@@ -100,10 +100,12 @@ lost:
 """
 
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.clone import (
     Found,
     Wanted,
@@ -140,6 +142,8 @@ def find(directory: Path, data: Path, record: Path) -> Found:
         filled=_filled(directory),
         data=_filled(data),
         real=os.path.realpath(directory),
+        names=tuple(sorted(path.name for path in directory.iterdir())) if directory.is_dir() else (),
+        homes=tuple(entry.pw_dir for entry in pwd.getpwall()),
     )
 
 
@@ -148,10 +152,7 @@ def _filled(path: Path) -> bool:
 
 
 def _read(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
+    return (safe_path.read(path) or b"").decode(errors="replace")
 
 
 def main() -> None:
@@ -176,7 +177,10 @@ def main() -> None:
         supports_check_mode=True,
     )
     params = module.params
-    found = find(Path(params["directory"]), Path(params["data_directory"]), Path(params["record"]))
+    try:
+        found = find(Path(params["directory"]), Path(params["data_directory"]), Path(params["record"]))
+    except (safe_path.UnsafePathError, OSError) as error:
+        module.fail_json(msg=f"clone_directory = {params['directory']}: {error} -- nothing was touched")
     wrong = refusals(wanted_of(params), found)
     if wrong:
         module.fail_json(msg="; ".join(wrong) + " -- nothing was touched")

@@ -56,6 +56,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import parse_control
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_position import QUESTION, position
+from ansible_collections.holdfast.ha.plugins.module_utils.service_user import ServiceUserError, as_user
 
 PROGRAMS = "/usr/lib/postgresql/{version}/bin/{name}"
 
@@ -70,14 +71,17 @@ def main() -> None:
         supports_check_mode=True,
     )
     data = Path(module.params["data_directory"])
-    as_user = ["runuser", "-u", module.params["user"], "--"]
+    user = module.params["user"]
+    as_them = ["runuser", "-u", user, "--"]
     try:
-        version = (data / "PG_VERSION").read_text(encoding="utf-8").strip()
-    except OSError as error:
+        version = as_user(user, lambda: (data / "PG_VERSION").read_text(encoding="utf-8").strip(), (OSError,))
+    except (OSError, ServiceUserError) as error:
         module.fail_json(msg=f"no database there: {error}")
+    if not version.isdecimal():
+        module.fail_json(msg=f"no database there: {data}/PG_VERSION holds no version")
     program = PROGRAMS.format(version=version, name="pg_controldata")
-    _code, control, _error = module.run_command([*as_user, program, str(data)], check_rc=True, cwd="/")
-    ask = [*as_user, "psql", "-XAtq", "-d", "postgres", "-c", QUESTION]
+    _code, control, _error = module.run_command([*as_them, program, str(data)], check_rc=True, cwd="/")
+    ask = [*as_them, "psql", "-XAtq", "-d", "postgres", "-c", QUESTION]
     code, answer, _error = module.run_command(ask, environ_update={"PGCONNECT_TIMEOUT": "5"}, cwd="/")
     module.exit_json(changed=False, position=asdict(position(parse_control(control), answer if code == 0 else None)))
 

@@ -14,7 +14,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.clone import (
     Wanted,
     interrupted,
     lost,
-    overlaps,
     parse_record,
     refusals,
 )
@@ -24,7 +23,8 @@ LATEST = {"type": "latest", "value": None, "inclusive": True, "timeline": "lates
 TIME = {**LATEST, "type": "time", "value": "2026-01-05 13:00:00+00:00"}
 WANTED = Wanted("/srv/clone", 5433, "lab", LATEST, reserved=("/var/lib/postgresql/lab",), fixed=("archive_mode",))
 RECORD = Record("/srv/clone", "lab")
-MADE = Found(RECORD, Marker("7", LATEST, "placed"), filled=True, data=True, real="/srv/clone")
+NAMES = ("data", "data.before-7", "data.restore.json", "data.restore.json.new", "data.restoring", "data.restoring-run")
+MADE = Found(RECORD, Marker("7", LATEST, "placed"), filled=True, data=True, real="/srv/clone", names=NAMES)
 BEGUN = replace(MADE, marker=Marker("7", LATEST, "fetched"), data=False)
 
 
@@ -40,6 +40,7 @@ BEGUN = replace(MADE, marker=Marker("7", LATEST, "fetched"), data=False)
         pytest.param({"stanza": "shop", "anew": True}, MADE, id="replaced by another cluster's"),
         pytest.param({"request": None}, MADE, id="removed"),
         pytest.param({"request": None}, Found(), id="removed already"),
+        pytest.param({}, replace(MADE, names=("data", "notes")), id="with notes beside it"),
         pytest.param({"listens": True, "clients": ("192.0.2.0/24", "2001:db8::/64")}, Found(), id="over TCP"),
         pytest.param({"parameters": ("work_mem", "pg_stat_statements.max")}, Found(), id="parameters"),
         pytest.param({"directory": "/var/lib/postgresql/lab-clone"}, Found(), id="beside the data directory"),
@@ -62,6 +63,11 @@ def test_what_can_be_done(wanted: dict[str, Any], found: Found) -> None:
         ({"directory": "/etc/clone"}, Found(), "overlaps with /etc"),
         ({"directory": "/var/lib/postgresql"}, Found(), "overlaps with /var/lib/postgresql/lab"),
         ({"directory": "/var/lib/postgresql/lab/x"}, Found(), "overlaps with /var/lib/postgresql/lab"),
+        ({"directory": "/srv"}, Found(), "overlaps with /srv"),
+        ({"directory": "/var/lib"}, Found(), "overlaps with /var/lib"),
+        ({"directory": "/home/alice/x"}, Found(), "overlaps with /home"),
+        ({"directory": "/data/alice"}, Found(homes=("/nonexistent", "/data/alice")), "overlaps with /data/alice"),
+        ({"directory": "/data"}, Found(homes=("/data/alice",)), "overlaps with /data/alice"),
         ({}, Found(real="/var/lib/postgresql/lab/x"), "overlaps with /var/lib/postgresql/lab"),
         ({"port": 80}, Found(), "clone_port = 80: is not within 1024 to 65535"),
         ({"port": 5432, "cluster_port": 5432}, Found(), "clone_port = 5432: is the cluster's own"),
@@ -77,6 +83,12 @@ def test_what_can_be_done(wanted: dict[str, Any], found: Found) -> None:
         ({"directory": "/srv/other"}, MADE, "clone_port = 5433: is that of the clone in /srv/clone"),
         ({"directory": "/srv/other", "request": None}, MADE, "clone_port = 5433: is that of the clone in /srv/clone"),
         ({"request": None, "directory": "/"}, MADE, "clone_directory = /: is no absolute path"),
+        (
+            {"request": None},
+            replace(MADE, names=("data", "notes")),
+            "holds notes, which no clone has made; move it away",
+        ),
+        ({"anew": True}, replace(MADE, names=("data", "data.old")), "holds data.old, which no clone has made"),
         ({"request": TIME}, MADE, "holds a clone of lab (latest) already"),
         ({"stanza": "shop"}, MADE, "holds a clone of lab (latest) already"),
         ({"stanza": "shop"}, Found(record=RECORD), "holds a clone of lab (nothing yet) already"),
@@ -94,12 +106,6 @@ def test_a_clone_whose_data_is_gone_is_lost() -> None:
 
 def test_a_clone_that_was_not_placed_is_interrupted() -> None:
     assert [interrupted(found) for found in (Found(), BEGUN, MADE)] == [False, True, False]
-
-
-def test_overlapping_paths() -> None:
-    assert overlaps("/srv/a", "/srv/a/b")
-    assert overlaps("/srv/a/b", "/srv/a")
-    assert not overlaps("/srv/a", "/srv/ab")
 
 
 def test_a_record() -> None:
