@@ -31,6 +31,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import S
 PROOF_SECONDS = 10.0
 POLL_SECONDS = 0.1
 SWITCHOVER_PATIENCE = 300.0
+# What lies in the data directory is the database user's word: root would follow its links, and kill what it names.
+AS_POSTGRES = ("runuser", "-u", "postgres", "--")
+DATABASE_PROCESSES = frozenset({"postmaster", "backend"})
+FILL = 'fallocate -l "$1" "$0" || true; cat /dev/zero >>"$0" 2>/dev/null || true'
 RESUME = ("systemctl", "kill", "--signal=USR2", "holdfast-pgbouncer.service")
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
 
@@ -196,7 +200,8 @@ class Injector:
         if action.what in {"haproxy.service", "keepalived.service"}:
             self._must(host, "systemctl", "kill", f"--signal={action.signal}", action.what)
         else:
-            self._must(host, "kill", f"-{action.signal}", pid)
+            owner = AS_POSTGRES if action.what in DATABASE_PROCESSES else ()
+            self._must(host, *owner, "kill", f"-{action.signal}", pid)
         return self._await(
             lambda: f"{host}: {action.what}, process {pid}, is gone" if self._identity(host, pid) != identity else "",
             f"{host}: process {pid} of {action.what} survived",
@@ -204,9 +209,8 @@ class Injector:
 
     def _pid(self, what: str, host: str) -> str:
         if what == "postmaster":
-            return self._must(
-                host, "head", "-n1", f"{self._plan.topology['postgresql']['data_directory']}/postmaster.pid"
-            ).strip()
+            file = f"{self._plan.topology['postgresql']['data_directory']}/postmaster.pid"
+            return self._must(host, *AS_POSTGRES, "head", "-n1", file).strip()
         if what == "backend":
             rows = self._crew.call(host, "sql", statement=BACKEND, values=[], seconds=5.0)
             if not rows:
@@ -238,13 +242,13 @@ class Injector:
 
     def _fill(self, action: FillDisk, host: str) -> str:
         folder = self._folder(action)
-        free = int(self._must(host, "stat", "-Lfc", "%f %S", folder).split()[0])
-        block = int(self._must(host, "stat", "-Lfc", "%f %S", folder).split()[1])
+        free, block = map(int, self._must(host, "stat", "-Lfc", "%a %S", folder).split())
         filler = f"{folder}/holdfast-drill-filler"
         self._undo.append(("filler", lambda: self._crew.call(host, "undo", name="filler")))
-        self._crew.call(host, "arm", name="filler", seconds=self._plan.dead_man, undo=["rm", "-f", filler])
-        script = f"fallocate -l {free * block} {filler} || true; cat /dev/zero >>{filler} 2>/dev/null || true"
-        self._must(host, "sh", "-c", script)
+        self._crew.call(
+            host, "arm", name="filler", seconds=self._plan.dead_man, undo=[*AS_POSTGRES, "rm", "-f", filler]
+        )
+        self._must(host, *AS_POSTGRES, "sh", "-c", FILL, filler, str(free * block))
         left = int(self._must(host, "stat", "-Lfc", "%a", folder).strip())
         if left:
             raise NotProvenError(f"{host}: {left} blocks are left on the volume of {folder}")

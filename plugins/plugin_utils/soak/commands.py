@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Journal, Load
+from ansible_collections.holdfast.ha.plugins.plugin_utils.systemd import argument
 
 BURN, STALL, LOAD = "holdfast-soak-burn", "holdfast-soak-stall", "holdfast-soak-load"
 WATCHER, PATRONI = "holdfast-lease-watcher.service", "patroni.service"
@@ -40,7 +41,9 @@ def burn(seconds: float) -> list[str]:
 def stall(seconds: float, data_directory: str) -> list[str]:
     """Return the command that makes the data directory's file system write and flush without a pause."""
     filler = f"{data_directory}/holdfast-soak-filler"
-    return unit(STALL, seconds, ["sh", "-c", STORM, filler], f"--property=ExecStopPost=rm -f {filler}")
+    # In a directory of postgres root could be led astray.
+    options = ["--uid=postgres", f"--property=ExecStopPost=rm -f {argument(filler)}"]
+    return unit(STALL, seconds, ["sh", "-c", STORM, filler], *options)
 
 
 def pgbench(seconds: float, settings: Mapping[str, str], arguments: Sequence[str]) -> list[str]:

@@ -178,3 +178,40 @@ def test_a_switchover_gets_all_that_the_module_takes() -> None:
     options = yaml.safe_load(patroni_switchover.DOCUMENTATION)["options"]
     connection = yaml.safe_load(ModuleDocFragment.DOCUMENTATION)["options"]
     assert {*switchover_params(plan(secrets=SECRETS))} == {*options, *connection} - {"leader"}
+
+
+class Recorder:
+    """An agent that notes the commands it is to run as root, and has a full volume of its own."""
+
+    def __init__(self) -> None:
+        self.commands: list[list[str]] = []
+        self.answers = {"stat": "7 4096", "head": "1234"}
+
+    def call(self, host: str, operation: str, *_patience: float, **arguments: Any) -> Any:
+        argv = list(arguments.get("argv") or arguments.get("undo") or [])
+        self.commands.append(argv)
+        gone = ["cat", "/proc/1234/stat"] in self.commands[:-1]
+        out = {"cat": "" if gone else "1 (x) S" + " 5" * 20, "stat": "0" if "%a" in argv else "7 4096"}
+        return {"code": 0, "out": out.get(argv[0] if argv else "", self.answers["head"]), "err": ""}
+
+
+def recorded(fault: str) -> list[list[str]]:
+    """Return the commands that a fault runs on its host."""
+    crew = Recorder()
+    injector = Injector(plan(), EXPECTED, crew, Mock(), lambda: 0.0)
+    injector.inject(CATALOGUE[fault], ["db1"], Mock())
+    injector.heal()
+    return crew.commands
+
+
+@pytest.mark.parametrize("fault", ["data_disk_full", "wal_disk_full", "postmaster_killed"])
+def test_root_touches_nothing_in_the_data_directory(fault: str) -> None:
+    data = plan().topology["postgresql"]["data_directory"]
+    touching = [argv for argv in recorded(fault) if any(data in word for word in argv) and argv[0] != "stat"]
+    assert touching
+    assert all(argv[:4] == ["runuser", "-u", "postgres", "--"] for argv in touching)
+
+
+def test_only_a_process_of_the_database_user_is_killed_by_its_word() -> None:
+    kills = [argv for argv in recorded("postmaster_killed") if "kill" in argv]
+    assert [argv[:4] for argv in kills] == [["runuser", "-u", "postgres", "--"]]

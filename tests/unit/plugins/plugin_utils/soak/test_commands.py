@@ -99,3 +99,9 @@ def test_the_journal_is_asked_for_what_is_read(line, wanted) -> None:
     grep = next(word for word in commands.journal_since("patroni.service", "1795570909") if word.startswith("--grep="))
     assert bool(re.search(grep.removeprefix("--grep="), line)) is wanted
     assert (commands.read_journal(line, line) != Journal()) is wanted
+
+
+def test_a_stalled_disk_is_the_database_user_s_work() -> None:
+    argv = commands.stall(40.0, "/srv/pg data")
+    assert "--uid=postgres" in argv
+    assert '--property=ExecStopPost=rm -f "/srv/pg data/holdfast-soak-filler"' in argv
