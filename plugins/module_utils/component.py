@@ -9,8 +9,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
+from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.places import in_use, of_the_system
+
+MARK = ".holdfast"
 MASK = "(content not shown)\n"
 MASK_CHANGED = "(content not shown, changed)\n"
 _SYSTEMD_DIRECTORY = "/etc/systemd/system/"
@@ -86,6 +90,73 @@ def purged_units(purged: Collection[WantedPath], declared: Collection[str]) -> l
     names = {name for item in purged if (name := unit_of(item.path))} - set(declared)
     ordered = sorted(names, key=lambda name: (_UNIT_SUFFIXES.index(f".{name.rpartition('.')[2]}"), name))
     return [WantedUnit(name, started=False, enabled=False) for name in ordered]
+
+
+class NotOwnError(Exception):
+    """A directory is not the component's to have or to remove; the message names it and the fix."""
+
+
+@dataclass(frozen=True)
+class OwnDirectory:
+    """A directory that only the component uses.
+
+    ``contents`` are patterns of the names that it makes in it, ``reserved`` paths of others.
+    """
+
+    path: str
+    ownership: Ownership
+    contents: tuple[str, ...]
+    reserved: tuple[str, ...] = ()
+    present: bool = True
+
+    @property
+    def mark(self) -> WantedPath:
+        """The file of root's in it that proves whose it is."""
+        text = (
+            f"{self.path} is a directory of holdfast.ha.component's: what it makes here goes when it is turned off.\n"
+        )
+        return WantedPath(f"{self.path}/{MARK}", Kind.FILE, Ownership("root", "root", 0o644), text)
+
+
+@dataclass(frozen=True)
+class FoundDirectory:
+    """The names in a directory, whether it bears its mark, where it really is, and the homes of the host's users."""
+
+    names: tuple[str, ...] = ()
+    marked: bool = False
+    real: str | None = None
+    homes: tuple[str, ...] = ()
+
+
+def plan_own(wanted: OwnDirectory, found: FoundDirectory) -> list[WantedPath]:
+    """What having or removing a directory asks of paths; raises NotOwnError."""
+    own = [name for name in found.names if name != MARK and any(fnmatchcase(name, item) for item in wanted.contents)]
+    others = sorted(set(found.names) - {MARK, *own})
+    if wanted.present:
+        _refuse(wanted, found, others)
+        return [WantedPath(wanted.path, Kind.DIRECTORY, wanted.ownership), wanted.mark]
+    if not found.marked:
+        return []
+    paths = [*(f"{wanted.path}/{name}" for name in sorted(own)), wanted.mark.path, *([] if others else [wanted.path])]
+    return [WantedPath(path, Kind.NOTHING, secret=True) for path in paths]
+
+
+def _refuse(wanted: OwnDirectory, found: FoundDirectory, others: list[str]) -> None:
+    paths = (wanted.path, found.real or wanted.path)
+    taken = next(filter(None, (in_use(path, wanted.reserved, found.homes) for path in paths)), None)
+    if taken:
+        raise NotOwnError(f"{wanted.path}: overlaps with {taken}, which is in use; name a directory of its own")
+    if others and not found.marked:
+        held = ", ".join(others[:5])
+        raise NotOwnError(f"{wanted.path}: holds {held}, which is somebody else's; name a directory of its own")
+
+
+def refuse_system(plan: Collection[PathChange]) -> None:
+    """Raise NotOwnError when a directory that every host has would get another owner or mode, or go."""
+    for change in plan:
+        item = change.wanted
+        if item.kind is not Kind.FILE and change.found.kind is Kind.DIRECTORY and of_the_system(item.path):
+            raise NotOwnError(f"{item.path}: is the system's, and stays as it is; name a directory of its own")
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records how a scheduled job went: run by systemd as root around the job, as a file of its own, without Ansible.
+"""Records how a scheduled job went: run by systemd as root around the job, without Ansible.
 
-    python3 -I job_record.py begin UNIT [--lock=FILE]                        ExecStartPre=
-    python3 -I job_record.py end UNIT [--textfile=DIRECTORY] [--skip=STATUS] ExecStopPost=
+    python3 -m ansible_collections.holdfast.ha.plugins.module_utils.job_record
+
+    begin UNIT [--lock=FILE]                        ExecStartPre=
+    end UNIT [--textfile=DIRECTORY] [--skip=STATUS] ExecStopPost=
 
 ``begin`` tells the job which attempt it is, and makes its lock file. ``end`` writes the record (see Record) from what
-systemd says of the job, and the same for Prometheus into a directory.
+systemd says of the job, and the same for Prometheus into a directory, which may be another user's.
 """
 
 # A program that runs without Ansible.
@@ -24,6 +26,8 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
 RECORDS = Path("/var/lib/holdfast/jobs")
 RUN = Path("/run/holdfast-jobs")
@@ -125,17 +129,6 @@ def read_record(path: Path) -> Record | None:
         return None
 
 
-def write(path: Path, text: str) -> None:
-    """Replace a file at once, for everybody to read."""
-    staged = path.with_name(f".{path.name}.new")
-    with staged.open("w", encoding="utf-8") as file:
-        os.fchmod(file.fileno(), 0o644)
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
-
-
 def properties_of(unit: str) -> dict[str, int]:
     """Ask systemd about a unit."""
     command = ["systemctl", "show", f"--property={','.join(PROPERTIES)}", unit]
@@ -146,7 +139,7 @@ def properties_of(unit: str) -> dict[str, int]:
 def begin(unit: str, lock: str) -> None:
     """Tell the job its attempt, and make its lock file."""
     RUN.mkdir(mode=0o755, exist_ok=True)
-    write(RUN / f"{job_of(unit)}.attempt", f"{properties_of(unit)['NRestarts'] + 1}\n")
+    safe_path.replace(RUN / f"{job_of(unit)}.attempt", f"{properties_of(unit)['NRestarts'] + 1}\n".encode())
     if lock:
         Path(lock).touch(mode=0o644)
 
@@ -159,9 +152,9 @@ def end(unit: str, textfile: str, skip: str) -> None:
     path = RECORDS / f"{job_of(unit)}.json"
     clocks = (time.time(), time.monotonic())
     record = record_of(unit, os.environ, properties_of(unit), clocks, read_record(path))
-    write(path, json.dumps(asdict(record), indent=2, sort_keys=True) + "\n")
+    safe_path.replace(path, (json.dumps(asdict(record), indent=2, sort_keys=True) + "\n").encode())
     if textfile:
-        write(Path(textfile) / f"{unit.rpartition('.')[0]}.prom", metrics(record))
+        safe_path.replace(Path(textfile) / f"{unit.rpartition('.')[0]}.prom", metrics(record).encode())
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -62,6 +62,14 @@ class Place:
         """Give a file another name here, in the place of what had it."""
         os.rename(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
+    def names(self) -> list[str]:
+        """Return the names of what lies here."""
+        descriptor = self.open(".", os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            return os.listdir(descriptor)  # noqa: PTH208 (pathlib knows no descriptors)
+        finally:
+            os.close(descriptor)
+
     @property
     def path(self) -> str:
         """Where it is, without links."""

@@ -68,6 +68,30 @@ options:
     type: list
     elements: path
     default: []
+  own_directories:
+    description:
+      - Directories that nobody else uses, and that go with what the component made in them.
+      - One that overlaps with a path of others, or that is not empty and holds something else, is refused. A file of
+        root's in it proves later whose it is. Without that nothing is removed.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      path: {description: Absolute path., type: path, required: true}
+      owner: {description: Name of the owner., type: str, default: root}
+      group: {description: Name of the group., type: str, default: root}
+      mode: {description: Permission bits in octal., type: str, default: "0755"}
+      contents:
+        description: Names, with C(*), C(?) and C([...]), of what the component makes in it. Nothing else is removed.
+        type: list
+        elements: str
+        required: true
+      reserved:
+        description: Paths of others beside those that every system has, and its users' homes.
+        type: list
+        elements: path
+        default: []
+      state: {description: Whether it is there., type: str, choices: [present, absent], default: present}
   purge:
     description:
       - What must not exist unless it is declared, such as the files of instances that were declared once.
@@ -189,11 +213,15 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.component import (
+    MARK,
     UNIT_PROPERTIES,
     Changes,
+    FoundDirectory,
     FoundPath,
     FoundUnit,
     Kind,
+    NotOwnError,
+    OwnDirectory,
     Ownership,
     PathChange,
     Purge,
@@ -202,10 +230,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     WantedUnit,
     needs_daemon_reload,
     parse_units,
+    plan_own,
     plan_paths,
     plan_purge,
     plan_unit,
     purged_units,
+    refuse_system,
 )
 
 _POLL_SECONDS = 0.1
@@ -245,6 +275,19 @@ def argument_spec() -> dict[str, Any]:
             "required_one_of": [("content", "secret_content", "template")],
         },
         "absent": _PATHS,
+        "own_directories": {
+            "type": "list",
+            "elements": "dict",
+            "default": [],
+            "options": {
+                "path": {"type": "path", "required": True},
+                "mode": {"type": "str", "default": "0755"},
+                "contents": {"type": "list", "elements": "str", "required": True},
+                "reserved": _PATHS,
+                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+                **_OWNERSHIP,
+            },
+        },
         "purge": {
             "type": "list",
             "elements": "dict",
@@ -284,6 +327,32 @@ def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
         *(_wanted_file(item) for item in params["files"]),
         *(WantedPath(path, Kind.NOTHING) for path in params["absent"]),
     ]
+
+
+def own_paths(params: dict[str, Any]) -> list[WantedPath]:
+    """What the component's own directories ask of paths; raises NotOwnError, UnsafePathError."""
+    wanted = [
+        OwnDirectory(
+            item["path"], _ownership(item), tuple(item["contents"]), tuple(item["reserved"]), item["state"] == "present"
+        )
+        for item in params["own_directories"]
+    ]
+    return [path for item in wanted for path in plan_own(item, find_own(item))]
+
+
+def find_own(wanted: OwnDirectory) -> FoundDirectory:
+    """What is in a directory, and whether it bears its mark, which nobody but root can have made."""
+    homes = tuple(entry.pw_dir for entry in pwd.getpwall())
+    real = os.path.realpath(wanted.path)
+    try:
+        with safe_path.directory(wanted.path) as place:
+            status, content = place.status(MARK), safe_path.read_in(place, MARK)
+            marked = (
+                status is not None and status.st_uid == os.geteuid() and content == (wanted.mark.content or "").encode()
+            )
+            return FoundDirectory(tuple(place.names()), marked, real, homes)
+    except (FileNotFoundError, NotADirectoryError):
+        return FoundDirectory(real=real, homes=homes)
 
 
 def _wanted_file(item: dict[str, Any]) -> WantedPath:
@@ -509,10 +578,11 @@ class Host:
 
 def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
     """Bring the host into the wanted state, or in check mode only tell what that would change."""
-    declared = wanted_paths(module.params)
+    declared = [*own_paths(module.params), *wanted_paths(module.params)]
     purged = plan_purge(purges(module.params), declared)
     wanted = [*declared, *purged]
     path_plan = plan_paths(wanted, find_paths(wanted))
+    refuse_system(path_plan)
     changed_paths = [change.wanted.path for change in path_plan]
     units = wanted_units(module.params)
     leaving = purged_units(purged, [unit.name for unit in units])
@@ -561,7 +631,7 @@ def main() -> None:
     module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
     try:
         result = converge(module, Host(module))
-    except (safe_path.UnsafePathError, OSError) as error:
+    except (NotOwnError, safe_path.UnsafePathError, OSError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.places import of_the_system
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.node import suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import HIDDEN, Opaque, Problem
 
@@ -129,6 +130,7 @@ def _of_one(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
         if isinstance(value, int) and value < least:
             yield Problem(f"{where}.{key}", value, f"is less than {least}", "raise it")
     yield from _contents(where, job)
+    yield from _places(where, job)
 
 
 def _keys(where: str, job: Mapping[str, Any], kind: Kind | None) -> Iterator[Problem]:
@@ -171,6 +173,14 @@ def _contents(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
             continue
         if period not in KEPT or not isinstance(count, int) or count < 0:
             yield Problem(f"{where}.keep.{period}", count, "is not understood", f"count by {', '.join(KEPT)}")
+
+
+def _places(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
+    """Yield the directories that the job would have for itself, but that every host needs."""
+    for key, path in (("directory", job.get("directory")), ("repository", local_repository(job))):
+        if isinstance(path, str) and path.startswith("/") and of_the_system(path):
+            shown = path if key == "directory" else HIDDEN
+            yield Problem(f"{where}.{key}", shown, "is the system's own directory", "name one below it")
 
 
 def _listed(value: Any) -> list[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
+from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
@@ -33,4 +34,6 @@ def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
         known |= loader.load_from_file(file, trusted_as_template=True)
     text = (ROLES / role / "templates" / template).read_text(encoding="utf-8")
     templar = Templar(loader=loader, variables=known | dict(variables))
+    for name, function in FilterModule().filters().items():  # the collection's loader does not get on with pytest's
+        templar._engine.environment.filters[f"holdfast.ha.{name}"] = function
     return str(templar.template(trust_as_template(text), escape_backslashes=False))

@@ -19,6 +19,8 @@ from tests.unit.roles.render import render
 from tests.unit.roles.test_wiring import evaluate
 
 ROOT = Path(__file__).resolve().parents[3]
+PACKAGE = "ansible_collections.holdfast.ha.plugins.module_utils"
+RECORDER = f"/usr/bin/env PYTHONPATH=/usr/local/lib/holdfast/python /usr/bin/python3 -B -m {PACKAGE}.job_record"
 MODULES = ROOT / "plugins" / "module_utils"
 
 
@@ -53,8 +55,7 @@ def test_a_service_is_held_to_what_it_may():
 
 def test_a_recorder_s_failure_is_not_the_job_s():
     service = rendered(COMMAND, ".service", job_record_textfile="/var/lib/metrics")
-    recorder = "ExecStopPost=-+/usr/bin/python3 -I /usr/local/lib/holdfast/job_record.py end %n"
-    assert f"{recorder} --textfile=/var/lib/metrics --skip=70\n" in service
+    assert f'ExecStopPost=-+{RECORDER} end %n "--textfile=/var/lib/metrics" --skip=70\n' in service
 
 
 @pytest.mark.parametrize(
@@ -65,10 +66,10 @@ def test_a_recorder_s_failure_is_not_the_job_s():
     ],
 )
 def test_the_other_jobs_are_recorded_alike(role, template, variables):
-    line = "ExecStopPost=-+/usr/bin/python3 -I /usr/local/lib/holdfast/job_record.py end %n"
+    line = f"ExecStopPost=-+{RECORDER} end %n"
     assert line in render(role, template, variables).splitlines()
     textfile = {"job_record_textfile": "/var/lib/metrics"}
-    assert f"{line} --textfile=/var/lib/metrics" in render(role, template, variables | textfile).splitlines()
+    assert f'{line} "--textfile=/var/lib/metrics"' in render(role, template, variables | textfile).splitlines()
 
 
 def test_a_missed_run_is_made_up_for_unless_it_must_not():
@@ -91,8 +92,14 @@ def test_the_role_lays_down_all_that_the_program_imports():
     assert imported | {"backup_job"} == there
 
 
-def test_the_recorder_needs_nothing_but_python():
-    assert "ansible_collections" not in (MODULES / "job_record.py").read_text()
+def test_the_recorder_comes_with_all_that_it_imports():
+    variables = yaml.safe_load((ROOT / "roles" / "job_record" / "vars" / "main.yml").read_text())
+    assert {Path(item["path"]).stem for item in variables["job_record__files"]} == {"job_record", "safe_path"}
+    imported = re.findall(r"ansible_collections\S+ import (\w+)", (MODULES / "job_record.py").read_text())
+    assert imported == ["safe_path"]
+    assert "ansible" not in (MODULES / "safe_path.py").read_text().lower().replace("without ansible", "").replace(
+        "disable=ansible-bad-function", ""
+    )
 
 
 def test_the_role_takes_what_the_plan_knows():
@@ -119,4 +126,4 @@ def test_turning_the_verification_off_leaves_the_others_code(tmp_path):
     shared = "/usr/local/lib/holdfast/python"
     assert shared not in absent
     assert f"{shared}/ansible_collections/holdfast/ha/plugins/module_utils/restore_verify.py" in absent
-    assert not [path for path in absent if path.endswith(("job_record.py", "etcd_api.py"))]
+    assert not [path for path in absent if path.endswith(("job_record.py", "safe_path.py", "etcd_api.py"))]

@@ -7,6 +7,9 @@ from dataclasses import asdict, replace
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import job_record as sut
+from ansible_collections.holdfast.ha.plugins.module_utils.safe_path import UnsafePathError
+
+from tests.unit.planting import make_host, needs_root
 
 UNIT = "holdfast-job-etc.service"
 FIRST = {"NRestarts": 0, "ExecMainStartTimestampMonotonic": 90_000_000, "InactiveExitTimestampMonotonic": 89_000_000}
@@ -100,3 +103,30 @@ def test_metrics_of_a_job_that_never_succeeded():
     record = replace(recorded("success"), result="signal", last_success=None)
     assert 'holdfast_job_last_success_timestamp_seconds{job_name="etc"} 0\n' in sut.metrics(record)
     assert asdict(record)["unit"] == UNIT
+
+
+@needs_root
+@pytest.mark.parametrize("planted", [".holdfast-job-etc.prom.new", "holdfast-job-etc.prom"])
+def test_root_follows_no_link_in_another_user_s_directory(monkeypatch, planted):
+    for host in make_host():
+        monkeypatch.setattr(sut, "RECORDS", host.root / "jobs")
+        monkeypatch.setattr(sut, "properties_of", lambda unit: FIRST)
+        host.plant(host.service / planted, host.secret)
+        before = host.untouched()
+        assert sut.main(["end", UNIT, f"--textfile={host.service}"]) == 0
+        assert host.untouched() == before
+        assert "holdfast_job_success" in (host.service / "holdfast-job-etc.prom").read_text()
+        assert (host.service / "holdfast-job-etc.prom").stat().st_mode & 0o777 == 0o644
+
+
+@needs_root
+def test_the_directory_itself_is_no_link_of_another_user_s(monkeypatch):
+    for host in make_host():
+        monkeypatch.setattr(sut, "RECORDS", host.root / "jobs")
+        monkeypatch.setattr(sut, "properties_of", lambda unit: FIRST)
+        host.plant(host.service / "metrics", host.precious)
+        before = host.untouched()
+        with pytest.raises(UnsafePathError, match="is a symbolic link"):
+            sut.main(["end", UNIT, f"--textfile={host.service}/metrics"])
+        assert host.untouched() == before
+        assert (host.root / "jobs" / "etc.json").exists()

@@ -86,6 +86,9 @@ def test_a_good_job_of_each_kind_is_taken(job):
         ({**FILES, "repository": '/srv/"x'}, "backup_jobs[etc].repository"),
         ({**FILES, "keep": {"fortnightly": 1}}, "backup_jobs[etc].keep.fortnightly = 1"),
         ({**SNAPSHOT, "keep_newest": 0}, "backup_jobs[snap].keep_newest = 0"),
+        ({**SNAPSHOT, "directory": "/etc"}, "backup_jobs[snap].directory = '/etc'"),
+        ({**SNAPSHOT, "directory": "/var/backups/"}, "backup_jobs[snap].directory = '/var/backups/'"),
+        ({**FILES, "repository": "/srv"}, "backup_jobs[etc].repository"),
         ({**SNAPSHOT, "directory": "backups"}, "backup_jobs[snap].directory = 'backups'"),
     ],
 )
