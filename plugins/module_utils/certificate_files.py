@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import grp
-import os
 import pwd
 import stat
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,8 @@ def directory_differs(path: str) -> bool:
 
 def put_directory(path: str) -> None:
     """Make a directory root's with mode 0755, and those above it where they are missing."""
-    for missing in [parent for parent in reversed(Path(path).parents) if not parent.exists()]:
-        put_directory(str(missing))
-    Path(path).mkdir(exist_ok=True)
-    os.chown(path, 0, 0)
-    Path(path).chmod(0o755)
+    with safe_path.directory(path, make=True) as place:
+        safe_path.grant(place, ".", safe_path.Access(0, 0, 0o755))
 
 
 def unknown_accounts(files: list[File]) -> list[str]:
@@ -75,26 +72,12 @@ def differs(file: File) -> bool:
 
 def put(file: File) -> None:
     """Make a file as it shall be: replaced at once when its content differs, else in place."""
-    if file.content is not None and read(file.path) != file.content:
-        _replace(file, file.content)
+    access = safe_path.Access(*_ids(file), file.mode)
+    if file.content is not None and safe_path.read(file.path) != file.content:
+        safe_path.replace(file.path, file.content, access)
     else:
-        os.chown(file.path, *_ids(file))
-        Path(file.path).chmod(file.mode)
-
-
-def _replace(file: File, content: bytes) -> None:
-    path = Path(file.path)
-    staged = path.with_name(f".{path.name}.new")
-    with suppress(FileNotFoundError):
-        staged.unlink()
-    descriptor = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fchown(descriptor, *_ids(file))
-        os.fchmod(descriptor, file.mode)
-        os.fsync(descriptor)
-    staged.replace(path)
+        with safe_path.parent(file.path) as (place, name):
+            safe_path.grant(place, name, access)
 
 
 def _ids(file: File) -> tuple[int, int]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import secrets
 import shutil
 import stat
 from collections import deque
@@ -150,11 +149,20 @@ def _link(here: int, name: str) -> PurePosixPath | None:
 def _enter(here: int, name: str, make: bool) -> int:
     """Open a directory in another one, which is closed."""
     if make:
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o755, dir_fd=here)
+        _make(here, name)
     inner = _open(name, here)
     os.close(here)
     return inner
+
+
+def _make(here: int, name: str) -> None:
+    """Make a directory with mode 0755, whatever the host's umask, unless something is there."""
+    umask = os.umask(0o022)
+    try:
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o755, dir_fd=here)
+    finally:
+        os.umask(umask)
 
 
 def _open(name: str, here: int | None = None) -> int:
@@ -210,6 +218,9 @@ class Access:
 
 def grant(place: Place, name: str, access: Access) -> None:
     """Give a file or directory, not what a link leads to, its owner, group and mode."""
+    found = place.status(name)
+    if found is not None and stat.S_ISLNK(found.st_mode):
+        raise UnsafePathError(f"{place.path}/{name}: is a symbolic link; remove it, or put there what it leads to")
     descriptor = place.open(name, os.O_RDONLY)
     try:
         status = os.fstat(descriptor)
@@ -225,10 +236,14 @@ def _give(descriptor: int, access: Access) -> None:
     os.fchmod(descriptor, access.mode)
 
 
-def stage(place: Place, content: bytes, access: Access) -> str:
-    """Write a file under a name of its own, and return that; it never has more permissions than *access* says."""
-    name = f".holdfast-{secrets.token_hex(8)}"
-    descriptor = place.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+def stage(place: Place, name: str, content: bytes, access: Access) -> str:
+    """Write a file's new content beside it, in the place of what a killed run left, and return under which name.
+
+    It never has more permissions than *access* says.
+    """
+    staged = f".{name}.new"
+    place.unlink(staged)
+    descriptor = place.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
@@ -236,15 +251,15 @@ def stage(place: Place, content: bytes, access: Access) -> str:
             _give(descriptor, access)
             os.fsync(descriptor)
     except BaseException:
-        place.unlink(name)
+        place.unlink(staged)
         raise
-    return name
+    return staged
 
 
 def replace(path: str | os.PathLike[str], content: bytes, access: Access | None = None) -> None:
     """Replace a file at once, so that a crash leaves the old or the new one; raises UnsafePathError, OSError."""
     with parent(path) as (place, name):
-        staged = stage(place, content, access or Access(os.geteuid(), os.getegid(), 0o644))
+        staged = stage(place, name, content, access or Access(os.geteuid(), os.getegid(), 0o644))
         try:
             place.rename(staged, name)
         except BaseException:

@@ -167,6 +167,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.certificate import (
     reasons_to_renew,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import end_of_authority, prove
+from ansible_collections.holdfast.ha.plugins.module_utils.safe_path import UnsafePathError
 
 ARGUMENTS = {
     "directory": {"type": "path", "required": True},
@@ -326,6 +327,8 @@ def main() -> None:
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     try:
         outcome = Keeper(module).run()
+    except UnsafePathError as error:
+        module.fail_json(msg=str(error))
     except ValueError as error:
         module.fail_json(msg=f"A name, an address or the authority's certificate won't do: {error}")
     module.exit_json(**outcome)

@@ -207,7 +207,7 @@ import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import astuple, dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -333,7 +333,11 @@ def own_paths(params: dict[str, Any]) -> list[WantedPath]:
     """What the component's own directories ask of paths; raises NotOwnError, UnsafePathError."""
     wanted = [
         OwnDirectory(
-            item["path"], _ownership(item), tuple(item["contents"]), tuple(item["reserved"]), item["state"] == "present"
+            str(PurePath(item["path"])),
+            _ownership(item),
+            tuple(item["contents"]),
+            tuple(item["reserved"]),
+            item["state"] == "present",
         )
         for item in params["own_directories"]
     ]
@@ -492,7 +496,7 @@ class Host:
     def _stage(self, change: PathChange, opened: ExitStack) -> Stage:
         place, name = opened.enter_context(safe_path.parent(change.wanted.path, make=True))
         content = (change.wanted.content or "").encode(encoding="utf-8", errors="surrogateescape")
-        staged = safe_path.stage(place, content, self._access(change.wanted))
+        staged = safe_path.stage(place, name, content, self._access(change.wanted))
         opened.callback(place.unlink, staged)
         return Stage(change, place, name, staged)
 

@@ -37,7 +37,6 @@ ROLES = ROOT / "roles"
 CHANGES = {"chown", "lchown", "chmod", "lchmod", "rmtree", "makedirs", "copyfile", "copy", "copytree", "move"}
 # What changes files as root by other means than safe_path, and why it may.
 OF_ITS_OWN = {
-    "module_utils/certificate_files.py": "in a directory that it makes root's own first",
     "module_utils/safe_path.py": "it is the way",
     "modules/etcd_member.py": "/etc/etcd is root's own",
     "module_utils/restore_work.py": "the database user's",

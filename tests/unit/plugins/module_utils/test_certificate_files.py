@@ -13,9 +13,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.certificate_files impo
     File,
     differs,
     put,
+    put_directory,
     read,
     unknown_accounts,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.safe_path import UnsafePathError
+
+from tests.unit.planting import make_host, needs_root
 
 OWNER = pwd.getpwuid(os.getuid()).pw_name
 GROUP = grp.getgrgid(os.getgid()).gr_name
@@ -44,6 +48,28 @@ def test_leftover_of_a_killed_run_is_no_hindrance(tmp_path: Path) -> None:
     (tmp_path / ".file.new").write_bytes(b"half")
     put(wanted(tmp_path / "file"))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@needs_root
+@pytest.mark.parametrize("content", [None, b"new"])
+def test_a_planted_link_is_not_given_away(content: bytes | None) -> None:
+    for host in make_host():
+        for planted, target in (("host.key", host.secret), ("tls", host.precious)):
+            host.plant(host.service / planted, target)
+        before = host.untouched()
+        file = wanted(host.service / "host.key", content)
+        assert differs(file)
+        if content is None:
+            with pytest.raises(UnsafePathError, match="is a symbolic link"):
+                put(file)
+        else:
+            put(file)
+            assert not differs(file)
+        with pytest.raises(UnsafePathError, match="is a symbolic link"):
+            put_directory(f"{host.service}/tls")
+        with pytest.raises(UnsafePathError, match="is a symbolic link"):
+            put(wanted(host.service / "tls" / "x"))
+        assert host.untouched() == before
 
 
 def test_without_content_only_attributes_matter(tmp_path: Path) -> None:
