@@ -149,10 +149,10 @@ class User:
     write_prefixes: tuple[str, ...] = ()
 
     @classmethod
-    def from_params(cls, params: Mapping[str, t.Any]) -> User:
-        """Return the user that an entry of a module's parameter is."""
+    def from_params(cls, params: Mapping[str, t.Any], passwords: Mapping[str, str]) -> User:
+        """Return the user that an entry of a module's parameter is; the passwords stand apart, by name."""
         prefixes = (tuple(params[name]) for name in ("prefixes", "read_prefixes", "write_prefixes"))
-        return cls(params["name"], params["password"], *prefixes)
+        return cls(params["name"], passwords[params["name"]], *prefixes)
 
     @property
     def permissions(self) -> frozenset[Permission]:

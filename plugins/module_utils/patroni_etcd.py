@@ -9,7 +9,7 @@ import base64
 import time
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode, prefix_end
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
@@ -23,8 +23,9 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "cert": {"type": "path"},
     "key": {"type": "path", "no_log": False},
     "username": {"type": "str"},
-    "password": {"type": "str", "no_log": True},
 }
+"""Of the option C(etcd). The password is an option beside it: Ansible hides only such ones from the host's log."""
+PASSWORD_SPEC: dict[str, t.Any] = {"etcd_password": {"type": "str", "no_log": True}}
 TIMEOUT = 5.0
 MEMBERS = "members/"
 KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
@@ -40,16 +41,16 @@ class Store:
     clients: tuple[EtcdClient, ...]
     prefix: str
     username: str | None = None
-    password: str = ""
+    password: str = field(default="", repr=False)
 
     @classmethod
-    def from_params(cls, params: Mapping[str, t.Any]) -> Store:
+    def from_params(cls, params: Mapping[str, t.Any], password: str | None) -> Store:
         """Return the store for a module's parameters (see ARGUMENT_SPEC)."""
         clients = tuple(
             EtcdClient(HttpJsonClient(url, ca=params["ca"], cert=params["cert"], key=params["key"], timeout=TIMEOUT))
             for url in params["endpoints"]
         )
-        return cls(clients, params["prefix"], params["username"], params["password"] or "")
+        return cls(clients, params["prefix"], params["username"], password or "")
 
     def free_initialization(self) -> bool:
         """Delete the initialize key if it is empty and there is no leader; return whether it was.
@@ -156,4 +157,13 @@ class Rescue:
             return True
 
 
-__all__ = ["ARGUMENT_SPEC", "LostError", "Rescue", "Store", "WrongPasswordError", "alive", "forgettable"]
+__all__ = [
+    "ARGUMENT_SPEC",
+    "PASSWORD_SPEC",
+    "LostError",
+    "Rescue",
+    "Store",
+    "WrongPasswordError",
+    "alive",
+    "forgettable",
+]

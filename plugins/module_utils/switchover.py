@@ -86,7 +86,7 @@ class Switchover:
             api=PatroniApi.from_params(params),
             poolers=Poolers(poolers, params["pooler_username"], params["pooler_password"], params["pooler_ca"]),
             pool=(pool["address"], pool["port"]) if pool else None,
-            superuser=(superuser["username"], superuser["password"]) if superuser else None,
+            superuser=(superuser, params["superuser_password"]) if superuser else None,
             ca=params["ca"],
             limits=Limits(
                 params["pause_timeout"], params["timeout"], params["healthy_timeout"], params["pause_required"]

@@ -26,6 +26,8 @@ attributes:
   diff_mode:
     description: Shows what changes in every file; the content of secret files is masked.
     support: full
+notes:
+  - Logs none of its parameters on the host.
 options:
   directories:
     description: Directories that must exist. Missing parents are made with mode 0755.
@@ -45,24 +47,28 @@ options:
     suboptions:
       path: {description: Absolute path., type: path, required: true}
       content:
-        description: >-
-          The content. Exactly one of O(files[].content), O(files[].secret_content) and O(files[].template) is needed.
+        description: The content. Either it or O(files[].template) is needed.
         type: str
       template:
         description: Name of a template that is rendered on the controller, as M(ansible.builtin.template) finds it.
         type: str
       template_vars: {description: More variables for the template., type: dict, default: {}}
       secret:
-        description: Whether what the template gives holds secrets; then it is never shown.
+        description: Whether the file holds secrets; then its content is never shown. It travels in O(secrets).
         type: bool
         default: false
-      secret_content: {description: The content of a file that holds secrets; never shown., type: str}
       owner: {description: Name of the owner., type: str, default: root}
       group: {description: Name of the group., type: str, default: root}
       mode: {description: Permission bits in octal., type: str, default: "0644"}
       validate:
         description: Command that must exit with 0 for the staged file, whose path stands in for V(%s).
         type: str
+  secrets:
+    description:
+      - Contents of secret files by path. The action fills it in from O(files); there is no need to set it.
+      - Ansible hides whole options only from the host's log, whatever characters they hold.
+    type: dict
+    default: {}
   absent:
     description: Paths of files, links or whole directories that must not exist.
     type: list
@@ -161,7 +167,8 @@ EXAMPLES = r"""
   holdfast.ha.component:
     files:
       - path: /etc/example/password
-        secret_content: "{{ example_password }}"
+        content: "{{ example_password }}"
+        secret: true
         mode: "0600"
     units:
       - name: example.service
@@ -263,7 +270,6 @@ def argument_spec() -> dict[str, Any]:
             "options": {
                 "path": {"type": "path", "required": True},
                 "content": {"type": "str"},
-                "secret_content": {"type": "str", "no_log": True},
                 "template": {"type": "str"},
                 "template_vars": {"type": "dict", "default": {}},
                 "secret": {"type": "bool", "default": False, "no_log": False},
@@ -271,9 +277,9 @@ def argument_spec() -> dict[str, Any]:
                 "validate": {"type": "str"},
                 **_OWNERSHIP,
             },
-            "mutually_exclusive": [("content", "secret_content", "template")],
-            "required_one_of": [("content", "secret_content", "template")],
+            "mutually_exclusive": [("content", "template")],
         },
+        "secrets": {"type": "dict", "default": {}, "no_log": True},
         "absent": _PATHS,
         "own_directories": {
             "type": "list",
@@ -324,7 +330,7 @@ def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
     """What the parameters ask of paths: directories, files and absences, in the order in which they are applied."""
     return [
         *(WantedPath(item["path"], Kind.DIRECTORY, _ownership(item)) for item in params["directories"]),
-        *(_wanted_file(item) for item in params["files"]),
+        *(_wanted_file(item, params["secrets"]) for item in params["files"]),
         *(WantedPath(path, Kind.NOTHING) for path in params["absent"]),
     ]
 
@@ -359,10 +365,14 @@ def find_own(wanted: OwnDirectory) -> FoundDirectory:
         return FoundDirectory(real=real, homes=homes)
 
 
-def _wanted_file(item: dict[str, Any]) -> WantedPath:
-    secret = item["secret_content"] is not None
-    content = item["secret_content"] if secret else item["content"]
-    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, secret, item["validate"])
+def _wanted_file(item: dict[str, Any], secrets: Mapping[str, str]) -> WantedPath:
+    content = secrets[item["path"]] if item["secret"] else item["content"]
+    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, item["secret"], item["validate"])
+
+
+def without_content(item: dict[str, Any], secrets: Mapping[str, str]) -> bool:
+    """Whether nothing says what a file is to hold."""
+    return item["path"] not in secrets if item["secret"] else item["content"] is None
 
 
 def _ownership(item: dict[str, Any]) -> Ownership:
@@ -632,7 +642,10 @@ def _result(path_plan: list[PathChange], changed_paths: list[str], plans: dict[s
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True, no_log=True)
+    missing = [item["path"] for item in module.params["files"] if without_content(item, module.params["secrets"])]
+    if missing:
+        module.fail_json(msg=f"files without a content: {', '.join(missing)}")
     try:
         result = converge(module, Host(module))
     except (NotOwnError, safe_path.UnsafePathError, OSError) as error:

@@ -44,10 +44,6 @@ options:
         description: Name of the user and of its role.
         type: str
         required: true
-      password:
-        description: Password of the user.
-        type: str
-        required: true
       prefixes:
         description: Prefixes of the keys the user may read and write.
         type: list
@@ -63,6 +59,10 @@ options:
         type: list
         elements: str
         default: []
+  passwords:
+    description: Passwords of O(users), by name.
+    type: dict
+    default: {}
   timeout:
     description: Seconds to wait for the cluster to serve, and again for every member to be healthy.
     type: float
@@ -82,8 +82,9 @@ EXAMPLES = r"""
     root_password: "{{ ha_secrets.etcd_root }}"
     users:
       - name: patroni
-        password: "{{ ha_secrets.etcd_patroni }}"
         prefixes: [/service/lab/]
+    passwords:
+      patroni: "{{ ha_secrets.etcd_patroni }}"
   run_once: true
 """
 
@@ -130,10 +131,10 @@ ARGUMENTS: dict[str, t.Any] = {
         "default": [],
         "options": {
             "name": {"type": "str", "required": True},
-            "password": {"type": "str", "required": True, "no_log": True},
             **{name: {"type": "list", "elements": "str", "default": []} for name in PREFIXES},
         },
     },
+    "passwords": {"type": "dict", "default": {}, "no_log": True},
     "timeout": {"type": "float", "default": 60},
 }
 
@@ -149,7 +150,7 @@ class Cluster:
         tls = Tls.from_params(params)
         self.clients = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
         self.root_password: str = params["root_password"]
-        self.users = [User.from_params(user) for user in params["users"]]
+        self.users = [User.from_params(user, params["passwords"]) for user in params["users"]]
         self.check_mode = check_mode
         self.seconds: float = 0 if check_mode else params["timeout"]
 
@@ -200,6 +201,9 @@ def result(actions: list[str]) -> dict[str, t.Any]:
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
+    unknown = sorted({user["name"] for user in module.params["users"]} - module.params["passwords"].keys())
+    if unknown:
+        module.fail_json(msg=f"passwords: none for {', '.join(unknown)}")
     try:
         outcome = Cluster(module.params, module.check_mode).run()
     except UnhealthyError as error:

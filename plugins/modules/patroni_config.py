@@ -52,7 +52,9 @@ options:
       cert: {description: Client certificate., type: path}
       key: {description: Key of the client certificate., type: path}
       username: {description: "User of etcd, empty where it asks for none.", type: str}
-      password: {description: Password of that user., type: str}
+  etcd_password:
+    description: Password of that user of etcd.
+    type: str
   timeout:
     description:
       - Seconds to wait for a cluster that has a configuration, and again for the members to apply a new one.
@@ -126,6 +128,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import ARGUMENT_SPEC as ETCD_ARGUMENT_SPEC
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import (
+    PASSWORD_SPEC,
     LostError,
     Rescue,
     Store,
@@ -165,7 +168,8 @@ def apply(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.
 
 def rescue_of(params: dict[str, t.Any], check_mode: bool) -> Rescue:
     """Return what frees an abandoned bootstrap; it does nothing in check mode."""
-    return Rescue(Store.from_params(params["etcd"]) if params["etcd"] and not check_mode else None)
+    store = Store.from_params(params["etcd"], params["etcd_password"]) if params["etcd"] and not check_mode else None
+    return Rescue(store)
 
 
 def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
@@ -208,6 +212,7 @@ def main() -> None:
             "exact": {"type": "bool", "default": False},
             "keep": {"type": "list", "elements": "str", "default": ["pause"]},
             "etcd": {"type": "dict", "options": ETCD_ARGUMENT_SPEC},
+            **PASSWORD_SPEC,
             "timeout": {"type": "int", "default": 120},
         },
         supports_check_mode=True,

@@ -34,7 +34,9 @@ options:
       cert: {description: Client certificate., type: path}
       key: {description: Its key., type: path}
       username: {description: "etcd's user, empty where it asks for none.", type: str}
-      password: {description: Password of that user., type: str}
+  etcd_password:
+    description: Password of etcd's user.
+    type: str
   stopped:
     description: Members whose Patroni was stopped just before; their leases are not waited for.
     type: list
@@ -58,7 +60,7 @@ EXAMPLES = r"""
       cert: /etc/holdfast/tls/client.crt
       key: /etc/holdfast/tls/host.key
       username: patroni
-      password: "{{ ha_secrets.etcd_patroni }}"
+    etcd_password: "{{ ha_secrets.etcd_patroni }}"
 """
 
 RETURN = r"""
@@ -80,6 +82,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import Clu
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import (
     ARGUMENT_SPEC,
     MEMBERS,
+    PASSWORD_SPEC,
     Store,
     WrongPasswordError,
     alive,
@@ -112,6 +115,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "etcd": {"type": "dict", "options": ARGUMENT_SPEC, "required": True},
+            **PASSWORD_SPEC,
             "stopped": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -119,7 +123,8 @@ def main() -> None:
     )
     try:
         params = module.params
-        deleted = reset(Store.from_params(params["etcd"]), params["stopped"], params["timeout"], module.check_mode)
+        store = Store.from_params(params["etcd"], params["etcd_password"])
+        deleted = reset(store, params["stopped"], params["timeout"], module.check_mode)
     except (EndpointError, ClusterError, WrongPasswordError) as error:
         module.fail_json(msg=str(error))
     diff: dict[str, t.Any] = {"before": {"keys": list(deleted)}, "after": {"keys": []}}

@@ -63,14 +63,14 @@ options:
       port: {description: Its port., type: int, required: true}
   superuser:
     description:
-      - A login to the leader for a checkpoint before clients are held, which shortens the old leader's stop.
+      - A role that logs in to the leader for a checkpoint before clients are held, which shortens its stop.
       - Where it archives, its WAL segment is filled as well, in up to two seconds and but for 1 MiB, as it would send
         the rest to the standbys while clients wait. A role that may not do that, or not see them, does without.
       - Needs psycopg2 on the host, as O(poolers) does.
-    type: dict
-    suboptions:
-      username: {description: Name of a role that may checkpoint., type: str, required: true}
-      password: {description: Its password., type: str, required: true}
+    type: str
+  superuser_password:
+    description: Password of that role.
+    type: str
   pause_timeout:
     description: Seconds the transactions under way have to end when clients are held.
     type: float
@@ -220,18 +220,14 @@ def main() -> None:
             "pooler_password": {"type": "str", "no_log": True},
             "pooler_ca": {"type": "path"},
             "pool": {"type": "dict", "options": {**address, "port": {"type": "int", "required": True}}},
-            "superuser": {
-                "type": "dict",
-                "options": {
-                    "username": {"type": "str", "required": True},
-                    "password": {"type": "str", "required": True, "no_log": True},
-                },
-            },
+            "superuser": {"type": "str"},
+            "superuser_password": {"type": "str", "no_log": True},
             "pause_timeout": {"type": "float", "default": 5.0},
             "pause_required": {"type": "bool", "default": True},
             "timeout": {"type": "float", "default": 20.0},
             "healthy_timeout": {"type": "float", "default": 120.0},
         },
+        required_together=[("superuser", "superuser_password")],
         supports_check_mode=True,
     )
     unwind_on_signals()

@@ -252,7 +252,8 @@ def files_of(job: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]
     return [
         {
             "path": document,
-            "secret_content": json.dumps(document_of(job, settings), indent=2, sort_keys=True) + "\n",
+            "secret": True,
+            "content": json.dumps(document_of(job, settings), indent=2, sort_keys=True) + "\n",
             "owner": job["user"],
             "mode": "0400",
         },

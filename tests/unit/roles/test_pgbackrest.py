@@ -168,7 +168,7 @@ def test_what_is_laid_down_and_what_is_cleared_away(tmp_path) -> None:
     directories, files, absent = evaluate(tmp_path, "pgbackrest", expression, inputs("backup1", **THREE, **unread))
     assert [each["path"] for each in directories] == ["/var/log/pgbackrest", "/var/lib/pgbackrest"]
     key = {"path": "/etc/pgbackrest-repo3.key", "owner": "root", "group": "postgres", "mode": "0640"}
-    assert files[-1] == {**key, "secret_content": "-----BEGIN\n"}
+    assert files[-1] == {**key, "content": "-----BEGIN\n", "secret": True}
     cleared = [path for path in absent if path.endswith(".key")]
     assert cleared == [f"/etc/pgbackrest-repo{number}.key" for number in (1, 2, 4, 5, 6, 7, 8)]
 

@@ -21,7 +21,6 @@ PARAMS: dict[str, t.Any] = {
     "cert": None,
     "key": None,
     "username": "patroni",
-    "password": "secret",
 }
 
 
@@ -41,7 +40,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
 
 
 def test_the_key_is_deleted_only_if_empty_and_without_a_leader(calls: list[Call]) -> None:
-    assert Store.from_params(PARAMS).free_initialization()
+    assert Store.from_params(PARAMS, "secret").free_initialization()
 
     url, path, body, headers = calls[-1]
     assert (url, path, headers) == ("https://b", "/v3/kv/txn", {"Authorization": "t0ken"})
@@ -52,14 +51,14 @@ def test_the_key_is_deleted_only_if_empty_and_without_a_leader(calls: list[Call]
 
 
 def test_without_a_user_there_is_no_login(calls: list[Call]) -> None:
-    assert Store.from_params({**PARAMS, "username": "", "password": None}).free_initialization()
+    assert Store.from_params({**PARAMS, "username": ""}, None).free_initialization()
 
     assert [path for _url, path, _body, _headers in calls] == ["/v3/kv/txn", "/v3/kv/txn"]
 
 
 def test_all_silent(calls: list[Call]) -> None:
     with pytest.raises(EndpointError, match="refused"):
-        Store.from_params({**PARAMS, "endpoints": ["https://a"]}).free_initialization()
+        Store.from_params({**PARAMS, "endpoints": ["https://a"]}, "secret").free_initialization()
 
 
 class FakeStore:
@@ -130,7 +129,7 @@ def test_without_a_store_nothing_is_freed(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_keys_are_forgotten_only_while_no_member_is_alive(calls: list[Call]) -> None:
-    store = Store.from_params(PARAMS)
+    store = Store.from_params(PARAMS, "secret")
     assert store.forget(["leader"])
 
     body = calls[-1][2]
@@ -148,7 +147,7 @@ def test_the_names_of_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         HttpJsonClient, "request", lambda *_arguments: {"token": "t", "kvs": [{"key": key} for key in keys]}
     )
-    names = Store.from_params(PARAMS).names()
+    names = Store.from_params(PARAMS, "secret").names()
     assert names == ("config", "members/db1", "sync")
     assert patroni_etcd.forgettable(names) == ("sync",)
     assert patroni_etcd.alive(names) == ("db1",)

@@ -51,7 +51,7 @@ def file_of(planned, suffix):
 
 
 def document(job):
-    return json.loads(file_of(plan([job], SETTINGS), f"jobs/{job['name']}.json")["secret_content"])
+    return json.loads(file_of(plan([job], SETTINGS), f"jobs/{job['name']}.json")["content"])
 
 
 @pytest.mark.parametrize("job", [COMMAND, FILES, SNAPSHOT])
@@ -109,9 +109,9 @@ def test_what_is_vaulted_is_passed_over_until_it_can_be_read():
 
 def test_secrets_are_in_the_job_s_own_file_only():
     planned = plan([{**FILES, "environment": {"KEY": "another"}}, SNAPSHOT], SETTINGS)
-    shown = [file for file in planned["files"] if "secret_content" not in file]
+    shown = [file for file in planned["files"] if not file.get("secret")]
     assert not [secret for secret in ("secret", "another", "the password") if f"'{secret}'" in str(shown)]
-    assert {file["mode"] for file in planned["files"] if "secret_content" in file} == {"0400"}
+    assert {file["mode"] for file in planned["files"] if file.get("secret")} == {"0400"}
 
 
 def test_the_options_of_a_job_win():
