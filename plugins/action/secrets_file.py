@@ -6,23 +6,37 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleActionFail
-from ansible.parsing.vault import AnsibleVaultError, VaultLib, VaultSecretsContext, is_encrypted
+from ansible import constants
+from ansible.errors import AnsibleActionFail, AnsibleError
+from ansible.parsing.vault import (
+    VaultLib,
+    VaultSecret,
+    VaultSecretsContext,
+    is_encrypted,
+    match_encrypt_secret,
+    parse_vaulttext_envelope,
+)
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
+    Plan,
     SecretsError,
+    VaultedText,
     complete,
+    extended,
     parse,
-    render,
     topology_roles,
+    vaulted,
+    vaulted_only,
 )
 
 ARGUMENTS: dict[str, Any] = {
@@ -59,7 +73,11 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file at once, readable by its owner only."""
+    """Replace a file, or what a link leads to, at once.
+
+    It keeps its owner and group, an encrypted one its mode too; a new one is readable by its owner only.
+    """
+    path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
@@ -67,10 +85,46 @@ def write(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            keep_attributes(path.stat(), staged, is_encrypted(content))
         Path(staged).replace(path)
     except BaseException:
         Path(staged).unlink(missing_ok=True)
         raise
+
+
+def keep_attributes(found: os.stat_result, staged: str, mode: bool) -> None:
+    """Give a file another's owner and group, and its mode if asked for."""
+    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
+        os.chown(staged, found.st_uid, found.st_gid)
+    if mode:
+        Path(staged).chmod(stat.S_IMODE(found.st_mode))
+
+
+@dataclass(frozen=True, slots=True)
+class VaultKey:
+    """The secret that a vault text is encrypted with, and the id in its header, None for none."""
+
+    identity: str | None
+    secret: VaultSecret
+
+    @classmethod
+    def of(cls, vault: VaultLib, content: bytes | str) -> VaultKey:
+        """Return the key of what is encrypted already. Raises AnsibleVaultError where no given one opens it."""
+        _plain, _used, secret = vault.decrypt_and_get_vault_id(content)
+        identity = parse_vaulttext_envelope(content.encode() if isinstance(content, str) else content)[3]
+        return cls(identity, secret)
+
+    @classmethod
+    def chosen(cls, vault: VaultLib) -> VaultKey:
+        """Return the key for what was not encrypted yet: Ansible's own choice, or the only one."""
+        wanted = constants.DEFAULT_VAULT_ENCRYPT_IDENTITY
+        names = sorted({name for name, _secret in vault.secrets})
+        if wanted is None and len(names) > 1:
+            raise SecretsError(
+                f"several vault ids could encrypt it ({', '.join(names)}): name one in ANSIBLE_VAULT_ENCRYPT_IDENTITY"
+            )
+        return cls(*match_encrypt_secret(vault.secrets, encrypt_vault_id=wanted))
 
 
 class ActionModule(ActionBase):
@@ -97,29 +151,61 @@ class ActionModule(ActionBase):
     def _complete(self, path: Path, roles: set[str], plaintext: bool) -> dict[str, Any]:
         vault = VaultLib(VaultSecretsContext.current().secrets)
         before = read(path)
-        was_encrypted = before is not None and is_encrypted(before)
-        encrypted = was_encrypted or bool(vault.secrets)
-        if not encrypted and not plaintext:
+        if not vault.secrets and not plaintext and not (before and is_encrypted(before)):
             raise AnsibleActionFail(
                 f"refused to write {path} unencrypted: give --vault-password-file or --vault-id,"
                 " or -e secrets_plaintext=true for a throw-away lab"
             )
         try:
-            plan = complete(parse(self._decrypted(vault, before)), roles)
-        except (SecretsError, AnsibleVaultError) as error:
+            plan, content = completed(vault, before, roles)
+        except (SecretsError, AnsibleError) as error:
             raise AnsibleActionFail(f"{path}: {error}") from None
-        content_changes = bool(plan.added) or was_encrypted != encrypted
-        changed = content_changes or stat.S_IMODE(path.stat().st_mode) != MODE
-        if changed and not self._task.check_mode:
-            if content_changes:
-                text = render(plan.document)
-                write(path, vault.encrypt(text) if encrypted else text.encode())
-            else:
+        is_loose = before is not None and not is_encrypted(content) and stat.S_IMODE(path.stat().st_mode) != MODE
+        if not self._task.check_mode:
+            if content != before:
+                write(path, content)
+            elif is_loose:
                 path.chmod(MODE)
-        return {"changed": changed, "path": str(path), "added": list(plan.added), "encrypted": encrypted}
+        return {
+            "changed": content != before or is_loose,
+            "path": str(path),
+            "added": list(plan.added),
+            "encrypted": is_encrypted(content),
+        }
 
-    @staticmethod
-    def _decrypted(vault: VaultLib, content: bytes | None) -> str:
-        if content is None:
-            return ""
-        return (vault.decrypt(content) if is_encrypted(content) else content).decode()
+
+def completed(vault: VaultLib, before: bytes | None, roles: set[str]) -> tuple[Plan, bytes]:
+    """Return what is added to a file's content, and the content then, encrypted as it was.
+
+    Raises SecretsError and AnsibleError.
+    """
+    was_encrypted = before is not None and is_encrypted(before)
+    text = (vault.decrypt(before) if was_encrypted else before or b"").decode()
+    document = parse(text)
+    plan = complete(document, roles)
+    if was_encrypted and not plan.added:
+        return plan, before or b""
+    if vault.secrets and not was_encrypted and vaulted_only(document):
+        return plan, extended(text, encrypted_in_place(vault, plan, vaulted(document))).encode()
+    after = extended(text, plan)
+    if not vault.secrets:
+        return plan, after.encode()
+    key = VaultKey.of(vault, before) if was_encrypted and before else VaultKey.chosen(vault)
+    return plan, vault.encrypt(after, secret=key.secret, vault_id=key.identity)
+
+
+def encrypted_in_place(vault: VaultLib, plan: Plan, neighbours: Sequence[VaultedText]) -> Plan:
+    """Return the plan with its values encrypted like the secrets beside them, which must all have one key."""
+    if not plan.added:
+        return plan
+    found = [VaultKey.of(vault, text) for text in neighbours]
+    key = found[0]
+    if any((other.identity, other.secret.bytes) != (key.identity, key.secret.bytes) for other in found):
+        raise SecretsError(f"its values are encrypted with several vault ids: add {', '.join(plan.added)} by hand")
+    encrypt = functools.partial(vault.encrypt, secret=key.secret, vault_id=key.identity)
+    return Plan(
+        {
+            variable: {name: VaultedText(encrypt(value).decode()) for name, value in values.items()}
+            for variable, values in plan.missing.items()
+        }
+    )

@@ -12,8 +12,11 @@ short_description: Generate the secrets of an inventory
 version_added: 0.1.0
 description:
   - Completes a variables file with every secret that a cluster needs and a password for each SQL role.
-  - What the file has is kept, only missing keys are added. Values are never printed.
-  - The file is encrypted when a vault password is given, and belongs to its owner alone (mode 0600).
+  - What the file has is kept, comments too; only missing keys are added. Values are never printed.
+  - An encrypted file stays encrypted with the vault id and the password that it has, and keeps its owner, group and
+    mode. Where all its secrets are encrypted in place (C(!vault)), so are those that are added.
+  - Any other file is encrypted when a vault password is given, with the id in C(ANSIBLE_VAULT_ENCRYPT_IDENTITY) where
+    several are, and belongs to its owner alone (mode 0600).
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
-from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SecretsError, complete
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import secrets_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import refused_watch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
@@ -112,11 +112,9 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what is weak among the secrets, values never shown; what is missing the topology refuses."""
-    try:
-        complete(variables, ())
-    except SecretsError as error:
-        yield Finding("secrets", str(error), "edit the secrets file (ansible-vault edit)")
+    """Yield what is wrong with the evaluated secrets, values never shown; what is missing the topology refuses."""
+    for problem in secrets_problems(variables):
+        yield Finding("secrets", problem, "edit the secrets file (ansible-vault edit)")
 
 
 def variable_findings(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> Iterator[Finding]:

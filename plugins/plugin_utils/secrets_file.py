@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import secrets
 import string
-from collections.abc import Callable, Iterable, Mapping
+import textwrap
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
+
+from .secret_text import LITERAL, TEMPLATED, is_expression, is_templated, secret_problems
 
 SECRETS_VARIABLE = "ha_secrets"
 ROLES_VARIABLE = "ha_role_passwords"
@@ -38,29 +41,49 @@ class SecretsError(ValueError):
 
 
 class VaultedText(str):
-    """A value that the user encrypted in place with `!vault`: carried over unread."""
+    """A value that the user encrypted in place with `!vault`: kept unread."""
 
     __slots__ = ()
 
 
-class _Loader(yaml.SafeLoader):
-    """A safe YAML loader that keeps `!vault` values."""
+class TemplateText(str):
+    """An untagged value that Ansible would render as a template."""
+
+    __slots__ = ()
 
 
 class _Dumper(yaml.SafeDumper):
-    """A safe YAML dumper that writes `!vault` values back."""
+    """A safe YAML dumper that writes `!vault` values."""
 
 
-_Loader.add_constructor("!vault", lambda loader, node: VaultedText(loader.construct_scalar(node)))  # type: ignore[arg-type]
 _Dumper.add_representer(VaultedText, lambda dumper, value: dumper.represent_scalar("!vault", str(value), style="|"))
+
+
+class _Loader(yaml.SafeLoader):
+    """A safe YAML loader that knows Ansible's tags, and tells templates from other texts."""
+
+
+def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    text = str(loader.construct_scalar(node))
+    return TemplateText(text) if is_templated(text) else text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:str", _text)  # type: ignore[arg-type]
+_Loader.add_constructor("!unsafe", lambda loader, node: str(loader.construct_scalar(node)))  # type: ignore[arg-type]
+for _tag in ("!vault", "!vault-encrypted"):
+    _Loader.add_constructor(_tag, lambda loader, node: VaultedText(loader.construct_scalar(node)))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A completed secrets file: its variables (hidden from repr) and the names that were added."""
+    """What is missing in a secrets file: values by variable and key (hidden from repr)."""
 
-    document: dict[str, Any] = field(repr=False)
-    added: tuple[str, ...]
+    missing: Mapping[str, Mapping[str, str]] = field(repr=False)
+
+    @property
+    def added(self) -> tuple[str, ...]:
+        """Dotted names of what is added."""
+        return tuple(f"{variable}.{key}" for variable, values in self.missing.items() for key in values)
 
 
 def new_secret() -> str:
@@ -80,34 +103,32 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
-def render(document: Mapping[str, Any]) -> str:
-    """Return the text of a secrets file."""
-    return HEADER + yaml.dump(dict(document), Dumper=_Dumper, sort_keys=False, width=1000)
-
-
-def check_value(name: str, value: object, minimum: int) -> None:
-    """Raise SecretsError when a present secret is not a text of at least minimum characters."""
+def check_value(name: str, value: object, minimum: int) -> Iterator[str]:
+    """Yield what is wrong with a present secret, which must have at least minimum characters."""
     if isinstance(value, VaultedText):
         return
-    if not isinstance(value, str):
-        raise SecretsError(f"{name} must be a text, quote it")
-    if len(value) < minimum:
-        raise SecretsError(
+    if isinstance(value, TemplateText):
+        if not is_expression(value):
+            yield f"{name} {TEMPLATED}: {LITERAL}"
+        return
+    for problem in secret_problems(name, value):
+        yield f"{name} {problem}"
+    if isinstance(value, str) and len(value) < minimum:
+        yield (
             f"{name} has {len(value)} characters, {minimum} is the least: choose a longer one or remove the key"
             " to have one generated"
         )
 
 
-def complete_mapping(
-    variable: str, existing: object, keys: Iterable[str], generate: Callable[[], str]
-) -> tuple[dict[str, Any], list[str]]:
-    """Return a mapping with a value for every key, and the dotted names of those that were generated."""
-    if not isinstance(existing, dict):
-        raise SecretsError(f"{variable} must be a mapping")
-    for key, value in existing.items():
-        check_value(f"{variable}.{key}", value, MINIMUM_LENGTH[variable])
-    missing = [key for key in keys if key not in existing]
-    return existing | {key: generate() for key in missing}, [f"{variable}.{key}" for key in missing]
+def secrets_problems(variables: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what is wrong with the secrets that there are; the names of variables, never a value."""
+    for variable, minimum in MINIMUM_LENGTH.items():
+        existing = variables.get(variable) or {}
+        if not isinstance(existing, dict):
+            yield f"{variable} must be a mapping"
+            continue
+        for key, value in existing.items():
+            yield from check_value(f"{variable}.{key}", value, minimum)
 
 
 def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callable[[], str] = new_secret) -> Plan:
@@ -115,12 +136,80 @@ def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callab
 
     Raises SecretsError when a present value can't serve.
     """
-    secret_values, added = complete_mapping(SECRETS_VARIABLE, document.get(SECRETS_VARIABLE) or {}, SECRETS, generate)
-    role_values, added_roles = complete_mapping(
-        ROLES_VARIABLE, document.get(ROLES_VARIABLE) or {}, sorted(set(roles)), generate
-    )
-    completed = dict(document) | {SECRETS_VARIABLE: secret_values, ROLES_VARIABLE: role_values}
-    return Plan(document=completed, added=(*added, *added_roles))
+    found = list(secrets_problems(document))
+    if found:
+        raise SecretsError("; ".join(found))
+    wanted = {SECRETS_VARIABLE: SECRETS, ROLES_VARIABLE: sorted(set(roles))}
+    missing = {
+        variable: {key: generate() for key in keys if key not in (document.get(variable) or {})}
+        for variable, keys in wanted.items()
+    }
+    return Plan(missing)
+
+
+def vaulted(document: Mapping[str, Any]) -> list[VaultedText]:
+    """Return the secrets that are encrypted in place."""
+    return [value for value in _values(document) if isinstance(value, VaultedText)]
+
+
+def vaulted_only(document: Mapping[str, Any]) -> bool:
+    """Whether secrets are encrypted in place, and none stands there as it is."""
+    plain = [value for value in _values(document) if not isinstance(value, (VaultedText, TemplateText))]
+    return bool(vaulted(document)) and not plain
+
+
+def _values(document: Mapping[str, Any]) -> list[Any]:
+    return [value for variable in MINIMUM_LENGTH for value in (document.get(variable) or {}).values()]
+
+
+def extended(text: str, plan: Plan) -> str:
+    """Return a secrets file's text with what the plan adds; everything else in it, comments too, stays as it is.
+
+    Raises SecretsError where it is written in a way that nothing can be added to.
+    """
+    wanted, text = parse(text), text or HEADER
+    for variable, added in ((variable, added) for variable, added in plan.missing.items() if added):
+        wanted[variable] = {**(wanted.get(variable) or {}), **added}
+        text = _with_keys(text, variable, added)
+        if parse(text).get(variable, {}) != wanted[variable]:
+            raise SecretsError(f"{variable} can't be added to as it is written: write it as a block of lines")
+    if parse(text) != wanted:
+        raise SecretsError("adding to it would change other variables, through an alias: write them out")
+    return text
+
+
+def _with_keys(text: str, variable: str, added: Mapping[str, str]) -> str:
+    """Return the text with keys at the end of a variable's mapping, or with the variable at its own end."""
+    root = yaml.compose(text, Loader=_Loader)
+    found = [value for key, value in root.value if key.value == variable] if isinstance(root, yaml.MappingNode) else []
+    if not found:
+        return f"{_ended(text)}{variable}:\n{_lines(added, 2)}"
+    node = found[-1]
+    if not isinstance(node, yaml.MappingNode):
+        return f"{text[: node.start_mark.index]}\n{_lines(added, 2).rstrip()}{text[node.end_mark.index :]}"
+    if node.flow_style:
+        closing = node.end_mark.index - 1
+        separator = ", " if node.value else ""
+        return f"{text[:closing]}{separator}{', '.join(_lines(added, 0).splitlines())}{text[closing:]}"
+    key, value = node.value[-1]
+    end = _line_end(text, value.end_mark.index)
+    return f"{_ended(text[:end])}{_lines(added, key.start_mark.column)}{text[end:]}"
+
+
+def _lines(added: Mapping[str, str], indent: int) -> str:
+    return textwrap.indent(yaml.dump(dict(added), Dumper=_Dumper, sort_keys=False, width=1000), " " * indent)
+
+
+def _ended(text: str) -> str:
+    return text if not text or text.endswith("\n") else f"{text}\n"
+
+
+def _line_end(text: str, index: int) -> int:
+    """Return where the line ends that a value ends in; a block of lines ends where the next line begins."""
+    if text[:index].endswith("\n"):
+        return index
+    newline = text.find("\n", index)
+    return len(text) if newline < 0 else newline + 1
 
 
 def topology_roles(topology: object) -> set[str]:

@@ -10,10 +10,12 @@ import os
 import stat
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.holdfast.ha.plugins.action import host_preflight
 from ansible_collections.holdfast.ha.plugins.modules import host_preflight as host_preflight_module
 from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
@@ -69,6 +71,76 @@ def test_secrets_are_made_once_and_never_shown(tmp_path):
     code, output = run(inventory, SECRETS_PLAY, "--vault-password-file", str(tmp_path / "vault"))
     assert code == 0
     assert "ok=1 changed=0" in " ".join(output.split())
+
+
+@pytest.fixture
+def vaults(tmp_path):
+    """Two vault ids and their passwords: what --vault-id takes, and a VaultLib for each."""
+    found = {}
+    for name in ("dev", "prod"):
+        (tmp_path / name).write_text(f"the password of {name}")
+        secret = VaultSecret(f"the password of {name}".encode())
+        found[name] = (f"{name}@{tmp_path / name}", VaultLib([(name, secret)]), secret)
+    return found
+
+
+def with_ids(vaults):
+    return [word for source, _vault, _secret in vaults.values() for word in ("--vault-id", source)]
+
+
+@pytest.mark.parametrize("header", ["prod", "elsewhere", None])
+def test_a_vaulted_file_keeps_its_id_its_password_and_its_mode(tmp_path, vaults, header):
+    inventory, target = inventory_of(tmp_path, {}), tmp_path / "group_vars" / "all" / "secrets.yml"
+    _source, vault, secret = vaults["prod"]
+    target.parent.mkdir(parents=True)
+    target.write_bytes(vault.encrypt("# ours\nother: 1\n", secret=secret, vault_id=header))
+    target.chmod(0o640)
+    code, output = run(inventory, SECRETS_PLAY, *with_ids(vaults))
+    assert code == 0, output
+    content = target.read_bytes()
+    assert content.splitlines()[0].decode().split(";")[3:] == ([header] if header else [])
+    assert vault.decrypt(content).decode().startswith("# ours\nother: 1\nha_secrets:\n  etcd_root: ")
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+    code, output = run(inventory, SECRETS_PLAY, *with_ids(vaults))
+    assert target.read_bytes() == content, output
+
+
+def test_with_several_ids_a_new_file_gets_the_one_that_is_chosen(tmp_path, vaults, monkeypatch):
+    inventory, target = inventory_of(tmp_path, {}), tmp_path / "group_vars" / "all" / "secrets.yml"
+    code, output = run(inventory, SECRETS_PLAY, *with_ids(vaults))
+    assert code != 0
+    assert "several vault ids could encrypt it (dev, prod)" in " ".join(output.split())
+    assert not target.exists()
+    monkeypatch.setenv("ANSIBLE_VAULT_ENCRYPT_IDENTITY", "prod")
+    code, output = run(inventory, SECRETS_PLAY, *with_ids(vaults))
+    assert code == 0, output
+    assert target.read_text().startswith("$ANSIBLE_VAULT;1.2;AES256;prod\n")
+
+
+def test_secrets_encrypted_in_place_get_neighbours_of_their_id(tmp_path, vaults):
+    inventory, target = inventory_of(tmp_path, {}), tmp_path / "shared.yml"
+    link = tmp_path / "group_vars" / "all" / "secrets.yml"
+    _source, vault, secret = vaults["prod"]
+    value = vault.encrypt("sixteen-characters", secret=secret, vault_id="prod").decode()
+    before = f"ha_secrets:\n  # by hand\n  etcd_root: !vault |\n{textwrap.indent(value, '    ')}"
+    target.write_text(before)
+    link.parent.mkdir(parents=True)
+    link.symlink_to(target)
+    code, output = run(inventory, SECRETS_PLAY, *with_ids(vaults))
+    assert code == 0, output
+    assert link.is_symlink()
+    assert target.read_text().startswith(before)
+    added = secrets_file.parse(target.read_text())["ha_secrets"]["etcd_patroni"]
+    assert added.startswith("$ANSIBLE_VAULT;1.2;AES256;prod\n")
+    assert len(vault.decrypt(added)) == secrets_file.LENGTH
+
+    other = vaults["dev"][1].encrypt("sixteen-characters", secret=vaults["dev"][2], vault_id="dev").decode()
+    mixed = f"{before}  mine: !vault |\n{textwrap.indent(other, '    ')}"
+    target.write_text(mixed)
+    code, output = run(inventory, SECRETS_PLAY, *with_ids(vaults))
+    assert code != 0
+    assert "several vault ids: add ha_secrets.etcd_patroni" in " ".join(output.split())
+    assert target.read_text() == mixed
 
 
 def host(probes):
@@ -131,6 +203,26 @@ def test_preflight_lists_what_is_missing(tmp_path):
     assert any(line.startswith("error a secrets ha_secrets.etcd_root has 7 characters") for line in lines)
     assert not any("left_out_by_limit" in line for line in lines)
     assert "hunter2" not in output
+
+
+@pytest.mark.parametrize(
+    ("secret", "told"),
+    [
+        ("never-show-me{{x", "can't evaluate"),
+        ("{{ never_show_me }}", "can't evaluate"),
+        ("{{ 'never-show-me' ~ 1 / 0 }}", "can't evaluate"),
+        ("never-show-me\nmore", "ha_secrets.etcd_root has a line break"),
+    ],
+)
+def test_preflight_judges_secrets_of_the_command_line_too(tmp_path, secret, told):
+    hosts = {"a": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}}}
+    variables = json.dumps({"ha_secrets": {"etcd_root": secret, "mine": "y" * 16}})
+    play = {"tasks": [{"holdfast.ha.preflight_report": {}}]}
+    code, output = run(inventory_of(tmp_path, hosts), play, "-e", variables, "-vvv")
+    assert code != 0
+    assert told in " ".join(output.split())
+    assert "never-show-me" not in output
+    assert "never_show_me" not in output
 
 
 JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"]]}

@@ -1,0 +1,78 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a secret may hold: every character but those that a file or a program on its way can't carry."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator
+
+from jinja2 import Environment, TemplateError
+from jinja2.nodes import Output, TemplateData
+
+LONGEST = 1024
+"""Bytes; lines of HAProxy's and PgBouncer's files end somewhere above."""
+BCRYPT_LONGEST = 72
+"""Bytes of a password that etcd takes, and no more."""
+PATRONI_OWN = ("patroni_rest", "postgresql_replication", "postgresql_rewind", "postgresql_superuser")
+UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+HASH = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*")
+TEMPLATE_STARTS = ("{{", "{%", "{#")
+TEMPLATED = "has {{, {% or {#, by which Ansible takes it for a template"
+LITERAL = "mark it !unsafe, or encrypt it with ansible-vault encrypt_string, where it is no template"
+
+
+def text_problems(value: object) -> Iterator[str]:
+    """Yield what is wrong with the value of any secret of one line. The value itself is never told."""
+    if not isinstance(value, str):
+        yield "must be a text, quote it"
+        return
+    if not value.strip():
+        yield "is blank"
+    elif value != value.strip():
+        yield "begins or ends with a blank, which pgBackRest and others drop"
+    if any(unicodedata.category(character) in UNPRINTABLE for character in value):
+        yield "has a line break or another control character, which ends a line of a configuration file"
+    if any(ord(character) > 0xFFFF or ord(character) in (0xFFFE, 0xFFFF) for character in value):
+        yield "has a character beyond U+FFFD, such as an emoji, which Patroni's YAML can't carry"
+    if len(value.encode("utf-8", "surrogatepass")) > LONGEST:
+        yield f"has more than {LONGEST} bytes"
+
+
+def secret_problems(name: str, value: object) -> Iterator[str]:
+    """Yield what is wrong with a secret, by what reads it.
+
+    :arg name: its dotted name, such as C(ha_secrets.etcd_root).
+    """
+    yield from text_problems(value)
+    if not isinstance(value, str):
+        return
+    variable, _dot, key = name.partition(".")
+    if variable != "ha_secrets":
+        return
+    if key.startswith("etcd_") and len(value.encode("utf-8", "surrogatepass")) > BCRYPT_LONGEST:
+        yield f"has more than {BCRYPT_LONGEST} bytes, which etcd does not take"
+    if key in PATRONI_OWN and not value.isascii():
+        yield "has a character beyond ASCII, which Patroni sends in another encoding than it expects"
+    if key.startswith("postgresql_") and "$$" in value:
+        yield "has $$, which ends the statement by which Patroni sets it"
+    if (key == "pgbouncer" or key.startswith("postgresql_")) and HASH.fullmatch(value):
+        yield "looks like the hash of a password, and would be taken for one"
+
+
+def is_templated(text: str) -> bool:
+    """Whether Ansible would take a text for a template, if it trusts it."""
+    return text.startswith("#jinja2:") or any(start in text for start in TEMPLATE_STARTS)
+
+
+def is_expression(text: str) -> bool:
+    """Whether a template is one C({{ expression }}) and nothing else, as a reference to another variable is."""
+    try:
+        body = Environment(autoescape=True).parse(text.strip()).body
+    except TemplateError:
+        return False
+    if len(body) != 1 or not isinstance(body[0], Output):
+        return False
+    return len(body[0].nodes) == 1 and not isinstance(body[0].nodes[0], TemplateData)
