@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import json
 from collections.abc import Iterator, Mapping
@@ -14,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleUndefinedVariable
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, is_secret_variable, role_of
 
+NOT_EVALUATED = "holds what Ansible can't evaluate as a template or decrypt; the value is not shown"
 ROOT = Path(__file__).resolve().parent.parent.parent
 ARGUMENTS: dict[str, Any] = {
     "register": {"type": "str", "default": "preflight__host"},
@@ -70,6 +71,11 @@ def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFin
         yield HostFinding(host, Finding(**finding))
 
 
+def evaluated(value: Any) -> Any:
+    """Return a variable with all that is in it, for a mapping is evaluated key by key. Raises AnsibleError."""
+    return {key: value[key] for key in value} if isinstance(value, Mapping) else value
+
+
 class ActionModule(ActionBase):
     """Show the findings of all hosts and fail when one of them is an error."""
 
@@ -109,8 +115,14 @@ class ActionModule(ActionBase):
         for host in hosts:
             variables: dict[str, Any] = {}
             for name in filter(role_of, hostvars[host]):
-                with contextlib.suppress(AnsibleUndefinedVariable):
+                try:
                     variables[name] = hostvars[host][name]
+                except AnsibleUndefinedVariable:
+                    continue
+                except AnsibleError:  # it would show the text that is no template
+                    if not is_secret_variable(name, roles):
+                        raise
+                    yield HostFinding(host, Finding(name, NOT_EVALUATED, LITERAL))
             for finding in preflight.variable_findings(variables, roles):
                 yield HostFinding(host, finding)
             for finding in preflight.lease_watch_findings(hostvars[host]["ha"], variables, roles):
@@ -124,6 +136,11 @@ class ActionModule(ActionBase):
             clusters.setdefault(hostvars[host]["ha"]["cluster"], host)
         for host in clusters.values():
             names = ("ha_secrets", "ha_role_passwords")
-            variables = {name: hostvars[host][name] for name in names if name in hostvars[host]}
+            variables: dict[str, Any] = {}
+            for name in (name for name in names if name in hostvars[host]):
+                try:
+                    variables[name] = evaluated(hostvars[host][name])
+                except AnsibleError:
+                    yield HostFinding(host, Finding(name, NOT_EVALUATED, LITERAL))
             for finding in preflight.secrets_findings(variables):
                 yield HostFinding(host, finding)

@@ -21,7 +21,8 @@ description:
     C(holdfast_cluster_<name>).
   - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
     fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
-  - Secrets are only looked at for their presence; vaulted and templated values are neither decrypted nor templated.
+  - Secrets must be there, and hold only what all files that they reach can carry; their values are never shown.
+    Vaulted and templated ones are neither decrypted nor templated; C(playbooks/preflight.yml) judges these.
 notes:
   - In an inventory directory files are read in alphabetical order, so C(hosts.yml) comes before C(topology.ha.yml).
     Among several C(-i) options the topology's has to be the last.
@@ -124,16 +125,22 @@ from ansible.inventory.host import Host
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
 from ansible.plugins.inventory import BaseInventoryPlugin
-from ansible.template import trust_as_template
-from ansible.utils.vars import combine_vars
+from ansible.template import is_trusted_as_template, trust_as_template
+from ansible.utils.vars import combine_vars, load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import (
+    OPAQUE,
+    TEMPLATE_IN_TEXT,
+    TopologyError,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
 
+SECRET_VARIABLES = frozenset({"ha_secrets", "ha_role_passwords"})
 COLLECTION = Path(__file__).resolve().parents[2]
 
 
@@ -180,7 +187,8 @@ def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources
     groups = sort_groups({inventory.groups["all"], *host.get_groups()})
     of_groups = combine_vars(get_group_vars(groups), get_vars_from_inventory_sources(loader, sources, groups, "all"))
     of_host = combine_vars(host.get_vars(), get_vars_from_inventory_sources(loader, sources, [host], "all"))
-    return combine_vars(of_groups, of_host)
+    of_command_line = {name: value for name, value in load_extra_vars(loader).items() if name in SECRET_VARIABLES}
+    return combine_vars(combine_vars(of_groups, of_host), of_command_line)
 
 
 def _plain_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
@@ -197,7 +205,9 @@ def plain(value: Any) -> Any:
     if isinstance(value, EncryptedString):
         return OPAQUE
     if isinstance(value, str):
-        return OPAQUE if "{{" in value or "{%" in value else str(value)
+        if not (is_trusted_as_template(value) and is_templated(value)):
+            return str(value)
+        return OPAQUE if is_expression(value) else TEMPLATE_IN_TEXT
     if isinstance(value, Mapping):
         return {str(key): plain(part) for key, part in value.items()}
     if isinstance(value, (list, tuple)):

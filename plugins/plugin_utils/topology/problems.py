@@ -18,6 +18,10 @@ class Opaque:
 
 
 OPAQUE = Opaque()
+TEMPLATE_IN_TEXT = Opaque()
+"""Stands for a template that is more than one expression, which no secret is."""
+CHANGE = "choose another value for it, with ansible-vault edit"
+"""The fix of a secret that can't serve."""
 HIDDEN = Opaque()
 """Given as the value of a problem whose value must not or need not be shown."""
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets that must exist. Only their presence counts; no value is ever shown."""
+"""Secrets that must exist and hold only what every file can carry; no value is ever shown."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, secret_problems
+
 from .model import Cluster, Inventory, SqlObject
-from .problems import HIDDEN, Opaque, Problems
+from .problems import CHANGE, HIDDEN, TEMPLATE_IN_TEXT, Opaque, Problems
 
 SECRETS = {
     "etcd": ("etcd_root",),
@@ -33,6 +35,9 @@ GENERATE = "run playbooks/secrets.yml with -i <inventory>/hosts.yml, or put it i
 
 def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
     """Note missing keys of ha_secrets and missing passwords of roles that log in."""
+    for host in cluster.hosts:
+        for variable in ("ha_secrets", "ha_role_passwords"):
+            _judge(variable, inventory.hosts[host.name].get(variable), problems)
     for component, keys in SECRETS.items():
         for host in cluster.of(component):
             secrets = _mapping("ha_secrets", inventory.hosts[host.name], problems)
@@ -42,6 +47,17 @@ def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) ->
         passwords = _mapping("ha_role_passwords", inventory.hosts[host.name], problems)
         for role in filter(_logs_in, cluster.roles):
             _present(f"ha_role_passwords.{role.name}", passwords, f"the role {role.name} in {cluster.path}", problems)
+
+
+def _judge(variable: str, secrets: Any, problems: Problems) -> None:
+    """Note what a file could not carry in any of a variable's secrets."""
+    for key, value in secrets.items() if isinstance(secrets, dict) else ():
+        where = f"{variable}.{key}"
+        if value is TEMPLATE_IN_TEXT:
+            problems.add(where, HIDDEN, TEMPLATED, LITERAL)
+        elif value is not None and not isinstance(value, Opaque):
+            for what in secret_problems(where, value):
+                problems.add(where, HIDDEN, what, CHANGE)
 
 
 def _logs_in(role: SqlObject) -> bool:
@@ -66,5 +82,3 @@ def _present(where: str, secrets: Mapping[str, Any] | None, needed_by: str, prob
     value = secrets.get(where.partition(".")[2])
     if value is None:
         problems.add(where, HIDDEN, f"is missing; {needed_by} needs it", GENERATE)
-    elif not isinstance(value, Opaque) and not (isinstance(value, str) and value.strip()):
-        problems.add(where, HIDDEN, f"is not a non-empty text; {needed_by} needs it", GENERATE)

@@ -6,18 +6,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE as JOBS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import job_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, text_problems
 
 from .derive import pools
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
-from .problems import HIDDEN, OPAQUE, Opaque, Problem, Problems
+from .problems import CHANGE, HIDDEN, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .repositories import QUEUE, REPOSITORIES, check_queue, check_repositories
 from .roles import RoleSpec
 from .timing import patroni_defaults
@@ -42,6 +43,8 @@ ROLES = (
 FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
 
+LINES_MAY_BREAK = ("_private_key", ".environment")
+"""Ends of the names of secrets that reach hosts as files of their own, or as JSON."""
 DECLARE = "declare it in clusters.<name>"
 WIRED = {
     "backup_jobs_etcd_password": "set ha_secrets.etcd_root",
@@ -96,6 +99,12 @@ def role_of(variable: str) -> str | None:
     return next((role for role in ROLES if re.match(f"{role}(_(?!_)|$)", variable)), None)
 
 
+def is_secret_variable(variable: str, roles: Mapping[str, RoleSpec]) -> bool:
+    """Whether a role's variable holds a secret."""
+    role = roles.get(role_of(variable) or "")
+    return role is not None and _is_secret(role.options.get(variable, {}))
+
+
 def has_opaque(value: Any) -> bool:
     """Whether anything in a value is vaulted or templated."""
     if isinstance(value, dict):
@@ -119,8 +128,10 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             problems.add(
                 variable, OPAQUE, "is set by the playbooks, which would ignore this value", f"remove it; {fix}"
             )
-        elif not has_opaque(value):
-            _check_value(variable, value, options[variable], problems)
+        else:
+            _check_secrets(variable, value, options[variable], problems)
+            if not has_opaque(value):
+                _check_value(variable, value, options[variable], problems)
         if variable == JOBS:
             for problem in job_problems(value):
                 problems.add(problem.where, problem.value, problem.what, problem.fix)
@@ -128,6 +139,35 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             check_repositories(value, problems)
         if variable == QUEUE:
             check_queue(value, problems)
+
+
+def _check_secrets(variable: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
+    """Note what files could not carry in the secrets that a variable holds."""
+    for where, secret in _secrets(variable, value, option):
+        if secret is TEMPLATE_IN_TEXT:
+            problems.add(where, HIDDEN, TEMPLATED, LITERAL)
+        elif isinstance(secret, Opaque) or secret in (None, ""):
+            continue
+        elif where.endswith(LINES_MAY_BREAK):
+            if "\0" in str(secret):
+                problems.add(where, HIDDEN, "has a NUL, which no environment and no file of lines carries", CHANGE)
+        else:
+            for what in text_problems(secret):
+                problems.add(where, HIDDEN, what, CHANGE)
+
+
+def _secrets(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the single secrets of a value, each with its place."""
+    if isinstance(value, dict):
+        options = option.get("options") or {}
+        for key, part in value.items():
+            name = where if option.get("no_log") else f"{where}.{key}"
+            yield from _secrets(name, part, {"no_log": True} if option.get("no_log") else options.get(key, {}))
+    elif isinstance(value, list):
+        for number, part in enumerate(value):
+            yield from _secrets(f"{where}[{number}]", part, option)
+    elif option.get("no_log"):
+        yield where, value
 
 
 def _check_snapshots(host: str, jobs: Any, cluster: Cluster, problems: Problems) -> None:

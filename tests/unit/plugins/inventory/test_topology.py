@@ -17,8 +17,9 @@ from ansible.errors import AnsibleParserError
 from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
+from ansible.template import trust_as_template
 from ansible_collections.holdfast.ha.plugins.inventory import topology as sut
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TEMPLATE_IN_TEXT
 
 ROOT = Path(__file__).resolve().parents[4]
 BASE = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "topology_base.yml").read_text(encoding="utf-8"))
@@ -107,7 +108,7 @@ def test_bad_input_ends_the_program_before_any_host_is_touched(inventory, progra
     assert "3 problem(s) in the topology; nothing was changed on any host." in told
     assert "clusters.lab.vips.main.address = '198.51.100.12/24': is the address of the host db2. Fix: choose" in told
     assert "patroni_tll: is not a variable of the role patroni. Fix: did you mean 'patroni_ttl'." in told
-    assert "ha_secrets.patroni_rest: is not a non-empty text" in told
+    assert "ha_secrets.patroni_rest: is blank" in told
     assert "never-show-me" not in shown + told
 
 
@@ -177,8 +178,14 @@ def test_takes_files_by_their_names(tmp_path, name, wanted):
 
 
 def test_vaulted_and_templated_values_stay_unread():
-    vaulted = EncryptedString(ciphertext=VAULTED)
-    assert sut.plain({"a": vaulted, "b": ["{{ x }}", "text", 1, None]}) == {"a": OPAQUE, "b": [OPAQUE, "text", 1, None]}
+    values = [EncryptedString(ciphertext=VAULTED), trust_as_template("{{ x }}"), trust_as_template("text"), 1, None]
+    assert sut.plain({"a": values}) == {"a": [OPAQUE, OPAQUE, "text", 1, None]}
+
+
+@pytest.mark.parametrize("text", ["a{{b", "{{ a }}b", "{%", "{# gone #}", "a{#b", "{{ a b }}", "#jinja2: x"])
+def test_a_text_that_is_no_single_expression_is_told_apart(text):
+    assert sut.plain(trust_as_template(text)) is TEMPLATE_IN_TEXT
+    assert sut.plain(text) == text, "an !unsafe one is not rendered"
 
 
 @pytest.mark.parametrize("name", ["lab", "three_nodes", "dedicated"])
