@@ -29,7 +29,7 @@ def load_roles(collection: Path, names: Iterable[str]) -> dict[str, RoleSpec]:
 
     :arg collection: the collection's directory, with C(roles) and C(playbooks).
     """
-    in_playbooks = {key for path in sorted(collection.glob("playbooks/*.yml")) for key in _keys(_read(path))}
+    in_playbooks = {key for path in sorted(collection.glob("playbooks/**/*.yml")) for key in _keys(_read(path))}
     specs = {}
     for name in names:
         directory = collection / "roles" / name

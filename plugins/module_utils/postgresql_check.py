@@ -1,0 +1,342 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A PostgreSQL configuration on trial: what to ask of the installed server, and what its answers mean.
+
+Nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import typing as t
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+OWN = "the role's defaults"
+NAME = re.compile(r"[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*")
+MESSAGE = re.compile(r"(LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT):\s+(.*)")
+IN_FILE = re.compile(r' in file "[^"]*postgresql\.conf" line \d+')
+SUMMARY = re.compile(r'configuration file ".*" contains errors')
+SECRET_OPTION = re.compile(r"(\w*(?:passwd|secrets?))=(\"[^\"]*\"|\S+)", re.IGNORECASE)
+SSL_IS_OFF = "because SSL is disabled"
+# What a session reads of libraries, and what reading pg_hba.conf depends on; the rest needs no memory of its own.
+OF_SESSIONS = re.compile(r".*\..*|.*_preload_libraries|dynamic_library_path|ssl.*|krb_.*")
+MOST_OF_MEMORY = 0.9
+FILES = {
+    "pg_hba.conf": "correct patroni_hba_rules",
+    "pg_ident.conf": "correct patroni_superuser_username",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A value that can't take effect: where it was declared, why not, and the way out."""
+
+    where: str
+    why: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.why}. Fix: {self.fix}."
+
+
+@dataclass(frozen=True)
+class Source:
+    """Parameters by name and the variable that declares them, "" for the role itself.
+
+    A null in a source that ``removes`` takes the parameter away. Patroni takes a ``local`` one for this host only.
+    """
+
+    parameters: Mapping[str, t.Any]
+    variable: str = ""
+    local: bool = False
+    removes: bool = False
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One parameter, its name in lower case, with the value that is to take effect."""
+
+    name: str
+    value: t.Any
+    source: Source
+
+    @property
+    def text(self) -> str:
+        """The value as Patroni writes it."""
+        return str(self.value)
+
+    @property
+    def declared(self) -> bool:
+        """Whether a user declared it."""
+        return bool(self.source.variable)
+
+    @property
+    def where(self) -> str:
+        """Variable and value, for people."""
+        return f"{self.source.variable or OWN}.{self.name} = {shorten(self.value)}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """One message of a server, with its details and the statement that caused it."""
+
+    severity: str
+    text: str
+    details: tuple[str, ...] = ()
+    statement: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether it tells of a fault, in a session."""
+        return self.severity != "LOG"
+
+    def __str__(self) -> str:
+        text = IN_FILE.sub("", self.text)
+        return f"{text} ({' '.join(self.details).rstrip('.')})" if self.details else text
+
+
+@dataclass
+class Trial:
+    """The settings that are left, and what was refused of them."""
+
+    settings: dict[str, Setting] = field(default_factory=dict)
+    refusals: list[Refusal] = field(default_factory=list)
+
+    def refuse(self, setting: Setting, why: str, fix: str) -> None:
+        """Take a setting out, and say why."""
+        self.settings.pop(setting.name, None)
+        self.refusals.append(Refusal(setting.where, why, fix))
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """The value as Python writes it, cut to a line's length."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
+
+
+def collect(sources: Iterable[Source], owned: Mapping[str, str]) -> Trial:
+    """Return the settings that the sources give, later ones winning, and those that no server needs to be asked about.
+
+    ``owned`` says of names what to use instead of a parameter that a user declares.
+    """
+    trial = Trial()
+    for source in sources:
+        seen: set[str] = set()
+        for key, value in source.parameters.items():
+            setting = Setting(str(key).lower(), value, source)
+            if value is None and source.removes:
+                trial.settings.pop(setting.name, None)
+                continue
+            problem = typed_problem(setting, seen, owned)
+            seen.add(setting.name)
+            if problem:
+                trial.refuse(setting, *problem)
+            else:
+                trial.settings[setting.name] = setting
+    return trial
+
+
+def typed_problem(setting: Setting, seen: set[str], owned: Mapping[str, str]) -> tuple[str, str] | None:
+    """Return why a setting is refused whatever the server says, and the fix."""
+    value = setting.value
+    refused: tuple[tuple[bool, str, str], ...] = (
+        (not NAME.fullmatch(setting.name), "is no name of a parameter", "write it as PostgreSQL's documentation does"),
+        (setting.name in seen, "stands twice, in other letters", "keep one of the two"),
+        (setting.declared and setting.name in owned, "is set by the role", owned.get(setting.name, "")),
+        (value is None, "has no value", "write a value, or remove the line"),
+        (
+            isinstance(value, (dict, list)),
+            f"is a {type(value).__name__}, not one value",
+            "write 'a,b' instead of a list",
+        ),
+        (bool(re.search(r"[\n\r\0]", str(value))), "has more than one line", "write it as one line"),
+    )
+    return next(((why, fix) for applies, why, fix in refused if applies), None)
+
+
+def config_text(settings: Iterable[Setting]) -> str:
+    """Return a configuration file with one setting a line, written as Patroni writes it."""
+    return "".join(f"{setting.name} = '{escape(setting.text)}'\n" for setting in settings)
+
+
+def escape(text: str) -> str:
+    """Return a text as it stands between the quotes of a configuration file."""
+    return re.sub(r"(['\\])", r"\1\1", text)
+
+
+def reports(output: str) -> list[Report]:
+    """Return the messages in what a server wrote, each with its details and hints."""
+    found: list[Report] = []
+    for line in output.splitlines():
+        match = MESSAGE.search(line)
+        if not match:
+            continue
+        kind, text = match.groups()
+        if kind == "STATEMENT" and found:
+            found[-1] = replace(found[-1], statement=text)
+        elif kind in {"DETAIL", "HINT"} and found:
+            found[-1] = replace(found[-1], details=(*found[-1].details, text))
+        else:
+            found.append(Report(kind, text))
+    return [report for report in found if len(found) == 1 or not SUMMARY.match(report.text)]
+
+
+def culprit(report: Report, settings: Mapping[str, Setting]) -> Setting | None:
+    """Return the setting that a message names, by line, name or value; a user's rather than the role's."""
+    text = f"{report.text} {report}"
+    by_line = re.search(r'postgresql\.conf" line (\d+)', text)
+    ordered = list(settings.values())
+    if by_line and 0 < int(by_line[1]) <= len(ordered):
+        return ordered[int(by_line[1]) - 1]
+    quoted = re.findall(r'"([^"]+)"', text)
+    named = [settings[word.lower()] for word in quoted if word.lower() in settings]
+    valued = [setting for word in quoted for setting in ordered if word in setting.text]
+    candidates = [*sorted(named, key=lambda setting: not setting.declared), *filter(_is_declared, valued)]
+    return candidates[0] if candidates else None
+
+
+def _is_declared(setting: Setting) -> bool:
+    return setting.declared
+
+
+def nobody(_report: Report) -> Setting | None:
+    """Blame nobody for a message that names no setting."""
+    return None
+
+
+def apply_reports(
+    trial: Trial,
+    found: Sequence[Report],
+    known: Sequence[str],
+    blame: Callable[[Report], Setting | None] = nobody,
+) -> bool:
+    """Refuse what a server's messages are about. Return whether each has its setting, so that asking again helps.
+
+    ``blame`` finds the setting of a message that names none.
+    """
+    before = dict(trial.settings)
+    left = 0
+    for report in found:
+        setting = culprit(report, before) or blame(report)
+        if setting is None:
+            left += 1
+            trial.refusals.append(Refusal("PostgreSQL's parameters", str(report), "correct patroni_parameters"))
+        else:
+            trial.refuse(setting, str(report), fix_of(setting, report, known))
+    return bool(found) and not left
+
+
+def fix_of(setting: Setting, report: Report, known: Sequence[str]) -> str:
+    """Return the way out of a refused setting."""
+    if "unrecognized" in report.text:
+        near = difflib.get_close_matches(setting.name, known, 1)
+        return f"write {near[0]}, if that is meant" if near else "remove it; this version has no such parameter"
+    if "could not access file" in report.text:
+        return "install the library's package on all members first, or take it out"
+    return "correct the value"
+
+
+def memory_refusals(trial: Trial, shared_mb: int | None, total_mb: int, huge: tuple[int, int] | None) -> None:
+    """Refuse shared memory that this host can't give.
+
+    ``huge`` are the numbers of huge pages needed and there, None where the server does without.
+    """
+    if shared_mb is not None and shared_mb > MOST_OF_MEMORY * total_mb:
+        setting = _largest(trial)
+        why = f"takes {shared_mb} MB of shared memory; this host has {total_mb} MB in all"
+        if setting is not None:
+            trial.refuse(setting, why, f"keep shared memory below {int(MOST_OF_MEMORY * total_mb)} MB")
+    if huge is not None and huge[0] > huge[1] and "huge_pages" in trial.settings:
+        why = f"needs {huge[0]} huge pages; this host has {huge[1]} (vm.nr_hugepages)"
+        trial.refuse(trial.settings["huge_pages"], why, "reserve them, or use try")
+
+
+def _largest(trial: Trial) -> Setting | None:
+    """The setting that most likely makes shared memory so large."""
+    names = ("shared_buffers", "max_connections", "max_locks_per_transaction", "wal_buffers")
+    found = [trial.settings[name] for name in names if name in trial.settings]
+    return next(filter(_is_declared, found), found[0] if found else None)
+
+
+def session_settings(settings: Mapping[str, Setting]) -> dict[str, Setting]:
+    """Return the settings that matter to a session that only reads files and loads libraries."""
+    return {name: setting for name, setting in settings.items() if OF_SESSIONS.fullmatch(name)}
+
+
+def file_refusals(
+    content: str, rows: Iterable[Mapping[str, t.Any]], path: str, scratch: str, *, with_ssl: bool = True
+) -> Iterator[Refusal]:
+    """Yield a refusal for each line of a file that the server can't read. Secrets in a line are not shown.
+
+    ``path`` is where the file will be, ``scratch`` the directory in which the server read it.
+    """
+    lines = content.splitlines()
+    directory, _slash, name = path.rpartition("/")
+    for row in rows:
+        number, error = int(row["line"]), str(row["error"]).replace(scratch, directory)
+        if not with_ssl and SSL_IS_OFF in error:
+            continue
+        line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
+        shown = SECRET_OPTION.sub(r"\1=***", line)
+        yield Refusal(f"line {number} of {path}, {shown!r}", SECRET_OPTION.sub(r"\1=***", error), FILES[name])
+
+
+def patroni_refusals(trial: Trial, kept: Mapping[str, t.Any], recovery: Sequence[str]) -> None:
+    """Refuse what Patroni would leave out or write otherwise; ``kept`` is what it would write."""
+    for setting in list(trial.settings.values()):
+        if setting.name in recovery:
+            fix = "patroni_dynamic_configuration.postgresql.recovery_conf takes what a standby needs"
+            trial.refuse(setting, "is for recovery only, which is Patroni's", fix)
+        elif setting.name not in kept:
+            trial.refuse(setting, "is ignored by Patroni, or too small for it", "remove it, or write a value it takes")
+        elif str(kept[setting.name]).lower() != setting.text.lower():
+            trial.refuse(setting, f"becomes {kept[setting.name]} in Patroni", "write that")
+
+
+@dataclass(frozen=True)
+class Running:
+    """A parameter of a running server: its value, the unit, when a change takes effect, and what set it."""
+
+    name: str
+    setting: str
+    unit: str | None
+    vartype: str
+    context: str
+    pending_restart: bool = False
+    sourcefile: str | None = None
+    file_text: str | None = None
+
+    @property
+    def restarts(self) -> bool:
+        """Whether a change takes a restart."""
+        return self.context == "postmaster"
+
+
+def not_in_effect(
+    settings: Mapping[str, Setting], running: Mapping[str, Running], same: Mapping[str, bool]
+) -> dict[str, Setting]:
+    """Return the settings whose value the running server doesn't have; ``same`` says how its values compare."""
+    missing = {}
+    for name, setting in settings.items():
+        there = running.get(name)
+        if there is None:
+            continue  # of a library that is not loaded, or removed from the session's view
+        texts = {setting.text.lower()} & {there.setting.lower(), (there.file_text or "").lower()}
+        if there.pending_restart or not (same.get(name, False) or texts):
+            missing[name] = setting
+    return missing
+
+
+def effect_problem(setting: Setting, there: Running) -> str:
+    """Return why a setting is not in effect, and the fix."""
+    unit = f" (in {there.unit})" if there.unit else ""
+    if (there.sourcefile or "").endswith("postgresql.auto.conf"):
+        why, fix = f"ALTER SYSTEM has set {there.setting!r}{unit}", f"ALTER SYSTEM RESET {setting.name}"
+    elif there.pending_restart:
+        why, fix = f"{there.setting!r}{unit} is in effect until a restart", "restart the member"
+    else:
+        why, fix = f"{there.setting!r}{unit} is in effect", "see Patroni's journal on this host"
+    return str(Refusal(setting.where, why, fix))

@@ -1,0 +1,486 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: postgresql_check
+short_description: Have the installed PostgreSQL judge a configuration before it is put in place
+version_added: 0.2.0
+description:
+  - Gives parameters, pg_hba.conf and pg_ident.conf to the installed server, which reads them as if it started, on an
+    empty scratch cluster. No server is started, nothing listens, and the real cluster is not touched.
+  - The installed Patroni is asked as well, which leaves out or replaces what it does not take.
+  - Roles, databases and extensions are tried in the scratch cluster.
+  - What was accepted once is not tried again until the configuration, the server or the host's memory changes.
+  - Where PostgreSQL is not installed, only what needs no server is judged.
+author: Holdfast contributors (@holdfast)
+attributes:
+  check_mode:
+    support: full
+    description: V(accepted) judges as without it. V(in_effect) predicts restarts.
+  diff_mode:
+    support: full
+    description: With V(in_effect) in check mode, shows the parameters that a restart brings into effect.
+options:
+  state:
+    description:
+      - V(accepted) fails when a value can't take effect.
+      - V(in_effect) fails when the running server does not have the values; in check mode it says instead whether the
+        server will be restarted for them. Without a running server it says nothing.
+    type: str
+    choices: [accepted, in_effect]
+    default: accepted
+  bin_directory:
+    description: Directory of PostgreSQL's programs.
+    type: path
+    required: true
+  sources:
+    description: Parameters of PostgreSQL. Later sources win.
+    type: list
+    elements: dict
+    default: []
+    suboptions:
+      parameters: {description: Values by name., type: dict, default: {}}
+      variable: {description: "The user's variable, empty for the role itself.", type: str, default: ""}
+      local: {description: Whether Patroni has them in its local configuration., type: bool, default: false}
+      removes: {description: Whether a null removes a parameter. It is refused otherwise., type: bool, default: false}
+  owned:
+    description: Parameters that a user may not declare, each with what to do instead.
+    type: dict
+    default: {}
+  hba:
+    description: Content of pg_hba.conf. Without it neither file is judged.
+    type: str
+  ident:
+    description: Content of pg_ident.conf.
+    type: str
+    default: ""
+  hba_path:
+    description: Where pg_hba.conf will be; what it includes is looked for beside it.
+    type: path
+    default: /etc/patroni/pg_hba.conf
+  encoding: {description: Encoding of a new cluster., type: str, default: UTF8}
+  locale: {description: Locale of a new cluster., type: str, default: C.UTF-8}
+  roles:
+    description: Roles as in the role P(holdfast.ha.postgresql_objects#role).
+    type: list
+    elements: dict
+    default: []
+  databases:
+    description: Databases as in the role P(holdfast.ha.postgresql_objects#role).
+    type: list
+    elements: dict
+    default: []
+  extensions:
+    description: Extensions as in the role P(holdfast.ha.postgresql_objects#role).
+    type: list
+    elements: dict
+    default: []
+  restarts:
+    description: Whether what takes a restart must be in effect; otherwise it is only warned of.
+    type: bool
+    default: true
+  member: {description: Name of this host's member in messages., type: str, default: this host}
+  socket_directory: {description: Where the running server's socket is., type: path, default: /var/run/postgresql}
+  port: {description: Port of the running server., type: int, default: 5432}
+  superuser: {description: Superuser that the system user postgres may be., type: str, default: postgres}
+  timeout: {description: Seconds within which the values must be in effect., type: int, default: 15}
+  record:
+    description: Name under C(/var/lib/holdfast/postgresql-check) of what was accepted last.
+    type: str
+    default: server
+"""
+
+EXAMPLES = r"""
+- name: Have the installed server judge the configuration
+  holdfast.ha.postgresql_check:
+    bin_directory: /usr/lib/postgresql/17/bin
+    sources:
+      - {variable: patroni_parameters, parameters: {work_mem: 16MB}}
+    hba: |
+      local all postgres peer
+      hostssl all all 192.0.2.0/24 scram-sha-256
+  any_errors_fatal: true
+"""
+
+RETURN = r"""
+accepted:
+  description: Whether the installed server judged, and took, all of it. V(false) where it is not installed.
+  returned: success
+  type: bool
+restart:
+  description: Parameters whose value takes a restart of this host's server.
+  returned: with V(in_effect) in check mode
+  type: list
+  elements: str
+"""
+
+import hashlib
+import json
+import pwd
+import re
+import time
+import typing as t
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check import (
+    Refusal,
+    Report,
+    Running,
+    Setting,
+    Source,
+    Trial,
+    apply_reports,
+    collect,
+    config_text,
+    effect_problem,
+    file_refusals,
+    memory_refusals,
+    not_in_effect,
+    patroni_refusals,
+    reports,
+    session_settings,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import (
+    AVAILABLE,
+    Statement,
+    extension_refusals,
+    object_refusals,
+    statements_of,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import (
+    Rows,
+    Scratch,
+    ScratchError,
+    Server,
+    scratch_directory,
+)
+
+BASE = Path("/var/lib/holdfast/postgresql-check")
+PATRONI = Path("/usr/lib/python3/dist-packages/patroni/version.py")
+MEMORY = Path("/proc/meminfo")
+DICTS = {"type": "list", "elements": "dict", "default": []}
+JUDGED = {
+    "bin_directory": {"type": "path", "required": True},
+    "sources": {
+        **DICTS,
+        "options": {
+            "parameters": {"type": "dict", "default": {}},
+            "variable": {"type": "str", "default": ""},
+            "local": {"type": "bool", "default": False},
+            "removes": {"type": "bool", "default": False},
+        },
+    },
+    "owned": {"type": "dict", "default": {}},
+    "hba": {"type": "str", "no_log": True},  # may hold the password of a directory service
+    "ident": {"type": "str", "default": ""},
+    "hba_path": {"type": "path", "default": "/etc/patroni/pg_hba.conf"},
+    "encoding": {"type": "str", "default": "UTF8"},
+    "locale": {"type": "str", "default": "C.UTF-8"},
+    "roles": DICTS,
+    "databases": DICTS,
+    "extensions": DICTS,
+}
+POLL_SECONDS = 0.5
+ROUNDS = 8
+HBA, IDENT = "pg_hba_file_rules", "pg_ident_file_mappings"
+READ_BY = {HBA: "pg_hba.conf", IDENT: "pg_ident.conf"}
+UNREADABLE = "SELECT line_number AS line, error FROM {view} WHERE error IS NOT NULL"
+RUNNING = """
+SELECT json_build_object('leads', NOT pg_is_in_recovery(), 'rows', json_agg(json_build_object(
+  'name', lower(s.name), 'setting', s.setting, 'unit', s.unit, 'vartype', s.vartype, 'context', s.context,
+  'pending_restart', s.pending_restart, 'sourcefile', s.sourcefile, 'file_text', f.setting)))
+FROM pg_settings s LEFT JOIN pg_file_settings f ON lower(f.name) = lower(s.name) AND f.applied
+"""
+
+
+def meminfo(name: str) -> int:
+    """Return a number of /proc/meminfo, 0 where it is missing."""
+    lines = (line.split() for line in MEMORY.read_text(encoding="ascii").splitlines())
+    return next((int(words[1]) for words in lines if words[0] == f"{name}:"), 0)
+
+
+def fingerprint(params: Mapping[str, t.Any]) -> str:
+    """Return what changes with anything that the judgement depends on."""
+    programs = (Path(params["bin_directory"]) / "postgres", PATRONI)
+    times = [path.stat().st_mtime if path.exists() else 0 for path in programs]
+    text = json.dumps([[params[key] for key in JUDGED], times, meminfo("MemTotal")], default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def trial_of(params: Mapping[str, t.Any]) -> Trial:
+    """Return the settings that the parameters give, and what is refused of them without asking anybody."""
+    sources = [
+        Source(item["parameters"], item["variable"], item["local"], item["removes"]) for item in params["sources"]
+    ]
+    return collect(sources, params["owned"])
+
+
+def without_missing_certificates(trial: Trial) -> bool:
+    """Take the role's settings of TLS out where its certificates are not there yet; return whether they are."""
+    names = [name for name, setting in trial.settings.items() if name.startswith("ssl") and not setting.declared]
+    if all(Path(trial.settings[name].text).exists() for name in names if name.endswith("_file")):
+        return True
+    for name in names:
+        del trial.settings[name]
+    return False
+
+
+@dataclass
+class Judge:
+    """The installed server's judgement of one configuration."""
+
+    params: Mapping[str, t.Any]
+    scratch: Scratch
+    trial: Trial
+    major: int
+    known: list[str]
+
+    def run(self) -> None:
+        """Find all that is refused."""
+        failure = self.scratch.create(f"--encoding={self.params['encoding']}", f"--locale={self.params['locale']}")
+        if failure:
+            where = f"patroni_locale = {self.params['locale']!r}, patroni_encoding = {self.params['encoding']!r}"
+            self.trial.refusals.append(Refusal(where, failure, "name what this host has (locale -a)"))
+            return
+        self.scratch.link_from(Path(self.params["hba_path"]).parent)
+        self.scratch.put("pg_hba.conf", self.params["hba"] or "local all all reject\n")
+        self.scratch.put("pg_ident.conf", self.params["ident"])
+        with_ssl = without_missing_certificates(self.trial)
+        if self.trial.settings:
+            self._parameters()
+            self._patroni()
+        self._session(with_ssl)
+
+    def _parameters(self) -> None:
+        """Have the server read the parameters, again without those it refuses, until it has told all."""
+        probe = "shared_memory_size" if self.major >= 15 else "shared_buffers"  # MB, or pages of 8 kB
+        for _round in range(ROUNDS):
+            self.scratch.put("postgresql.conf", config_text(self.trial.settings.values()))
+            rc, out, err = self.scratch.ask(probe)
+            if not rc:
+                self._memory(int(out.split()[-1]) // (1 if self.major >= 15 else 128))
+                return
+            if not apply_reports(self.trial, reports(err), self.known, lambda report: self._blame(report, probe)):
+                break
+        self.trial.settings = {name: one for name, one in self.trial.settings.items() if not one.declared}
+
+    def _blame(self, report: Report, probe: str) -> Setting | None:
+        """Return the user's setting without which the server does not say the same."""
+        for setting in [one for one in self.trial.settings.values() if one.declared]:
+            self.scratch.put(
+                "postgresql.conf", config_text(one for one in self.trial.settings.values() if one != setting)
+            )
+            _rc, _out, err = self.scratch.ask(probe)
+            if report.text not in err:
+                return setting
+        return None
+
+    def _memory(self, shared_mb: int) -> None:
+        setting = self.trial.settings.get("huge_pages")
+        huge = None
+        if setting is not None and setting.text.lower() == "on" and self.major >= 15:
+            _rc, out, _err = self.scratch.ask("shared_memory_size_in_huge_pages")
+            huge = (int(out.split()[-1]), meminfo("HugePages_Total"))
+        memory_refusals(self.trial, shared_mb, meminfo("MemTotal") // 1024, huge)
+
+    def _patroni(self) -> None:
+        if PATRONI.exists():
+            answer = ask_patroni(self.scratch.server, self.trial.settings.values(), self.major, self.known)
+            patroni_refusals(self.trial, answer["kept"], answer["recovery"])
+
+    def _session(self, with_ssl: bool) -> None:
+        """Have a stand-alone backend load the libraries, read the files and make the objects."""
+        params = self.params
+        statements = statements_of(params["roles"], params["databases"])
+        views = [view for view in READ_BY if params["hba"] is not None and (view == HBA or self.major >= 15)]
+        rows = self._rows(
+            {**{view: UNREADABLE.format(view=view) for view in views}, "available": AVAILABLE}, statements
+        )
+        self.trial.refusals += extension_refusals(params["extensions"], rows.get("available", []))
+        contents, scratch = {HBA: params["hba"], IDENT: params["ident"]}, str(self.scratch.directory)
+        for view in views:
+            path = str(Path(params["hba_path"]).with_name(READ_BY[view]))
+            self.trial.refusals += file_refusals(contents[view], rows[view], path, scratch, with_ssl=with_ssl)
+
+    def _rows(self, queries: Mapping[str, str], statements: list[Statement]) -> dict[str, Rows]:
+        """Return what a session answers, one without the settings with which none begins, and refuse these."""
+        tried = {one.sql for one in statements}
+        for _round in range(ROUNDS):
+            settings = session_settings(self.trial.settings)
+            self.scratch.put("postgresql.conf", config_text(settings.values()))
+            rows, log = self.scratch.session(queries, [one.sql for one in statements])
+            found = [report for report in reports(log) if report.refuses]
+            apply_reports(self.trial, [one for one in found if one.statement not in tried], self.known)
+            if queries.keys() <= rows.keys():
+                self.trial.refusals += object_refusals(statements, found)
+                return rows
+        raise ScratchError(f"the scratch cluster gave no answer: {log.strip()[-500:]}")
+
+
+def ask_patroni(server: Server, settings: t.Iterable[Setting], major: int, known: list[str]) -> dict[str, t.Any]:
+    """Return what the installed Patroni would keep of the settings, and the names of recovery parameters."""
+    kinds: dict[bool, dict[str, t.Any]] = {True: {}, False: {}}
+    for setting in settings:
+        kinds[setting.source.local][setting.name] = setting.value
+    asked = {"local": kinds[True], "cluster": kinds[False], "version": major * 10000, "known": known, "running": []}
+    return server.patroni(asked)
+
+
+def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
+    """Judge, unless the same was accepted before. Return whether the installed server has judged."""
+    if not (server.bin / "postgres").exists():
+        return False
+    record = BASE / f"{module.params['record']}.accepted"
+    mark = fingerprint(module.params)
+    if record.is_file() and record.read_text(encoding="ascii") == mark and not trial.refusals:
+        return True
+    user = pwd.getpwnam(server.user)
+    with scratch_directory(BASE, user.pw_uid, user.pw_gid) as directory:
+        major = int((re.match(r"\d+", server.version()) or ["0"])[0])
+        Judge(module.params, Scratch(server, directory), trial, major, server.known()).run()
+    if not trial.refusals and not module.check_mode:
+        record.write_text(mark, encoding="ascii")
+    return True
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What of the settings a running server lacks."""
+
+    running: Mapping[str, Running]
+    missing: Mapping[str, Setting]
+    leads: bool = False
+
+    @property
+    def restart(self) -> list[str]:
+        """Names of those that a restart brings into effect."""
+        return [name for name in self.missing if self.running[name].restarts]
+
+
+def effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:
+    """Return what is not in effect, None without a running server."""
+    argv = (
+        "-XAtq",
+        "-h",
+        params["socket_directory"],
+        "-p",
+        str(params["port"]),
+        "-U",
+        params["superuser"],
+        "-d",
+        "postgres",
+    )
+    rc, out, _err = server.call(str(server.bin / "psql"), *argv, "-c", RUNNING)
+    if rc:
+        return None
+    answer = json.loads(out)
+    running = {row["name"]: Running(**row) for row in answer["rows"]}
+    missing = not_in_effect(trial.settings, running, {})
+    if missing and PATRONI.exists():
+        pairs = [
+            {
+                "name": name,
+                "wanted": setting.value,
+                "unit": there.unit,
+                "vartype": there.vartype,
+                "setting": there.setting,
+            }
+            for name, setting in missing.items()
+            for there in (running[name],)
+        ]
+        asked = {"local": {}, "cluster": {}, "version": 0, "known": [], "running": pairs}
+        missing = not_in_effect(missing, running, server.patroni(asked)["same"])
+    return Effect(running, missing, answer["leads"])
+
+
+def await_effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:
+    """Return what is not in effect when the time is up."""
+    deadline = time.monotonic() + params["timeout"]
+    while True:
+        found = effect(server, params, trial)
+        if found is None or not found.missing or time.monotonic() > deadline:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
+def predict(module: AnsibleModule, found: Effect | None) -> None:
+    """Say which parameters restart this host's server, and which member that is."""
+    if found is None or not found.restart:
+        return
+    changes = {name: (found.running[name].setting, found.missing[name].text) for name in found.restart}
+    member = f"{module.params['member']}, {'the leader' if found.leads else 'a standby'}"
+    if not module.params["restarts"]:
+        module.warn(f"{member}: a restart will be pending for {', '.join(found.restart)}")
+        return
+    told = ", ".join(f"{name} {now} -> {then}" for name, (now, then) in changes.items())
+    module.warn(f"PostgreSQL restarts on {member}: {told}")
+    diff = [{"before": f"{name} = {now}\n", "after": f"{name} = {then}\n"} for name, (now, then) in changes.items()]
+    for entry in diff:
+        entry["before_header"] = entry["after_header"] = f"PostgreSQL on {member}, restarts"
+    module.exit_json(changed=True, restart=found.restart, diff=diff)
+
+
+def tell_effect(module: AnsibleModule, found: Effect | None) -> None:
+    """Fail for what is not in effect."""
+    if found is None:
+        return
+    problems = {name: effect_problem(setting, found.running[name]) for name, setting in found.missing.items()}
+    for name in () if module.params["restarts"] else found.restart:
+        module.warn(problems.pop(name))
+    if problems:
+        told = "\n".join(f"- {problem}" for problem in problems.values())
+        module.fail_json(msg=f"{len(problems)} values are not in effect on {module.params['member']}:\n{told}")
+
+
+def refuse(module: AnsibleModule, trial: Trial) -> None:
+    """Fail for what is refused."""
+    if trial.refusals:
+        told = "\n".join(f"- {text}" for text in dict.fromkeys(map(str, trial.refusals)))
+        number = told.count("\n- ") + 1
+        module.fail_json(
+            msg=f"{number} values can't take effect on {module.params['member']}; nothing was replaced:\n{told}"
+        )
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={
+            **JUDGED,
+            "state": {"type": "str", "choices": ["accepted", "in_effect"], "default": "accepted"},
+            "restarts": {"type": "bool", "default": True},
+            "member": {"type": "str", "default": "this host"},
+            "socket_directory": {"type": "path", "default": "/var/run/postgresql"},
+            "port": {"type": "int", "default": 5432},
+            "superuser": {"type": "str", "default": "postgres"},
+            "timeout": {"type": "int", "default": 15},
+            "record": {"type": "str", "default": "server"},
+        },
+        supports_check_mode=True,
+    )
+    params = module.params
+    server = Server(module.run_command, Path(params["bin_directory"]))
+    trial = trial_of(params)
+    try:
+        if params["state"] == "accepted":
+            accepted = accept(module, server, trial)
+            refuse(module, trial)
+            module.exit_json(changed=False, accepted=accepted)
+        elif module.check_mode:
+            predict(module, effect(server, params, trial))
+            module.exit_json(changed=False, restart=[])
+        tell_effect(module, await_effect(server, params, trial))
+        module.exit_json(changed=False)
+    except ScratchError as error:
+        module.fail_json(msg=str(error))
+
+
+if __name__ == "__main__":
+    main()

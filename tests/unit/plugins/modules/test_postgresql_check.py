@@ -1,0 +1,142 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""When a configuration is given to the installed server, and when its former word counts."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import postgresql_scratch
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import Scratch, Server
+from ansible_collections.holdfast.ha.plugins.modules import postgresql_check
+
+REFUSED = 'LOG:  invalid value for parameter "work_mem": "16XB"\nFATAL:  configuration file "x" contains errors\n'
+NO_ROWS = "".join(f'\t 1: {name} = "5b5d"\n' for name in ("pg_hba_file_rules", "pg_ident_file_mappings", "available"))
+
+
+class Host:
+    """A host with a PostgreSQL 17 that knows one bad value, and a line that it can't read if there is a 33 in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.programs: list[str] = []
+
+    def __call__(self, argv: list[str], data: str = "", **_options: Any) -> tuple[int, str, str]:
+        program = Path(argv[6]).name
+        self.programs.append(" ".join([program, *argv[7:8]]))
+        if argv[7:8] == ["--version"]:
+            return 0, "postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)\n", ""
+        if argv[7:8] == ["--single"]:
+            hba = self._read("pg_hba.conf")
+            rows = b'[{"line": 1, "error": "invalid CIDR mask"}]'.hex() if "/33" in hba else "5b5d"
+            return 0, NO_ROWS.replace('pg_hba_file_rules = "5b5d"', f'pg_hba_file_rules = "{rows}"'), ""
+        if argv[7:8] == ["-C"]:
+            return (1, "", REFUSED) if "16XB" in self._read("postgresql.conf") else (0, "143\n", "")
+        return 0, "", ""
+
+    def _read(self, name: str) -> str:
+        return (self.directory / "scratch" / name).read_text(encoding="utf-8")
+
+
+class Exit(Exception):  # noqa: N818 - what a module ends with
+    """What the module told, as failure or not."""
+
+
+class Module:
+    """What the module asks of Ansible."""
+
+    def __init__(self, host: Host, params: dict[str, Any], check_mode: bool = False) -> None:
+        self.run_command = host
+        self.check_mode = check_mode
+        defaults = {"sources": [], "owned": {}, "hba": None, "ident": "", "hba_path": "/nowhere/pg_hba.conf"}
+        objects = {"roles": [], "databases": [], "extensions": []}
+        rest = {"encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
+        self.params = {**defaults, **objects, **rest, **params}
+
+    def fail_json(self, msg: str) -> None:
+        raise Exit(msg)
+
+
+Judge = Callable[..., str | bool]
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    return Host(tmp_path)
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: Host) -> Judge:
+    """Judge parameters and return whether the server accepted, or why not."""
+    monkeypatch.setattr(postgresql_check, "BASE", tmp_path)
+    monkeypatch.setattr(postgresql_check, "PATRONI", tmp_path / "none")
+    monkeypatch.setattr(postgresql_scratch.os, "chown", lambda *_arguments: None)
+    monkeypatch.setattr(postgresql_check.pwd, "getpwnam", lambda _name: pwd.getpwuid(os.getuid()))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "postgres").touch()
+
+    def run(parameters: dict[str, Any], *, check_mode: bool = False, **params: Any) -> str | bool:
+        source = {"parameters": parameters, "variable": "patroni_parameters", "local": False, "removes": False}
+        module = Module(host, {"bin_directory": tmp_path / "bin", "sources": [source], **params}, check_mode)
+        trial = postgresql_check.trial_of(module.params)
+        server = Server(host, Path(module.params["bin_directory"]))
+        try:
+            accepted = postgresql_check.accept(module, server, trial)  # type: ignore[arg-type]
+            postgresql_check.refuse(module, trial)  # type: ignore[arg-type]
+        except Exit as told:
+            return str(told)
+        return accepted
+
+    return run
+
+
+def test_what_the_server_refuses_fails_with_variable_and_value(judge: Judge) -> None:
+    told = judge({"work_mem": "16XB"}, hba="host all all 10.0.0.0/33 md5\n")
+    assert "2 values can't take effect on db1; nothing was replaced" in str(told)
+    assert "patroni_parameters.work_mem = '16XB'" in str(told)
+    assert "line 1 of /nowhere/pg_hba.conf, 'host all all 10.0.0.0/33 md5': invalid CIDR mask" in str(told)
+
+
+def test_what_was_accepted_is_not_asked_again_until_it_changes(judge: Judge, host: Host) -> None:
+    assert judge({"work_mem": "16MB"}) is True
+    host.programs.clear()
+    assert judge({"work_mem": "16MB"}) is True
+    assert not host.programs
+    assert judge({"work_mem": "17MB"}) is True
+    assert host.programs
+
+
+def test_what_was_refused_is_asked_again(judge: Judge) -> None:
+    assert judge({"work_mem": "16XB"}) == judge({"work_mem": "16XB"})
+
+
+def test_check_mode_judges_too_and_keeps_nothing(judge: Judge, tmp_path: Path) -> None:
+    assert "16XB" in str(judge({"work_mem": "16XB"}, check_mode=True))
+    assert judge({"work_mem": "16MB"}, check_mode=True) is True
+    assert not list(tmp_path.glob("*.accepted"))
+
+
+def test_a_bare_host_refuses_what_needs_no_server(judge: Judge, tmp_path: Path, host: Host) -> None:
+    assert judge({"work_mem": "16XB"}, bin_directory=tmp_path / "not there") is False
+    assert "has no value" in str(judge({"work_mem": None}, bin_directory=tmp_path / "not there"))
+    assert not host.programs
+
+
+def test_nothing_is_left_of_the_trial_nor_of_one_that_was_killed(judge: Judge, tmp_path: Path) -> None:
+    (tmp_path / "scratch" / "data" / "base").mkdir(parents=True)
+    judge({"work_mem": "16MB"})
+    assert not (tmp_path / "scratch").exists()
+
+
+def test_root_writes_nothing_where_the_server_may(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgresql_scratch.os, "chown", lambda *_arguments: None)
+    with postgresql_scratch.scratch_directory(tmp_path, 0, 0) as directory:
+        path = Scratch(Server(host, tmp_path), directory).put("postgresql.conf", "")
+        assert path.parent == directory
+        assert (directory.stat().st_mode & 0o777, (directory / "data").stat().st_mode & 0o777) == (0o750, 0o700)
