@@ -80,6 +80,17 @@ def object_refusals(statements: Iterable[Statement], found: Sequence[Report]) ->
                 yield Refusal(statement.where, str(report), "correct its declaration")
 
 
+def reserved_refusals(objects: Iterable[Declared], reserved: Declared) -> Iterator[Refusal]:
+    """Yield a refusal for each role or database, present or not, that has a name of somebody else's."""
+    taken = {str(name).lower(): owner for name, owner in reserved.items()}
+    for declared in objects:
+        name = str(declared["name"])
+        if name.lower() in taken:
+            yield Refusal(
+                f"the name {name!r}", f"is the collection's own ({taken[name.lower()]})", "choose another one"
+            )
+
+
 def extension_refusals(extensions: Iterable[Declared], available: Iterable[Declared]) -> Iterator[Refusal]:
     """Yield a refusal for each extension of which this host lacks the files."""
     versions: dict[str, list[str]] = {}

@@ -79,6 +79,10 @@ options:
     type: list
     elements: dict
     default: []
+  reserved:
+    description: Names, in any letters, that no declared role or database may have, each with what has it.
+    type: dict
+    default: {}
   restarts:
     description: Whether what takes a restart must be in effect; otherwise it is only warned of.
     type: bool
@@ -152,6 +156,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects imp
     Statement,
     extension_refusals,
     object_refusals,
+    reserved_refusals,
     statements_of,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import (
@@ -219,7 +224,9 @@ def trial_of(params: Mapping[str, t.Any]) -> Trial:
     sources = [
         Source(item["parameters"], item["variable"], item["local"], item["removes"]) for item in params["sources"]
     ]
-    return collect(sources, params["owned"])
+    trial = collect(sources, params["owned"])
+    trial.refusals += reserved_refusals([*params["roles"], *params["databases"]], params["reserved"])
+    return trial
 
 
 def without_missing_certificates(trial: Trial) -> bool:
@@ -455,6 +462,7 @@ def main() -> None:
         argument_spec={
             **JUDGED,
             "state": {"type": "str", "choices": ["accepted", "in_effect"], "default": "accepted"},
+            "reserved": {"type": "dict", "default": {}},
             "restarts": {"type": "bool", "default": True},
             "member": {"type": "str", "default": "this host"},
             "socket_directory": {"type": "path", "default": "/var/run/postgresql"},

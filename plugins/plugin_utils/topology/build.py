@@ -16,6 +16,7 @@ from .ports import check_ports
 from .problems import Problems, TopologyError
 from .required_secrets import check_secrets
 from .roles import RoleSpec
+from .sql_names import check_sql
 from .validate import validate
 from .variables import check_variables
 
@@ -40,6 +41,7 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
     clusters = parse(document, inventory, problems)
     validate(clusters, inventory, problems)
     for cluster in clusters:
+        check_sql(cluster, inventory, roles, problems)
         check_ports(cluster, inventory, roles, problems)
         check_variables(cluster, inventory, roles, problems)
         check_secrets(cluster, inventory, problems)

@@ -33,8 +33,8 @@ CLUSTER_KEYS = (
 )
 LEAST_LEASE_WATCH = 2
 POOL_MODES = ("session", "transaction", "statement")
-SQL_NAME = r"[^\s\"'\\]{1,63}"
-SQL_NAME_MEANING = "a PostgreSQL name of 1 to 63 characters without spaces or quotes"
+SQL_NAME = r"[^\s\"'\\]+"
+SQL_NAME_MEANING = "a PostgreSQL name without spaces, quotes and backslashes"
 
 
 def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Cluster, ...]:

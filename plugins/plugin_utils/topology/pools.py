@@ -49,6 +49,9 @@ EXTRA_KEYS = (
 )
 """Passed on as they are; the haproxy role's argument spec judges them."""
 
+OWN_FRONTENDS = frozenset({"stats", "monitor"})
+"""Names of the frontends that HAProxy has beside the pools."""
+
 POSTGRESQL_KEYS = ("port", "service", "vip", "role", *EXTRA_KEYS)
 POOLED_KEYS = ("port", "service", "vip", *EXTRA_KEYS)
 GENERIC_KEYS = ("port", "service", "vip", "mode", "servers", "check", *EXTRA_KEYS)
@@ -70,6 +73,9 @@ def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
     """The declared pools and the default ones of PostgreSQL and its poolers, sorted by port and name."""
     pools = _with_defaults(pools, around)
     named = [*pools.named(), *_pooled_by_default(pools, around)]
+    for name, node in named:
+        if name in OWN_FRONTENDS:
+            node.fail(f"is the name of HAProxy's own {name} frontend", "rename it")
     read = [_pool(name, node, around) for name, node in named]
     found = sorted((pool for pool in read if pool), key=lambda pool: (pool.port, pool.name))
     primary = next((pool for pool in found if pool.role == "primary"), None)

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import re
-
 from .addresses import check_addresses
-from .model import Cluster, Inventory, SqlObject
+from .dynamic_configuration import slot_name
+from .model import Cluster, Inventory
 from .pools import primary_pool
 from .problems import OPAQUE, Problems
 from .vrrp_rules import check_vrrp
@@ -17,7 +16,7 @@ from .vrrp_rules import check_vrrp
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _pooler, _etcd_size, _repository, _member_names, _candidates, _sql):
+        for check in (_parts, _pooler, _etcd_size, _repository, _member_names, _candidates):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -47,7 +46,7 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
 
 
 def _pooler(cluster: Cluster, problems: Problems) -> None:
-    """PgBouncer reaches the primary through HAProxy, and has a database and an SQL role of its own name."""
+    """PgBouncer reaches the primary through HAProxy."""
     if cluster.pooler is None:
         return
     where = f"{cluster.path}.pooler"
@@ -57,9 +56,6 @@ def _pooler(cluster: Cluster, problems: Problems) -> None:
     if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
         fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
         problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
-    for item in (*cluster.databases, *cluster.roles):
-        if item.name == "pgbouncer":
-            problems.add(f"{item.path}.name", item.name, f"is the pooler's own ({where})", "choose another one")
 
 
 def _etcd_size(cluster: Cluster, problems: Problems) -> None:
@@ -85,7 +81,7 @@ def _member_names(cluster: Cluster, problems: Problems) -> None:
     """Patroni names a standby's replication slot after its member."""
     slots: dict[str, str] = {}
     for host in cluster.of("postgresql"):
-        slot = re.sub(r"[-.]", "_", host.name.lower())
+        slot = slot_name(host.name)
         if slot in slots:
             what = f"needs the same replication slot, {slot}, as {slots[slot]}"
             problems.add(f"{cluster.path}.groups.postgresql", host.name, what, "rename one of the two hosts")
@@ -109,27 +105,3 @@ def _one_cluster_each(clusters: tuple[Cluster, ...], problems: Problems) -> None
                 fix = "give each cluster groups of its own, and put every host into one cluster's"
                 problems.add(f"{cluster.path}.groups", host.name, f"is already a member of {home[host.name]}", fix)
             home.setdefault(host.name, cluster.path)
-
-
-def _sql(cluster: Cluster, problems: Problems) -> None:
-    for objects in (cluster.roles, cluster.databases):
-        seen: set[str] = set()
-        for item in objects:
-            _sql_name(item, seen, problems)
-        if objects and "postgresql" not in cluster.members:
-            where, fix = objects[0].path.partition("[")[0], f"name a group in {cluster.path}.groups.postgresql"
-            problems.add(where, OPAQUE, "has no PostgreSQL to live in", fix)
-    roles = [role.name for role in cluster.roles]
-    for database in cluster.databases:
-        owner = database.values["owner"]
-        if owner not in (*roles, "postgres"):
-            fix = f"add '- name: {owner}' to {cluster.path}.roles" + (f" or name {' or '.join(roles)}" if roles else "")
-            problems.add(f"{database.path}.owner", owner, "is not a declared role", fix)
-
-
-def _sql_name(item: SqlObject, seen: set[str], problems: Problems) -> None:
-    if item.name in seen:
-        problems.add(f"{item.path}.name", item.name, "is declared twice", "merge the two entries")
-    if item.name in ("postgres", "template0", "template1") or item.name.startswith("pg_"):
-        problems.add(f"{item.path}.name", item.name, "is a name of PostgreSQL's own", "choose another one")
-    seen.add(item.name)

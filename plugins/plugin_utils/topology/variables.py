@@ -15,12 +15,15 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import job
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, text_problems
 
 from .derive import pools
+from .dynamic_configuration import VARIABLE as DYNAMIC
+from .dynamic_configuration import check_dynamic_configuration
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import CHANGE, HIDDEN, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .repositories import QUEUE, REPOSITORIES, check_queue, check_repositories
 from .roles import RoleSpec
+from .sql_names import check_system_roles
 from .timing import patroni_defaults
 
 ROLES = (
@@ -48,21 +51,25 @@ LINES_MAY_BREAK = ("_private_key", ".environment")
 DECLARE = "declare it in clusters.<name>"
 WIRED = {
     "backup_jobs_etcd_password": "set ha_secrets.etcd_root",
+    "backup_jobs_etcd_username": "etcd's user has a fixed name",
     "etcd_client_port": f"{DECLARE}.ports.etcd_client",
     "etcd_peer_port": f"{DECLARE}.ports.etcd_peer",
     "haproxy_pools": f"{DECLARE}.pools",
     "haproxy_stats_password": "set ha_secrets.haproxy_stats",
     "keepalived_instances": f"{DECLARE}.vips",
     "keepalived_sync_groups": f"{DECLARE}.vrrp_sync_groups",
+    "lease_watcher_username": "etcd's user has a fixed name",
     "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
     "lease_watcher_seconds": f"{DECLARE}.lease_watch",
     "patroni_hba_clients": f"{DECLARE}.clients",
     "patroni_port": f"{DECLARE}.ports.postgresql",
     "patroni_rest_port": f"{DECLARE}.ports.patroni",
+    "pgbouncer_auth_username": "the pooler's role has a fixed name",
     "pgbouncer_mode": f"{DECLARE}.pooler.mode",
     "pgbouncer_password": "set ha_secrets.pgbouncer",
     "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
     "postgresql_objects_databases": f"{DECLARE}.databases",
+    "postgresql_objects_login_user": "set patroni_superuser_username",
     "postgresql_objects_passwords": "set ha_role_passwords",
     "postgresql_objects_roles": f"{DECLARE}.roles",
 }
@@ -74,6 +81,9 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
     for host in cluster.hosts:
         _check_host(inventory.hosts[host.name], roles, problems)
         _check_snapshots(host.name, inventory.hosts[host.name].get(JOBS), cluster, problems)
+    members = [host.name for host in cluster.of("postgresql")]
+    for name in members:
+        check_dynamic_configuration(inventory.hosts[name].get(DYNAMIC), members, problems)
     _check_timing(cluster, inventory, roles.get("patroni"), problems)
     if "patroni" in roles:
         check_lease_watch(cluster, inventory, roles["patroni"].defaults, problems)
@@ -132,13 +142,28 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             _check_secrets(variable, value, options[variable], problems)
             if not has_opaque(value):
                 _check_value(variable, value, options[variable], problems)
-        if variable == JOBS:
-            for problem in job_problems(value):
-                problems.add(problem.where, problem.value, problem.what, problem.fix)
-        if variable == REPOSITORIES:
-            check_repositories(value, problems)
-        if variable == QUEUE:
-            check_queue(value, problems)
+        if variable in BEYOND_TYPES:
+            BEYOND_TYPES[variable](value, problems)
+    if "patroni" in roles:
+        check_system_roles(variables, problems)
+
+
+def _check_jobs(jobs: Any, problems: Problems) -> None:
+    for problem in job_problems(jobs):
+        problems.add(problem.where, problem.value, problem.what, problem.fix)
+
+
+def _check_dynamic_configuration(value: Any, problems: Problems) -> None:
+    check_dynamic_configuration(value, (), problems)
+
+
+BEYOND_TYPES = {
+    DYNAMIC: _check_dynamic_configuration,
+    JOBS: _check_jobs,
+    QUEUE: check_queue,
+    REPOSITORIES: check_repositories,
+}
+"""What judges a variable beyond the types of its role's options."""
 
 
 def _check_secrets(variable: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:

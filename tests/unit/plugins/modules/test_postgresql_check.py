@@ -56,7 +56,7 @@ class Module:
         self.check_mode = check_mode
         defaults = {"sources": [], "owned": {}, "hba": None, "ident": "", "hba_path": "/nowhere/pg_hba.conf"}
         objects = {"roles": [], "databases": [], "extensions": []}
-        rest = {"encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
+        rest = {"reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
         self.params = {**defaults, **objects, **rest, **params}
 
     def fail_json(self, msg: str) -> None:
@@ -140,3 +140,11 @@ def test_root_writes_nothing_where_the_server_may(host: Host, tmp_path: Path, mo
         path = Scratch(Server(host, tmp_path), directory).put("postgresql.conf", "")
         assert path.parent == directory
         assert (directory.stat().st_mode & 0o777, (directory / "data").stat().st_mode & 0o777) == (0o750, 0o700)
+
+
+def test_a_name_of_the_collections_own_is_refused_whatever_it_was_set_to(judge: Judge) -> None:
+    reserved = {"copier": "patroni_replication_username"}
+    told = judge({}, roles=[{"name": "Copier", "state": "absent"}, {"name": "app"}], reserved=reserved)
+    assert "the name 'Copier': is the collection's own (patroni_replication_username). Fix: choose another one" in str(
+        told
+    )

@@ -1,0 +1,112 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Names of SQL roles and databases: which are the collection's or PostgreSQL's own, and which can't be made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .model import Cluster, Inventory, SqlObject
+from .problems import OPAQUE, Opaque, Problems
+from .roles import RoleSpec
+
+SYSTEM_ROLES = {
+    "patroni_superuser_username": "postgres",
+    "patroni_replication_username": "replicator",
+    "patroni_rewind_username": "rewinder",
+}
+"""Variables that name the roles which Patroni makes, and their defaults."""
+
+POOLER_ROLES = {"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"}
+"""Variables that name the users of which PgBouncer keeps the secret, and their defaults."""
+
+SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+KEYWORDS = frozenset({"all", "replication", "sameuser", "samerole", "samegroup", "public", "none"})
+"""Words with a meaning of their own in pg_hba.conf or in place of a role."""
+
+DATABASES = frozenset({"postgres", "template0", "template1"})
+MOST_BYTES = 63
+OTHER = "choose another one"
+
+
+def check_sql(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
+    """Note names that are taken or can't be made, and owners that are not declared."""
+    taken = taken_roles(cluster, inventory, roles)
+    for objects, of_others in ((cluster.roles, taken), (cluster.databases, taken_databases(cluster))):
+        seen: set[str] = set()
+        for item in objects:
+            for what, fix in name_problems(item.name, of_others, is_role=objects is cluster.roles):
+                problems.add(f"{item.path}.name", item.name, what, fix)
+            if item.name in seen:
+                problems.add(f"{item.path}.name", item.name, "is declared twice", "merge the two entries")
+            seen.add(item.name)
+        if objects and "postgresql" not in cluster.members:
+            where, fix = objects[0].path.partition("[")[0], f"name a group in {cluster.path}.groups.postgresql"
+            problems.add(where, OPAQUE, "has no PostgreSQL to live in", fix)
+    superusers = {name for name, variable in taken.items() if variable == "patroni_superuser_username"}
+    for database in cluster.databases:
+        _owner(cluster, database, superusers, problems)
+
+
+def _owner(cluster: Cluster, database: SqlObject, superusers: set[str], problems: Problems) -> None:
+    roles = [role.name for role in cluster.roles if role.values.get("state") != "absent"]
+    owner = database.values["owner"]
+    if owner not in (*roles, *superusers) and database.values.get("state") != "absent":
+        fix = f"add '- name: {owner}' to {cluster.path}.roles" + (f" or name {' or '.join(roles)}" if roles else "")
+        problems.add(f"{database.path}.owner", owner, "is not a declared role", fix)
+
+
+def taken_roles(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec]) -> dict[str, str]:
+    """Names of the collection's own SQL roles, in small letters, and the variables that give them."""
+    variables = [inventory.hosts[host.name] for host in cluster.of("postgresql")]
+    wanted = {**SYSTEM_ROLES, **(POOLER_ROLES if cluster.pooler is not None else {})}
+    return {name.lower(): variable for host in variables for variable, name in named(host, wanted, roles).items()}
+
+
+def taken_databases(cluster: Cluster) -> dict[str, str]:
+    """Names of the databases that are there already, and what has them."""
+    pooler = {"pgbouncer": "pooler"} if cluster.pooler is not None else {}
+    return {**dict.fromkeys(DATABASES, "PostgreSQL"), **pooler}
+
+
+def named(
+    variables: Mapping[str, Any], wanted: Mapping[str, str], roles: Mapping[str, RoleSpec] | None = None
+) -> dict[str, str]:
+    """The names that a host's variables give, by variable; those that can't be looked into are left out."""
+    defaults = {name: value for spec in (roles or {}).values() for name, value in spec.defaults.items()}
+    found = {variable: variables.get(variable, defaults.get(variable, name)) for variable, name in wanted.items()}
+    return {variable: str(name) for variable, name in found.items() if not isinstance(name, Opaque)}
+
+
+def name_problems(name: str, taken: Mapping[str, str], *, is_role: bool) -> Iterator[tuple[str, str]]:
+    """Yield why a user's role or database can't have a name, and the fix."""
+    known = name.lower()
+    if known in taken and known not in DATABASES:
+        yield f"is the collection's own ({taken[known]})", OTHER
+    elif known in taken or known in DATABASES or known.startswith("pg_"):
+        yield "is a name of PostgreSQL's own", OTHER
+    elif is_role and known in {"public", "none"}:
+        yield "means something else where a role is named", OTHER
+    if "%" in name:
+        yield "holds a %, which community.postgresql takes for a placeholder", "leave it out"
+    if len(name.encode()) > MOST_BYTES:
+        yield f"is longer than {MOST_BYTES} bytes, after which PostgreSQL cuts it", "shorten it"
+    if not name.isprintable():
+        yield "holds a character that can't be seen", "leave it out"
+
+
+def check_system_roles(variables: Mapping[str, Any], problems: Problems) -> None:
+    """Note names for the collection's own roles that PostgreSQL, pg_hba.conf or one another can't bear."""
+    names = named(variables, {**SYSTEM_ROLES, **POOLER_ROLES})
+    first: dict[str, str] = {}
+    for variable, name in names.items():
+        if not SYSTEM_NAME.fullmatch(name) or name in KEYWORDS or name.startswith("pg_"):
+            fix = "use small letters, digits and _, no word of pg_hba.conf, and not pg_ at the beginning"
+            problems.add(variable, name, "can't be the name of a role", fix)
+        if name in first:
+            what = f"is also {first[name]}; the two have passwords of their own"
+            problems.add(variable, name, what, OTHER)
+        first.setdefault(name, variable)
