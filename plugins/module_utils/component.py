@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.places import in_use, 
 MARK = ".holdfast"
 MASK = "(content not shown)\n"
 MASK_CHANGED = "(content not shown, changed)\n"
+VALUE_CHANGED = "(a value that is not shown changed)\n"
 _SYSTEMD_DIRECTORY = "/etc/systemd/system/"
 _UNIT_SUFFIXES = (".timer", ".path", ".socket", ".service", ".mount", ".target")
 _STATIC_UNIT_FILE_STATES = frozenset({"static", "generated", "transient", "indirect", "alias"})
@@ -59,6 +61,7 @@ class WantedPath:
     content: str | None = None
     secret: bool = False
     validate: str | None = None
+    secret_keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -181,19 +184,28 @@ class PathChange:
 
     def as_diff(self) -> dict[str, Any]:
         """One entry of Ansible's `diff`; the content of secret files is masked."""
+        before = self._shown(self.found.content, MASK)
+        after = self._shown(self.wanted.content, MASK_CHANGED if self.content_differs else MASK)
+        if self.content_differs and before is not None and before == after:
+            after += VALUE_CHANGED
         return {
             "before_header": self.wanted.path,
             "after_header": self.wanted.path,
-            "before": _describe(self.found.kind, self.found.ownership, self._shown(self.found.content, MASK)),
-            "after": _describe(
-                self.wanted.kind,
-                self.wanted.ownership,
-                self._shown(self.wanted.content, MASK_CHANGED if self.content_differs else MASK),
-            ),
+            "before": _describe(self.found.kind, self.found.ownership, before),
+            "after": _describe(self.wanted.kind, self.wanted.ownership, after),
         }
 
     def _shown(self, content: str | None, mask: str) -> str | None:
-        return mask if self.wanted.secret and content is not None else content
+        if not self.wanted.secret or content is None:
+            return content
+        return mask_values(content, self.wanted.secret_keys) if self.wanted.secret_keys else mask
+
+
+def mask_values(content: str, keys: Collection[str]) -> str:
+    """The text without the values of these keys, each to its line's end, and in JSON to the end of its text."""
+    names = "|".join(map(re.escape, keys))
+    in_json = re.sub(rf'("(?:{names})"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"***"', content)
+    return re.sub(rf"^(\s*(?:{names})\s*[:=]).*$", r"\1 ***", in_json, flags=re.MULTILINE)
 
 
 def _describe(kind: Kind, ownership: Ownership | None, content: str | None) -> str:

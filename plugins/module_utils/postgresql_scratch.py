@@ -20,7 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SECONDS = 60
+SECONDS = 120
+TIMED_OUT = 124
 FILES = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf"}
 QUIET = ("log_line_prefix=", "lc_messages=C", "log_destination=stderr", "logging_collector=off")
 SMALL = ("shared_buffers=16MB", "huge_pages=off", "archive_mode=off")
@@ -93,9 +94,14 @@ class Server:
     user: str = "postgres"
 
     def call(self, *argv: str, data: str = "") -> tuple[int, str, str]:
-        """Run a program as the user, for a limited time."""
+        """Run a program as the user; raise ScratchError when it takes too long."""
         command = ["runuser", "-u", self.user, "--", "timeout", str(SECONDS), *argv]
-        return self.run(command, data=data, cwd="/", environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
+        done = self.run(command, data=data, cwd="/", environ_update={"LC_ALL": "C", "LANGUAGE": "C"})
+        if done[0] == TIMED_OUT:
+            raise ScratchError(
+                f"{Path(argv[0]).name} took longer than {SECONDS} s; run again when the host is less busy"
+            )
+        return done
 
     def version(self) -> str:
         """Return what the server says of its version, such as C(17.12); raise ScratchError."""

@@ -57,6 +57,13 @@ options:
         description: Whether the file holds secrets; then its content is never shown. It travels in O(secrets).
         type: bool
         default: false
+      secret_keys:
+        description: >-
+          Keys whose values are the secrets of a YAML or ini file. The diff masks these values and shows the rest.
+          Without them it masks the whole content.
+        type: list
+        elements: str
+        default: []
       owner: {description: Name of the owner., type: str, default: root}
       group: {description: Name of the group., type: str, default: root}
       mode: {description: Permission bits in octal., type: str, default: "0644"}
@@ -273,6 +280,7 @@ def argument_spec() -> dict[str, Any]:
                 "template": {"type": "str"},
                 "template_vars": {"type": "dict", "default": {}},
                 "secret": {"type": "bool", "default": False, "no_log": False},
+                "secret_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
                 "mode": {"type": "str", "default": "0644"},
                 "validate": {"type": "str"},
                 **_OWNERSHIP,
@@ -367,7 +375,8 @@ def find_own(wanted: OwnDirectory) -> FoundDirectory:
 
 def _wanted_file(item: dict[str, Any], secrets: Mapping[str, str]) -> WantedPath:
     content = secrets[item["path"]] if item["secret"] else item["content"]
-    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, item["secret"], item["validate"])
+    keys = tuple(item["secret_keys"])
+    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, item["secret"], item["validate"], keys)
 
 
 def without_content(item: dict[str, Any], secrets: Mapping[str, str]) -> bool:
@@ -518,7 +527,9 @@ class Host:
         rc, out, err = self._module.run_command(command)
         if rc:
             shown = "its output is not shown, for the file holds secrets" if wanted.secret else (err or out).strip()
-            self._module.fail_json(msg=f"{wanted.path} was not replaced: {wanted.validate} exited with {rc}: {shown}")
+            self._module.fail_json(
+                msg=f"{wanted.path} was not replaced: {Path(command[0]).name} exited with {rc}: {shown}"
+            )
 
     def _put(self, stage: Stage) -> None:
         change = stage.change

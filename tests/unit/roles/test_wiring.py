@@ -92,8 +92,7 @@ def test_the_role_lays_down_every_module():
 
 
 def test_the_playbook_of_postgresql_removes_all_that_the_pooler_lays_down(tmp_path):
-    plays = yaml.safe_load((ROOT / "playbooks" / "postgresql.yml").read_text())
-    removed = next(play["vars"]["pooler_service"] for play in plays if "pooler_service" in play.get("vars", {}))
+    removed = yaml.safe_load((ROOT / "playbooks" / "vars" / "patroni.yml").read_text())["pooler_service"]
     listed = ", ".join(f"pgbouncer__{name}" for name in ("unit_file", "config", "start", "users"))
     laid = evaluate(tmp_path, "pgbouncer", f"[{listed}]", POOLER)
     assert set(laid) <= set(removed["paths"])

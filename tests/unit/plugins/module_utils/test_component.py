@@ -173,3 +173,24 @@ def test_purged_units_end_timers_first_and_leave_declared_ones_alone() -> None:
 
     assert [unit.name for unit in ends] == ["job-b.timer", "job-b.service"]
     assert not any(unit.started or unit.enabled for unit in ends)
+
+
+CONFIG = """\
+restapi:
+  authentication:
+    username: "holdfast"
+    password: "{secret}"
+dcs: {{"ttl": {ttl}, "password": "{secret}"}}
+"""
+
+
+@pytest.mark.parametrize("secret", ["never-show-me", 'never \\"show: me', "never # show = me"])
+@pytest.mark.parametrize(("ttl", "other"), [(20, "never-show-me-2"), (30, "never-show-me")])
+def test_only_the_values_of_secret_keys_are_masked(secret: str, ttl: int, other: str) -> None:
+    wanted = WantedPath("/x", Kind.FILE, None, CONFIG.format(secret=secret, ttl=20), True, secret_keys=("password",))
+    found = FoundPath(Kind.FILE, None, CONFIG.format(secret=other, ttl=ttl))
+    diff = PathChange(wanted, found).as_diff()
+    assert "never" not in diff["before"] + diff["after"]
+    assert '"ttl": 20' in diff["after"]
+    assert f'"ttl": {ttl}' in diff["before"]
+    assert diff["before"] != diff["after"]
