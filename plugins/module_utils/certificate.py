@@ -26,6 +26,13 @@ class Wanted:
     dns: tuple[str, ...]
     ip: tuple[str, ...]
 
+    @classmethod
+    def from_entry(cls, entry: Mapping[str, t.Any]) -> Wanted:
+        """Return one entry of the module's option ``certificates``."""
+        unit_name = entry.get("unit_name") or "holdfast"
+        names = (tuple(map(str, entry.get(kind) or ())) for kind in ("dns", "ip"))
+        return cls(entry["path"], entry.get("common_name"), unit_name, *names)
+
     @property
     def names(self) -> frozenset[str]:
         """Every subject alternative name, as written by dns_name and ip_name."""

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import traceback
 import typing as t
 from datetime import UTC, datetime
@@ -15,13 +14,12 @@ try:
     from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519
-    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
     CRYPTOGRAPHY_ERROR: str | None = None
 except ImportError:
     CRYPTOGRAPHY_ERROR = traceback.format_exc()
 
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted, all_certificates
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import all_certificates
 
 Key = t.Any
 
@@ -59,41 +57,10 @@ def _end(certificate: t.Any) -> datetime:
     return certificate.not_valid_after.replace(tzinfo=UTC)
 
 
-def new_request(key: Key, wanted: Wanted) -> str:
-    """Return a PEM certificate signing request for a server and client certificate."""
-    usages = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
-    names = [x509.DNSName(name) for name in wanted.dns]
-    addresses = [x509.IPAddress(ipaddress.ip_address(address)) for address in wanted.ip]
-    request = (
-        x509.CertificateSigningRequestBuilder()
-        .subject_name(_subject(wanted))
-        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_signature_only(), critical=True)
-        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
-        .sign(key, _hash_for(key))
-    )
+def new_request(key: Key) -> str:
+    """Return a PEM signing request that only proves who has the key: what a certificate says is not asked for."""
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, _hash_for(key))
     return request.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def _subject(wanted: Wanted) -> t.Any:
-    if wanted.common_name is None:
-        return x509.Name([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, wanted.unit_name)])
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, wanted.common_name)])
-
-
-def _signature_only() -> t.Any:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _hash_for(key: Key) -> t.Any:

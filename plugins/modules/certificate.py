@@ -10,16 +10,23 @@ short_description: A host's private key and the certificates made for it
 version_added: 0.1.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Keeps everything on the host's side of its certificates in one step. It makes the private key (ECDSA P-256)
-    when there is none, writes the certificate authority's certificate, and looks at the certificates present.
+  - Keeps a host's key and certificates in one step. It makes the private key (ECDSA P-256) on the host when there is
+    none, writes the certificate authority's certificate, and looks at the certificates present.
   - A certificate that is missing, soon ends, says other names than it should, belongs to another key or was issued by
-    another authority is reported in RV(requests) together with a signing request. Have that signed, and call the module
-    again with the result in O(signed).
-  - The private key never leaves the host, and the authority's key is never needed on it.
+    another authority is issued on the controller, where the action plugin of the same name runs, and installed.
+  - What a certificate says comes from O(certificates) alone. Only the public key comes from the host, whose signature
+    proves that it has the private one. The host installs a certificate only if it says what O(certificates) says and
+    works with its key.
+  - A key that the authority has certified for another host is refused; C(issued) in O(authority_directory) has a file
+    per public key, named after its SHA-256, that holds the host's name.
+  - A host whose facts contain C(ha), C(ha_*), C(certificates_*), C(inventory_*) or C(groups) gets nothing. Ansible may
+    let facts replace variables of the inventory, and facts are what a host says of itself.
+  - The private key never leaves the host, and the authority's key never the controller.
   - Files are replaced whole, and every decision is taken from what is found on the host, so an interrupted run is
     finished by the next one.
 requirements:
   - cryptography >= 38 on the host, to make a key or a signing request
+  - cryptography on the controller, where ansible-core has it
 attributes:
   check_mode:
     support: full
@@ -85,8 +92,21 @@ options:
         type: list
         elements: str
         default: []
+  authority_directory:
+    description:
+      - Directory on the controller with the authority's C(ca.crt) and C(ca.key). The first one of C(ca.crt) issues.
+    type: path
+    required: true
+  authority_passphrase:
+    description: Passphrase of C(ca.key); empty when it has none.
+    type: str
+    default: ""
+  validity_days:
+    description: Days a certificate is valid.
+    type: int
+    default: 730
   signed:
-    description: Certificates just issued, as PEM, by the path they belong to. One that doesn't fit is refused.
+    description: Set by the action plugin, certificates just issued, as PEM, by the path they belong to.
     type: dict
     default: {}
   renew_before_days:
@@ -97,38 +117,22 @@ options:
 
 EXAMPLES = r"""
 - name: Look after the key and the certificate
-  holdfast.ha.certificate: &certificate
+  holdfast.ha.certificate:
     directory: /etc/holdfast/tls
     private_key_path: /etc/holdfast/tls/host.key
     ca_path: /etc/holdfast/tls/ca.crt
     ca_content: "{{ lookup('ansible.builtin.file', 'pki/ca.crt') }}"
+    authority_directory: pki
     certificates:
       - path: /etc/holdfast/tls/host.crt
         common_name: db1
         dns: [db1, localhost]
         ip: [198.51.100.11, 127.0.0.1]
-  register: examined
-
-- name: Sign what is requested
-  community.crypto.x509_certificate_pipe:
-    provider: ownca
-    csr_content: "{{ item.csr }}"
-    ownca_path: pki/ca.crt
-    ownca_privatekey_path: pki/ca.key
-  loop: "{{ examined.requests }}"
-  delegate_to: localhost
-  register: signed
-
-- name: Install what was signed
-  holdfast.ha.certificate:
-    <<: *certificate
-    signed: "{{ dict(examined.requests | map(attribute='path') | zip(signed.results | map(attribute='certificate'))) }}"
-  when: examined.requests | length > 0
 """
 
 RETURN = r"""
 requests:
-  description: What has to be signed. Empty when all certificates are right, and in check mode.
+  description: What the module asks of the action plugin. Empty once everything is installed, and in check mode.
   returned: success
   type: list
   elements: dict
@@ -137,7 +141,7 @@ requests:
       description: Path of the certificate.
       type: str
     csr:
-      description: The signing request as PEM.
+      description: A signing request as PEM that names nothing; it proves that the host has the key.
       type: str
 reasons:
   description: Why certificates have to be issued, by path.
@@ -189,6 +193,9 @@ ARGUMENTS = {
             "ip": {"type": "list", "elements": "str", "default": []},
         },
     },
+    "authority_directory": {"type": "path", "required": True},
+    "authority_passphrase": {"type": "str", "default": "", "no_log": True},
+    "validity_days": {"type": "int", "default": 730},
     "signed": {"type": "dict", "default": {}},
     "renew_before_days": {"type": "int", "default": 30},
 }
@@ -200,7 +207,7 @@ class Keeper:
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
         self.params: dict[str, t.Any] = module.params
-        self.wanted = [wanted_certificate(entry) for entry in self.params["certificates"]]
+        self.wanted = [Wanted.from_entry(entry) for entry in self.params["certificates"]]
         self.ca = first_certificate(self.params["ca_content"])
 
     def run(self) -> dict[str, t.Any]:
@@ -259,7 +266,8 @@ class Keeper:
             self.module.fail_json(msg=missing_required_lib("cryptography >= 38"), exception=crypto.CRYPTOGRAPHY_ERROR)
         present = crypto.load_key(files.read(path))
         key = present or crypto.new_key()
-        requests = [{"path": wanted.path, "csr": crypto.new_request(key, wanted)} for wanted in unfit]
+        request = crypto.new_request(key)
+        requests = [{"path": wanted.path, "csr": request} for wanted in unfit]
         return None if present else crypto.key_pem(key), requests
 
     def files_wanted(self, key_pem: bytes | None) -> list[files.File]:
@@ -292,11 +300,6 @@ class Keeper:
             self.module.fail_json(
                 msg=f"This host has no {', '.join(unknown)}; Debian's package ssl-cert has that group"
             )
-
-
-def wanted_certificate(entry: dict[str, t.Any]) -> Wanted:
-    """Return the pure form of one entry of the option ``certificates``."""
-    return Wanted(entry["path"], entry["common_name"], entry["unit_name"], tuple(entry["dns"]), tuple(entry["ip"]))
 
 
 def with_newline(pem: str) -> bytes:

@@ -16,36 +16,33 @@ from ansible_collections.holdfast.ha.plugins.modules import certificate as modul
 
 pytest.importorskip("cryptography")
 
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
+from ansible_collections.holdfast.ha.plugins.plugin_utils import certificate_authority
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtensionOID, NameOID
+from cryptography.x509.oid import NameOID
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="gives files to root")
-
-DAY = timedelta(days=1)
 
 
 class Authority:
     """A certificate authority on the controller's side."""
 
     def __init__(self, name: str = "CA") -> None:
-        self.key = ec.generate_private_key(ec.SECP256R1())
-        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        ca = x509.Extension(ExtensionOID.BASIC_CONSTRAINTS, True, x509.BasicConstraints(ca=True, path_length=0))
-        self.pem = self._issue(self.name, self.key.public_key(), [ca])
-
-    def sign(self, csr: str) -> str:
-        request = x509.load_pem_x509_csr(csr.encode())
-        return self._issue(request.subject, request.public_key(), request.extensions)
-
-    def _issue(self, subject: x509.Name, public_key: t.Any, extensions: t.Iterable[t.Any]) -> str:
+        key = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
         now = datetime.now(UTC)
-        builder = x509.CertificateBuilder(self.name, subject, public_key, x509.random_serial_number())
-        builder = builder.not_valid_before(now - DAY).not_valid_after(now + 100 * DAY)
-        for extension in extensions:
-            builder = builder.add_extension(extension.value, extension.critical)
-        return builder.sign(self.key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+        builder = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+        builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=100))
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        certificate = builder.sign(key, hashes.SHA256())
+        self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
+        self.authority = certificate_authority.Authority(certificate, key)
+
+    def sign(self, csr: str, wanted: dict[str, t.Any]) -> str:
+        public_key = certificate_authority.public_key_of(csr)
+        return self.authority.issue(public_key, Wanted.from_entry(wanted), datetime.now(UTC), 90)
 
 
 class Host:
@@ -72,6 +69,7 @@ class Host:
             "ca_path": self.path("ca.crt"),
             "ca_content": self.authority.pem,
             "certificates": self.certificates,
+            "authority_directory": "/on-the-controller",
             "_ansible_check_mode": check_mode,
             **arguments,
         }
@@ -81,7 +79,11 @@ class Host:
         return result
 
     def sign_and_install(self, examined: dict[str, t.Any]) -> dict[str, t.Any]:
-        signed = {request["path"]: self.authority.sign(request["csr"]) for request in examined["requests"]}
+        wanted = {entry["path"]: entry for entry in self.certificates}
+        signed = {
+            request["path"]: self.authority.sign(request["csr"], wanted[request["path"]])
+            for request in examined["requests"]
+        }
         return self.run(signed=signed)
 
     def names(self) -> dict[str, int]:
@@ -153,12 +155,25 @@ def test_the_private_key_is_kept(ready: Host) -> None:
     assert Path(ready.path("host.key")).read_bytes() == before
 
 
-def test_a_certificate_that_does_not_fit_is_refused(host: Host) -> None:
+@pytest.mark.parametrize(
+    ("authority", "says", "message"),
+    [
+        (Authority, {}, "it isn't accepted"),
+        (None, {"common_name": "backup1"}, "its common name backup1 should be db1"),
+        (None, {"dns": ["db1", "db2"]}, "its names"),
+        (None, {"ip": []}, "its names"),
+    ],
+    ids=["another authority", "another common name", "a name more", "an address less"],
+)
+def test_a_certificate_that_does_not_fit_is_refused(
+    host: Host, authority: t.Any, says: dict[str, t.Any], message: str
+) -> None:
     examined = host.run()
-    foreign = Authority().sign(examined["requests"][0]["csr"])
+    issuer = authority() if authority else host.authority
+    foreign = issuer.sign(examined["requests"][0]["csr"], {**host.certificates[0], **says})
     result = host.run(signed={host.path("host.crt"): foreign})
     assert result["failed"]
-    assert "it isn't accepted" in result["msg"]
+    assert message in result["msg"]
     assert "host.crt" not in host.names()
 
 
