@@ -74,6 +74,29 @@ def plan_join(me: Peer, members: Sequence[Member] | None) -> Join:
     return Join.BOOTSTRAP if seen.name else Join.ADDED
 
 
+@dataclass(frozen=True)
+class PeerNames:
+    """Whether a member may refuse peers whose certificate lacks the cluster's name, and why not yet."""
+
+    required: bool
+    hindrance: str | None = None
+
+
+def judge_peer_names(named: Mapping[str, bool | None], has_data: bool, required_before: bool) -> PeerNames:
+    """Judge by member whether its certificate has the name (None: it doesn't answer), the own one included.
+
+    A member whose certificate lacks the name would be shut out. One that doesn't answer may have such a certificate,
+    unless the members have refused those all along, or are only just being made.
+    """
+    unnamed = sorted(name for name, has_name in named.items() if has_name is False)
+    silent = sorted(name for name, has_name in named.items() if has_name is None)
+    if unnamed:
+        return PeerNames(False, f"{', '.join(unnamed)}: the certificate does not have it yet")
+    if silent and has_data and not required_before:
+        return PeerNames(False, f"{', '.join(silent)}: no answer, so the certificate may not have it yet")
+    return PeerNames(True)
+
+
 def initial_cluster(join: Join, me: Peer, peers: Sequence[Peer], members: Sequence[Member] | None) -> tuple[Peer, ...]:
     """Return the members etcd has to be told of: the declared ones, or those of the cluster there is."""
     if join is Join.BOOTSTRAP or members is None:

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import socket
+import ssl
 import time
 import typing as t
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import parse_peer_certificate
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     ROOT,
     AuthState,
@@ -125,6 +128,18 @@ class EtcdClient:
 def peer_members(http: HttpJsonClient) -> tuple[Member, ...]:
     """Return the members one member's peer port knows of: answered without a quorum or a login."""
     return tuple(parse_member(member) for member in http.request("GET", "/members") or ())
+
+
+def presented_names(address: str, port: int, tls: Tls, timeout: float) -> frozenset[str] | None:
+    """Return the names in the certificate that a port presents, or None when it presents none of the authority's."""
+    context = ssl.create_default_context(cafile=tls.ca)
+    context.check_hostname = False
+    try:
+        context.load_cert_chain(tls.cert, tls.key)
+        with socket.create_connection((address, port), timeout) as plain, context.wrap_socket(plain) as connection:
+            return parse_peer_certificate(connection.getpeercert() or {}).names
+    except (OSError, ValueError):
+        return None
 
 
 def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:

@@ -10,7 +10,7 @@ short_description: How an etcd member without data gets into its cluster
 version_added: 0.1.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Does nothing for a member that has data. To be called on every member before etcd is started.
+  - Changes nothing for a member that has data. To be called on every member before etcd is started.
   - Without data it asks the other members. When none answers, or the cluster still waits for this member's first start,
     the cluster is being made. When they know the member as one that had been started, its data is lost,
     and it is removed from the cluster and added anew. When they don't know it, it is added.
@@ -18,6 +18,8 @@ description:
   - >-
     When all members are started at once, one that has lost its data finds nobody to ask. Call the module there again
     with O(started=true) afterwards: it waits until the member has data, or the others tell that they knew it.
+  - With O(peer_name) it also tells whether members may refuse peers without that name (RV(peer_name_required)). They
+    may once every member presents a certificate with it, so that a cluster stays whole while members get theirs.
   - Membership is always read from the cluster, so an interrupted run is finished by the next one.
 attributes:
   check_mode:
@@ -55,6 +57,13 @@ options:
     description: Port for the other members.
     type: int
     default: 2380
+  peer_name:
+    description: DNS name in the certificates of all members, and of nobody else; empty for none.
+    type: str
+    default: ""
+  settings_path:
+    description: File with the settings of the member on this host, which says whether O(peer_name) is required already.
+    type: path
   token:
     description: Token of the initial cluster.
     type: str
@@ -106,6 +115,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+peer_name_required:
+  description: Whether the member is to refuse peers whose certificate lacks O(peer_name).
+  returned: success
+  type: bool
 has_data:
   description: Whether the member had data, and so nothing was done.
   returned: success
@@ -124,14 +137,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, dns_name
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import prove
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     ROOT,
     Join,
     Member,
     Peer,
+    PeerNames,
     bootstrap_environment,
     find_member,
     initial_cluster,
+    judge_peer_names,
     plan_join,
     url,
 )
@@ -145,12 +162,14 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     first_healthy,
     in_parallel,
     peer_members,
+    presented_names,
     wait_for,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 
 PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
+REQUIRED = "ETCD_PEER_CERT_ALLOWED_HOSTNAME"
 MEMBERSHIP_CHANGES = {Join.ADD, Join.REPLACE}
 UNTOUCHED: dict[str, t.Any] = {"changed": False, "has_data": True, "join": None}
 
@@ -167,6 +186,8 @@ ARGUMENTS: dict[str, t.Any] = {
     },
     "client_port": {"type": "int", "default": 2379},
     "peer_port": {"type": "int", "default": 2380},
+    "peer_name": {"type": "str", "default": ""},
+    "settings_path": {"type": "path"},
     # the name of the initial cluster, no secret
     "token": {"type": "str", "required": True, "no_log": False},
     "data_directory": {"type": "path", "required": True},
@@ -294,6 +315,31 @@ class Joiner:
             raise RefusedError(f"{wanted} has no data, but etcd runs on {used}: stop it and move its data first")
 
 
+def peer_names(module: AnsibleModule) -> PeerNames:
+    """Look at every member's certificate, and judge whether the cluster's name may be required of it."""
+    params = module.params
+    if not params["peer_name"]:
+        return PeerNames(False)
+    tls, wanted = Tls.from_params(params), dns_name(params["peer_name"])
+    others = [member for member in params["members"] if member["name"] != params["name"]]
+    presented = in_parallel(
+        lambda member: presented_names(member["address"], params["peer_port"], tls, PROBE_TIMEOUT), others
+    )
+    named = {
+        member["name"]: None if names is None else wanted in names
+        for member, names in zip(others, presented, strict=True)
+    }
+    own = prove(tls.cert, tls.key, Path(tls.ca).read_text()) if Path(tls.ca).is_file() else ""
+    named[params["name"]] = isinstance(own, Found) and wanted in own.names
+    return judge_peer_names(named, has_data(params["data_directory"]), is_required(params))
+
+
+def is_required(params: dict[str, t.Any]) -> bool:
+    """Tell whether this member's settings require the cluster's name already."""
+    path = Path(params["settings_path"] or "")
+    return path.is_file() and f"{REQUIRED}={params['peer_name']}" in path.read_text().splitlines()
+
+
 def members_or_none(http: HttpJsonClient) -> tuple[Member, ...] | None:
     """Return the members a peer port tells, or None when it doesn't answer."""
     try:
@@ -349,18 +395,22 @@ def main() -> None:
     params = module.params
     if params["name"] not in [member["name"] for member in params["members"]]:
         module.fail_json(msg=f"name {params['name']!r} is none of the members")
+    names = peer_names(module)
+    if names.hindrance:
+        module.warn(f"Peers without the name {params['peer_name']} are let in until the next run; {names.hindrance}")
+    told = {"peer_name_required": names.required}
     if has_data(params["data_directory"]) or (params["started"] and module.check_mode):
-        module.exit_json(**UNTOUCHED)
+        module.exit_json(**UNTOUCHED, **told)
     try:
         joiner = Joiner(module)
         if params["started"] and joiner.data_comes():
-            module.exit_json(**UNTOUCHED)
+            module.exit_json(**UNTOUCHED, **told)
         result = joiner.run()
     except (RefusedError, EndpointError) as error:
         module.fail_json(msg=str(error))
     except WrongPasswordError:
         module.fail_json(msg="etcd refuses the password of root")
-    module.exit_json(**result)
+    module.exit_json(**result, **told)
 
 
 if __name__ == "__main__":

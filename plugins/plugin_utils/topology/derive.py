@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any
 
-from .model import COMPONENTS, Cluster, Host, Network
+from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
 from .pools import pool_dict, primary_pool
 from .timing import timing_dict
@@ -67,8 +67,9 @@ def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
     behind = (*cluster.of("haproxy"), *cluster.of("postgresql"))
     virtual = [str(vip.address.ip) for vip in cluster.vips] if host in behind else []
     addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
+    of_peers = [etcd_peer_name(cluster)] if host in cluster.of("etcd") else []
     # pgBackRest before 2.53 looks for an address among the DNS names only.
-    dns = _unique([*names, "localhost", *map(str, host.addresses)])
+    dns = _unique([*names, "localhost", *map(str, host.addresses), *of_peers])
     return {"common_name": host.name, "dns": dns, "ip": _unique(addresses)}
 
 
@@ -82,10 +83,16 @@ def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
         "token": f"holdfast-{cluster.name}",
         "client_port": cluster.ports.etcd_client,
         "peer_port": cluster.ports.etcd_peer,
+        "peer_name": etcd_peer_name(cluster),
         "members": [_peer(host) for host in members],
         "endpoints": [f"https://{place}" for place in places.values()],
         "nearest": sorted(places.values(), key=lambda place: place != places.get(host.name)),
     }
+
+
+def etcd_peer_name(cluster: Cluster) -> str:
+    """The name in the certificates of this etcd cluster's members, and in no other host's."""
+    return f"{cluster.name}.{ETCD_PEERS}"
 
 
 def lease_watch(cluster: Cluster) -> dict[str, Any] | None:

@@ -32,6 +32,10 @@ COMPONENT_ROLES = {
 }
 
 
+ETCD_PEERS = "etcd.holdfast.internal"
+"""Under this domain each cluster has a name for its etcd members; no host may be called so."""
+
+
 @dataclass(frozen=True)
 class Inventory:
     """What the inventory already holds: variables by host, host names by group."""

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 from .addresses import check_addresses
 from .dynamic_configuration import slot_name
-from .model import Cluster, Inventory
+from .model import ETCD_PEERS, Cluster, Inventory
 from .pools import primary_pool
 from .problems import OPAQUE, Problems
 from .vrrp_rules import check_vrrp
+
+ETCD_USERS = ("root", "patroni", "lease_watcher")
+"""Users of the playbooks' etcd."""
 
 
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _pooler, _etcd_size, _repository, _member_names, _candidates):
+        for check in (_parts, _pooler, _etcd_size, _repository, _host_names, _member_names, _candidates):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -75,6 +78,14 @@ def _repository(cluster: Cluster, problems: Problems) -> None:
     if len(hosts) > 1:
         where = f"{cluster.path}.groups.backup"
         problems.add(where, hosts, "has several repository hosts", "keep one host in the group")
+
+
+def _host_names(cluster: Cluster, problems: Problems) -> None:
+    """A host's name is the common name of its certificate, by which etcd takes it for the user of that name."""
+    for host in cluster.hosts:
+        if host.name.lower() in ETCD_USERS or host.name.lower().endswith(f".{ETCD_PEERS}"):
+            what = "is a name that etcd gives rights to, and its certificate would have it"
+            problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 
 
 def _member_names(cluster: Cluster, problems: Problems) -> None:

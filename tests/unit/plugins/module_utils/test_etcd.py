@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     User,
     bootstrap_environment,
     initial_cluster,
+    judge_peer_names,
     judge_restart,
     parse_member,
     parse_permission,
@@ -94,6 +95,27 @@ def test_bootstrap_environment() -> None:
 )
 def test_judge_restart(health: dict[str, bool], expected: Restart) -> None:
     assert judge_restart("a", health) is expected
+
+
+@pytest.mark.parametrize(
+    ("named", "has_data", "required_before", "hindrance"),
+    [
+        pytest.param([True, True, True], True, False, None, id="all have it"),
+        pytest.param([True, None, None], False, False, None, id="a cluster that is being made"),
+        pytest.param([True, True, None], True, True, None, id="one is down, required all along"),
+        pytest.param([True, True, None], True, False, "m2: no answer", id="one is down on the way there"),
+        pytest.param([True, False, True], True, False, "m1: the certificate does not", id="a peer got none yet"),
+        pytest.param([True, False, None], True, True, "m1: the certificate does not", id="a peer lost it"),
+        pytest.param([False, True, True], True, False, "m0: the certificate does not", id="own one is missing"),
+        pytest.param([True, False, False], False, False, "m1, m2: the certificate", id="a new member, an old cluster"),
+    ],
+)
+def test_judge_peer_names(
+    named: list[bool | None], has_data: bool, required_before: bool, hindrance: str | None
+) -> None:
+    judged = judge_peer_names({f"m{n}": value for n, value in enumerate(named)}, has_data, required_before)
+    assert judged.required is (hindrance is None)
+    assert (judged.hindrance or "").startswith(hindrance or "")
 
 
 def readwrite(prefix: str) -> Permission:

@@ -100,6 +100,7 @@ class Member:
     folder: Path
     tls: Tls
     process: subprocess.Popen[bytes] | None = None
+    options: tuple[str, ...] = ()
 
     def start(self, program: str, members: list[Member]) -> None:
         cluster = ",".join(f"{member.name}={member.peer}" for member in members)
@@ -114,6 +115,7 @@ class Member:
             *("--peer-client-cert-auth", "--peer-trusted-ca-file", tls.ca),
             *("--peer-cert-file", tls.cert, "--peer-key-file", tls.key),
             *("--logger", "zap", "--log-level", "error", "--pre-vote"),
+            *self.options,
         ]
         with (self.folder / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
