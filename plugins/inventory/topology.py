@@ -48,7 +48,8 @@ options:
       - C(network) is the network, or a list of them, in which hosts and virtual addresses must lie. Without it
         balancers must lie in the networks of their virtual addresses, and other hosts may lie anywhere.
       - C(clients) lists the networks that may log in to PostgreSQL, by default those of C(network) or of the virtual
-        addresses. The balancers always may, as PostgreSQL sees their addresses instead of their clients'.
+        addresses. PostgreSQL and PgBouncer refuse all others, as do the balancers' pools that lead to them. Behind a
+        balancer PostgreSQL sees the balancer's address only.
       - C(vips) maps names to C(address) (with its prefix length), C(interface) (by default found by the address),
         C(virtual_router_id) (1 to 255, by default derived from the names of cluster and address) and C(priorities)
         (1 to 254 by host, by default C(ha_vrrp_priority) of the host or derived from the names).
@@ -61,6 +62,9 @@ options:
         other service has C(servers), either C(group), C(port) and C(check_port), or a list of C(name), C(address),
         C(port) and C(check_port); C(mode) V(tcp) or V(http); and C(check) with C(type) V(tcp), V(http) or V(none),
         C(path), C(tls), C(method), C(host), C(status), C(body), C(drains) and C(body_pattern).
+      - C(clients) of a pool lists the networks it lets in. Without it a pool of another service lets everybody in, and
+        one that leads to PostgreSQL the cluster's C(clients), of which its own must be parts. It is the address of the
+        connection itself that counts, not what a PROXY header says.
       - C(balance), C(server_options), C(bind_options), C(frontend_options), C(backend_options), C(shutdown_sessions),
         C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
       - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .hosts import known_addresses
-from .model import Address, Cluster, Inventory, Vip
+from .model import Address, Cluster, Inventory, Network, Vip
+from .pools import leads_to_postgresql
 from .problems import OPAQUE, Problems
 
 
@@ -21,9 +22,31 @@ def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problem
             _declared_network(cluster, problems)
         for vip in cluster.vips:
             _vip_network(cluster, vip, problems)
-        if cluster.of("postgresql") and not cluster.clients and not cluster.of("haproxy"):
-            fix = "list the networks of PostgreSQL's clients, like [192.0.2.0/24]"
-            problems.add(f"{cluster.path}.clients", OPAQUE, "is missing: nobody could log in", fix)
+        _clients(cluster, problems)
+
+
+def _clients(cluster: Cluster, problems: Problems) -> None:
+    """PostgreSQL has clients, the balancers let in nobody else, and a pool can't let in more than PostgreSQL does."""
+    where, fix = f"{cluster.path}.clients", "list the networks of PostgreSQL's clients, like [192.0.2.0/24]"
+    only_vips = cluster.clients == tuple(dict.fromkeys(vip.address.network for vip in cluster.vips))
+    if cluster.of("postgresql") and (not cluster.clients or (only_vips and not _holds_others(cluster))):
+        problems.add(where, OPAQUE, "is missing: nobody could log in", fix)
+    for pool in cluster.pools:
+        for network in (pool.clients or ()) if leads_to_postgresql(pool, cluster) else ():
+            if not any(_is_part(network, whole) for whole in cluster.clients):
+                what = f"is no part of {where}, the networks that PostgreSQL lets in"
+                problems.add(f"{pool.path}.clients", str(network), what, f"add it to {where}, or remove it here")
+
+
+def _holds_others(cluster: Cluster) -> bool:
+    """Whether any network of clients has an address beside that of a VIP."""
+    return any(network.num_addresses > 1 for network in cluster.clients)
+
+
+def _is_part(network: Network, whole: Network) -> bool:
+    return network.version == whole.version and (
+        network.network_address in whole and network.broadcast_address in whole
+    )
 
 
 def vip_path(cluster: Cluster, vip: Vip) -> str:

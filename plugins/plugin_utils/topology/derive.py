@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from ipaddress import ip_network
 from typing import Any
 
-from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network
+from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network, Pool
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
-from .pools import pool_dict, primary_pool
+from .pools import leads_to_postgresql, pool_dict, primary_pool
 from .timing import timing_dict
 from .vrrp import priorities, router_id
 
@@ -112,6 +112,7 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     return {
         "port": cluster.ports.pgbouncer,
         "mode": cluster.pooler.mode,
+        "clients": clients(cluster),
         "target": {
             "addresses": addresses,
             "port": primary.port,
@@ -140,23 +141,37 @@ def postgresql(cluster: Cluster) -> dict[str, Any] | None:
 
 def clients(cluster: Cluster) -> list[str]:
     """Networks that may log in. The balancers are among them: PostgreSQL sees their address, not the client's."""
-    networks = list(cluster.clients)
-    for host in cluster.of("haproxy"):
-        for address in host.addresses:
-            single = ip_network(address)
-            if not any(_contains(network, single) for network in networks):
-                networks.append(single)
+    return _with_hosts(cluster.clients, cluster.of("haproxy"))
+
+
+def pool_clients(cluster: Cluster, pool: Pool) -> list[str] | None:
+    """Networks a balancer lets into a pool; None for everybody.
+
+    PostgreSQL and the poolers see a balancer's address only, so it is here that their clients are told from strangers.
+    """
+    if not leads_to_postgresql(pool, cluster):
+        return None if pool.clients is None else _with_hosts(pool.clients, ())
+    poolers = cluster.of("pgbouncer") if pool == primary_pool(cluster) else ()
+    networks = cluster.clients if pool.clients is None else pool.clients
+    return _with_hosts(networks, (*cluster.of("haproxy"), *poolers))
+
+
+def _with_hosts(networks: Iterable[Network], hosts: Iterable[Host]) -> list[str]:
+    """The networks, and the addresses of those hosts that lie in none of them."""
+    networks = list(networks)
+    for address in (address for host in hosts for address in host.addresses):
+        if not any(address in network for network in networks):
+            networks.append(ip_network(address))
     return _unique(map(str, networks))
-
-
-def _contains(network: Network, single: Network) -> bool:
-    return single.network_address in network
 
 
 def pools(cluster: Cluster) -> list[dict[str, Any]]:
     """The pools with the addresses they listen on (none: all of the balancer's)."""
     addresses = {vip.name: str(vip.address.ip) for vip in cluster.vips}
-    return [pool_dict(pool, [addresses[name] for name in pool.vips if name in addresses]) for pool in cluster.pools]
+    return [
+        pool_dict(pool, [addresses[name] for name in pool.vips if name in addresses], pool_clients(cluster, pool))
+        for pool in cluster.pools
+    ]
 
 
 def vrrp(cluster: Cluster, host: Host) -> dict[str, Any]:

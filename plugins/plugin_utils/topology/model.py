@@ -120,6 +120,8 @@ class Pool:
     servers: tuple[Server, ...]
     check: Check
     extra: Mapping[str, Any]
+    clients: tuple[Network, ...] | None = None
+    """Networks it lets in, where declared."""
 
 
 @dataclass(frozen=True)

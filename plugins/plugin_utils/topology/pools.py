@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
 from .hosts import host_address
-from .model import Check, Cluster, Host, Inventory, Pool, Pooler, Ports, Server
+from .model import Check, Cluster, Host, Inventory, Network, Pool, Pooler, Ports, Server
 from .node import Node, suggestion
 from .problems import HIDDEN
 
@@ -52,9 +52,9 @@ EXTRA_KEYS = (
 OWN_FRONTENDS = frozenset({"stats", "monitor"})
 """Names of the frontends that HAProxy has beside the pools."""
 
-POSTGRESQL_KEYS = ("port", "service", "vip", "role", *EXTRA_KEYS)
-POOLED_KEYS = ("port", "service", "vip", *EXTRA_KEYS)
-GENERIC_KEYS = ("port", "service", "vip", "mode", "servers", "check", *EXTRA_KEYS)
+POSTGRESQL_KEYS = ("port", "service", "vip", "clients", "role", *EXTRA_KEYS)
+POOLED_KEYS = ("port", "service", "vip", "clients", *EXTRA_KEYS)
+GENERIC_KEYS = ("port", "service", "vip", "clients", "mode", "servers", "check", *EXTRA_KEYS)
 CHECK_EXTRA_KEYS = ("method", "host", "status", "body", "body_pattern", "drains")
 
 
@@ -157,7 +157,8 @@ def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
     vips = _vips(node, fields.get("vip"), around.vips)
     mode = (fields["mode"].choice(("tcp", "http")) if "mode" in fields else None) or "tcp"
     extra = {key: fields[key].value for key in EXTRA_KEYS if key in fields}
-    return Pool(node.path, name, port, str(service), role, mode, vips, servers, check, extra) if port else None
+    clients = _clients(fields.get("clients"))
+    return Pool(node.path, name, port, str(service), role, mode, vips, servers, check, extra, clients) if port else None
 
 
 def _pooled(name: str, node: Node, around: Surroundings) -> Pool | None:
@@ -171,7 +172,18 @@ def _pooled(name: str, node: Node, around: Surroundings) -> Pool | None:
     extra = {"balance": "leastconn", **{key: fields[key].value for key in EXTRA_KEYS if key in fields}}
     declared = extra.get("backend_options", [])
     extra["backend_options"] = [*POOLED_CHECK, *declared] if isinstance(declared, list) else declared
-    return Pool(node.path, name, port, PGBOUNCER, None, "tcp", vips, servers, Check(), extra) if port else None
+    clients = _clients(fields.get("clients"))
+    return Pool(node.path, name, port, PGBOUNCER, None, "tcp", vips, servers, Check(), extra, clients) if port else None
+
+
+def _clients(node: Node | None) -> tuple[Network, ...] | None:
+    """Networks a pool lets in, one or a list; None where none are declared."""
+    if node is None:
+        return None
+    if node.value == []:
+        node.fail("lets nobody in", "list networks, like [192.0.2.0/24], or remove it")
+    read = [item.network() for item in node.one_or_more()]
+    return tuple(network for network in read if network is not None)
 
 
 def _vips(node: Node, declared: Node | None, known: tuple[str, ...]) -> tuple[str, ...]:
@@ -269,7 +281,12 @@ def primary_pool(cluster: Cluster) -> Pool | None:
     return next((pool for pool in cluster.pools if pool.role == "primary"), None)
 
 
-def pool_dict(pool: Pool, addresses: list[str]) -> dict[str, Any]:
+def leads_to_postgresql(pool: Pool, cluster: Cluster) -> bool:
+    """Whether whoever a pool lets in reaches PostgreSQL, itself or through the poolers."""
+    return pool.service == POSTGRESQL or (pool.service == PGBOUNCER and cluster.pooler is not None)
+
+
+def pool_dict(pool: Pool, addresses: list[str], clients: list[str] | None) -> dict[str, Any]:
     """A pool in the shape of the haproxy role's input."""
     return {
         "name": pool.name,
@@ -280,6 +297,7 @@ def pool_dict(pool: Pool, addresses: list[str]) -> dict[str, Any]:
         "mode": pool.mode,
         "servers": [vars(server).copy() for server in pool.servers],
         "check": {"type": pool.check.type, "path": pool.check.path, "tls": pool.check.tls, **pool.check.extra},
+        **({} if clients is None else {"clients": clients}),
         **({"reconnect": True} if pool.role == "primary" else {}),
         **pool.extra,
     }

@@ -65,6 +65,7 @@ WIRED = {
     "patroni_port": f"{DECLARE}.ports.postgresql",
     "patroni_rest_port": f"{DECLARE}.ports.patroni",
     "pgbouncer_auth_username": "the pooler's role has a fixed name",
+    "pgbouncer_clients": f"{DECLARE}.clients",
     "pgbouncer_mode": f"{DECLARE}.pooler.mode",
     "pgbouncer_password": "set ha_secrets.pgbouncer",
     "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",

@@ -118,3 +118,28 @@ def sections(pool: dict[str, Any], variables: dict[str, Any] | None = None) -> d
     text = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [pool], **(variables or {})})
     parts = [part.splitlines() for part in re.split(r"(?m)^(?=frontend|backend)", text)]
     return {part[0].split()[1]: {line.strip() for line in part} for part in parts if part[0].startswith("backend")}
+
+
+@pytest.mark.parametrize(
+    ("clients", "expected"),
+    [
+        (None, []),
+        ([], ["tcp-request connection reject"]),
+        (
+            ["192.0.2.0/24", "2001:db8::/64"],
+            [
+                "acl holdfast_clients src 192.0.2.0/24",
+                "acl holdfast_clients src 2001:db8::/64",
+                "tcp-request connection reject unless holdfast_clients",
+            ],
+        ),
+        # HAProxy takes 64 words in a line.
+        ([f"192.0.{n}.0/24" for n in range(99)], [f"acl holdfast_clients src 192.0.{n}.0/24" for n in range(99)]
+         + ["tcp-request connection reject unless holdfast_clients"]),
+    ],
+)  # fmt: skip
+def test_a_pool_lets_its_clients_in_and_nobody_else(clients: list[str] | None, expected: list[str]) -> None:
+    pool: dict[str, Any] = {"name": "web", "port": 80, "servers": [{"name": "web1", "address": "192.0.2.1"}]}
+    told = pool if clients is None else {**pool, "clients": clients}
+    lines = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [told]}).splitlines()
+    assert [line.strip() for line in lines if "holdfast_clients" in line or "connection reject" in line] == expected

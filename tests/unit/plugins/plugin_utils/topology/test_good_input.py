@@ -21,6 +21,8 @@ def test_derives(case, build_case):
     for host, expected in case["expect"].items():
         assert part(topology.hosts[host], expected) == expected
     assert part(topology.groups, case.get("groups_expected", {})) == case.get("groups_expected", {})
+    if "admitted" in case:
+        assert {pool["name"]: pool.get("clients") for pool in topology.hosts["lb1"]["pools"]} == case["admitted"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
