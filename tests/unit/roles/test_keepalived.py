@@ -1,0 +1,36 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""keepalived's configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.roles.render import render
+
+
+@pytest.mark.parametrize(
+    ("variables", "peers", "expected"),
+    [
+        ({}, ["192.0.2.22"], ["unicast_ttl 255", "192.0.2.22 min_ttl 255"]),
+        ({"keepalived_min_ttl": "254"}, ["192.0.2.22"], ["unicast_ttl 255", "192.0.2.22 min_ttl 254"]),
+        ({"keepalived_min_ttl": 0}, ["192.0.2.22"], ["unicast_ttl 255", "192.0.2.22"]),
+        (
+            {},
+            ["2001:db8::22", "2001:db8::23"],
+            ["unicast_ttl 255", "2001:db8::22 min_ttl 255", "2001:db8::23 min_ttl 255"],
+        ),
+        ({}, [], []),
+    ],
+)
+def test_a_peers_adverts_come_from_the_same_segment(
+    variables: dict[str, Any], peers: list[str], expected: list[str]
+) -> None:
+    source = "2001:db8::21" if ":" in "".join(peers) else "192.0.2.21"
+    instance = {"name": "main", "virtual_router_id": 51, "priority": 1, "source": source, "interface": "eth0"}
+    told = {"keepalived_instances": [{**instance, "peers": peers, "addresses": ["192.0.2.100/24"]}], **variables}
+    lines = [line.strip() for line in render("keepalived", "keepalived.conf.j2", told).splitlines()]
+    assert [line for line in lines if "ttl" in line or line.split(" ")[0] in peers] == expected
