@@ -25,13 +25,15 @@ class Wanted:
     unit_name: str
     dns: tuple[str, ...]
     ip: tuple[str, ...]
+    client: bool = True
+    """Whether it also serves a client; without that, only a server."""
 
     @classmethod
     def from_entry(cls, entry: Mapping[str, t.Any]) -> Wanted:
         """Return one entry of the module's option ``certificates``."""
         unit_name = entry.get("unit_name") or "holdfast"
-        names = (tuple(map(str, entry.get(kind) or ())) for kind in ("dns", "ip"))
-        return cls(entry["path"], entry.get("common_name"), unit_name, *names)
+        dns, ip = (tuple(map(str, entry.get(kind) or ())) for kind in ("dns", "ip"))
+        return cls(entry["path"], entry.get("common_name"), unit_name, dns, ip, entry.get("client", True) is not False)
 
     @property
     def names(self) -> frozenset[str]:
@@ -46,6 +48,7 @@ class Found:
     common_name: str | None
     names: frozenset[str]
     not_after: datetime
+    client: bool = True
 
 
 def dns_name(name: str) -> str:
@@ -90,6 +93,7 @@ def reasons_to_renew(found: Found | str, wanted: Wanted, now: datetime, renew_be
     rules = (
         (found.common_name != wanted.common_name, _difference("common name", found.common_name, wanted.common_name)),
         (found.names != wanted.names, _difference("names", sorted(found.names), sorted(wanted.names))),
+        (found.client != wanted.client, _difference("use by clients", found.client, wanted.client)),
         (found.not_after - renew_before <= now, f"it ends on {found.not_after:%Y-%m-%d}"),
     )
     return tuple(reason for applies, reason in rules if applies)

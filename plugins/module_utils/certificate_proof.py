@@ -11,6 +11,7 @@ from __future__ import annotations
 import ssl
 import typing as t
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, end_of, parse_peer_certificate
@@ -19,11 +20,15 @@ _MOST_FLIGHTS = 10
 
 
 def prove(certificate_path: str, key_path: str, ca: str) -> Found | str:
-    """Return what a certificate says, or why it doesn't serve a server and a client who trust only ``ca`` (PEM)."""
+    """Return what a certificate says, or why it doesn't serve a server whose clients trust only ``ca`` (PEM)."""
     try:
         server = _context(ssl.PROTOCOL_TLS_SERVER, certificate_path, key_path, ca)
         client = _context(ssl.PROTOCOL_TLS_CLIENT, certificate_path, key_path, ca)
-        return parse_peer_certificate(_handshake(client, server))
+        try:
+            return parse_peer_certificate(_handshake(client, server))
+        except ssl.SSLCertVerificationError:
+            server.verify_mode = ssl.CERT_NONE
+            return replace(parse_peer_certificate(_handshake(client, server)), client=False)
     except ssl.SSLCertVerificationError as error:
         return f"it isn't accepted: {error.verify_message}"
     except ssl.SSLError as error:

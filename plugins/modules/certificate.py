@@ -82,6 +82,10 @@ options:
         description: Organizational unit of a subject without a common name.
         type: str
         default: holdfast
+      client:
+        description: Whether it also serves a client. One that does not is refused where a client has to show one.
+        type: bool
+        default: true
       dns:
         description: DNS names.
         type: list
@@ -92,6 +96,11 @@ options:
         type: list
         elements: str
         default: []
+  absent:
+    description: Certificates that the host must not have.
+    type: list
+    elements: path
+    default: []
   authority_directory:
     description:
       - Directory on the controller with the authority's C(ca.crt) and C(ca.key). The first one of C(ca.crt) issues.
@@ -189,10 +198,12 @@ ARGUMENTS = {
             "path": {"type": "path", "required": True},
             "common_name": {"type": "str"},
             "unit_name": {"type": "str", "default": "holdfast"},
+            "client": {"type": "bool", "default": True},
             "dns": {"type": "list", "elements": "str", "default": []},
             "ip": {"type": "list", "elements": "str", "default": []},
         },
     },
+    "absent": {"type": "list", "elements": "path", "default": []},
     "authority_directory": {"type": "path", "required": True},
     "authority_passphrase": {"type": "str", "default": "", "no_log": True},
     "validity_days": {"type": "int", "default": 730},
@@ -218,13 +229,16 @@ class Keeper:
         key_pem, requests = self.key_and_requests([wanted for wanted in self.wanted if wanted.path in reasons])
         directories = [path for path in [self.params["directory"]] if files.directory_differs(path)]
         changed = [file for file in self.files_wanted(key_pem) if files.differs(file)]
+        superfluous = [path for path in self.params["absent"] if Path(path).exists()]
         if not self.module.check_mode:
             self.refuse_unknown_accounts(changed)
             for path in directories:
                 files.put_directory(path)
             for file in changed:
                 files.put(file)
-        return result(reasons, [*directories, *(file.path for file in changed)], requests)
+            for path in superfluous:
+                Path(path).unlink()
+        return result(reasons, [*directories, *(file.path for file in changed), *superfluous], requests)
 
     def warn_of_the_end(self) -> None:
         """Warn when the authority ends within a year, for that takes preparation."""

@@ -35,6 +35,7 @@ SIGNATURE_ONLY = x509.KeyUsage(
     encipher_only=False,
     decipher_only=False,
 )
+SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
 SERVER_AND_CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
 
@@ -77,7 +78,7 @@ class Authority:
             (x509.SubjectAlternativeName([*names, *addresses]), False),
             (x509.BasicConstraints(ca=False, path_length=None), True),
             (SIGNATURE_ONLY, True),
-            (SERVER_AND_CLIENT, False),
+            (SERVER_AND_CLIENT if wanted.client else SERVER, False),
             (x509.SubjectKeyIdentifier.from_public_key(public_key), False),
             (self._key_identifier(), False),
         ):

@@ -70,7 +70,8 @@ def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
     of_peers = [etcd_peer_name(cluster)] if host in cluster.of("etcd") else []
     # pgBackRest before 2.53 looks for an address among the DNS names only.
     dns = _unique([*names, "localhost", *map(str, host.addresses), *of_peers])
-    return {"common_name": host.name, "dns": dns, "ip": _unique(addresses)}
+    is_client = any(host in cluster.of(part) for part in ("etcd", "postgresql", "backup"))
+    return {"common_name": host.name, "client": is_client, "dns": dns, "ip": _unique(addresses)}
 
 
 def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:

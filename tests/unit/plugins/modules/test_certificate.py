@@ -131,6 +131,7 @@ DRIFT: dict[str, tuple[t.Callable[[Host], object], set[str]]] = {
     "the key readable to all": (lambda host: Path(host.path("host.key")).chmod(0o644), set()),
     "the directory writable to all": (lambda host: host.directory.chmod(0o777), set()),
     "another authority": (lambda host: setattr(host, "authority", Authority()), {"host.crt", "client.crt"}),
+    "a use that is not wanted": (lambda host: host.certificates[0].update(client=False), {"host.crt"}),
     "another name": (lambda host: host.certificates[1].update(dns=["db2"]), {"client.crt"}),
 }
 
@@ -146,6 +147,15 @@ def test_drift_is_healed(ready: Host, name: str) -> None:
     if examined["requests"]:
         ready.sign_and_install(examined)
     assert not ready.run()["changed"]
+
+
+def test_a_certificate_that_is_not_to_be_there_goes(ready: Host) -> None:
+    del ready.certificates[1]
+    absent = [ready.path("client.crt")]
+    assert ready.run(absent=absent, check_mode=True)["changed_paths"] == absent
+    assert ready.run(absent=absent)["changed"]
+    assert "client.crt" not in ready.names()
+    assert not ready.run(absent=absent)["changed"]
 
 
 def test_the_private_key_is_kept(ready: Host) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,13 @@ def test_a_certificate_says_what_the_controller_wants(
     assert found.extensions.get_extension_for_class(x509.KeyUsage).value == authority.SIGNATURE_ONLY
     assert found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value == authority.SERVER_AND_CLIENT
     assert len(found.extensions) == 6
+
+
+def test_a_server_only(ca: authority.Authority) -> None:
+    wanted = replace(LB1, client=False)
+    key = ec.generate_private_key(ec.SECP256R1())
+    found = x509.load_pem_x509_certificate(ca.issue(key.public_key(), wanted, NOW, 9).encode())
+    assert found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value == authority.SERVER
 
 
 def stolen() -> str:

@@ -56,8 +56,8 @@ class Hosts:
             (folder / f"{name}.key").write_bytes(certificate_x509.key_pem(own))
             self.issue(name)
 
-    def issue(self, name: str, *more: str) -> None:
-        wanted = Wanted("", None, name, (name, *more), ("127.0.0.1",))
+    def issue(self, name: str, *more: str, client: bool = True) -> None:
+        wanted = Wanted("", None, name, (name, *more), ("127.0.0.1",), client)
         issued = self.authority.issue(self.keys[name].public_key(), wanted, datetime.now(UTC), 9)
         (self.folder / f"{name}.crt").write_text(issued)
 
@@ -123,6 +123,17 @@ def test_a_running_cluster_closes_its_peer_ports_one_member_after_the_other(etcd
         assert etcd.healthy()
     for member in etcd.members:
         assert [etcd.answers(member, who) for who in (*MEMBERS, "lb1")] == [True, True, True, False]
+
+
+def test_a_host_that_is_no_client_reaches_neither_port(etcd: Etcd) -> None:
+    member = etcd.members[0]
+    client = EtcdClient(etcd.hosts.tls("lb1").client(member.client, 2))
+    assert client.call("/v3/lease/grant", {"TTL": "5"})["ID"]
+    etcd.hosts.issue("lb1", client=False)
+    client = EtcdClient(etcd.hosts.tls("lb1").client(member.client, 2))
+    with pytest.raises(EndpointError, match="certificate"):
+        client.call("/v3/lease/grant", {"TTL": "5"})
+    assert not etcd.answers(member, "lb1")
 
 
 def test_who_has_the_name_is_asked_of_the_port(etcd: Etcd) -> None:
