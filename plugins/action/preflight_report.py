@@ -18,7 +18,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
-from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
@@ -29,7 +29,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 ARGUMENTS: dict[str, Any] = {
     "register": {"type": "str", "default": "preflight__host"},
     "group": {"type": "str", "default": "holdfast"},
+    "deployed": {"type": "str", "default": "deployed__host"},
     "clock_skew": {"type": "float", "default": 0.5},
+    "accept": {"type": "raw", "default": []},
+    "part": {"type": "bool", "default": False},
 }
 
 
@@ -76,6 +79,20 @@ def evaluated(value: Any) -> Any:
     return {key: value[key] for key in value} if isinstance(value, Mapping) else value
 
 
+def deployed_findings(
+    hosts: list[str], hostvars: Mapping[str, Any], register: str, *, whole: bool, accept: list[str]
+) -> Iterator[HostFinding]:
+    """Yield where what is wished can't be what is meant, as holdfast.ha.deployed_info found the hosts."""
+    seen = {host: hostvars[host].get(register) or {} for host in hosts}
+    for host, told in seen.items():
+        if "unknown" in told:
+            fix = "give the host Python 3.11 or newer and root's rights"
+            yield HostFinding(host, Finding("deployed", f"can't be looked at: {told['unknown']}", fix))
+    if any(seen.values()):
+        known = [deployed.host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
+        yield from deployed.judge(known, whole=whole, accept=accept)
+
+
 class ActionModule(ActionBase):
     """Show the findings of all hosts and fail when one of them is an error."""
 
@@ -89,24 +106,33 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         hosts = list(variables["groups"].get(arguments["group"], []))
         hostvars = variables["hostvars"]
-        seen = {host: hostvars[host].get(arguments["register"]) for host in hosts}
-        found = [
-            *(HostFinding("controller", finding) for finding in controller_findings(ROOT)),
-            *(HostFinding("controller", finding) for finding in preflight.topology_findings(hosts)),
-            *self._secrets(hosts, hostvars),
-            *self._variables(hosts, hostvars),
-            *(finding for host in hosts for finding in host_findings(host, seen[host])),
-        ]
-        clocks = {host: tuple(item["clock"]) for host, item in seen.items() if item and "clock" in item}
-        found += preflight.clock_findings(clocks, arguments["clock_skew"])
+        found = [] if arguments["part"] else self._complete(hosts, hostvars, arguments)
+        whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
+        found += deployed_findings(hosts, hostvars, arguments["deployed"], whole=whole, accept=accept)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
-        Display().display(text)
+        if found or whole:
+            Display().display(text)
         if stopping:
             result |= {"failed": True, "msg": f"{len(stopping)} errors, nothing was changed"}
         else:
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
         return result
+
+    def _complete(
+        self, hosts: list[str], hostvars: Mapping[str, Any], arguments: Mapping[str, Any]
+    ) -> list[HostFinding]:
+        """Return what else keeps site.yml from its work."""
+        seen = {host: hostvars[host].get(arguments["register"]) for host in hosts}
+        clocks = {host: tuple(item["clock"]) for host, item in seen.items() if item and "clock" in item}
+        return [
+            *(HostFinding("controller", finding) for finding in controller_findings(ROOT)),
+            *(HostFinding("controller", finding) for finding in preflight.topology_findings(hosts)),
+            *self._secrets(hosts, hostvars),
+            *self._variables(hosts, hostvars),
+            *(finding for host in hosts for finding in host_findings(host, seen[host])),
+            *preflight.clock_findings(clocks, arguments["clock_skew"]),
+        ]
 
     @staticmethod
     def _variables(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:

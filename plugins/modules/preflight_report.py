@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Puts together what M(holdfast.ha.host_preflight) found on every host, how far their clocks are apart, whether
     the topology was parsed, the secrets are complete and the controller has the right versions.
+  - Compares what M(holdfast.ha.deployed_info) found with what is wished, and refuses what would destroy data or break
+    the cluster later.
   - Prints one readable list and fails when it holds an error.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
@@ -28,6 +30,10 @@ options:
     description: The variable in which each host's result of M(holdfast.ha.host_preflight) was registered.
     type: str
     default: preflight__host
+  deployed:
+    description: The variable in which each host's result of M(holdfast.ha.deployed_info) was registered.
+    type: str
+    default: deployed__host
   group:
     description: The group of the hosts.
     type: str
@@ -36,8 +42,21 @@ options:
     description: The greatest difference in seconds between two hosts' clocks.
     type: float
     default: 0.5
+  accept:
+    description: >-
+      Words that confirm findings, as these tell them (C(KIND:CLUSTER)); a list, or one text with commas. An unknown one
+      is an error.
+    type: raw
+    default: []
+  part:
+    description: >-
+      Only compare what is deployed with what is wished, for a playbook that runs a part of a cluster. No secret may
+      have changed then.
+    type: bool
+    default: false
 seealso:
   - module: holdfast.ha.host_preflight
+  - module: holdfast.ha.deployed_info
 """
 
 EXAMPLES = r"""

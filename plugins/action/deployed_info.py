@@ -1,0 +1,33 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Action before the module holdfast.ha.deployed_info: passes what is wished for the host."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import host_of, wished
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class ActionModule(ActionBase):
+    """Run the module; one that fails is an answer, which the report judges."""
+
+    _supports_check_mode = True
+
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Return deployed, or why nobody could look."""
+        result: dict[str, Any] = super().run(tmp, task_vars)
+        variables = task_vars or {}
+        name = variables["inventory_hostname"]
+        arguments = {"wished": json.dumps(wished(host_of(name, variables["hostvars"][name], ROOT)))}
+        done = self._execute_module(module_args=arguments, task_vars=task_vars)
+        if "deployed" in done:
+            return result | {"deployed": done["deployed"]}
+        reason = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
+        return result | {"unknown": reason}

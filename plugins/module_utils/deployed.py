@@ -1,0 +1,272 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is deployed on a host of a cluster, read from its files and its services' answers: nothing here does I/O."""
+
+from __future__ import annotations
+
+import base64
+import configparser
+import hashlib
+import hmac
+import json
+import re
+import stringprep
+import typing as t
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+MARK = "Managed by Ansible"
+UNITS = {
+    "etcd": ("etcd.service", "/etc/default/etcd"),
+    "postgresql": ("patroni.service", "/etc/patroni/config.yml"),
+    "haproxy": ("haproxy.service", "/etc/haproxy/haproxy.cfg"),
+    "keepalived": ("keepalived.service", "/etc/keepalived/keepalived.conf"),
+}
+"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
+
+AUTHENTICATION = ("superuser", "replication", "rewind")
+ABSENT = frozenset({1})
+OPENED = frozenset({0, 2, 3})
+"""Codes of a stanza's status in pgBackRest: not there; there, with or without a backup, or missing elsewhere."""
+WRONG_KEY = re.compile("CryptoError|FormatError|repo (un)?encrypted")
+SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
+
+
+@dataclass(frozen=True)
+class Patroni:
+    """Patroni's configuration; users are the roles by their kind: superuser, replication, rewind."""
+
+    scope: str
+    namespace: str
+    name: str
+    address: str
+    port: int
+    rest_port: int
+    data_directory: str
+    users: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class PostgreSql:
+    """A data directory; archive_command is "" where none is set, encoding and locale where no server answers."""
+
+    data_directory: str
+    version: str
+    archive_command: str = ""
+    encoding: str = ""
+    locale: str = ""
+
+
+@dataclass(frozen=True)
+class Etcd:
+    """etcd's configuration where it has data; members are {peer URL: name}, None where nobody tells."""
+
+    name: str
+    data_directory: str
+    client_url: str
+    peer_url: str
+    members: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Repository:
+    """A repository that a host reads directly; place tells it from others."""
+
+    place: str
+    cipher_type: str = "none"
+    cipher_pass: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
+class PgBackRest:
+    """pgBackRest's configuration: hosts are those of repositories that others keep, places those that are read here."""
+
+    stanza: str
+    hosts: tuple[str, ...] = ()
+    places: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A wished secret: whether the host has stored this one, and whether the service takes it; None when unknown."""
+
+    stored: bool | None = None
+    accepted: bool | None = None
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
+
+    system is the distribution with its release, as the role patroni writes it.
+    """
+
+    patroni: Patroni | None = None
+    postgresql: PostgreSql | None = None
+    etcd: Etcd | None = None
+    pgbackrest: PgBackRest | None = None
+    components: tuple[str, ...] = ()
+    patroni_members: tuple[str, ...] | None = None
+    secrets: Mapping[str, Verdict] = field(default_factory=dict)
+    system: str = ""
+
+    @classmethod
+    def load(cls, data: Mapping[str, t.Any]) -> Deployed:
+        """Return what asdict() made plain."""
+        backup, members = data["pgbackrest"], data["patroni_members"]
+        return cls(
+            patroni=Patroni(**data["patroni"]) if data["patroni"] else None,
+            postgresql=PostgreSql(**data["postgresql"]) if data["postgresql"] else None,
+            etcd=Etcd(**data["etcd"]) if data["etcd"] else None,
+            pgbackrest=PgBackRest(backup["stanza"], tuple(backup["hosts"]), tuple(backup["places"]))
+            if backup
+            else None,
+            components=tuple(data["components"]),
+            patroni_members=None if members is None else tuple(members),
+            secrets={name: Verdict(**verdict) for name, verdict in data["secrets"].items()},
+            system=data["system"],
+        )
+
+
+def parse_patroni(config: t.Any) -> Patroni | None:
+    """Return what Patroni's configuration says, None for one that is none of ours."""
+    try:
+        rest = urlsplit(f"//{config['restapi']['connect_address']}")
+        served = urlsplit(f"//{config['postgresql']['connect_address']}")
+        login = config["postgresql"]["authentication"]
+        return Patroni(
+            scope=str(config["scope"]),
+            namespace=str(config["namespace"]),
+            name=str(config["name"]),
+            address=served.hostname or "",
+            port=served.port or 0,
+            rest_port=rest.port or 0,
+            data_directory=str(config["postgresql"]["data_dir"]),
+            users={kind: str(login[kind]["username"]) for kind in AUTHENTICATION},
+        )
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def patroni_secrets(config: t.Any) -> dict[str, str]:
+    """Return the secrets in a configuration that parse_patroni() takes, by the names of ha_secrets."""
+    login = config["postgresql"]["authentication"]
+    found = {f"postgresql_{kind}": login[kind].get("password") for kind in AUTHENTICATION}
+    found["patroni_rest"] = (config["restapi"].get("authentication") or {}).get("password")
+    found["etcd_patroni"] = (config.get("etcd3") or {}).get("password")
+    return {name: str(value) for name, value in found.items() if value is not None}
+
+
+def parse_archive_command(configuration: str) -> str:
+    """Return the archive_command in the postgresql.conf that Patroni writes."""
+    match = re.search(r"^archive_command = '((?:[^']|'')*)'", configuration, re.MULTILINE)
+    return match[1].replace("''", "'") if match else ""
+
+
+def parse_version(text: str) -> str:
+    """Return the version in a PG_VERSION, "" when it holds none."""
+    match = re.fullmatch(r"\d+(\.\d+)?", text.strip())
+    return match[0] if match else ""
+
+
+def parse_environment(text: str) -> dict[str, str]:
+    """Return the variables of an environment file."""
+    pairs = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
+    return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+def parse_pgbackrest(text: str) -> tuple[PgBackRest, tuple[Repository, ...]] | None:
+    """Return what a pgbackrest.conf says, and the repositories that the host reads directly; None without a stanza."""
+    parser = configparser.ConfigParser(interpolation=None, strict=False, delimiters=("=",), comment_prefixes=("#",))
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return None
+    stanzas = [name for name in parser.sections() if name.partition(":")[0] != "global"]
+    if not stanzas:
+        return None
+    options = dict(parser["global"]) if parser.has_section("global") else {}
+    direct = tuple(_repository(options, number) for number in _numbers(options, "path"))
+    hosts = tuple(options[f"repo{number}-host"] for number in _numbers(options, "host"))
+    return PgBackRest(stanzas[0], hosts, tuple(repository.place for repository in direct)), direct
+
+
+def _numbers(options: Iterable[str], key: str) -> list[int]:
+    found = (re.fullmatch(rf"repo(\d+)-{key}", option) for option in options)
+    return sorted(int(match[1]) for match in found if match)
+
+
+def _repository(options: Mapping[str, str], number: int) -> Repository:
+    own = {key: options.get(f"repo{number}-{key}", "") for key in ("type", "s3-bucket", "sftp-host", "path")}
+    return Repository(
+        place=place(own["type"] or "posix", own["s3-bucket"] or own["sftp-host"], own["path"]),
+        cipher_type=options.get(f"repo{number}-cipher-type", "none"),
+        cipher_pass=options.get(f"repo{number}-cipher-pass", ""),
+    )
+
+
+def place(kind: str, container: str, path: str) -> str:
+    """Return what tells a repository from others: its path, and for one elsewhere its type and its bucket or host."""
+    return path if kind == "posix" else f"{kind}:{container}:{path}"
+
+
+def parse_pooler_users(text: str) -> list[str]:
+    """Return the passwords in PgBouncer's file of users."""
+    found = re.findall(r'^"(?:[^"]|"")*" "((?:[^"]|"")*)"$', text, re.MULTILINE)
+    return [password.replace('""', '"') for password in found]
+
+
+def parse_watcher_passwords(text: str) -> list[str]:
+    """Return the password in the lease watcher's configuration, [] without one."""
+    try:
+        return [str(json.loads(text)["access"]["password"])]
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def opens(information: str) -> bool | None:
+    """Say by the answer of ``pgbackrest info`` whether a passphrase opens a repository, None where nothing is in it."""
+    try:
+        documents = json.loads(information, strict=False)
+        status = (documents[0].get("repo") or documents)[0]["status"]
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return None
+    if status["code"] in OPENED:
+        return True
+    return False if status["code"] not in ABSENT and WRONG_KEY.search(status["message"]) else None
+
+
+def is_password_of(role: str, password: str, stored: str | None) -> bool | None:
+    """Say whether a password is the one that PostgreSQL has stored for a role, None when it has none to compare."""
+    scram = SCRAM.fullmatch(stored or "")
+    if scram:
+        salt, key = base64.b64decode(scram[2]), base64.b64decode(scram[3])
+        return any(_scram_key(way, salt, int(scram[1])) == key for way in _spellings(password))
+    if stored and stored.startswith("md5"):
+        return hashlib.md5(_bytes(password + role), usedforsecurity=False).hexdigest() == stored.removeprefix("md5")
+    return None
+
+
+def _scram_key(password: bytes, salt: bytes, iterations: int) -> bytes:
+    """Return RFC 5802's StoredKey."""
+    salted = hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
+    return hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
+
+
+def _spellings(password: str) -> set[bytes]:
+    """Return a password as it is and as SASLprep makes it; PostgreSQL takes the first where the second is forbidden."""
+    mapped = (" " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char))
+    return {_bytes(password), _bytes(unicodedata.normalize("NFKC", "".join(mapped)))}
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="replace")
+
+
+def combined(verdicts: Iterable[bool | None]) -> bool | None:
+    """Return False when one is, else True when one is, None when nothing is known."""
+    known = {verdict for verdict in verdicts if verdict is not None}
+    return min(known) if known else None

@@ -1,0 +1,313 @@
+#!/usr/bin/python
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: deployed_info
+short_description: What is deployed on a host of a cluster
+version_added: 0.2.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Reads from the host's own files and services which cluster it belongs to, as whom, with which data, and whether the
+    wished secrets are the ones in use. Returns no secret. A host with nothing on it is an answer like any other.
+  - The action plugin of the same name passes what is wished for; M(holdfast.ha.preflight_report) compares.
+attributes:
+  check_mode:
+    support: full
+    description: Can run in check_mode and return changed status without changing anything.
+  diff_mode:
+    support: none
+    description: Will return details on what has changed when in diff mode.
+options:
+  wished:
+    description:
+      - A JSON document, one text so that Ansible hides all of it.
+      - >-
+        C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
+        C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
+        C(cipher_type) and C(cipher_pass).
+      - The action plugin fills it in.
+    type: str
+    default: "{}"
+"""
+
+EXAMPLES = r"""
+- name: Look at what is deployed
+  holdfast.ha.deployed_info:
+  register: deployed__host
+"""
+
+RETURN = r"""
+deployed:
+  description: >-
+    What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
+    those whose unit is enabled, C(patroni_members) names, C(secrets) by name whether this one is C(stored) and
+    C(accepted).
+  returned: always
+  type: dict
+  sample:
+    patroni:
+      {scope: lab, namespace: /service/, name: db1, address: 198.51.100.11, port: 5432, rest_port: 8008,
+       data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder}}
+    postgresql:
+      {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, encoding: UTF8,
+       locale: C.UTF-8}
+    etcd:
+      {name: db1, data_directory: /var/lib/etcd/holdfast-lab, client_url: "https://198.51.100.11:2379",
+       peer_url: "https://198.51.100.11:2380", members: {"https://198.51.100.11:2380": db1}}
+    pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: []}
+    components: [etcd, postgresql]
+    patroni_members: [db1, db2, db3]
+    secrets: {postgresql_replication: {stored: true, accepted: true}}
+    system: Debian 13
+"""
+
+import json
+import os
+import stat
+import typing as t
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import deployed as sut
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls, WrongPasswordError
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
+
+try:
+    import yaml
+except ImportError:  # comes with Patroni
+    yaml = None  # type: ignore[assignment]
+
+PGBACKREST = "/etc/pgbackrest.conf"
+POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
+WATCHER = "/etc/holdfast/lease-watcher.json"
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
+TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
+ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
+POOLER_ROLE = "pgbouncer"
+LARGEST = 2**20
+SECONDS = 3.0
+SERVER = """
+    SELECT (SELECT json_object_agg(rolname, rolpassword) FROM pg_authid WHERE rolname = ANY(%s)),
+           pg_encoding_to_char(encoding), datcollate
+    FROM pg_database WHERE datname = 'template0'
+"""
+
+
+class Server(t.NamedTuple):
+    """What a server tells: the passwords as it has stored them, by role; encoding and locale of new databases."""
+
+    passwords: Mapping[str, str | None]
+    encoding: str
+    locale: str
+
+
+def read(path: str) -> str:
+    """Return a regular file's text, "" for anything else: some lie where others than root can put what they like."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file.read(LARGEST)
+    return ""
+
+
+def patroni_config() -> t.Any:
+    """Return Patroni's configuration, None where there is none that can be read."""
+    text = read(sut.UNITS["postgresql"][1])
+    if not text or yaml is None:
+        return None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return None
+
+
+def postgresql(directory: str) -> sut.PostgreSql | None:
+    """Return what a data directory tells by itself, None where it is none."""
+    version = sut.parse_version(read(f"{directory}/PG_VERSION"))
+    archive_command = sut.parse_archive_command(read(f"{directory}/postgresql.conf"))
+    return sut.PostgreSql(directory, version, archive_command) if version else None
+
+
+def ask_server(config: t.Any, patroni: sut.Patroni) -> Server | None:
+    """Return what the server on this host tells, None when it doesn't answer."""
+    settings = {
+        "host": (config["postgresql"].get("parameters") or {}).get("unix_socket_directories", "/var/run/postgresql"),
+        "port": patroni.port,
+        "user": patroni.users["superuser"],
+        "dbname": "postgres",
+    }
+    with suppress(psycopg2.Error, TimeoutError):
+        (passwords, encoding, locale), *_rest = ask(settings, SERVER, (roles_of(patroni),), SECONDS)
+        return Server(passwords or {}, encoding, locale)
+    return None
+
+
+def roles_of(patroni: sut.Patroni) -> list[str]:
+    """Return the roles whose passwords are among the secrets."""
+    return [*patroni.users.values(), POOLER_ROLE]
+
+
+def taken_by_server(patroni: sut.Patroni, server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
+    """Return by name whether the roles have these passwords."""
+    roles = {f"postgresql_{kind}": role for kind, role in patroni.users.items()} | {"pgbouncer": POOLER_ROLE}
+    return {
+        name: sut.is_password_of(role, secrets[name], server.passwords.get(role))
+        for name, role in roles.items()
+        if name in secrets
+    }
+
+
+def etcd() -> sut.Etcd | None:
+    """Return etcd's configuration, None where it has no data."""
+    settings = sut.parse_environment(read(sut.UNITS["etcd"][1]))
+    directory = settings.get("ETCD_DATA_DIR", "")
+    if not directory or not any(Path(directory, "member", "wal").glob("*.wal")):
+        return None
+    return sut.Etcd(
+        name=settings.get("ETCD_NAME", ""),
+        data_directory=directory,
+        client_url=settings.get("ETCD_ADVERTISE_CLIENT_URLS", ""),
+        peer_url=settings.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", ""),
+    )
+
+
+def ask_etcd(found: sut.Etcd, secrets: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
+    """Return the members {peer URL: name}, None when nobody tells, and by name whether users' passwords are taken."""
+    client = EtcdClient(TLS.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
+    taken: dict[str, bool | None] = {}
+    try:
+        for name, user in ETCD_USERS.items():
+            taken[name], logged_in = log_in(client, user, secrets[name]) if name in secrets else (None, client)
+            client = logged_in if user == ROOT else client
+        return {url: member.name for member in client.members() for url in member.peer_urls}, taken
+    except (EndpointError, OSError, ValueError):
+        return None, taken
+
+
+def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, EtcdClient]:
+    """Return whether a password is taken, None while authentication is off, and the client, logged in if it can be."""
+    try:
+        logged_in = client.login(user, password)
+    except WrongPasswordError:
+        return False, client
+    return (True, logged_in) if logged_in else (None, client)
+
+
+def patroni_members(found: sut.Patroni) -> tuple[str, ...] | None:
+    """Return the names of the members that Patroni here knows, None when it doesn't answer."""
+    host = f"[{found.address}]" if ":" in found.address else found.address
+    try:
+        answer = TLS.client(f"https://{host}:{found.rest_port}", SECONDS).request("GET", "/cluster")
+        return tuple(sorted(str(member["name"]) for member in answer["members"]))
+    except (EndpointError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def components() -> tuple[str, ...]:
+    """Return the components that are enabled here with a configuration of ours."""
+    enabled = (
+        name for name, (unit, path) in sut.UNITS.items() if (WANTS / unit).is_symlink() and sut.MARK in read(path)
+    )
+    return tuple(sorted(enabled))
+
+
+def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> bool | None:
+    """Try a repository on this host with the wished passphrase; None where there is nothing to try."""
+    if repository["type"] != "posix" or not module.get_bin_path("pgbackrest"):
+        return None
+    environment = {
+        "LC_ALL": "C.UTF-8",
+        "PGBACKREST_REPO1_PATH": repository["path"],
+        "PGBACKREST_REPO1_CIPHER_TYPE": repository["cipher_type"],
+    }
+    if repository["cipher_type"] != "none":
+        environment["PGBACKREST_REPO1_CIPHER_PASS"] = repository["cipher_pass"]
+    command = ["pgbackrest", "--no-config", "--log-level-file=off", f"--stanza={stanza}", "--output=json", "info"]
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    _code, output, _error = module.run_command([*user, *command], environ_update=environment, cwd="/", errors="replace")
+    return sut.opens(output)
+
+
+def try_repositories(
+    module: AnsibleModule, wished: Mapping[str, t.Any], stored: Iterable[sut.Repository]
+) -> dict[str, sut.Verdict]:
+    """Return by the variable of its passphrase what is known of the wished repositories."""
+    there = {repository.place: (repository.cipher_type, repository.cipher_pass) for repository in stored}
+    found: dict[str, list[sut.Verdict]] = {}
+    for item in wished.get("repositories", ()):
+        known = there.get(item["place"])
+        same = None if known is None else known == (item["cipher_type"], item["cipher_pass"])
+        found.setdefault(item["variable"], []).append(sut.Verdict(same, opens(module, wished["stanza"], item)))
+    return {
+        name: sut.Verdict(sut.combined(one.stored for one in of), sut.combined(one.accepted for one in of))
+        for name, of in found.items()
+    }
+
+
+def stored_secrets(config: t.Any) -> dict[str, list[str]]:
+    """Return the secrets in the files of this host, by the names of ha_secrets."""
+    found = {name: [value] for name, value in sut.patroni_secrets(config).items()} if sut.parse_patroni(config) else {}
+    found["pgbouncer"] = sut.parse_pooler_users(read(POOLER_USERS))
+    found["etcd_lease_watcher"] = sut.parse_watcher_passwords(read(WATCHER))
+    return {name: values for name, values in found.items() if values}
+
+
+def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
+    """Return what is deployed on this host."""
+    secrets: Mapping[str, str] = wished.get("secrets", {})
+    config = patroni_config()
+    patroni = sut.parse_patroni(config)
+    data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""))
+    taken: dict[str, bool | None] = {}
+    store = etcd()
+    if store:
+        members, taken = ask_etcd(store, secrets)
+        store = replace(store, members=members)
+    server = ask_server(config, patroni) if patroni and data and psycopg2 else None
+    if patroni and data and server:
+        taken |= taken_by_server(patroni, server, secrets)
+        data = replace(data, encoding=server.encoding, locale=server.locale)
+    same = {name: set(values) == {secrets.get(name)} for name, values in stored_secrets(config).items()}
+    backup, repositories = sut.parse_pgbackrest(read(PGBACKREST)) or (None, ())
+    return sut.Deployed(
+        patroni=patroni,
+        postgresql=data,
+        etcd=store,
+        pgbackrest=backup,
+        components=components(),
+        patroni_members=patroni_members(patroni) if patroni and data else None,
+        secrets={
+            **{name: sut.Verdict(same.get(name), taken.get(name)) for name in {*same, *taken} & secrets.keys()},
+            **try_repositories(module, wished, repositories),
+        },
+        system=system(),
+    )
+
+
+def system() -> str:
+    """Return the distribution with its release, such as Debian 13."""
+    name, release = parse_os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
+    return f"{name.capitalize()} {release}"
+
+
+def main() -> None:
+    """Run the module."""
+    module = AnsibleModule(
+        argument_spec={"wished": {"type": "str", "default": "{}", "no_log": True}}, supports_check_mode=True
+    )
+    module.exit_json(changed=False, deployed=asdict(look(module, json.loads(module.params["wished"]))))
+
+
+if __name__ == "__main__":
+    main()

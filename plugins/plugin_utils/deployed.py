@@ -1,0 +1,398 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is deployed against what is wished: what would destroy data, or break the cluster later, is found before.
+
+A finding that can be meant has a word of confirmation, KIND:SUBJECT; all others are refused until they are taken back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleUndefinedVariable
+from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
+    AUTHENTICATION,
+    UNITS,
+    Deployed,
+    Verdict,
+    combined,
+    place,
+)
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+
+VARIABLES = (
+    "ha_secrets",
+    "etcd_data_directory",
+    "patroni_encoding",
+    "patroni_locale",
+    "patroni_namespace",
+    "patroni_parameters",
+    "patroni_postgresql_version",
+    "patroni_replication_username",
+    "patroni_rewind_username",
+    "patroni_superuser_username",
+    "pgbackrest_cipher_type",
+    "pgbackrest_repositories",
+    "pgbackrest_repository_path",
+)
+TAKE_BACK = "take the change back"
+NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not supported yet"
+NO_ARCHIVING = "no_archiving"
+BACKUP_REPOSITORY = "backup_repository"
+KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, *(f"{component}_members" for component in UNITS))
+KEEPS_NOTHING = ("", "/bin/true", "true", ":")
+ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
+ENDS = {
+    "etcd_patroni": ("etcd", "postgresql"),
+    "etcd_lease_watcher": ("etcd", "lease_watcher"),
+    "patroni_rest": ("postgresql",),
+    "pgbouncer": ("postgresql", "pgbouncer"),
+}
+"""Secrets that site.yml changes, by the components whose hosts have to be there when it does."""
+LEAVES = {
+    "etcd": "`systemctl disable --now etcd` there and `etcdctl member remove` with its id in `etcdctl member list`",
+    "postgresql": "`systemctl disable --now patroni` there",
+    "haproxy": "`systemctl disable --now haproxy` there",
+    "keepalived": "`systemctl disable --now keepalived` there",
+}
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host of the inventory: what the topology derived, its evaluated variables, and what is deployed.
+
+    deployed is None where nobody could look: left out by --limit, or unreachable.
+    """
+
+    name: str
+    ha: Mapping[str, Any]
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    deployed: Deployed | None = None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not as it is wished; word is what confirms it, None where nothing can."""
+
+    host: str
+    variable: str
+    text: str
+    fix: str
+    word: str | None = None
+
+    def finding(self, accepted: Sequence[str]) -> HostFinding:
+        """Return what to tell: an error, or a warning once it is confirmed."""
+        if self.word in accepted:
+            return HostFinding(self.host, Finding(self.variable, self.text, "confirmed", WARNING))
+        fix = f"{self.fix}; if it is meant: -e preflight_accept={self.word}" if self.word else self.fix
+        return HostFinding(self.host, Finding(self.variable, self.text, fix))
+
+
+def judge(hosts: Sequence[Host], *, whole: bool, accept: Sequence[str] = ()) -> list[HostFinding]:
+    """Return what must not be done as it is wished, and each word that confirms nothing that can be.
+
+    whole: all parts of the clusters are about to be run, so a secret can be changed at both its ends.
+    """
+    found: list[Difference] = []
+    for name in dict.fromkeys(host.ha["cluster"] for host in hosts):
+        members = [host for host in hosts if host.ha["cluster"] == name]
+        found += judge_cluster(members, whole=whole)
+    words = [item.word for item in found if item.word]
+    subjects = {host.name for host in hosts} | {host.ha["cluster"] for host in hosts}
+    return [*unknown_words(accept, words, subjects), *(item.finding(accept) for item in found)]
+
+
+def words_of(value: Any) -> list[str]:
+    """Return preflight_accept's words, given as a list or as one text with commas."""
+    listed = value if isinstance(value, list) else str(value or "").split(",")
+    return [str(word).strip() for word in listed if str(word).strip()]
+
+
+def unknown_words(accept: Sequence[str], words: Sequence[str], subjects: Iterable[str]) -> Iterator[HostFinding]:
+    """Yield a finding for each word that can't confirm anything in this inventory."""
+    for word in accept:
+        kind, _colon, subject = word.partition(":")
+        if kind not in KINDS or subject not in subjects:
+            close = get_close_matches(word, words, n=1, cutoff=0.4)
+            known = f"did you mean {close[0]}" if close else f"write KIND:CLUSTER, with one of {', '.join(KINDS)}"
+            yield HostFinding("controller", Finding("preflight_accept", f"{word} confirms nothing", known))
+
+
+def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
+    """Return all differences of one cluster."""
+    seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
+    alone = [difference for host, deployed in seen for judge_one in JUDGES for difference in judge_one(host, deployed)]
+    return [*alone, *judge_members(seen), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
+
+
+def judge_identity(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where a member with data is another's, of another cluster or elsewhere."""
+    found, wished = deployed.patroni, host.ha["postgresql"]
+    if found is None or deployed.postgresql is None or not wished:
+        return
+    if found.scope != wished["scope"]:
+        text = f"the host has data of the cluster {found.scope}, wished {wished['scope']}"
+        fix = f"{TAKE_BACK}, a cluster can't be renamed; or give the hosts of {found.scope} back to it"
+        yield Difference(host.name, "clusters", text, fix)
+        return
+    if found.name != host.ha["name"]:
+        text = f"the host is the member {found.name}, wished {host.ha['name']}"
+        yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
+        return
+    ports = f"clusters.{wished['scope']}.ports"
+    namespace = host.variables.get("patroni_namespace", "/service/")
+    pairs = {
+        "patroni_namespace": (found.namespace.strip("/"), str(namespace).strip("/")),
+        "ha_address": (found.address, host.ha["address"]),
+        f"{ports}.postgresql": (found.port, wished["port"]),
+        f"{ports}.patroni": (found.rest_port, wished["rest_port"]),
+        "data directory": (found.data_directory, wished["data_directory"]),
+    }
+    for kind in AUTHENTICATION:
+        variable = f"patroni_{kind}_username"
+        pairs[variable] = (found.users[kind], host.variables.get(variable, found.users[kind]))
+    yield from _changed(host, pairs)
+
+
+def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where an etcd member with data is another's, of another cluster or elsewhere."""
+    found, wished = deployed.etcd, host.ha["etcd"]
+    if found is None or not wished or "etcd" not in host.ha["components"]:
+        return
+    if found.name != host.ha["name"]:
+        text = f"the host is the etcd member {found.name}, wished {host.ha['name']}"
+        yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
+        return
+    ports = f"clusters.{host.ha['cluster']}.ports"
+    address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
+    directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
+    pairs = {
+        "etcd_data_directory": (found.data_directory, directory),
+        f"{ports}.etcd_client": (found.client_url, f"https://{address}:{wished['client_port']}"),
+        f"{ports}.etcd_peer": (found.peer_url, f"https://{address}:{wished['peer_port']}"),
+    }
+    yield from _changed(host, pairs)
+
+
+def _changed(host: Host, pairs: Mapping[str, tuple[Any, Any]]) -> Iterator[Difference]:
+    for variable, (found, wished) in pairs.items():
+        if found != wished:
+            text = f"found {found}, wished {wished}: the member's data and the other members know the former"
+            yield Difference(host.name, variable, text, f"{TAKE_BACK}; this can't be changed on a member with data")
+
+
+def judge_data(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where a data directory can't be run as wished, or only initdb would have heeded what is wished."""
+    data = deployed.postgresql
+    if data is None or "postgresql" not in host.ha["components"]:
+        return
+    version = str(host.variables.get("patroni_postgresql_version") or "")
+    if version and version != data.version:
+        text = f"{data.data_directory} is of PostgreSQL {data.version}, wished {version}"
+        fix = f'{TAKE_BACK}, or set patroni_postgresql_version: "{data.version}"; upgrades are not supported yet'
+        yield Difference(host.name, "patroni_postgresql_version", text, fix)
+    for variable, found in (("patroni_encoding", data.encoding), ("patroni_locale", data.locale)):
+        wished = host.variables.get(variable)
+        if found and wished is not None and _plain(found) != _plain(str(wished)):
+            text = f"the cluster was made with {found}, wished {wished}: only a new cluster heeds it"
+            yield Difference(host.name, variable, text, TAKE_BACK)
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "")
+
+
+def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where a cluster that archives would throw its WAL away."""
+    data = deployed.postgresql
+    if data is None or "postgresql" not in host.ha["components"] or host.ha["backup"]:
+        return
+    wished = (host.variables.get("patroni_parameters") or {}).get("archive_command", "")
+    if data.archive_command not in KEEPS_NOTHING and wished in KEEPS_NOTHING:
+        text = f"found archive_command = {data.archive_command}, wished no backup host: WAL would be thrown away"
+        fix = "put the backup host back into the group backup"
+        yield Difference(host.name, "group backup", text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
+
+
+def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where backups would begin anew elsewhere, or those of another cluster are on the host."""
+    found, wished = deployed.pgbackrest, host.ha["backup"]
+    if found is None or not wished or not wished["kinds"]:
+        return
+    if found.stanza != wished["stanza"]:
+        text = f"pgBackRest serves the stanza {found.stanza} here, wished {wished['stanza']}"
+        fix = f"{TAKE_BACK}, a cluster can't be renamed; or give the hosts of {found.stanza} back to it"
+        yield Difference(host.name, "clusters", text, fix)
+        return
+    word = f"{BACKUP_REPOSITORY}:{host.ha['cluster']}"
+    elsewhere = set() if "repository" in wished["kinds"] else {wished["repository"]["address"]}
+    lost = set(found.hosts) - elsewhere
+    if lost:
+        text = f"found the repository on {', '.join(sorted(lost))}, wished {wished['repository']['address']}"
+        fix = f"{TAKE_BACK}: the backups and the WAL there would not be used any more"
+        yield Difference(host.name, "group backup", text, fix, word)
+    places = [repository["place"] for repository in wished_repositories(host.variables)]
+    gone = [item for item in found.places if item not in places]
+    if gone:
+        text = f"found a repository in {', '.join(gone)}, wished {', '.join(places)}"
+        fix = f"{TAKE_BACK}: the backups and the WAL there would not be used any more"
+        yield Difference(host.name, "pgbackrest_repository_path", text, fix, word)
+
+
+def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield each component that is enabled on a host which its group has lost."""
+    for component in deployed.components:
+        if component not in host.ha["components"]:
+            text = f"{component} is enabled on {host.name}, which is not in the group"
+            fix = f"put it back, or {LEAVES[component]}"
+            yield Difference(host.name, f"group {component}", text, fix, f"{component}_members:{host.ha['cluster']}")
+
+
+JUDGES = (judge_identity, judge_etcd, judge_data, judge_archiving, judge_repositories, judge_components)
+
+
+def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
+    """Yield the members that etcd or Patroni have and the inventory has not."""
+    for component, undeclared in (("etcd", etcd_strangers), ("postgresql", patroni_strangers)):
+        names = sorted({name for host, deployed in seen for name in undeclared(host, deployed)})
+        if names:
+            first = seen[0][0]
+            kind = "etcd" if component == "etcd" else "Patroni"
+            text = f"{kind} has the members {', '.join(names)}, which the inventory has not"
+            word = f"{component}_members:{first.ha['cluster']}"
+            fix = f"put the host back, or {LEAVES[component]}"
+            yield Difference(first.name, f"group {component}", text, fix, word)
+
+
+def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
+    """Return the etcd members that are not declared, by name or else by peer URL."""
+    wished, members = host.ha["etcd"], deployed.etcd.members if deployed.etcd else None
+    if not wished or members is None or "etcd" not in host.ha["components"]:
+        return []
+    names = {member["name"] for member in wished["members"]}
+    addresses = {f"[{item['address']}]" if ":" in item["address"] else item["address"] for item in wished["members"]}
+    urls = {f"https://{address}:{wished['peer_port']}" for address in addresses}
+    return [name or url for url, name in members.items() if name not in names and url not in urls]
+
+
+def patroni_strangers(host: Host, deployed: Deployed) -> list[str]:
+    """Return Patroni's members that are not declared."""
+    wished = host.ha["postgresql"]
+    if not wished or "postgresql" not in host.ha["components"]:
+        return []
+    if deployed.patroni is None or deployed.patroni.scope != wished["scope"]:
+        return []
+    return sorted(set(deployed.patroni_members or ()) - {member["name"] for member in wished["members"]})
+
+
+def judge_kept(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
+    """Yield the changed secrets that a run would write on one end only."""
+    for name in dict.fromkeys(name for _host, deployed in seen for name in deployed.secrets):
+        verdicts = [(host, deployed.secrets[name]) for host, deployed in seen if name in deployed.secrets]
+        variable = name if name.startswith("pgbackrest_repositories") else f"ha_secrets.{name}"
+        if name not in ENDS and (told := why_refused(name, [verdict for _host, verdict in verdicts])):
+            yield Difference(verdicts[0][0].name, variable, *told)
+
+
+def why_refused(name: str, verdicts: Sequence[Verdict]) -> tuple[str, str] | None:
+    """Return what is wrong with a secret, and the way out, or None: what a service takes is right."""
+    accepted = [verdict.accepted for verdict in verdicts if verdict.accepted is not None]
+    stored = combined(verdict.stored for verdict in verdicts)
+    if any(accepted) or (not accepted and stored is not False):
+        return None
+    if not accepted:
+        return "differs from the deployed one, and nothing that runs takes it", NO_ROTATION
+    if stored and name in ROLES:
+        return (
+            "is what all members have, but the role's password in the database is another: no new session is let in",
+            f"set it on the primary, as root: psql -U postgres, then \\password and the role ({ROLES[name]})",
+        )
+    return "is not the one in use, and a run would change it on one side only", NO_ROTATION
+
+
+def judge_ends(hosts: Sequence[Host], *, whole: bool) -> Iterator[Difference]:
+    """Yield the changed secrets that site.yml would change, but this run not at all their ends."""
+    for name, ends in ENDS.items():
+        holders = [host for host in hosts if set(ends) & set(host.ha["components"])]
+        verdicts = {host.name: host.deployed.secrets.get(name, Verdict()) for host in holders if host.deployed}
+        changed = [host for host, verdict in verdicts.items() if verdict.stored is False and not verdict.accepted]
+        absent = [host.name for host in holders if host.deployed is None]
+        if changed and absent:
+            text = f"differs from the deployed one, and {', '.join(absent)} can't follow"
+            yield Difference(changed[0], f"ha_secrets.{name}", text, f"{TAKE_BACK} until all hosts take part in a run")
+        elif changed and not whole:
+            text = "differs from the deployed one, which a part of the cluster would keep"
+            yield Difference(changed[0], f"ha_secrets.{name}", text, "run site.yml, which changes it everywhere")
+
+
+def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the repositories as the role pgbackrest makes them, each with the variable of its passphrase.
+
+    variables: evaluated, with the role's defaults.
+    """
+    common = str((variables.get("ha_secrets") or {}).get("pgbackrest_cipher", ""))
+    found = []
+    for number, given in enumerate(variables.get("pgbackrest_repositories") or [{}]):
+        kind = str(given.get("type") or "posix")
+        own = given.get("cipher_pass")
+        shared = not own and kind == "posix"
+        path = str(given.get("path") or variables.get("pgbackrest_repository_path", ""))
+        found.append(
+            {
+                "variable": "pgbackrest_cipher" if shared else f"pgbackrest_repositories[{number}].cipher_pass",
+                "type": kind,
+                "path": path,
+                "place": place(kind, str(given.get("s3_bucket") or given.get("sftp_host") or ""), path),
+                "cipher_type": str(given.get("cipher_type") or variables.get("pgbackrest_cipher_type", "")),
+                "cipher_pass": common if shared else str(own or ""),
+            }
+        )
+    return found
+
+
+def wished(host: Host) -> dict[str, Any]:
+    """Return what holdfast.ha.deployed_info compares on the host itself."""
+    backup, postgresql = host.ha["backup"] or {}, host.ha["postgresql"] or {}
+    return {
+        "secrets": {name: str(value) for name, value in (host.variables.get("ha_secrets") or {}).items()},
+        "data_directory": postgresql.get("data_directory", ""),
+        "stanza": backup.get("stanza", ""),
+        "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
+    }
+
+
+def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[str, Any] | None = None) -> Host:
+    """Return a host from its variables, evaluated as they are read, and from what holdfast.ha.deployed_info told.
+
+    root: the collection's directory, for what its roles take by default.
+    """
+    told = (seen or {}).get("deployed")
+    deployed = Deployed.load(told) if told else None
+    given: dict[str, Any] = {key: _defaults(root, "pgbackrest").get(key) for key in VARIABLES}
+    if deployed:
+        platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
+        given["patroni_postgresql_version"] = platforms.get(deployed.system, {}).get("postgresql")
+    for key in VARIABLES:
+        with suppress(AnsibleUndefinedVariable):
+            if key in variables:
+                given[key] = variables[key]
+    return Host(name, variables["ha"], {key: value for key, value in given.items() if value is not None}, deployed)
+
+
+def _defaults(root: Path, role: str) -> dict[str, Any]:
+    return _read(root / "roles" / role / "defaults" / "main.yml")
+
+
+@cache
+def _read(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return data
