@@ -51,13 +51,17 @@ class Patroni:
 
 @dataclass(frozen=True)
 class PostgreSql:
-    """A data directory; archive_command is "" where none is set, encoding and locale where no server answers."""
+    """A data directory; archive_command is "" where none is set, encoding and locale where no server answers.
+
+    idle: Patroni runs here, and nothing below it: no server, and nothing that fills the directory.
+    """
 
     data_directory: str
     version: str
     archive_command: str = ""
     encoding: str = ""
     locale: str = ""
+    idle: bool = False
 
 
 @dataclass(frozen=True)

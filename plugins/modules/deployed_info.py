@@ -53,7 +53,7 @@ deployed:
        data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder}}
     postgresql:
       {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, encoding: UTF8,
-       locale: C.UTF-8}
+       locale: C.UTF-8, idle: false}
     etcd:
       {name: db1, data_directory: /var/lib/etcd/holdfast-lab, client_url: "https://198.51.100.11:2379",
        peer_url: "https://198.51.100.11:2380", members: {"https://198.51.100.11:2380": db1}}
@@ -136,7 +136,14 @@ def postgresql(directory: str) -> sut.PostgreSql | None:
     """Return what a data directory tells by itself, None where it is none."""
     version = sut.parse_version(read(f"{directory}/PG_VERSION"))
     archive_command = sut.parse_archive_command(read(f"{directory}/postgresql.conf"))
-    return sut.PostgreSql(directory, version, archive_command) if version else None
+    idle = len(processes_of(sut.UNITS["postgresql"][0])) == 1
+    return sut.PostgreSql(directory, version, archive_command, idle=idle) if version else None
+
+
+def processes_of(unit: str) -> list[int]:
+    """Return the processes in a unit's control group."""
+    groups = {path.parent.name: read(str(path)) for path in Path("/proc").glob("[0-9]*/cgroup")}
+    return [int(process) for process, group in groups.items() if f"/{unit}" in group]
 
 
 def ask_server(config: t.Any, patroni: sut.Patroni) -> Server | None:

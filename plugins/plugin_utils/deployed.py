@@ -262,15 +262,16 @@ JUDGES = (judge_identity, judge_etcd, judge_data, judge_archiving, judge_reposit
 
 def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
     """Yield the members that etcd or Patroni have and the inventory has not."""
-    for component, undeclared in (("etcd", etcd_strangers), ("postgresql", patroni_strangers)):
-        names = sorted({name for host, deployed in seen for name in undeclared(host, deployed)})
-        if names:
-            first = seen[0][0]
-            kind = "etcd" if component == "etcd" else "Patroni"
-            text = f"{kind} has the members {', '.join(names)}, which the inventory has not"
-            word = f"{component}_members:{first.ha['cluster']}"
+    for component, service, undeclared in (
+        ("etcd", "etcd", etcd_strangers),
+        ("postgresql", "Patroni", patroni_strangers),
+    ):
+        told = {name: host for host, deployed in reversed(seen) for name in undeclared(host, deployed)}
+        for name, host in sorted(told.items()):
+            text = f"{service} has the member {name}, which the inventory has not"
             fix = f"put the host back, or {LEAVES[component]}"
-            yield Difference(first.name, f"group {component}", text, fix, word)
+            word = f"{component}_members:{host.ha['cluster']}"
+            yield Difference(host.name, f"group {component}", text, fix, word)
 
 
 def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:

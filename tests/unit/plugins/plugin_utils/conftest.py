@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES
 
-UNIT = Path(__file__).resolve().parents[3]
+UNIT = Path(__file__).resolve().parents[2]
 BASE = yaml.safe_load((UNIT / "data" / "topology_base.yml").read_text(encoding="utf-8"))
 Case = Mapping[str, Any]
 

@@ -1,0 +1,138 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed as sut
+
+from tests.unit.plugins.plugin_utils.conftest import merge
+
+ROOT = Path(__file__).resolve().parents[4]
+CASES = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "deployed_cases.yml").read_text(encoding="utf-8"))
+USERS = {"superuser": "postgres", "replication": "replicator", "rewind": "rewinder"}
+NOTHING = {
+    "patroni": None,
+    "postgresql": None,
+    "etcd": None,
+    "pgbackrest": None,
+    "components": [],
+    "patroni_members": None,
+    "secrets": {},
+    "system": "Debian 13",
+}
+SAME = {"stored": True, "accepted": True}
+
+
+def deployed(ha):
+    """Return what holdfast.ha.deployed_info tells of a host once the cluster stands."""
+    found = NOTHING | {"components": [name for name in sorted(sut.UNITS) if name in ha["components"]]}
+    names = [member["name"] for member in ha["postgresql"]["members"]]
+    if "etcd" in ha["components"]:
+        found["etcd"] = {
+            "name": ha["name"],
+            "data_directory": f"/var/lib/etcd/{ha['etcd']['token']}",
+            "client_url": f"https://{ha['address']}:2379",
+            "peer_url": f"https://{ha['address']}:2380",
+            "members": {f"https://{member['address']}:2380": member["name"] for member in ha["etcd"]["members"]},
+        }
+        found["secrets"] = dict.fromkeys(("etcd_root", "etcd_lease_watcher"), SAME)
+    if "postgresql" in ha["components"]:
+        directory = ha["postgresql"]["data_directory"]
+        found["patroni"] = {
+            **{key: ha[key] for key in ("name", "address")},
+            "scope": ha["cluster"],
+            "namespace": "/service/",
+            "data_directory": directory,
+            "port": 5432,
+            "rest_port": 8008,
+            "users": USERS,
+        }
+        archive = f"/usr/local/lib/holdfast/pgbackrest-push {ha['cluster']} %p"
+        found["postgresql"] = {"data_directory": directory, "version": "17", "archive_command": archive}
+        found["postgresql"] |= {"encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
+        found["patroni_members"] = names
+        found["secrets"] = found["secrets"] | {
+            **{f"postgresql_{kind}": SAME for kind in USERS},
+            **dict.fromkeys(("etcd_patroni", "patroni_rest"), SAME),
+        }
+    if (ha["backup"] or {}).get("kinds"):
+        keeps = "repository" in ha["backup"]["kinds"]
+        hosts, places = ([], ["/var/lib/pgbackrest"]) if keeps else (["198.51.100.31"], [])
+        found["pgbackrest"] = {"stanza": ha["cluster"], "hosts": hosts, "places": places}
+        if keeps:
+            found["secrets"] = {"pgbackrest_cipher": SAME}
+    return found
+
+
+@pytest.fixture
+def judged(build_case):
+    """Judges a case: the base cluster as it was deployed, changed in what is found and in what is wished."""
+
+    def judge(case):
+        before = {name: deployed(ha) for name, ha in build_case({}).hosts.items()}
+        hosts = []
+        for name, ha in build_case(case).hosts.items():
+            seen = before.get(case.get("machines", {}).get(name, name), NOTHING)
+            changes = merge(case.get("found_everywhere", {}), case.get("found", {}).get(name, {}))
+            told = {"deployed": altered(seen, changes)} if name not in case.get("absent", ()) else None
+            hosts.append(sut.host_of(name, {"ha": ha, **case.get("variables", {})}, ROOT, told))
+        accept = sut.words_of(case.get("accept"))
+        return sut.judge(hosts, whole=not case.get("part", False), accept=accept)
+
+    return judge
+
+
+def altered(seen, changes):
+    """Mappings are merged, anything else replaces, None too; what a host has none of stays so."""
+    if not isinstance(seen, dict) or not isinstance(changes, dict):
+        return changes
+    known = {key: value for key, value in changes.items() if seen.get(key) is not None or not isinstance(value, dict)}
+    return {**seen, **{key: altered(seen.get(key), value) for key, value in known.items()}}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
+def test_what_is_deployed_against_what_is_wished(case, judged):
+    told = [
+        (one.host, one.finding.check, one.finding.level, one.finding.value + one.finding.fix) for one in judged(case)
+    ]
+    expected = case.get("expect", [])
+    assert len(told) == len(expected), told
+    for item in expected:
+        where = (item["host"], item["check"], item.get("level", "error"))
+        assert any(where == tuple(one) and all(part in text for part in item["tells"]) for *one, text in told), told
+    assert "never-show-me" not in str(told)
+
+
+def test_paths_are_those_that_the_roles_write():
+    variables = {
+        role: yaml.safe_load((ROOT / "roles" / role / "vars" / "main.yml").read_text(encoding="utf-8"))
+        for role in ("etcd", "patroni", "haproxy", "keepalived")
+    }
+    assert sut.UNITS["etcd"][1] == variables["etcd"]["etcd__environment"]
+    assert sut.UNITS["postgresql"][1] == variables["patroni"]["patroni__config"]
+    for component in ("haproxy", "keepalived"):
+        assert sut.UNITS[component][1] in str(variables[component])
+
+
+def test_every_playbook_that_changes_a_part_compares_first():
+    verbs = {
+        "clone",
+        "drill",
+        "etcd_lost",
+        "guard",
+        "preflight",
+        "restore",
+        "secrets",
+        "site",
+        "soak",
+        "status",
+        "switchover",
+    }
+    for path in (ROOT / "playbooks").glob("*.yml"):
+        first = yaml.safe_load(path.read_text(encoding="utf-8"))[0]
+        compares = first.get("import_playbook") == "guard.yml"
+        assert compares == (path.stem not in {*verbs, "guard", "preflight", "site"}), path.name
