@@ -9,7 +9,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from lease_watcher.core import Leadership
 
@@ -18,21 +18,29 @@ PAUSE = 1.0  # seconds from one run's end to the next run
 
 
 class Fencing:
-    """Runs the command beside the rounds, for one leadership at a time."""
+    """Runs the command beside the rounds, for one leadership at a time.
 
-    def __init__(self, command: Sequence[str], timeout: float) -> None:
+    It is asked about these members only. A leader's name comes from etcd, and becomes an argument of the command.
+    """
+
+    def __init__(self, command: Sequence[str], timeout: float, members: Collection[str]) -> None:
         self._command = tuple(command)
         self._timeout = timeout
+        self._members = frozenset(members)
         self._process: subprocess.Popen[bytes] | None = None
         self._about: Leadership | None = None
         self._until = 0.0
         self._again = 0.0
         self.confirmed: Leadership | None = None
 
+    def knows(self, leadership: Leadership) -> bool:
+        """Whether the leader is one of the members, so that the command may be asked about it."""
+        return not self._command or leadership.member in self._members
+
     def ask(self, leadership: Leadership) -> bool:
         """Start the command, unless it runs or ran just now; return whether it was started."""
         now = time.monotonic()
-        if not self._command or self._process is not None or now < self._again:
+        if not self._command or not self.knows(leadership) or self._process is not None or now < self._again:
             return False
         argv = [part.replace(MEMBER, leadership.member) for part in self._command]
         environment = {**os.environ, "HOLDFAST_MEMBER": leadership.member}

@@ -97,6 +97,8 @@ class Watcher:
         self._report(sight, seen)
         if isinstance(verdict, Revoke):
             self._revoke(verdict, seen)
+        elif isinstance(verdict, Ask) and not self.fencing.knows(verdict.leadership):
+            self._say("fencing", f"{verdict.leadership.member!r} is no known member: the fencing command is not asked")
         elif isinstance(verdict, Ask) and self.fencing.ask(verdict.leadership):
             self.tell(
                 f"{verdict.leadership.member} has not renewed for {verdict.unrenewed:.1f} s: asking whether it is off"

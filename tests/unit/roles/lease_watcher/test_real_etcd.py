@@ -69,7 +69,7 @@ def cluster(running: Cluster) -> Cluster:
 def watch(cluster: Cluster, member: Member, rules: Rules = RULES, store: Any = None) -> Watcher:
     said: list[str] = []
     presence = Presence(cluster.tls.ca, PATIENCE)
-    watcher = Watcher(store or cluster.gateway(member), rules, Fencing([], 1), presence, tell=said.append)
+    watcher = Watcher(store or cluster.gateway(member), rules, Fencing([], 1, []), presence, tell=said.append)
     watcher.said = said  # type: ignore[attr-defined]
     return watcher
 
@@ -350,7 +350,7 @@ def test_a_node_that_is_confirmed_off_is_not_waited_for(cluster, command, fenced
     lease = cluster.grant(TTL)
     cluster.lead("db1", lease)
     watcher = watch(cluster, cluster.follower(), Rules(seconds=10, stall=1.5, interval=0.2, fencing_after=SECONDS))
-    watcher.fencing = Fencing(command, 1)
+    watcher.fencing = Fencing(command, 1, ["db1"])
     assert drive(watcher, lambda: revoked(watcher), seconds=3 * SECONDS) is fenced, watcher.said
 
 

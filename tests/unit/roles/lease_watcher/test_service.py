@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from lease_watcher.core import Leadership, Member, Reading, Rules, Settings, TimeToLive
@@ -17,6 +17,7 @@ from lease_watcher.service import Watcher
 
 DB1 = Leadership("db1", lease=7, created=100)
 READING = Reading(3, 1, 500, DB1, Settings(1, 3, synchronous=True))
+MEMBERS = ("db1", "db2")
 RULES = Rules(seconds=4, stall=1.5, interval=0.5)
 
 
@@ -65,7 +66,7 @@ class Store:
 
 def watcher_of(store: Store, rules: Rules = RULES, command: tuple[str, ...] = ()) -> Watcher:
     said: list[str] = []
-    watcher = Watcher(store, rules, Fencing(command, 5), Presence("", 1), tell=said.append, clock=store.clock)
+    watcher = Watcher(store, rules, Fencing(command, 5, MEMBERS), Presence("", 1), tell=said.append, clock=store.clock)
     watcher.said = said
     return watcher
 
@@ -162,17 +163,34 @@ class TestFencing:
         ],
     )
     def test_only_status_0_confirms(self, command, status, confirmed):
-        fencing, ended = Fencing(command, timeout=0.3), []
+        fencing, ended = Fencing(command, 0.3, MEMBERS), []
         assert fencing.ask(DB1)
         assert not fencing.ask(DB1)
         until(lambda: ended or ended.extend(code for code in [fencing.poll()] if code is not None))
         assert (ended, fencing.confirmed) == ([status], confirmed)
 
     def test_a_command_that_does_not_exist_confirms_nothing(self):
-        fencing = Fencing(["/nowhere/at/all"], 1)
+        fencing = Fencing(["/nowhere/at/all"], 1, MEMBERS)
         assert not fencing.ask(DB1)
         assert fencing.poll() is None
         assert fencing.confirmed is None
+
+    @pytest.mark.parametrize("name", ["--help", "db1; reboot", "", "db9", "DB1", "../db1"])
+    def test_the_command_is_asked_about_the_members_only(self, name):
+        """Whoever may write the leader key chooses its words."""
+        fencing = Fencing(["true"], 5, MEMBERS)
+        assert not fencing.ask(replace(DB1, member=name))
+        assert fencing.poll() is None
+
+    def test_a_leader_that_is_no_member_is_told_of(self):
+        store = Store()
+        watcher = watcher_of(store, Rules(60, 1.5, 0.5, fencing_after=2), command=("true",))
+        watcher.fencing = Fencing(["true"], 5, ["db9"])
+        go(watcher, store, 4)
+        assert store.revoked == []
+        assert [line for line in watcher.said if "is no known member" in line] == [
+            "'db1' is no known member: the fencing command is not asked"
+        ]
 
     def test_a_leader_that_renews_while_the_command_runs_undoes_its_answer(self):
         store = Store()
