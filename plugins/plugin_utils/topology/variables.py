@@ -116,6 +116,18 @@ def is_secret_variable(variable: str, roles: Mapping[str, RoleSpec]) -> bool:
     return role is not None and _is_secret(role.options.get(variable, {}))
 
 
+def judge_option(where: str, value: Any, option: Mapping[str, Any], for_role: bool) -> list[Problem]:
+    """What is wrong with an option of a playbook; templates are not looked into.
+
+    :arg for_role: a role reads it; otherwise a module or a filter does, which take a text for a list.
+    """
+    if has_opaque(value):
+        return []
+    messages = _refusals(value, option) if for_role else _unfit(value, option)
+    fix = _fix(option, for_role and isinstance(value, str)).removesuffix("; the role's argument_specs tell more")
+    return [Problem(where, value, f"is not what the playbook takes ({text})", fix) for text in messages]
+
+
 def has_opaque(value: Any) -> bool:
     """Whether anything in a value is vaulted or templated."""
     if isinstance(value, dict):
@@ -220,10 +232,25 @@ def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Pr
     secret = _is_secret(option)
     for message in _refusals(value, alone):
         what = "is not what the role takes" if secret else f"is not what the role takes ({message})"
-        problems.add(where, HIDDEN if secret else value, what, _fix(option))
+        problems.add(where, HIDDEN if secret else value, what, _fix(option, isinstance(value, str)))
 
 
 def _refusals(value: Any, option: Mapping[str, Any]) -> list[str]:
+    """Why a value is refused. A validator reads lists and mappings out of a text, which a role's templates don't."""
+    return [*_texts(value, option)] or _unfit(value, option)
+
+
+def _texts(value: Any, option: Mapping[str, Any]) -> Iterator[str]:
+    """A text wherever a list or a mapping is meant."""
+    kind = option.get("type", "str")
+    if kind in {"list", "dict"} and isinstance(value, str):
+        yield f"a text in place of a {kind}"
+    for item in value if isinstance(value, list) else [value]:
+        for key, part in item.items() if isinstance(item, dict) else ():
+            yield from _texts(part, (option.get("options") or {}).get(key, {}))
+
+
+def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
     """Why the validator refuses a value. It would write a list or a mapping out as a text; that is never meant."""
     if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
         return [f"a {type(value).__name__} in place of a text"]
@@ -235,7 +262,12 @@ def _is_secret(option: Mapping[str, Any]) -> bool:
     return bool(option.get("no_log")) or any(_is_secret(part) for part in (option.get("options") or {}).values())
 
 
-def _fix(option: Mapping[str, Any]) -> str:
+def _fix(option: Mapping[str, Any], is_text: bool = False) -> str:
+    if is_text and option.get("type") in {"list", "dict"}:
+        return (
+            f"write a {option['type']}: as YAML in group_vars or host_vars, as JSON with -e '{{\"name\": value}}';"
+            " an INI file takes it as Python writes it, True instead of true"
+        )
     if option.get("choices"):
         return f"use one of {', '.join(map(str, option['choices']))}"
     elements = f" of {option['elements']}" if option.get("elements") else ""

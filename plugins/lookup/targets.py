@@ -1,0 +1,162 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lookup plugin: the hosts of a play, or the reason why it must not run."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: targets
+short_description: The hosts of a play, or the reason why it must not run
+version_added: 0.1.0
+author: Holdfast contributors (@holdfast)
+description:
+  - Belongs in C(hosts) of a play. Ansible skips a play without hosts and succeeds; this fails instead, before anything
+    is asked or touched, whatever the limit, the strategy, the tags and C(ansible.cfg) are.
+  - Fails where no host has a cluster, where the cluster is not named or unknown, and where the limit leaves no host. A
+    play that is only one part of the playbook that the user runs may have no hosts.
+  - Fails where an extra variable is unknown, of the wrong type, belongs to another playbook or is set by the playbooks.
+    Variables that only look like the collection's are allowed by the extra variable C(ha_foreign_variables), a list of
+    names and patterns.
+options:
+  _terms:
+    description:
+      - One group, or several with colons between them.
+      - C(localhost) needs no cluster.
+    type: list
+    elements: str
+    required: true
+  playbook:
+    description: The name of the playbook, as in C(meta/playbooks.yml).
+    type: str
+    required: true
+  cluster:
+    description: The variable that names the cluster whose hosts are meant.
+    type: str
+    default: ""
+  sole:
+    description: Whether the cluster need not be named where the inventory has only one.
+    type: bool
+    default: false
+  host:
+    description: The variable that names the only host that is meant. The term is ignored.
+    type: str
+    default: ""
+  whole:
+    description: Whether it is for all these hosts or for none.
+    type: bool
+    default: false
+"""
+
+EXAMPLES = r"""
+- name: Restore the cluster
+  hosts: >-
+    {{ lookup('holdfast.ha.targets', 'holdfast_postgresql', playbook='restore',
+              cluster='restore_confirm', whole=true) }}
+"""
+
+RETURN = r"""
+_list:
+  description: A pattern for C(hosts).
+  type: list
+  elements: str
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ansible import context
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible.utils.display import Display
+from ansible.utils.vars import load_extra_vars
+from ansible_collections.holdfast.ha.plugins.inventory.topology import plain
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
+    ALL,
+    CLUSTER,
+    FOREIGN,
+    Interface,
+    Inventory,
+    Wanted,
+    extra_problems,
+    foreign_names,
+    load_interface,
+    running,
+    target_problems,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem
+
+COLLECTION = Path(__file__).resolve().parents[2]
+LISTING = ("syntax", "listhosts", "listtasks", "listtags")
+LOCAL = "localhost"
+
+
+@cache
+def interface() -> Interface:
+    """What can be set from outside, read once in a run."""
+    return load_interface(COLLECTION)
+
+
+class LookupModule(LookupBase):
+    """Adapter between Ansible's command line and the pure functions."""
+
+    def run(self, terms: list[str], variables: Mapping[str, Any] | None = None, **options: Any) -> list[str]:
+        """Return a pattern, or fail with every reason against it."""
+        self.set_options(var_options=variables, direct=options)
+        known = variables or {}
+        group = str(self._value(known, self.get_option("host")) or "") if self.get_option("host") else terms[0]
+        if any(context.CLIARGS.get(name) for name in LISTING):
+            return [group or ALL]
+        run = running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha")
+        inventory = Inventory(known["groups"], known["ansible_play_hosts_all"], known.get("ansible_limit") or "")
+        wanted = self._wanted(known, inventory, group)
+        problems = [*self._extra_problems(run), *self._target_problems(wanted, inventory, run)]
+        if problems:
+            raise AnsibleLookupError("\n  ".join(map(str, problems)))
+        return [f"{group}:&{CLUSTER}{wanted.chosen}" if wanted.cluster else group]
+
+    def _wanted(self, known: Mapping[str, Any], inventory: Inventory, group: str) -> Wanted:
+        cluster = self.get_option("cluster")
+        chosen = self._value(known, cluster)
+        if chosen is None and self.get_option("sole") and len(inventory.clusters) == 1:
+            chosen = inventory.clusters[0]
+        return Wanted(group, cluster, chosen, self.get_option("host"), self.get_option("whole"))
+
+    def _value(self, known: Mapping[str, Any], name: str) -> str | None:
+        value = self._templar.template(known.get(name)) if name else None
+        return None if value is None else str(value)
+
+    def _target_problems(self, wanted: Wanted, inventory: Inventory, run: list[str] | None) -> list[Problem]:
+        if wanted.group == LOCAL:
+            return _local_problems(inventory.limit)
+        if wanted.cluster or self.get_option("playbook") in (run or ()):
+            return target_problems(wanted, inventory)
+        # One part of what runs need not have hosts, the whole must.
+        unlimited = inventory if run is not None else Inventory(inventory.groups, inventory.members(ALL), "")
+        return target_problems(Wanted(ALL), unlimited)
+
+    def _extra_problems(self, run: list[str] | None) -> list[Problem]:
+        extra = plain(load_extra_vars(self._loader))
+        if not extra:
+            return []
+        foreign = _foreign(extra.get(FOREIGN))
+        problems = extra_problems(extra, interface(), run, foreign)
+        if run is not None and not problems:
+            for name in foreign_names(extra, interface(), foreign):
+                Display().warning(f"the extra variable {name} is none of Holdfast's; only your own templates see it")
+        return problems
+
+
+def _foreign(given: Any) -> list[str]:
+    """Names and patterns, from a list or from a text with commas."""
+    listed = given.split(",") if isinstance(given, str) else given or []
+    return [str(item).strip() for item in listed]
+
+
+def _local_problems(limit: str) -> list[Problem]:
+    """The implicit localhost runs only where the limit names it."""
+    if not limit or LOCAL in limit.replace(":", ",").split(","):
+        return []
+    return [Problem("--limit", limit, "leaves out the controller, where all this is done", "leave it out")]

@@ -1,0 +1,250 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the collection's playbooks take: their extra variables, and the hosts that a limit leaves them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .topology.document import LOADER
+from .topology.hosts import HOST_VARIABLES
+from .topology.node import suggestion
+from .topology.problems import HIDDEN, OPAQUE, Problem
+from .topology.roles import RoleSpec, load_roles
+from .topology.variables import ROLES, judge_option, refused, role_of
+
+FOREIGN = "ha_foreign_variables"
+"""Names and patterns of variables that look like the collection's and are not."""
+
+ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
+"""Host variables that count as extra variables, too: the topology reads all others before these are known."""
+
+CLUSTER = "holdfast_cluster_"
+ALL = "holdfast"
+GIVE_TOPOLOGY = (
+    "give -i the folder that holds topology.ha.yml beside hosts.yml;"
+    " ansible-inventory -i FOLDER --list shows why it was not parsed"
+)
+
+Options = Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Interface:
+    """What can be set from outside: options by playbook, and the variables of the roles.
+
+    :arg for_roles: options that are variables of a role, too.
+    """
+
+    playbooks: Mapping[str, Options]
+    roles: Mapping[str, RoleSpec]
+    for_roles: frozenset[str] = frozenset()
+
+    @property
+    def options(self) -> dict[str, Mapping[str, Any]]:
+        """Every playbook's options."""
+        return {name: option for options in self.playbooks.values() for name, option in options.items()}
+
+    @property
+    def names(self) -> set[str]:
+        """Every name that has a meaning."""
+        return {*self.options, *HOST_VARIABLES, *(name for role in self.roles.values() for name in role.options)}
+
+
+def load_interface(collection: Path) -> Interface:
+    """Read C(meta/playbooks.yml), the playbooks' imports and the roles' argument specs of a collection."""
+    declared = _read(collection / "meta" / "playbooks.yml")
+    paths = {path.stem: path for path in sorted((collection / "playbooks").glob("*.yml"))}
+    sources = {name: [*_imports(path), *declared.get(name, {}).get("includes", ())] for name, path in paths.items()}
+    of_roles = load_roles(collection, [role for entry in declared.values() for role in entry.get("roles", ())])
+    own = {name: {**_settable(entry, of_roles), **entry.get("options", {})} for name, entry in declared.items()}
+    for_roles = frozenset(
+        name for entry in declared.values() for name in _settable(entry, of_roles) if name not in entry["options"]
+    )
+    playbooks = {name: _with_sources(name, own, sources) for name in paths}
+    return Interface(playbooks, load_roles(collection, ROLES), for_roles)
+
+
+def _settable(entry: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> dict[str, Mapping[str, Any]]:
+    """The variables of the roles whose variables are options of a playbook."""
+    specs = [roles[role] for role in entry.get("roles", ())]
+    return {name: option for spec in specs for name, option in spec.options.items() if name not in spec.wired}
+
+
+def _with_sources(name: str, own: Mapping[str, Options], sources: Mapping[str, list[str]]) -> Options:
+    found = dict(own.get(name, {}))
+    for source in sources.get(name, ()):
+        found |= _with_sources(source, own, sources)
+    return found
+
+
+def _imports(path: Path) -> list[str]:
+    """The playbooks that a playbook imports."""
+    plays = _read(path)
+    return [Path(play["import_playbook"]).stem for play in plays if "import_playbook" in play]
+
+
+def _read(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)  # noqa: S506 - one of the two safe loaders
+
+
+def running(arguments: Collection[str], collection: Path, name: str) -> list[str] | None:
+    """The collection's playbooks among those that the user runs; None where one is the user's own.
+
+    :arg arguments: paths, or names with the collection's name before them.
+    :arg name: the collection's name.
+    """
+    found = []
+    for argument in arguments:
+        path = Path(argument).resolve()
+        if argument.startswith(f"{name}."):
+            found.append(argument.removeprefix(f"{name}."))
+        elif path.parent == collection / "playbooks":
+            found.append(path.stem)
+        else:
+            return None
+    return found
+
+
+def extra_problems(
+    extra: Mapping[str, Any], interface: Interface, run: list[str] | None, foreign: Collection[str]
+) -> list[Problem]:
+    """Why extra variables are refused.
+
+    :arg run: the collection's playbooks that run, None for those of somebody else, which may import any.
+    :arg foreign: patterns of names that are not the collection's.
+    """
+    taken = interface.options if run is None else _taken(interface, run)
+    ours = {name: value for name, value in extra.items() if not any(fnmatchcase(name, item) for item in foreign)}
+    return [problem for name, value in ours.items() for problem in _judge(name, value, interface, taken, run)]
+
+
+def _taken(interface: Interface, run: list[str]) -> Options:
+    return {name: option for playbook in run for name, option in interface.playbooks.get(playbook, {}).items()}
+
+
+def _judge(
+    name: str, value: Any, interface: Interface, taken: Options, run: list[str] | None
+) -> Iterator[Problem] | list[Problem]:
+    if name in taken:
+        return judge_option(name, value, taken[name], name in interface.for_roles)
+    if name in ANYWHERE:
+        return []
+    if name in interface.options:
+        return [_elsewhere(name, interface)]
+    if name in HOST_VARIABLES or name == "backup_jobs":
+        what = "is read from the inventory only, before extra variables count"
+        return [Problem(name, HIDDEN, what, "set it in group_vars or host_vars")]
+    if role_of(name):
+        return refused({name: value}, interface.roles)
+    return _unknown(name, {*interface.names, *taken}, run)
+
+
+def _elsewhere(name: str, interface: Interface) -> Problem:
+    readers = [f"{playbook}.yml" for playbook, options in interface.playbooks.items() if name in options]
+    return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, which does not run", "remove it")
+
+
+def foreign_names(extra: Collection[str], interface: Interface, foreign: Collection[str]) -> list[str]:
+    """Extra variables that mean nothing to the collection, besides those that are declared as foreign."""
+    known = interface.names | ANYWHERE
+    others = (name for name in extra if name not in known and not role_of(name) and not name.startswith("ansible_"))
+    return [name for name in others if not any(fnmatchcase(name, item) for item in foreign)]
+
+
+def _unknown(name: str, known: Collection[str], run: list[str] | None) -> Iterator[Problem]:
+    """A misspelt name; a name of somebody else's is like none of ours."""
+    prefixes = {word.partition("_")[0] for word in known}
+    close = get_close_matches(name, known, n=1, cutoff=0.85) or [word for word in known if word.endswith(f"_{name}")]
+    if close or (run is not None and "_" in name and name.partition("_")[0] in prefixes):
+        fix = f"{suggestion(name, close or _alike(name, known))}; if it is not Holdfast's, add it to the list {FOREIGN}"
+        yield Problem(name, OPAQUE, "is an unknown variable", fix)
+
+
+def _alike(name: str, known: Collection[str]) -> list[str]:
+    return [word for word in known if word.partition("_")[0] == name.partition("_")[0]]
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """Hosts by group, and the hosts that the limit leaves."""
+
+    groups: Mapping[str, Collection[str]]
+    kept: Collection[str]
+    limit: str
+
+    def members(self, group: str) -> list[str]:
+        """The hosts of a group or of a host's name, or of several of them with colons between them."""
+        every = {host: [host] for hosts in self.groups.values() for host in hosts}
+        found = ({**every, **self.groups}.get(name, ()) for name in group.split(":"))
+        return list(dict.fromkeys(host for hosts in found for host in hosts))
+
+    @property
+    def clusters(self) -> list[str]:
+        """The clusters' names."""
+        return sorted(name.removeprefix(CLUSTER) for name in self.groups if name.startswith(CLUSTER))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The hosts that a play is for.
+
+    :arg group: one group, or several with colons between them.
+    :arg cluster: the extra variable that names the cluster, "" where the play is for all of them.
+    :arg chosen: that variable's value, None where it is not given.
+    :arg host: the extra variable that names the only host, which C(group) then is.
+    :arg whole: the play is for all these hosts or for none.
+    """
+
+    group: str
+    cluster: str = ""
+    chosen: str | None = None
+    host: str = ""
+    whole: bool = False
+
+
+def target_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:
+    """Why there is nothing to work on, or not all that belongs together."""
+    if not inventory.groups.get(ALL):
+        return [Problem("topology", HIDDEN, "no host has a cluster", GIVE_TOPOLOGY)]
+    if wanted.cluster and wanted.chosen not in inventory.clusters:
+        value, is_wrong = (OPAQUE, "is missing") if wanted.chosen is None else (wanted.chosen, "is no cluster")
+        what = f"{is_wrong}; this inventory has {', '.join(inventory.clusters)}"
+        return [Problem(wanted.cluster, value, what, f"add -e {wanted.cluster}=NAME")]
+    return _limit_problems(wanted, inventory)
+
+
+def _limit_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:
+    hosts = targets(wanted, inventory)
+    left_out = [host for host in hosts if host not in inventory.kept]
+    of_cluster = f" of the cluster {wanted.chosen}" if wanted.cluster else ""
+    if not hosts and wanted.host:
+        known = ", ".join(inventory.groups[f"{CLUSTER}{wanted.chosen}"])
+        value = wanted.group or OPAQUE
+        return [Problem(wanted.host, value, f"names no host{of_cluster}, which has {known}", "name one of them")]
+    if not hosts:
+        what = f"there is no host{of_cluster} in {wanted.group}"
+        return [Problem("topology", HIDDEN, what, "ansible-inventory --graph shows the groups")]
+    if left_out == hosts:
+        what = f"leaves none of {', '.join(hosts)}, so there is nothing to do"
+        return [Problem("--limit", inventory.limit, what, "leave it out, or name some of these")]
+    if left_out and wanted.whole:
+        what = f"leaves out {', '.join(left_out)}, and this is done{of_cluster} as a whole or not at all"
+        return [Problem("--limit", inventory.limit, what, "leave it out")]
+    return []
+
+
+def targets(wanted: Wanted, inventory: Inventory) -> list[str]:
+    """The hosts that a play is for, without a limit."""
+    hosts = inventory.members(wanted.group)
+    if not wanted.cluster:
+        return hosts
+    return [host for host in hosts if host in inventory.groups.get(f"{CLUSTER}{wanted.chosen}", ())]

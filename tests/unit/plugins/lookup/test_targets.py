@@ -1,0 +1,98 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks as a user runs them, with Ansible's own configuration: what has no hosts fails."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[4]
+TOPOLOGY = "plugin: holdfast.ha.topology\nclusters: {a: {vips: nonsense}}\n"
+GROUPS = {
+    "holdfast": ["db1", "db2", "lb1"],
+    "holdfast_postgresql": ["db1", "db2"],
+    "holdfast_haproxy": ["lb1"],
+    "holdfast_cluster_a": ["db1", "db2", "lb1"],
+    "client": ["client1"],
+}
+CHILDREN = {name: {"hosts": dict.fromkeys(hosts)} for name, hosts in GROUPS.items()}
+
+
+def run(inventory, playbook, *arguments):
+    """Run a playbook; return its exit code and its output, white space joined."""
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), str(playbook), *arguments]
+    settings = {
+        "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
+        "ANSIBLE_NOCOLOR": "true",
+        "ANSIBLE_STRATEGY": "free",
+    }
+    environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"} | settings
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, cwd=inventory.parent, timeout=120
+    )
+    return done.returncode, " ".join((done.stdout + done.stderr).split())
+
+
+@pytest.fixture
+def inventory(tmp_path):
+    """Write an inventory with a cluster that exists by its groups only."""
+    path = tmp_path / "hosts.yml"
+    path.write_text(json.dumps({"all": {"children": CHILDREN}}))
+    return path
+
+
+@pytest.mark.parametrize("playbook", ["site", "status", "backup"])
+def test_a_refused_topology_is_no_success(tmp_path, playbook):
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": {"postgresql": {"hosts": {"db1": {}}}}}}))
+    (folder / "topology.ha.yml").write_text(TOPOLOGY)
+    code, output = run(folder, ROOT / "playbooks" / f"{playbook}.yml")
+    assert code != 0
+    assert "topology: no host has a cluster. Fix: give -i the folder that holds topology.ha.yml" in output
+
+
+@pytest.mark.parametrize(
+    ("playbook", "arguments", "expected"),
+    [
+        ("site", ["--limit", "client1"], "--limit = 'client1': leaves none of db1, db2, lb1"),
+        ("status", ["--limit", "client"], "--limit = 'client': leaves none of db1, db2, lb1"),
+        ("haproxy", ["--limit", "db1"], "--limit = 'db1': leaves none of lb1"),
+        ("keepalived", [], "there is no host in holdfast_keepalived"),
+        ("switchover", ["--limit", "lb1", "--check"], "leaves none of db1, db2"),
+        ("restore", ["--limit", "db1", "--check", "-e", "restore_confirm=a"], "leaves out db2"),
+        ("restore", ["--tags", "none"], "restore_confirm: is missing; this inventory has a."),
+        ("restore", ["-e", "restore_confirm=a", "-e", "restore_typ=time"], "did you mean 'restore_type'"),
+        ("etcd_lost", ["--limit", "!db2", "-e", "etcd_lost_confirm=a"], "leaves out db2"),
+        ("clone", ["-e", "clone_source=a", "-e", "clone_host=client1"], "clone_host = 'client1': names no host"),
+        ("clone", ["-e", "clone_source=a", "-e", "clone_host=db1", "--limit", "db2"], "leaves none of db1"),
+        ("drill", ["-e", "drill_cluster=b"], "drill_cluster = 'b': is no cluster; this inventory has a"),
+        ("soak", ["--limit", "db1"], "leaves out db2, lb1"),
+        ("secrets", ["--limit", "db1"], "leaves out the controller"),
+    ],
+)
+def test_what_can_not_be_done_is_no_success(inventory, playbook, arguments, expected):
+    code, output = run(inventory, ROOT / "playbooks" / f"{playbook}.yml", *arguments)
+    assert code != 0
+    assert expected in output
+    assert "TASK" not in output
+
+
+@pytest.mark.parametrize("option", ["--syntax-check", "--list-tasks", "--list-hosts"])
+def test_a_playbook_can_be_listed_without_a_cluster(inventory, option):
+    code, output = run(inventory, ROOT / "playbooks" / "clone.yml", option)
+    assert code == 0, output
+
+
+def test_a_playbook_of_ones_own_may_leave_a_part_without_hosts(inventory):
+    book = inventory.parent / "mine.yml"
+    book.write_text(json.dumps([{"import_playbook": "holdfast.ha.keepalived"}]))
+    code, output = run(inventory, book, "--limit", "client1", "-e", "backup_server=x")
+    assert (code, "no hosts matched" in output) == (0, True), output

@@ -1,0 +1,193 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The playbooks' extra variables and hosts: what is refused, and that nothing is left out."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
+    Inventory,
+    Wanted,
+    extra_problems,
+    load_interface,
+    running,
+    target_problems,
+    targets,
+)
+
+ROOT = Path(__file__).resolve().parents[4]
+PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
+PLAYS = [
+    pytest.param(path, play, id=f"{path.relative_to(ROOT)}: {play['name']}")
+    for path in [*PLAYBOOKS, *sorted((ROOT / "lab").glob("*.yml"))]
+    for play in yaml.safe_load(path.read_text())
+    if "hosts" in play
+]
+READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")
+
+
+@cache
+def interface():
+    return load_interface(ROOT)
+
+
+@pytest.mark.parametrize(("path", "play"), PLAYS)
+def test_every_play_keeps_its_hosts_in_step(path, play):
+    assert play.get("strategy") == "linear"
+
+
+@pytest.mark.parametrize(("path", "play"), [case for case in PLAYS if case.values[0].parent.name == "playbooks"])
+def test_every_play_asks_for_its_hosts(path, play):
+    assert "lookup('holdfast.ha.targets'," in play["hosts"]
+    assert f"playbook='{path.stem}'" in play["hosts"]
+
+
+def read_names(path):
+    """Return what a playbook and the tasks that it includes read and may be absent."""
+    text = re.sub(r"(?m)#.*$", "", path.read_text())
+    included = re.findall(r"include_tasks: (\S+\.yml)", text)
+    return set(READ.findall(text)).union(*(read_names(path.parent / name) for name in included))
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_every_extra_variable_of_a_playbook_is_declared(path):
+    roles = {name for role in interface().roles.values() for name in role.options}
+    own = {name for name in read_names(path) if "__" not in name and not name.startswith(("ansible_", "ha_"))}
+    plays = yaml.safe_load(path.read_text())
+    local = {name for play in plays for name in play.get("vars", {})}
+    known = {
+        *interface().playbooks[path.stem],
+        *roles,
+        *local,
+        "inventory_hostname",
+        "start_from",
+        "start_from_timeout",
+    }
+    assert own <= known
+
+
+@pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
+def test_every_declared_extra_variable_is_read(path):
+    declared = yaml.safe_load((ROOT / "meta" / "playbooks.yml").read_text()).get(path.stem, {}).get("options", {})
+    text = path.read_text() + "".join(role.read_text() for role in (ROOT / "roles" / "clone").rglob("*.yml"))
+    unread = {name for name in declared if not re.search(rf"[{{('~ ]{name}\b(?!=)", re.sub("#.*", "", text))}
+    assert not unread
+
+
+def test_declared_playbooks_exist():
+    declared = yaml.safe_load((ROOT / "meta" / "playbooks.yml").read_text())
+    assert set(declared) <= {*(path.stem for path in PLAYBOOKS), "tasks/status"}
+
+
+@pytest.mark.parametrize(
+    ("extra", "run", "expected"),
+    [
+        ({"restore_typ": "time"}, ["restore"], "restore_typ: is an unknown variable. Fix: did you mean 'restore_type'"),
+        ({"resotre_type": "time"}, ["restore"], "did you mean 'restore_type'"),
+        ({"restore_typ": "time"}, None, "did you mean 'restore_type'"),
+        ({"wait": "3"}, ["status"], "status_wait"),
+        ({"restore_type": "tim"}, ["restore"], "restore_type = 'tim': is not what the playbook takes"),
+        ({"restore_exclusive": "maybe"}, ["restore"], "restore_exclusive = 'maybe': is not what the playbook takes"),
+        ({"restore_type": "time"}, ["status"], "is an option of restore.yml, which does not run"),
+        ({"status_wait": "soon"}, ["status"], "status_wait = 'soon'"),
+        ({"patroni_timeout": "soon"}, ["haproxy"], "patroni_timeout = 'soon': is not what the role takes"),
+        ({"haproxy_maxcon": "1"}, ["site"], "did you mean 'haproxy_maxconn'"),
+        ({"haproxy_monitor_pools": "a,b"}, ["site"], "a text in place of a list"),
+        ({"patroni_parameters": "{}"}, ["site"], "a text in place of a dict"),
+        ({"clone_parameters": "{}"}, ["clone"], "a text in place of a dict"),
+        ({"patroni_port": "1"}, ["site"], "ports.postgresql"),
+        ({"ha_zone": "a"}, ["site"], "is read from the inventory only"),
+        ({"ha_zon": "a"}, ["site"], "did you mean 'ha_zone'"),
+        ({"backup_jobs": []}, ["backup_jobs"], "is read from the inventory only"),
+        ({"restore_verify_enabled": "maybe"}, ["restore_verify"], "restore_verify_enabled = 'maybe'"),
+    ],
+)
+def test_refused_extra_variables(extra, run, expected):
+    [problem] = extra_problems(extra, interface(), run, ())
+    assert expected in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("extra", "run"),
+    [
+        ({"restore_type": "time", "restore_exclusive": "true"}, ["restore"]),
+        ({"restore_type": "time", "status_wait": "5"}, ["restore", "status"]),
+        ({"restore_type": "time", "status_wait": "5"}, None),
+        ({"drill_faults": "a,b", "drill_budgets": '{"switchover": 3}', "status_lag": "1"}, ["drill"]),
+        ({"backup_type": "full", "preflight_memory": "1"}, ["site"]),
+        ({"restore_verify_enabled": "true", "haproxy_maxconn": "9"}, ["status"]),
+        ({"patroni_timeout": "60", "ha_secrets": {}}, ["site"]),
+        ({"clone_port": "5433", "clone_clients": "192.0.2.0/24,192.0.2.1/32", "clone_type": "latest"}, ["clone"]),
+        ({"environment_name": "test", "foo": 1, "ansible_user": "x"}, ["site"]),
+        ({"backup_server": "x"}, None),
+    ],
+)
+def test_accepted_extra_variables(extra, run):
+    assert extra_problems(extra, interface(), run, ()) == []
+
+
+def test_foreign_variables_are_let_pass_by_name_or_pattern():
+    extra = {"backup_server": "x", "patroni_exporter_port": 1}
+    assert len(extra_problems(extra, interface(), ["site"], ())) == 2
+    assert extra_problems(extra, interface(), ["site"], ["backup_server", "patroni_exporter_*"]) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ([str(ROOT / "playbooks" / "site.yml"), "holdfast.ha.status"], ["site", "status"]),
+        (["/etc/mine/site.yml"], None),
+        ([str(ROOT / "playbooks" / "site.yml"), "/etc/mine/site.yml"], None),
+    ],
+)
+def test_running_playbooks(arguments, expected):
+    assert running(arguments, ROOT, "holdfast.ha") == expected
+
+
+GROUPS = {
+    "holdfast": ["db1", "db2", "lb1", "x1"],
+    "holdfast_postgresql": ["db1", "db2", "x1"],
+    "holdfast_haproxy": ["lb1"],
+    "holdfast_backup": [],
+    "holdfast_cluster_a": ["db1", "db2", "lb1"],
+    "holdfast_cluster_b": ["x1"],
+}
+DATABASES = "holdfast_postgresql"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept", "expected"),
+    [
+        (Wanted(DATABASES), None, None),
+        (Wanted(DATABASES), ["db1"], None),
+        (Wanted(DATABASES), ["lb1"], "leaves none of db1, db2, x1"),
+        (Wanted("holdfast_haproxy:holdfast_backup"), ["lb1"], None),
+        (Wanted("holdfast_backup"), None, "there is no host in holdfast_backup"),
+        (Wanted(DATABASES, "confirm"), None, "confirm: is missing; this inventory has a, b"),
+        (Wanted(DATABASES, "confirm", "c"), None, "confirm = 'c': is no cluster"),
+        (Wanted(DATABASES, "confirm", "a", whole=True), ["db1", "db2"], None),
+        (Wanted(DATABASES, "confirm", "a", whole=True), ["db1"], "leaves out db2"),
+        (Wanted("holdfast_haproxy", "confirm", "b"), None, "no host of the cluster b in holdfast_haproxy"),
+        (Wanted("db2", "source", "a", "host"), ["db2"], None),
+        (Wanted("db2", "source", "a", "host"), ["db1"], "leaves none of db2"),
+        (Wanted("db2", "source", "b", "host"), None, "host = 'db2': names no host of the cluster b, which has x1"),
+        (Wanted("", "source", "b", "host"), None, "host: names no host of the cluster b, which has x1"),
+    ],
+)
+def test_targets(wanted, kept, expected):
+    inventory = Inventory(GROUPS, GROUPS["holdfast"] if kept is None else kept, "the limit")
+    problems = target_problems(wanted, inventory)
+    assert ([expected in str(problem) for problem in problems] or None) == (expected and [True])
+    assert expected or targets(wanted, inventory)
+
+
+@pytest.mark.parametrize("groups", [{}, {"holdfast": []}, {"db": ["db1"]}])
+def test_an_inventory_without_a_topology_is_refused(groups):
+    [problem] = target_problems(Wanted(DATABASES), Inventory(groups, ["db1"], ""))
+    assert "no host has a cluster" in str(problem)
