@@ -9,6 +9,7 @@ import base64
 import json
 import subprocess
 import threading
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,8 +45,11 @@ def secrets() -> dict[str, str]:
 
 
 def forms(secret: str) -> set[str]:
-    """The secret itself, and as it would stand in a basic authentication header's payload."""
-    return {secret, base64.b64encode(secret.encode()).decode().rstrip("=")}
+    """The secret itself, and as programs write it: quoted, escaped, and in a basic authentication header's payload."""
+    escaped = {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]}
+    escaped |= {json.dumps(form)[1:-1] for form in escaped} | {form.replace("'", "''") for form in (secret, *escaped)}
+    encoded = base64.b64encode(secret.encode()).decode().rstrip("=")
+    return {secret, encoded, urllib.parse.quote(secret), urllib.parse.quote_plus(secret), *escaped}
 
 
 def named(text: str) -> list[str]:
@@ -127,6 +131,20 @@ def test_no_world_readable_file_holds_one(node: str, shown: dict[str, set[str]])
 def test_the_search_itself_finds_one() -> None:
     """A search that cannot find anything would prove nothing."""
     assert named(on_node("db1", "cat", "/etc/patroni/config.yml"))
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_no_journal_holds_one(node: str, shown: dict[str, set[str]]) -> None:
+    """All of the journal: since the node was made, or since its journal was last emptied."""
+    told = on_node(node, "journalctl", "--no-pager", "--all", "--output=json", "--output-fields=MESSAGE,_CMDLINE")
+    entries = [json.loads(line) for line in told.splitlines()]
+    assert any("ansible" in text(entry.get("MESSAGE")) for entry in entries), "Ansible's own entries are not there"
+    assert named("\n".join(text(entry.get(key)) for entry in entries for key in ("MESSAGE", "_CMDLINE"))) == []
+
+
+def text(value: str | list[int] | None) -> str:
+    """A field of a journal's entry; one that is no plain text is given as bytes."""
+    return bytes(value).decode(errors="replace") if isinstance(value, list) else value or ""
 
 
 @pytest.mark.parametrize("node", NODES)
