@@ -20,7 +20,8 @@ from backup_lab import PLAYBOOKS
 from lab_cluster import DATABASES, ENGINE, NODES, SECRETS, SITE, Run, converge, on_node, run_playbook
 
 PATTERNS = "/dev/shm/secret-patterns"
-DECLARED = {name: f"declared-{name}-only-here" for name in ("passphrase", "password", "token")}
+ODD = "'\"\\ %s%% $HOME #:;= é中"
+DECLARED = {name: f"declared-{name}-only-here{ODD}x" for name in ("passphrase", "password", "token")}
 SECOND, KEPT, CLONE = "/var/lib/pgbackrest-second", "/srv/acceptance-restic", "/srv/acceptance-clone"
 DECLARATION = {
     "pgbackrest_repositories": [{}, {"path": SECOND, "cipher_pass": DECLARED["passphrase"]}],

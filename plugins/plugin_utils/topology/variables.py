@@ -195,12 +195,13 @@ def _check_secrets(variable: str, value: Any, option: Mapping[str, Any], problem
 
 
 def _secrets(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the single secrets of a value, each with its place."""
+    """Yield the single secrets of a value, each with its place; of a free mapping its texts, under its own name."""
     if isinstance(value, dict):
-        options = option.get("options") or {}
         for key, part in value.items():
-            name = where if option.get("no_log") else f"{where}.{key}"
-            yield from _secrets(name, part, {"no_log": True} if option.get("no_log") else options.get(key, {}))
+            if not option.get("no_log"):
+                yield from _secrets(f"{where}.{key}", part, (option.get("options") or {}).get(key, {}))
+            elif isinstance(part, (str, Opaque)):
+                yield where, part
     elif isinstance(value, list):
         for number, part in enumerate(value):
             yield from _secrets(f"{where}[{number}]", part, option)
