@@ -100,10 +100,11 @@ class Report:
 
 @dataclass
 class Trial:
-    """The settings that are left, and what was refused of them."""
+    """The settings that are left, what was refused of them, and what could not be judged."""
 
     settings: dict[str, Setting] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     def refuse(self, setting: Setting, why: str, fix: str) -> None:
         """Take a setting out, and say why."""

@@ -28,26 +28,26 @@ SMALL = ("shared_buffers=16MB", "huge_pages=off", "archive_mode=off")
 ROWS = "SELECT encode(convert_to(coalesce(json_agg(row), '[]')::text, 'UTF8'), 'hex') AS {name} FROM ({query}) AS row"
 
 # Runs under the interpreter that Patroni runs under, which need not be Ansible's.
-PATRONI = r"""
+JUDGE = r"""
 import inspect, json, logging, sys
 logging.disable(logging.CRITICAL)
 from patroni.config import Config
 from patroni.postgresql.validator import recovery_parameters, transform_postgresql_parameter_value as transform
-from patroni.utils import compare_values
 asked = json.load(sys.stdin)
 process = Config._process_postgresql_parameters
 given = {**process(asked["cluster"], False), **process(asked["local"], True)}
 rest = [set(asked["known"])][: len(inspect.signature(transform).parameters) - 3]
-kept = {}
-for name, value in given.items():
-    value = transform(asked["version"], name, value, *rest)
-    if value is not None:
-        kept[name] = value
-same = {
+kept = {name: transform(asked["version"], name, value, *rest) for name, value in given.items()}
+kept = {name: value for name, value in kept.items() if value is not None}
+json.dump({"kept": kept, "recovery": sorted(recovery_parameters)}, sys.stdout)
+"""
+COMPARE = r"""
+import json, sys
+from patroni.utils import compare_values
+json.dump({
     row["name"]: bool(compare_values(row["vartype"], row["unit"], row["setting"], row["wanted"]))
-    for row in asked["running"]
-}
-json.dump({"kept": kept, "recovery": sorted(recovery_parameters), "same": same}, sys.stdout)
+    for row in json.load(sys.stdin)
+}, sys.stdout)
 """
 
 Run = Callable[..., tuple[int, str, str]]
@@ -115,11 +115,11 @@ class Server:
         _rc, out, _err = self.call(str(self.bin / "postgres"), "--describe-config")
         return [line.partition("\t")[0] for line in out.splitlines()]
 
-    def patroni(self, asked: Mapping[str, t.Any]) -> dict[str, t.Any]:
-        """Return what the installed Patroni makes of parameters; raise ScratchError."""
-        rc, out, err = self.call("/usr/bin/python3", "-I", "-c", PATRONI, data=json.dumps(asked))
+    def patroni(self, program: str, asked: t.Any) -> dict[str, t.Any]:
+        """Return what a program says with the installed Patroni; raise ScratchError."""
+        rc, out, err = self.call("/usr/bin/python3", "-I", "-c", program, data=json.dumps(asked))
         if rc:
-            raise ScratchError(f"the installed Patroni can't be asked: {err.strip().splitlines()[-1:]}")
+            raise ScratchError(f"the installed Patroni can't be asked: {err.strip().rpartition(chr(10))[2]}")
         answer: dict[str, t.Any] = json.loads(out)
         return answer
 

@@ -160,6 +160,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects imp
     statements_of,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import (
+    COMPARE,
+    JUDGE,
     Rows,
     Scratch,
     ScratchError,
@@ -298,8 +300,13 @@ class Judge:
         memory_refusals(self.trial, shared_mb, meminfo("MemTotal") // 1024, huge)
 
     def _patroni(self) -> None:
-        if PATRONI.exists():
+        if not PATRONI.exists():
+            return
+        try:
             answer = ask_patroni(self.scratch.server, self.trial.settings.values(), self.major, self.known)
+        except ScratchError as error:
+            self.trial.warnings.append(f"{error}; what it would drop is seen afterwards only")
+        else:
             patroni_refusals(self.trial, answer["kept"], answer["recovery"])
 
     def _session(self, with_ssl: bool) -> None:
@@ -336,8 +343,8 @@ def ask_patroni(server: Server, settings: t.Iterable[Setting], major: int, known
     kinds: dict[bool, dict[str, t.Any]] = {True: {}, False: {}}
     for setting in settings:
         kinds[setting.source.local][setting.name] = setting.value
-    asked = {"local": kinds[True], "cluster": kinds[False], "version": major * 10000, "known": known, "running": []}
-    return server.patroni(asked)
+    asked = {"local": kinds[True], "cluster": kinds[False], "version": major * 10000, "known": known}
+    return server.patroni(JUDGE, asked)
 
 
 def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
@@ -352,7 +359,9 @@ def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
     with scratch_directory(BASE, user.pw_uid, user.pw_gid) as directory:
         major = int((re.match(r"\d+", server.version()) or ["0"])[0])
         Judge(module.params, Scratch(server, directory), trial, major, server.known()).run()
-    if not trial.refusals and not module.check_mode:
+    for warning in trial.warnings:
+        module.warn(warning)
+    if not (trial.refusals or trial.warnings or module.check_mode):
         record.write_text(mark, encoding="ascii")
     return True
 
@@ -390,21 +399,19 @@ def effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect 
     answer = json.loads(out)
     running = {row["name"]: Running(**row) for row in answer["rows"]}
     missing = not_in_effect(trial.settings, running, {})
-    if missing and PATRONI.exists():
-        pairs = [
-            {
-                "name": name,
-                "wanted": setting.value,
-                "unit": there.unit,
-                "vartype": there.vartype,
-                "setting": there.setting,
-            }
-            for name, setting in missing.items()
-            for there in (running[name],)
-        ]
-        asked = {"local": {}, "cluster": {}, "version": 0, "known": [], "running": pairs}
-        missing = not_in_effect(missing, running, server.patroni(asked)["same"])
-    return Effect(running, missing, answer["leads"])
+    return Effect(running, not_in_effect(missing, running, compared(server, missing, running)), answer["leads"])
+
+
+def compared(server: Server, settings: Mapping[str, Setting], running: Mapping[str, Running]) -> dict[str, bool]:
+    """Return by name whether Patroni takes a value for the running one, which may be in another unit."""
+    pairs = [
+        {"name": name, "wanted": setting.value, "unit": there.unit, "vartype": there.vartype, "setting": there.setting}
+        for name, setting in settings.items()
+        for there in (running[name],)
+    ]
+    if not pairs or not PATRONI.exists():
+        return {}
+    return server.patroni(COMPARE, pairs)
 
 
 def await_effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:

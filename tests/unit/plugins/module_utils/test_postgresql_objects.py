@@ -19,8 +19,9 @@ ROLES = [
 ]
 DATABASES = [
     {"name": "one", "owner": 'o"dd', "encoding": "UTF9", "locale": "x'"},
-    {"name": "two", "owner": "elsewhere", "template": "one"},
-    {"name": "three", "template": "of_the_real_cluster"},
+    {"name": "two", "owner": "elsewhere", "template": "one", "encoding": "UTF8"},
+    {"name": "three", "template": "of_the_real_cluster", "encoding": "UTF8"},
+    {"name": "plain", "owner": 'o"dd'},
     {"name": "gone", "state": "absent"},
 ]
 LOG = """\
@@ -34,8 +35,8 @@ def test_statements_quote_names_and_leave_out_what_only_the_real_cluster_has() -
     assert [one.sql for one in statements_of(ROLES, DATABASES)] == [
         'CREATE ROLE "o""dd" CREATEDB NOSUPERUSER CONNECTION LIMIT 3',
         """CREATE DATABASE "one" TEMPLATE "template0" OWNER "o""dd" ENCODING 'UTF9' LC_COLLATE 'x''' LC_CTYPE 'x'''""",
-        'CREATE DATABASE "two" TEMPLATE "one"',
-        'CREATE DATABASE "three" TEMPLATE "template0"',
+        """CREATE DATABASE "two" TEMPLATE "one" ENCODING 'UTF8'""",
+        """CREATE DATABASE "three" TEMPLATE "template0" ENCODING 'UTF8'""",
     ]
 
 

@@ -26,10 +26,13 @@ class Host:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.programs: list[str] = []
+        self.warnings: list[str] = []
 
     def __call__(self, argv: list[str], data: str = "", **_options: Any) -> tuple[int, str, str]:
         program = Path(argv[6]).name
         self.programs.append(" ".join([program, *argv[7:8]]))
+        if program == "python3":
+            return 1, "", "Traceback\nAttributeError: no such thing in this version\n"
         if argv[7:8] == ["--version"]:
             return 0, "postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)\n", ""
         if argv[7:8] == ["--single"]:
@@ -58,6 +61,9 @@ class Module:
         objects = {"roles": [], "databases": [], "extensions": []}
         rest = {"reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
         self.params = {**defaults, **objects, **rest, **params}
+
+    def warn(self, message: str) -> None:
+        self.run_command.warnings.append(message)
 
     def fail_json(self, msg: str) -> None:
         raise Exit(msg)
@@ -148,3 +154,12 @@ def test_a_name_of_the_collections_own_is_refused_whatever_it_was_set_to(judge: 
     assert "the name 'Copier': is the collection's own (patroni_replication_username). Fix: choose another one" in str(
         told
     )
+
+
+def test_a_patroni_that_can_not_be_asked_is_told_and_asked_again(
+    judge: Judge, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql_check, "PATRONI", tmp_path / "bin" / "postgres")
+    assert judge({"work_mem": "16MB"}) is True
+    assert "no such thing in this version" in host.warnings[0]
+    assert not list(tmp_path.glob("*.accepted"))
