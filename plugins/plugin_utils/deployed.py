@@ -279,10 +279,17 @@ def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
     wished, members = host.ha["etcd"], deployed.etcd.members if deployed.etcd else None
     if not wished or members is None or "etcd" not in host.ha["components"]:
         return []
-    names = {member["name"] for member in wished["members"]}
-    addresses = {f"[{item['address']}]" if ":" in item["address"] else item["address"] for item in wished["members"]}
-    urls = {f"https://{address}:{wished['peer_port']}" for address in addresses}
-    return [name or url for url, name in members.items() if name not in names and url not in urls]
+    return undeclared_in_etcd(members, wished)
+
+
+def undeclared_in_etcd(members: Mapping[str, str], etcd: Mapping[str, Any]) -> list[str]:
+    """Return who of {peer URL: name} is not in a topology's C(ha.etcd), by name, or by URL before the first start."""
+    names = {member["name"] for member in etcd["members"]}
+    urls = {
+        f"https://{f'[{address}]' if ':' in (address := member['address']) else address}:{etcd['peer_port']}"
+        for member in etcd["members"]
+    }
+    return sorted({name or url for url, name in members.items() if name not in names and url not in urls})
 
 
 def patroni_strangers(host: Host, deployed: Deployed) -> list[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
     Certificate,
@@ -80,10 +81,23 @@ def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
     if len(leaders) != 1:
         shown = "no leader" if not leaders else f"several leaders: {', '.join(leaders)}"
         yield Problem("etcd", shown, "bring a majority of its members up and let them reach each other")
+    for name in etcd.undeclared:
+        text = "is a member that the inventory has not, and counts for the quorum"
+        yield Problem(f"etcd {name}", text, f"put the host back into the group, or {LEAVES['etcd']}")
+    yield from judge_quorum(etcd)
     if etcd.authentication is False:
         yield Problem("etcd", "authentication is off", RUN_SITE)
     if etcd.tls is False:
         yield Problem("etcd", "clients get in without TLS or certificate", RUN_SITE)
+
+
+def judge_quorum(etcd: Etcd) -> Iterator[Problem]:
+    """Yield that etcd bears no further fault, as it counts its members itself."""
+    members = len(etcd.members) + len(etcd.undeclared)
+    healthy, needed = sum(member.healthy for member in etcd.members), members // 2 + 1
+    if members > 1 and healthy == needed:
+        text = f"one more fault stops writes: {healthy} of {members} members are healthy, {needed} are needed"
+        yield Problem("etcd", text, "bring the others back, or let those go that are gone for good")
 
 
 def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[Problem]:
@@ -95,6 +109,12 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
         return
     for doubt in postgresql.doubts:
         yield Problem("postgresql", doubt, LOOK_AT_PATRONI)
+    for name in postgresql.undeclared:
+        text = f"{name} is a member that the inventory has not: it may lead, and no pool leads to it"
+        yield Problem("postgresql", text, f"put the host back into the group, or {LEAVES['postgresql']}")
+    standbys = [member for member in postgresql.members if member.state == "streaming"]
+    if postgresql.leader and not standbys and len(postgresql.members) > 1:
+        yield Problem("postgresql", "one more fault stops writes: no standby streams", LOOK_AT_PATRONI)
     if postgresql.paused:
         yield Problem("postgresql", "Patroni is paused: nobody fails over", "run `patronictl resume`")
     for member in postgresql.members:

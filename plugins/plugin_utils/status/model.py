@@ -75,12 +75,16 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class PostgreSql:
-    """The members as a majority sees them; doubts are Patroni's own sentences on what is wrong."""
+    """The members as a majority sees them; doubts are Patroni's own sentences on what is wrong.
+
+    undeclared are the names of those that the inventory has not.
+    """
 
     leader: str | None
     paused: bool
     members: tuple[Member, ...]
     doubts: tuple[str, ...]
+    undeclared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +100,15 @@ class EtcdMember:
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """The etcd cluster, and whether it refuses clients without password or without TLS; None when nobody could tell."""
+    """The etcd cluster, and whether it refuses clients without password or without TLS; None when nobody could tell.
+
+    members are the inventory's, undeclared the names of others that etcd has: they count for its quorum.
+    """
 
     members: tuple[EtcdMember, ...]
     authentication: bool | None
     tls: bool | None
+    undeclared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import undeclared_in_etcd
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -75,11 +76,14 @@ def observe_postgresql(hosts: Sequence[Host]) -> PostgreSql | None:
         return None
     view = best_view(hosts, "postgresql", lambda seen: bool(seen["cluster"].get("agreed"))) or {}
     cluster = view.get("cluster") or {}
+    members = sorted(cluster.get("members") or [], key=lambda item: item["name"])
+    declared = {member["name"] for member in part_of(hosts, "postgresql")["members"]}
     return PostgreSql(
         leader=cluster.get("leader"),
         paused=bool(cluster.get("paused")),
-        members=tuple(parse_member(item) for item in sorted(cluster.get("members") or [], key=lambda m: m["name"])),
+        members=tuple(parse_member(item) for item in members),
         doubts=tuple(view.get("problems") or ()),
+        undeclared=tuple(item["name"] for item in members if item["name"] not in declared),
     )
 
 
@@ -109,6 +113,11 @@ def observe_etcd(hosts: Sequence[Host]) -> Etcd | None:
         members=tuple(parse_etcd_member(member["name"], seen.get(endpoint)) for member, endpoint in wanted),
         authentication=view.get("auth_enabled"),
         tls=both(view.get("plaintext_refused"), view.get("certificate_required")),
+        undeclared=tuple(
+            undeclared_in_etcd(
+                {url: item["name"] for item in view.get("members") or () for url in item["peer_urls"]}, etcd
+            )
+        ),
     )
 
 

@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import du
 from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
 DATABASES = ("db1", "db2", "db3")
-SERVERS = [{"name": name} for name in DATABASES]
+SERVERS = [{"name": name, "address": f"198.51.100.1{number}"} for number, name in enumerate(DATABASES, 1)]
 
 
 def topology(*components):
@@ -24,7 +24,7 @@ def topology(*components):
         "cluster": "lab",
         "components": list(components),
         "postgresql": {"members": SERVERS},
-        "etcd": {"members": SERVERS, "endpoints": list(DATABASES)},
+        "etcd": {"members": SERVERS, "endpoints": list(DATABASES), "peer_port": 2380},
         "vrrp": {"instances": [{"name": "main", "addresses": ["198.51.100.100/24"]}]},
         "pools": [
             {"name": "primary", "port": 5000, "role": "primary", "servers": SERVERS},
@@ -111,6 +111,10 @@ def set_at(reports, path, value):
         place[path[-1]] = copy.deepcopy(value)
 
 
+def etcd_member(name, number):
+    return {"name": name, "peer_urls": [f"https://198.51.100.{number}:2380"]}
+
+
 ETCD = ("probes", "etcd")
 PATRONI = ("probes", "postgresql")
 CASES = [
@@ -126,6 +130,7 @@ CASES = [
         [(("db*", *ETCD, "endpoints", 2, "healthy"), False), (("db*", *ETCD, "endpoints", 2, "error"), "refused")],
         [
             ("etcd db3", "refused"),
+            ("etcd", "one more fault stops writes: 2 of 3 members are healthy, 2 are needed"),
         ],
         id="etcd member dead",
     ),
@@ -136,6 +141,33 @@ CASES = [
         [(("db*", *ETCD, "endpoints", 0, "leader"), True)],
         [("etcd", "several leaders: db1, db2")],
         id="two etcd leaders",
+    ),
+    pytest.param(
+        [(("db*", *ETCD, "members"), [etcd_member("db3", 13), etcd_member("db4", 14)])],
+        [
+            ("etcd db4", "is a member that the inventory has not, and counts for the quorum"),
+            ("etcd", "one more fault stops writes: 3 of 4 members are healthy, 3 are needed"),
+        ],
+        id="an undeclared etcd member",
+    ),
+    pytest.param(
+        [(("db*", *ETCD, "members"), [etcd_member("", 14), etcd_member("db5", 15), etcd_member("", 12)])],
+        [
+            ("etcd db5", "is a member that the inventory has not, and counts for the quorum"),
+            ("etcd https://198.51.100.14:2380", "is a member that the inventory has not, and counts for the quorum"),
+            ("etcd", "one more fault stops writes: 3 of 5 members are healthy, 3 are needed"),
+        ],
+        id="undeclared etcd members, one not started yet",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "cluster", "members", 2, "name"), "db4")],
+        [("postgresql", "db4 is a member that the inventory has not: it may lead, and no pool leads to it")],
+        id="an undeclared member of Patroni",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "cluster", "members", number, "state"), "starting") for number in (1, 2)],
+        [("postgresql", "one more fault stops writes: no standby streams")],
+        id="no standby streams",
     ),
     pytest.param([(("db*", *ETCD, "auth_enabled"), False)], [("etcd", "authentication is off")], id="etcd open"),
     pytest.param(
