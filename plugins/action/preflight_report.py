@@ -86,7 +86,7 @@ def deployed_findings(
     seen = {host: hostvars[host].get(register) or {} for host in hosts}
     for host, told in seen.items():
         if "unknown" in told:
-            fix = "give the host Python 3.11 or newer and root's rights"
+            fix = "give Ansible root's rights (become) and Python 3.11 or newer there"
             yield HostFinding(host, Finding("deployed", f"can't be looked at: {told['unknown']}", fix))
     if any(seen.values()):
         known = [deployed.host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]

@@ -67,6 +67,7 @@ deployed:
 import json
 import os
 import stat
+import sys
 import typing as t
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -87,6 +88,7 @@ try:
 except ImportError:  # comes with Patroni
     yaml = None  # type: ignore[assignment]
 
+PATRONICTL = "/root/.config/patroni/patronictl.yaml"
 PGBACKREST = "/etc/pgbackrest.conf"
 POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
 WATCHER = "/etc/holdfast/lease-watcher.json"
@@ -101,6 +103,10 @@ SERVER = """
            pg_encoding_to_char(encoding), datcollate
     FROM pg_database WHERE datname = 'template0'
 """
+
+
+class BlindError(Exception):
+    """What is deployed can't be seen; the message says why, and what to do."""
 
 
 class Server(t.NamedTuple):
@@ -122,14 +128,15 @@ def read(path: str) -> str:
 
 
 def patroni_config() -> t.Any:
-    """Return Patroni's configuration, None where there is none that can be read."""
-    text = read(sut.UNITS["postgresql"][1])
-    if not text or yaml is None:
-        return None
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError:
-        return None
+    """Return Patroni's configuration, or its copy for patronictl; None where there is none that can be read."""
+    for text in filter(None, map(read, (sut.UNITS["postgresql"][1], PATRONICTL))):
+        if yaml is None:
+            raise BlindError(f"{sys.executable} lacks PyYAML: set ansible_python_interpreter to /usr/bin/python3")
+        with suppress(yaml.YAMLError):
+            config = yaml.safe_load(text)
+            if sut.parse_patroni(config):
+                return config
+    return None
 
 
 def postgresql(directory: str) -> sut.PostgreSql | None:
@@ -241,7 +248,7 @@ def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> 
     if repository["cipher_type"] != "none":
         environment["PGBACKREST_REPO1_CIPHER_PASS"] = repository["cipher_pass"]
     command = ["pgbackrest", "--no-config", "--log-level-file=off", f"--stanza={stanza}", "--output=json", "info"]
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    user = ["runuser", "-u", "postgres", "--"]
     _code, output, _error = module.run_command([*user, *command], environ_update=environment, cwd="/", errors="replace")
     return sut.opens(output)
 
@@ -264,7 +271,7 @@ def try_repositories(
 
 def stored_secrets(config: t.Any) -> dict[str, list[str]]:
     """Return the secrets in the files of this host, by the names of ha_secrets."""
-    found = {name: [value] for name, value in sut.patroni_secrets(config).items()} if sut.parse_patroni(config) else {}
+    found = {name: [value] for name, value in sut.patroni_secrets(config).items()} if config else {}
     found["pgbouncer"] = sut.parse_pooler_users(read(POOLER_USERS))
     found["etcd_lease_watcher"] = sut.parse_watcher_passwords(read(WATCHER))
     return {name: values for name, values in found.items() if values}
@@ -313,7 +320,12 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={"wished": {"type": "str", "default": "{}", "no_log": True}}, supports_check_mode=True
     )
-    module.exit_json(changed=False, deployed=asdict(look(module, json.loads(module.params["wished"]))))
+    if os.geteuid() != 0:
+        module.fail_json(msg="root's rights are missing: most files can be read by root only")
+    try:
+        module.exit_json(changed=False, deployed=asdict(look(module, json.loads(module.params["wished"]))))
+    except BlindError as error:
+        module.fail_json(msg=str(error))
 
 
 if __name__ == "__main__":

@@ -32,6 +32,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostF
 VARIABLES = (
     "ha_secrets",
     "etcd_data_directory",
+    "etcd_settings",
     "patroni_encoding",
     "patroni_locale",
     "patroni_namespace",
@@ -174,11 +175,18 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
     address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
+    own = host.variables.get("etcd_settings") or {}
     directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
     pairs = {
-        "etcd_data_directory": (found.data_directory, directory),
-        f"{ports}.etcd_client": (found.client_url, f"https://{address}:{wished['client_port']}"),
-        f"{ports}.etcd_peer": (found.peer_url, f"https://{address}:{wished['peer_port']}"),
+        "etcd_data_directory": (found.data_directory, own.get("ETCD_DATA_DIR", directory)),
+        f"{ports}.etcd_client": (
+            found.client_url,
+            own.get("ETCD_ADVERTISE_CLIENT_URLS", f"https://{address}:{wished['client_port']}"),
+        ),
+        f"{ports}.etcd_peer": (
+            found.peer_url,
+            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", f"https://{address}:{wished['peer_port']}"),
+        ),
     }
     yield from _changed(host, pairs)
 

@@ -225,6 +225,59 @@ def test_preflight_judges_secrets_of_the_command_line_too(tmp_path, secret, told
     assert "never_show_me" not in output
 
 
+THROWN = {
+    "patroni": None,
+    "postgresql": {"data_directory": "/d", "version": "17", "archive_command": "push %p"},
+    "etcd": None,
+    "pgbackrest": None,
+    "components": ["postgresql"],
+    "patroni_members": None,
+    "secrets": {},
+    "system": "Debian 13",
+}
+
+
+@pytest.mark.parametrize(
+    ("report", "extra", "code", "expected"),
+    [
+        ({}, [], 2, "error a group backup found archive_command = push %p"),
+        ({"part": True}, [], 2, "error a group backup found archive_command = push %p"),
+        (
+            {"part": True},
+            ["preflight_accept=no_archiving:x"],
+            0,
+            "warning a group backup found archive_command = push %p",
+        ),
+        (
+            {"part": True},
+            ["preflight_accept=no_archiving:y"],
+            2,
+            "no_archiving:y confirms nothing → did you mean no_arch",
+        ),
+        ({"part": True}, ["backup=put_back"], 0, None),
+    ],
+)
+def test_preflight_refuses_what_destroys_until_it_is_confirmed(tmp_path, report, extra, code, expected):
+    ha = {"cluster": "x", "name": "a", "address": "192.0.2.1", "components": ["postgresql"], "etcd": None}
+    ha |= {"postgresql": None, "backup": "{{ {'kinds': []} if backup | default('') else none }}"}
+    seen = {"preflight__host": {"findings": [], "clock": [0.0, 0.1]}, "deployed__host": {"deployed": THROWN}}
+    play = {"tasks": [{"holdfast.ha.preflight_report": {"accept": "{{ preflight_accept | default([]) }}", **report}}]}
+    arguments = [word for item in extra for word in ("-e", item)]
+    done, output = run(inventory_of(tmp_path, {"a": {"ha": ha, **seen}}), play, *arguments)
+    assert done == code, output
+    text = " ".join(output.split())
+    assert (expected in text) if expected else ("Preflight:" not in text), output
+
+
+def test_preflight_does_not_take_a_host_that_it_cannot_look_at_for_an_empty_one(tmp_path):
+    hosts = {"a": {"ha": {"cluster": "x"}, "deployed__host": {"unknown": "root's rights are missing"}}}
+    ha = {"cluster": "x", "name": "a", "address": "192.0.2.1", "components": [], "etcd": None}
+    hosts["a"]["ha"] = ha | {"postgresql": None, "backup": None}
+    code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {"part": True}}]})
+    assert code != 0
+    assert "can't be looked at: root's rights are missing" in output
+
+
 JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"]]}
 
 
