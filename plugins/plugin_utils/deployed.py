@@ -361,6 +361,8 @@ def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
         kind = str(given.get("type") or "posix")
         own = given.get("cipher_pass")
         shared = not own and kind == "posix"
+        cipher_type = str(given.get("cipher_type") or variables.get("pgbackrest_cipher_type", ""))
+        passphrase = common if shared else str(own or "")
         path = str(given.get("path") or variables.get("pgbackrest_repository_path", ""))
         found.append(
             {
@@ -368,8 +370,8 @@ def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
                 "type": kind,
                 "path": path,
                 "place": place(kind, str(given.get("s3_bucket") or given.get("sftp_host") or ""), path),
-                "cipher_type": str(given.get("cipher_type") or variables.get("pgbackrest_cipher_type", "")),
-                "cipher_pass": common if shared else str(own or ""),
+                "cipher_type": cipher_type,
+                "cipher_pass": "" if cipher_type == "none" else passphrase.strip(),  # as pgBackRest reads it
             }
         )
     return found

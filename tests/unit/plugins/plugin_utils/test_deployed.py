@@ -107,6 +107,27 @@ def test_what_is_deployed_against_what_is_wished(case, judged):
     assert "never-show-me" not in str(told)
 
 
+def test_repositories_are_those_of_the_role():
+    variables = {
+        "ha_secrets": {"pgbackrest_cipher": " shared "},
+        "pgbackrest_repository_path": "/var/lib/pgbackrest",
+        "pgbackrest_cipher_type": "aes-256-cbc",
+    }
+    (plain,) = sut.wished_repositories(variables)
+    assert (plain["variable"], plain["place"], plain["cipher_pass"]) == (
+        "pgbackrest_cipher",
+        "/var/lib/pgbackrest",
+        "shared",
+    )
+    s3 = {"type": "s3", "path": "/r", "s3_bucket": "b", "cipher_pass": "own"}
+    several = sut.wished_repositories({**variables, "pgbackrest_repositories": [{"cipher_type": "none"}, s3]})
+    assert [(item["place"], item["cipher_pass"]) for item in several] == [
+        ("/var/lib/pgbackrest", ""),
+        ("s3:b:/r", "own"),
+    ]
+    assert several[1]["variable"] == "pgbackrest_repositories[1].cipher_pass"
+
+
 def test_paths_are_those_that_the_roles_write():
     variables = {
         role: yaml.safe_load((ROOT / "roles" / role / "vars" / "main.yml").read_text(encoding="utf-8"))
