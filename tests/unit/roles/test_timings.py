@@ -109,7 +109,8 @@ def test_keepaliveds_own_defaults():
 
 def test_etcds_timing():
     settings = {"ETCD_NAME": "db1", "ETCD_HEARTBEAT_INTERVAL": 50, "ETCD_ELECTION_TIMEOUT": 700}
-    text = render("etcd", "etcd.env.j2", {"etcd__default_settings": settings, "etcd_settings": {"ETCD_NAME": "x"}})
+    told = {"etcd__default_settings": settings, "etcd__peer_settings": {}, "etcd_settings": {"ETCD_NAME": "x"}}
+    text = render("etcd", "etcd.env.j2", told)
     assert timings.parse_etcd(text) == {"heartbeat_interval": 0.05, "election_timeout": 0.7}
     assert timings.parse_etcd("") == {"heartbeat_interval": 0.1, "election_timeout": 1.0}
 
