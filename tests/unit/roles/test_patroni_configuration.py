@@ -1,0 +1,43 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The configuration that all members of Patroni share, as the role renders it."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.unit.roles.render import render
+
+FACTS = {"distribution": "Debian", "distribution_major_version": "13", "memtotal_mb": 2048}
+GIVEN = {
+    "ansible_facts": FACTS,
+    "patroni__local_parameters": {},  # a filter of the collection makes them
+    "patroni_scope": "main",
+    "patroni_name": "db1",
+    "patroni_address": "10.0.0.1",
+    "patroni_members": [{"name": "db1", "address": "10.0.0.1"}],
+    "patroni_etcd_hosts": ["10.0.0.1:2379"],
+    "patroni_etcd_username": "patroni",
+    **{f"patroni_{name}_password": "secret" for name in ("etcd", "rest", "superuser", "replication", "rewind")},
+}
+
+
+def shared(**variables):
+    return yaml.safe_load(render("patroni", "config.yml.j2", GIVEN | variables))["bootstrap"]["dcs"]
+
+
+@pytest.mark.parametrize("mode", ["auto", "on", "quorum", "off"])
+@pytest.mark.parametrize("given", [None, True, "quorum", "on", False, "off", "no", 0])
+def test_a_data_directory_may_be_removed_while_replication_is_synchronous(mode, given):
+    """What a user declares for the cluster wins, in whatever way it says no."""
+    dynamic = {} if given is None else {"synchronous_mode": given}
+    found = shared(patroni_synchronous_mode=mode, patroni_dynamic_configuration=dynamic)
+    synchronous = mode != "off" if given is None else given in (True, "quorum", "on")
+    assert found["postgresql"]["remove_data_directory_on_rewind_failure"] is synchronous
+
+
+def test_a_user_decides_it_all_the_same():
+    dynamic = {"postgresql": {"remove_data_directory_on_rewind_failure": False}}
+    assert not shared(patroni_dynamic_configuration=dynamic)["postgresql"]["remove_data_directory_on_rewind_failure"]
