@@ -278,6 +278,15 @@ def test_preflight_does_not_take_a_host_that_it_cannot_look_at_for_an_empty_one(
     assert "can't be looked at: root's rights are missing" in output
 
 
+def test_the_guard_of_a_part_finds_its_hosts_before_the_first_play(tmp_path):
+    inventory = inventory_of(tmp_path, {"a": {}})
+    book = COLLECTIONS / "ansible_collections" / "holdfast" / "ha" / "playbooks" / "guard.yml"
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(inventory), str(book), "--list-hosts"]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "true"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=tmp_path)
+    assert "hosts (1):" in done.stdout, done.stdout + done.stderr
+
+
 JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"]]}
 
 
