@@ -39,6 +39,7 @@ CHANGES = {"chown", "lchown", "chmod", "lchmod", "rmtree", "makedirs", "copyfile
 OF_ITS_OWN = {
     "module_utils/safe_path.py": "it is the way",
     "modules/etcd_member.py": "/etc/etcd is root's own",
+    "module_utils/postgresql_scratch.py": "its directory is root's own, and so is what it changes there",
     "module_utils/restore_work.py": "the database user's",
     "module_utils/restore_verify.py": "a unit of postgres'",
     "module_utils/backup_job_etcd.py": "a unit of the job's user",

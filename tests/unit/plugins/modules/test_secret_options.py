@@ -68,7 +68,17 @@ TLS = {"ca_path": "/ca", "certificate_path": "/crt", "private_key_path": "/key"}
 STORE = {"endpoints": ["https://198.51.100.11:2379"], "prefix": "/service/lab/", "username": "patroni"}
 MEMBER = {"name": "a", "address": "198.51.100.11"}
 GIVEN: dict[str, dict[str, Any]] = {
+    "certificate": {
+        "directory": "/tls",
+        "private_key_path": "/tls/host.key",
+        "ca_path": "/tls/ca.crt",
+        "ca_content": "",
+        "certificates": [],
+        "authority_directory": "/pki",
+        "authority_passphrase": NASTY,
+    },
     "component": {"files": [{"path": "/etc/a", "secret": True}], "secrets": {"/etc/a": LINES}},
+    "deployed_info": {"wished": NASTY},
     "etcd_cluster": {
         **TLS,
         **ENDPOINTS,
@@ -97,6 +107,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "superuser": "postgres",
         "superuser_password": NASTY,
     },
+    "postgresql_check": {"bin_directory": "/bin", "hba": LINES},
 }
 """Every module with a secret, and secrets in all its options for them."""
 

@@ -131,7 +131,7 @@ def test_a_host_that_is_no_client_reaches_neither_port(etcd: Etcd) -> None:
     assert client.call("/v3/lease/grant", {"TTL": "5"})["ID"]
     etcd.hosts.issue("lb1", client=False)
     client = EtcdClient(etcd.hosts.tls("lb1").client(member.client, 2))
-    with pytest.raises(EndpointError, match="certificate"):
+    with pytest.raises(EndpointError, match=r"certificate|Broken pipe|Connection reset"):
         client.call("/v3/lease/grant", {"TTL": "5"})
     assert not etcd.answers(member, "lb1")
 

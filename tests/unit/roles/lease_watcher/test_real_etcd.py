@@ -444,7 +444,7 @@ class TestTheProcess:
             "rules": {"seconds": SECONDS, "stall": 1.5, "interval": 0.2},
             "access": {**access, "username": "lease_watcher", "password": PASSWORD},
             "prefix": PREFIX,
-            "fencing": {"command": [], "timeout": TIMEOUT},
+            "fencing": {"command": [], "timeout": TIMEOUT, "members": ["db1"]},
         }
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config))
