@@ -145,6 +145,7 @@ RULES: Mapping[str, Rule] = {
     "primary_power_loss": within(lambda t: t.lease_takeover),
     "primary_etcd_leader_power_loss": within(lambda t: t.lease_takeover + ETCD_ELECTION),
     "primary_hang": within(lambda t: t.lease_takeover),
+    "patroni_hang": within(lambda t: t.lease_takeover),
     "primary_isolated": within(lambda t: t.lease_takeover),
     "primary_cut_from_peers": within(lambda t: t.lease_takeover),
     "primary_cut_from_etcd": within(lambda t: t.lease_takeover),

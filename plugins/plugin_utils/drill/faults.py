@@ -53,6 +53,13 @@ class Freeze:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspend:
+    """The main process of a unit stands still; what it started goes on."""
+
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
 class Isolate:
     """Packets are dropped; one way means that the host still hears, but is not heard."""
 
@@ -92,7 +99,7 @@ class Reboot:
     """The hosts are shut down and started in order, each after the last one is back."""
 
 
-Action = PowerOff | Freeze | Isolate | Kill | ServiceDown | FillDisk | Switchover | Reboot
+Action = PowerOff | Freeze | Suspend | Isolate | Kill | ServiceDown | FillDisk | Switchover | Reboot
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +152,7 @@ NEEDS: Mapping[Target, tuple[str, ...]] = {
 
 NFT = "nft drops packets in tables holdfast_drill; SSH from the controller and loopback stay open"
 SIGNAL = "a signal to the process"
+STOPPED = "SIGSTOP to the unit's main process alone, later SIGCONT"
 MASKED = "systemctl mask --runtime and kill, later unmask and start"
 API = "as playbooks/switchover.yml does, poolers held where there are some"
 FILLED = "fallocate takes what is free on a volume of its own, a writer fills the rest; removed later"
@@ -157,6 +165,7 @@ HOW: Mapping[type[Action], tuple[str, str]] = {  # on real hosts, in containers
         "systemctl freeze (cgroup freezer) of patroni and etcd with all that runs in them; thawed later",
         "the engine pauses the container, later unpauses it",
     ),
+    Suspend: (STOPPED, STOPPED),
     Isolate: (NFT, NFT),
     Kill: (SIGNAL, SIGNAL),
     ServiceDown: (MASKED, MASKED),
@@ -193,6 +202,8 @@ _FAULTS = (
           "the primary, which also leads etcd, loses power"),
     Fault("primary_hang", Target.PRIMARY, Freeze(), failover(5, 90),
           "the primary freezes, and thaws later"),
+    Fault("patroni_hang", Target.PRIMARY, Suspend("patroni.service"), failover(10, 90),
+          "the primary's Patroni hangs, its PostgreSQL goes on"),
     Fault("primary_isolated", Target.PRIMARY, Isolate(Scope.EVERYBODY), failover(10, 60),
           "the primary is cut off from everybody"),
     Fault("primary_cut_from_peers", Target.PRIMARY, Isolate(Scope.PEERS), failover(10, 60),

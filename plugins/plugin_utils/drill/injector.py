@@ -20,6 +20,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     PowerOff,
     Scope,
     ServiceDown,
+    Suspend,
     Switchover,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
@@ -100,6 +101,7 @@ class Injector:
         how: dict[type, Callable[[Any], str]] = {
             PowerOff: lambda _action: self._power_off(targets),
             Freeze: lambda _action: self._freeze(targets[0]),
+            Suspend: lambda action: self._suspend(action.unit, targets[0]),
             Isolate: lambda action: self._isolate(action, targets[0]),
             ServiceDown: lambda action: "; ".join(self._service_down(action.unit, host) for host in targets),
             Kill: lambda action: self._kill(action, targets[0]),
@@ -144,6 +146,8 @@ class Injector:
         """Return the proof that a fault lasted, to be asked before it is healed; raises NotProvenError."""
         if isinstance(fault.action, PowerOff | Freeze):
             self._provider.still_down(targets)
+        if isinstance(fault.action, Suspend):
+            return self._stands_still(fault.action.unit, targets[0])
         if not isinstance(fault.action, Isolate):
             return ""
         seen = self._crew.call(targets[0], "dropped")
@@ -166,6 +170,21 @@ class Injector:
     def _freeze(self, host: str) -> str:
         self._undo.append(("freeze", lambda: self._provider.thaw(host)))
         return self._provider.freeze(host, self._plan.dead_man)
+
+    def _suspend(self, unit: str, host: str) -> str:
+        resume = ["systemctl", "kill", "--signal=CONT", unit]
+        self._undo.append((f"{unit} on {host}", lambda: self._crew.call(host, "undo", name="suspension")))
+        self._crew.call(host, "arm", name="suspension", seconds=self._plan.dead_man, undo=resume)
+        self._must(host, "kill", "-STOP", self._pid(unit, host))
+        return self._stands_still(unit, host)
+
+    def _stands_still(self, unit: str, host: str) -> str:
+        return self._await(lambda: self._suspended(unit, host), f"{host}: {unit} goes on")
+
+    def _suspended(self, unit: str, host: str) -> str:
+        pid = self._pid(unit, host)
+        state = self._must(host, "cat", f"/proc/{pid}/stat").rpartition(")")[2].split()[0]
+        return f"{host}: {unit}, process {pid}, stands still" if state == "T" else ""
 
     def _isolate(self, action: Isolate, host: str) -> str:
         controller, _port, _own, ssh_port = str(self._crew.call(host, "address")).split()

@@ -196,6 +196,14 @@ def cut_from_etcd(settings: Settings) -> Iterator[Stage]:
     yield from [lease(settings), still, notice(settings), RACE, PROMOTION, put_in(settings.checks), RECONNECT, SLACK]
 
 
+def patroni_hang(settings: Settings) -> Iterator[Stage]:
+    """The primary goes on until HAProxy takes it out, for its Patroni is silent; the lease runs out meanwhile."""
+    out = taken_out_silent(settings)
+    still = Stage("still writing", -out.worst, -out.median, 0.0)
+    yield from [lease(settings), still, notice(settings), silent_race(settings), PROMOTION, put_in(settings.checks)]
+    yield from [RECONNECT, SLACK]
+
+
 def released(settings: Settings) -> Iterator[Stage]:
     """A leader gave its lease up in order: the standbys race at once, and all answer."""
     yield from [NOTICE, RACE, PROMOTION, put_in(settings.checks), RECONNECT, SLACK]
@@ -282,6 +290,7 @@ RULES: Mapping[str, Rule] = {
     "primary_power_loss": partial(after_silence, taken_out=taken_out_silent),
     "primary_etcd_leader_power_loss": with_etcd_leader,
     "primary_hang": partial(after_silence, taken_out=taken_out_silent),
+    "patroni_hang": patroni_hang,
     "primary_isolated": partial(after_silence, taken_out=taken_out_silent),
     "primary_cut_from_peers": partial(after_silence, taken_out=taken_out_demoted),
     "primary_cut_from_etcd": cut_from_etcd,

@@ -13,6 +13,7 @@ WANTED = [
     "primary_power_loss",
     "primary_etcd_leader_power_loss",
     "primary_hang",
+    "patroni_hang",
     "primary_isolated",
     "primary_cut_from_peers",
     "primary_cut_from_etcd",

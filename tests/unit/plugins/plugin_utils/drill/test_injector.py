@@ -153,6 +153,39 @@ class Databases:
         self.told += [(host, operation) for host in hosts]
 
 
+class Members:
+    """The agents of the databases: what they ran, and the state of the primary's Patroni."""
+
+    def __init__(self, state: str) -> None:
+        self.told: list[tuple[str, str]] = []
+        self._state = state
+
+    def call(self, host: str, operation: str, *_patience: float, **arguments: Any) -> Any:
+        words = arguments.get("argv") or [operation, arguments["name"]]
+        self.told.append((host, " ".join(words)))
+        out = "4711\n" if "--property=MainPID" in words else f"4711 (python3 (x)) {self._state} 1 2"
+        return {"code": 0, "out": out, "err": ""}
+
+
+def test_patroni_hangs_alone() -> None:
+    agents = Members("T")
+    injector = Injector(plan(), EXPECTED, agents, Mock(), Mock())  # type: ignore[arg-type]
+    proof = injector.inject(CATALOGUE["patroni_hang"], ["db1"], Mock())
+    assert proof == "db1: patroni.service, process 4711, stands still"
+    assert agents.told.index(("db1", "arm suspension")) < agents.told.index(("db1", "kill -STOP 4711"))
+    assert injector.still(CATALOGUE["patroni_hang"], ["db1"]) == proof
+    assert injector.heal() == []
+    assert agents.told[-1] == ("db1", "undo suspension")
+
+
+def test_a_patroni_that_goes_on_proves_nothing(monkeypatch) -> None:
+    monkeypatch.setattr("ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector.PROOF_SECONDS", 0.2)
+    injector = Injector(plan(), EXPECTED, Members("S"), Mock(), Mock())  # type: ignore[arg-type]
+    with pytest.raises(NotProvenError, match="goes on"):
+        injector.inject(CATALOGUE["patroni_hang"], ["db1"], Mock())
+    assert injector.heal() == []
+
+
 SECRETS = {"patroni_rest": "rest", "postgresql_superuser": "super", "pgbouncer": "console"}
 POOLER = {"port": 6432, "mode": "transaction", "target": {"addresses": ["192.0.2.100"], "port": 5000}}
 
