@@ -92,11 +92,13 @@ def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
 
 
 def judge_quorum(etcd: Etcd) -> Iterator[Problem]:
-    """Yield that etcd bears no further fault, as it counts its members itself."""
+    """Yield that an etcd with a leader bears no further fault, as it counts its members."""
     members = len(etcd.members) + len(etcd.undeclared)
     healthy, needed = sum(member.healthy for member in etcd.members), members // 2 + 1
-    if members > 1 and healthy == needed:
-        text = f"one more fault stops writes: {healthy} of {members} members are healthy, {needed} are needed"
+    if members > 1 and healthy <= needed and any(member.leader for member in etcd.members):
+        text = (
+            f"one more fault stops writes: {healthy} of {members} members are known to be healthy, {needed} are needed"
+        )
         yield Problem("etcd", text, "bring the others back, or let those go that are gone for good")
 
 

@@ -130,7 +130,7 @@ CASES = [
         [(("db*", *ETCD, "endpoints", 2, "healthy"), False), (("db*", *ETCD, "endpoints", 2, "error"), "refused")],
         [
             ("etcd db3", "refused"),
-            ("etcd", "one more fault stops writes: 2 of 3 members are healthy, 2 are needed"),
+            ("etcd", "one more fault stops writes: 2 of 3 members are known to be healthy, 2 are needed"),
         ],
         id="etcd member dead",
     ),
@@ -146,7 +146,7 @@ CASES = [
         [(("db*", *ETCD, "members"), [etcd_member("db3", 13), etcd_member("db4", 14)])],
         [
             ("etcd db4", "is a member that the inventory has not, and counts for the quorum"),
-            ("etcd", "one more fault stops writes: 3 of 4 members are healthy, 3 are needed"),
+            ("etcd", "one more fault stops writes: 3 of 4 members are known to be healthy, 3 are needed"),
         ],
         id="an undeclared etcd member",
     ),
@@ -155,7 +155,7 @@ CASES = [
         [
             ("etcd db5", "is a member that the inventory has not, and counts for the quorum"),
             ("etcd https://198.51.100.14:2380", "is a member that the inventory has not, and counts for the quorum"),
-            ("etcd", "one more fault stops writes: 3 of 5 members are healthy, 3 are needed"),
+            ("etcd", "one more fault stops writes: 3 of 5 members are known to be healthy, 3 are needed"),
         ],
         id="undeclared etcd members, one not started yet",
     ),
