@@ -6,16 +6,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import Settings, plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE, Settings, plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import coerced, load_roles
+
+COLLECTION = Path(__file__).resolve().parents[2]
 
 
 def job_plan(jobs: Sequence[Mapping[str, Any]], settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return what declared jobs become, or refuse them."""
+    options = load_roles(COLLECTION, [VARIABLE])[VARIABLE].options
+    common = {key: coerced(value, options[f"{VARIABLE}_{key}"]) for key, value in settings["common"].items()}
     try:
-        return plan(jobs, Settings.of(settings))
+        return plan(coerced(list(jobs), options[VARIABLE]), Settings.of({**settings, "common": common}))
     except ValueError as error:
         raise AnsibleFilterError(str(error)) from error
 

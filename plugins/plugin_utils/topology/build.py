@@ -15,7 +15,7 @@ from .parse import parse
 from .ports import check_ports
 from .problems import Problems, TopologyError
 from .required_secrets import check_secrets
-from .roles import RoleSpec
+from .roles import RoleSpec, coerced
 from .sql_names import check_sql
 from .validate import validate
 from .variables import check_variables
@@ -38,6 +38,7 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
     :raises TopologyError: with every problem found.
     """
     problems = Problems()
+    inventory = _typed(inventory, roles)
     clusters = parse(document, inventory, problems)
     validate(clusters, inventory, problems)
     for cluster in clusters:
@@ -49,3 +50,13 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
         raise TopologyError(problems.found)
     hosts = {host.name: derive_host(cluster, host) for cluster in clusters for host in cluster.hosts}
     return Topology(hosts, derive_groups(clusters))
+
+
+def _typed(inventory: Inventory, roles: Mapping[str, RoleSpec]) -> Inventory:
+    """The inventory with the booleans and numbers of role variables that came as texts."""
+    options = {name: option for role in roles.values() for name, option in role.options.items()}
+    hosts = {
+        host: {name: coerced(value, options.get(name, {})) for name, value in variables.items()}
+        for host, variables in inventory.hosts.items()
+    }
+    return Inventory(hosts, inventory.groups)

@@ -5,14 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
 
 from .document import LOADER
+
+SCALARS: Mapping[str, Callable[[str], Any]] = {
+    "bool": check_type_bool,
+    "int": check_type_int,
+    "float": check_type_float,
+}
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,22 @@ def load_roles(collection: Path, names: Iterable[str]) -> dict[str, RoleSpec]:
             defaults = _read(directory / "defaults" / "main.yml") or {}
             specs[name] = RoleSpec(options, defaults, frozenset(in_playbooks & options.keys()))
     return specs
+
+
+def coerced(value: Any, option: Mapping[str, Any]) -> Any:
+    """A value with its texts as booleans and numbers where the option of an argument spec asks for these.
+
+    INI inventories and C(-e name=value) give texts. What is of the wrong type stays as it is.
+    """
+    if isinstance(value, dict):
+        options = option.get("options") or {}
+        return {key: coerced(part, options.get(key, {})) for key, part in value.items()}
+    if isinstance(value, list):
+        return [coerced(item, option) for item in value]
+    if isinstance(value, str) and option.get("type") in SCALARS:
+        with contextlib.suppress(TypeError, ValueError):
+            return SCALARS[option["type"]](value)
+    return value
 
 
 def _options(specs: Mapping[str, Any]) -> dict[str, Any]:
