@@ -9,14 +9,17 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from .backup_jobs import VARIABLE as JOBS
 from .topology.document import LOADER
 from .topology.hosts import HOST_VARIABLES
 from .topology.node import suggestion
+from .topology.packages import PACKAGE_VARIABLES
 from .topology.problems import HIDDEN, OPAQUE, Problem
 from .topology.roles import RoleSpec, load_roles
 from .topology.variables import ROLES, judge_option, refused, role_of
@@ -25,7 +28,10 @@ FOREIGN = "ha_foreign_variables"
 """Names and patterns of variables that look like the collection's and are not."""
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
-"""Host variables that count as extra variables, too: the topology reads all others before these are known."""
+"""Host variables that count as extra variables, too."""
+
+INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *chain.from_iterable(PACKAGE_VARIABLES.values())}) - ANYWHERE
+"""What only the topology reads."""
 
 CLUSTER = "holdfast_cluster_"
 ALL = "holdfast"
@@ -140,7 +146,7 @@ def _judge(
         return []
     if name in interface.options:
         return [_elsewhere(name, interface)]
-    if name in HOST_VARIABLES or name == "backup_jobs":
+    if name in INVENTORY_ONLY:
         what = "is read from the inventory only, before extra variables count"
         return [Problem(name, HIDDEN, what, "set it in group_vars or host_vars")]
     if role_of(name):

@@ -20,7 +20,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
-PGBACKREST_PORT = 8432
 COMPARISONS = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -40,8 +39,11 @@ class HostFinding:
     finding: Finding
 
 
-def expected_ports(ha: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the TCP ports that a host's components will own, shaped as holdfast.ha.host_preflight takes them."""
+def expected_ports(ha: Mapping[str, Any], pgbackrest: int | str = 8432) -> list[dict[str, Any]]:
+    """Return the TCP ports that a host's components will own, shaped as holdfast.ha.host_preflight takes them.
+
+    pgbackrest: the port of its TLS server.
+    """
     components = ha["components"]
     ports: list[dict[str, Any]] = []
     if "etcd" in components:
@@ -54,7 +56,7 @@ def expected_ports(ha: Mapping[str, Any]) -> list[dict[str, Any]]:
     if "pgbouncer" in components:
         ports.append(_port(ha["pooler"]["port"], "pgbouncer", ["pgbouncer"], [ha["address"], "127.0.0.1"]))
     if ha.get("backup") and ("postgresql" in components or "backup" in components):
-        ports.append(_port(PGBACKREST_PORT, "pgbackrest", ["pgbackrest"]))
+        ports.append(_port(int(pgbackrest), "pgbackrest", ["pgbackrest"]))
     return ports
 
 

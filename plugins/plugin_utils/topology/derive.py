@@ -55,9 +55,11 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 
 
 def packages(cluster: Cluster, host: Host) -> list[str]:
-    """Every Debian package of the host's components, sorted."""
-    wanted = (package for component in cluster.installed(host) for package in COMPONENT_PACKAGES[component])
-    return sorted({*COMMON_PACKAGES, *wanted})
+    """Every Debian package of the host's components and those that its variables add, sorted."""
+    components = cluster.installed(host)
+    wanted = (package for component in components for package in COMPONENT_PACKAGES[component])
+    added = (package for part in ("common", *components) for package in host.packages.get(part, ()))
+    return sorted({*COMMON_PACKAGES, *wanted, *added})
 
 
 def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from .model import Address, Host, Inventory
 from .node import Node, suggestion
+from .packages import PACKAGE_VARIABLES
 from .problems import OPAQUE, Opaque, Problems
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
@@ -48,7 +49,17 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
         vrrp_priority=vrrp.integer(1, 254) if vrrp else None,
         interface=interface.text() if interface else None,
         declares_jobs=bool(root.value.get("backup_jobs")),
+        packages={part: read_packages(root, names) for part, names in PACKAGE_VARIABLES.items()},
     )
+
+
+def read_packages(root: Node, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The packages that variables name; what is no list of texts is refused with the role's other variables."""
+    nodes = [node for name in names if (node := _variable(root, name)) and isinstance(node.value, list)]
+    for node in nodes:
+        if any(isinstance(package, Opaque) for package in node.value):
+            node.fail("holds a template, which the topology does not read", "write plain names")
+    return tuple(package for node in nodes for package in node.value if isinstance(package, str))
 
 
 def _variable(root: Node, name: str) -> Node | None:

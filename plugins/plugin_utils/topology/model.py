@@ -56,6 +56,8 @@ class Host:
     interface: str | None = None
     declares_jobs: bool = False
     """Whether it has the variable backup_jobs."""
+    packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Debian packages that its variables add, by component."""
 
     @property
     def address(self) -> str:

@@ -5,6 +5,18 @@
 
 from __future__ import annotations
 
+PACKAGE_VARIABLES: dict[str, tuple[str, ...]] = {
+    "common": ("certificates_packages",),
+    "etcd": ("etcd_packages",),
+    "postgresql": ("patroni_packages", "postgresql_objects_packages"),
+    "lease_watcher": ("lease_watcher_packages",),
+    "haproxy": ("haproxy_packages",),
+    "keepalived": ("keepalived_packages",),
+    "pgbouncer": ("pgbouncer_packages",),
+    "backup": ("pgbackrest_packages",),
+}
+"""Host variables that add packages, by component."""
+
 COMMON_PACKAGES: tuple[str, ...] = ("python3-cryptography", "ssl-cert")
 """What every member needs: the certificates role's."""
 

@@ -48,6 +48,13 @@ FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 
 LINES_MAY_BREAK = ("_private_key", ".environment")
 """Ends of the names of secrets that reach hosts as files of their own, or as JSON."""
+
+PATTERNS = {
+    "patroni_postgresql_version": (r"[1-9]\d", 'write a major version, such as "17"'),
+    "patroni_version": (r"\d+(\.\d+)+", 'write a version, such as "4.0"'),
+}
+"""Texts that become parts of paths or are compared."""
+
 DECLARE = "declare it in clusters.<name>"
 WIRED = {
     "backup_jobs_etcd_password": "set ha_secrets.etcd_root",
@@ -155,6 +162,7 @@ def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], pro
             _check_secrets(variable, value, options[variable], problems)
             if not has_opaque(value):
                 _check_value(variable, value, options[variable], problems)
+                _check_pattern(variable, value, problems)
         if variable in BEYOND_TYPES:
             BEYOND_TYPES[variable](value, problems)
     if "patroni" in roles:
@@ -207,6 +215,12 @@ def _secrets(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[tupl
             yield from _secrets(f"{where}[{number}]", part, option)
     elif option.get("no_log"):
         yield where, value
+
+
+def _check_pattern(variable: str, value: Any, problems: Problems) -> None:
+    pattern, fix = PATTERNS.get(variable, (".*", ""))
+    if isinstance(value, (str, int, float)) and not re.fullmatch(pattern, str(value), re.DOTALL):
+        problems.add(variable, value, "is no version", fix)
 
 
 def _check_snapshots(host: str, jobs: Any, cluster: Cluster, problems: Problems) -> None:

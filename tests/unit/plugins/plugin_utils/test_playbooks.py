@@ -20,6 +20,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     target_problems,
     targets,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import PACKAGE_VARIABLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -80,6 +82,25 @@ def test_every_declared_extra_variable_is_read(path):
     assert not unread
 
 
+def role_reads(role):
+    """Return the names in what the playbooks run of a role."""
+    folder = ROOT / "roles" / role
+    books = "".join(path.read_text() for path in PLAYBOOKS)
+    runs_main = re.search(rf"name: holdfast\.ha\.{role}\n(?! *tasks_from)", books)
+    tasks = [path for path in folder.glob("tasks/*.yml") if runs_main or path.name != "main.yml"]
+    files = [*tasks, *folder.glob("vars/*.yml"), *folder.glob("templates/*")]
+    text = re.sub(r"(?m)^ *#.*$", "", "\n".join(path.read_text() for path in files))
+    defaults = yaml.safe_load((folder / "defaults" / "main.yml").read_text()) or {}
+    return set(re.findall(r"[a-z][a-z0-9_]+", text + " ".join(map(str, defaults.values()))))
+
+
+@pytest.mark.parametrize("role", [path.parent.name for path in sorted((ROOT / "roles").glob("*/tasks"))])
+def test_every_variable_of_a_role_is_read_where_the_playbooks_run_it(role):
+    [spec] = load_roles(ROOT, [role]).values()
+    by_topology = {name for names in PACKAGE_VARIABLES.values() for name in names}
+    assert set(spec.options) - spec.wired - role_reads(role) - by_topology == set()
+
+
 def test_declared_playbooks_exist():
     declared = yaml.safe_load((ROOT / "meta" / "playbooks.yml").read_text())
     assert set(declared) <= {*(path.stem for path in PLAYBOOKS), "tasks/status"}
@@ -103,6 +124,7 @@ def test_declared_playbooks_exist():
         ({"clone_parameters": "{}"}, ["clone"], "a text in place of a dict"),
         ({"patroni_port": "1"}, ["site"], "ports.postgresql"),
         ({"ha_zone": "a"}, ["site"], "is read from the inventory only"),
+        ({"patroni_packages": ["postgresql-17-postgis-3"]}, ["site"], "is read from the inventory only"),
         ({"ha_zon": "a"}, ["site"], "did you mean 'ha_zone'"),
         ({"backup_jobs": []}, ["backup_jobs"], "is read from the inventory only"),
         ({"restore_verify_enabled": "maybe"}, ["restore_verify"], "restore_verify_enabled = 'maybe'"),
