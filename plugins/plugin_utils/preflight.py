@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import itertools
-import operator
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,15 +17,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules i
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
+from packaging.version import InvalidVersion, Version
 
-COMPARISONS = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    ">": operator.gt,
-    "<": operator.lt,
-    "==": operator.eq,
-    "!=": operator.ne,
-}
 Clock = tuple[float, float]
 
 
@@ -99,18 +91,16 @@ def version_findings(
 
 
 def satisfies(version: str, specifiers: str) -> bool:
-    """Say whether a version lies in specifiers such as >=2.19.0,<3; only their numbers count."""
-    parsed = (re.fullmatch(r"(>=|<=|>|<|==|!=)?\s*([0-9.]+)", item.strip()) for item in specifiers.split(","))
-    return all(COMPARISONS[item[1] or "=="](numbers(version), numbers(item[2])) for item in parsed if item)
+    """Say whether a version lies in specifiers such as >=2.19.0,<3; as for Ansible itself 2.19.0rc1 counts as 2.19.0.
 
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version, trailing zeros dropped: 2.19.0rc1 is (2, 19)."""
-    leading = re.match(r"[0-9.]*", version)
-    found = [int(number) for number in re.findall("[0-9]+", leading[0] if leading else "")]
-    while found and not found[-1]:
-        found.pop()
-    return tuple(found)
+    Galaxy also writes * for any version and 1.2.3 for ==1.2.3. What is no version lies in no specifier.
+    """
+    wanted = [item.strip() for item in specifiers.split(",") if item.strip() != "*"]
+    exact = ",".join(f"=={item}" if item[:1].isdigit() else item for item in wanted)
+    try:
+        return Version(Version(version).base_version) in SpecifierSet(exact)
+    except (InvalidVersion, InvalidSpecifier):
+        return False
 
 
 def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:

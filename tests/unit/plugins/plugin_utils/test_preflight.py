@@ -68,6 +68,13 @@ def test_clock_findings_name_both_hosts():
         ("2.9.10", ">2.10", False),
         ("1.4", "1.4.0", True),
         ("1.0.0", "*", True),
+        ("2.18.0", "~=2.19", False),
+        ("2.21.0", "~=2.19", True),
+        ("3.0.0", "~=2.19", False),
+        ("2.20.1", "==2.20.*", True),
+        ("2.20.1", ">=2.19,!=2.20.1", False),
+        ("2.20.1", ">= 2.19, nonsense", False),
+        ("unknown", ">=2.19", False),
     ],
 )
 def test_satisfies(version, specifier, holds):
