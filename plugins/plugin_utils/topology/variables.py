@@ -77,7 +77,7 @@ WIRED = {
     "pgbouncer_password": "set ha_secrets.pgbouncer",
     "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
     "postgresql_objects_databases": f"{DECLARE}.databases",
-    "postgresql_objects_login_user": "set patroni_superuser_username",
+    "postgresql_objects_login_user": "the superuser has a fixed name",
     "postgresql_objects_passwords": "set ha_role_passwords",
     "postgresql_objects_roles": f"{DECLARE}.roles",
 }
