@@ -47,6 +47,7 @@ def steps(target: str) -> tuple[Step, ...]:
             Step("mypy lab scripts", (*mypy, "--cache-dir=.cache/mypy-tools", "lab", "scripts")),
             Step("mypy lease watcher", (*mypy, "--cache-dir=.cache/mypy-watcher", "roles/lease_watcher/files")),
             Step("mypy Patroni's start", (*mypy, "--cache-dir=.cache/mypy-patroni", "roles/patroni/files")),
+            Step("mypy etcd's permit", (*mypy, "--cache-dir=.cache/mypy-etcd", "roles/etcd/files")),
         ),
         "unit": (Step("pytest", ("pytest", "-q", "-n", "auto"), stream=True),),
         "docs": (

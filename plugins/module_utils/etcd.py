@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -49,7 +49,9 @@ class Join(Enum):
     BOOTSTRAP = "bootstrap"  # the cluster is being made
     ADDED = "added"  # the cluster expects it already
     ADD = "add"  # the cluster doesn't know it
-    REPLACE = "replace"  # the cluster knows it, with data that is lost
+    REPLACE = (
+        "replace"  # the cluster knows it: removed and added anew, it has another id than the one whose data is lost
+    )
 
     @property
     def initial_cluster_state(self) -> str:
@@ -57,21 +59,60 @@ class Join(Enum):
         return "new" if self is Join.BOOTSTRAP else "existing"
 
 
+@dataclass(frozen=True)
+class LookedAt:
+    """What one run found on the members' hosts: names of those without data, and of those with."""
+
+    empty: frozenset[str] = frozenset()
+    full: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, token: str, found: Iterable[Mapping[str, t.Any]]) -> LookedAt:
+        """Return what etcd_member's ``found`` of a run's hosts say of one cluster; one without says nothing."""
+        ours = [one for one in found if one.get("token") == token]
+        return cls(
+            frozenset(one["name"] for one in ours if one["empty"]),
+            frozenset(one["name"] for one in ours if not one["empty"]),
+        )
+
+    def all_empty(self, peers: Iterable[Peer]) -> bool:
+        """Tell whether none of the members has data: then there is nothing that one of them could have lost."""
+        return all(peer.name in self.empty for peer in peers)
+
+
 def find_member(peer: Peer, members: Sequence[Member]) -> Member | None:
     """Return the member of a cluster that a declared peer is."""
     return next((member for member in members if peer.url in member.peer_urls), None)
 
 
-def plan_join(me: Peer, members: Sequence[Member] | None) -> Join:
-    """Return how a member without data joins; ``members`` is None while no other one answers."""
-    if members is None:
-        return Join.BOOTSTRAP
-    seen = find_member(me, members)
+def plan_join(
+    me: Peer,
+    peers: Sequence[Peer],
+    answers: Mapping[str, Sequence[Member]],
+    looked_at: LookedAt,
+    quorum: bool,
+) -> Join | None:
+    """Return how a member without data joins, or None while that can't be told.
+
+    Args:
+        me: the member
+        peers: all members as declared
+        answers: by name of each other member that answers, the members it knows
+        looked_at: what this run found on the hosts
+        quorum: whether the others can change the membership
+    """
+    made = looked_at.all_empty(peers)
+    if not answers:
+        return Join.BOOTSTRAP if made else None
+    seen = max((find_member(me, members) for members in answers.values()), key=_knowledge)
     if seen is None:
         return Join.ADD
-    if seen.started:
+    if seen.started or (quorum and not made):
         return Join.REPLACE
-    return Join.BOOTSTRAP if seen.name else Join.ADDED
+    if not seen.name:
+        return Join.ADDED
+    accounted = looked_at.empty | set(answers) | {me.name}
+    return Join.BOOTSTRAP if all(peer.name in accounted for peer in peers) else None
 
 
 @dataclass(frozen=True)
@@ -97,9 +138,28 @@ def judge_peer_names(named: Mapping[str, bool | None], has_data: bool, required_
     return PeerNames(True)
 
 
-def initial_cluster(join: Join, me: Peer, peers: Sequence[Peer], members: Sequence[Member] | None) -> tuple[Peer, ...]:
+def _knowledge(seen: Member | None) -> int:
+    """Rank what a member knows of another: started, known, unknown."""
+    return 0 if seen is None else 1 + seen.started
+
+
+def why_unknown(me: Peer, peers: Sequence[Peer], answers: Collection[str], looked_at: LookedAt) -> str:
+    """Return why nobody can tell how a member without data joins, and what to do."""
+    silent = sorted(peer.name for peer in peers if peer.name not in answers and peer.name not in looked_at.empty)
+    unseen = "was not looked at in this run, and its etcd does not answer"
+    known = dict.fromkeys(looked_at.full, "has data, but its etcd does not answer")
+    known |= {me.name: "still runs on data that is no longer in its directory"}
+    return (
+        f"{me.name} has no data, and whether its cluster has can't be told: "
+        f"{'; '.join(f'{name} {known.get(name, unseen)}' for name in silent)}. To start it empty could lose what was "
+        "acknowledged. Have those hosts up and run this again for all members at once, without --limit; "
+        "take a host that is gone for good out of the members (the group etcd)"
+    )
+
+
+def initial_cluster(join: Join, me: Peer, peers: Sequence[Peer], members: Sequence[Member]) -> tuple[Peer, ...]:
     """Return the members etcd has to be told of: the declared ones, or those of the cluster there is."""
-    if join is Join.BOOTSTRAP or members is None:
+    if join is Join.BOOTSTRAP:
         return tuple(sorted(peers, key=lambda peer: peer.name))
     names = {peer.url: peer.name for peer in peers}
     others = [

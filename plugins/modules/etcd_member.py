@@ -10,14 +10,15 @@ short_description: How an etcd member without data gets into its cluster
 version_added: 0.1.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Changes nothing for a member that has data. To be called on every member before etcd is started.
-  - Without data it asks the other members. When none answers, or the cluster still waits for this member's first start,
-    the cluster is being made. When they know the member as one that had been started, its data is lost,
+  - A member that starts without the data it had votes and acknowledges as if it had none of it. So etcd starts on an
+    empty data directory with a permit only, which this module writes when that is safe.
+  - Call it first on every member, before etcd is started. It tells whether there is data, and withdraws a permit that
+    an earlier run left.
+  - Call it again, after etcd is started, where there is none, and hand over with O(looked_at) what the first call found
+    on all hosts. It asks the other members. When they know the member as one that had been started, its data is lost,
     and it is removed from the cluster and added anew. When they don't know it, it is added.
-  - What etcd has to be told then is written into an environment file, which etcd heeds on an empty data directory only.
-  - >-
-    When all members are started at once, one that has lost its data finds nobody to ask. Call the module there again
-    with O(started=true) afterwards: it waits until the member has data, or the others tell that they knew it.
+  - When none answers, the cluster is made only if all members were looked at and none has data. Otherwise the module
+    waits for those with data, and fails when they stay silent.
   - With O(peer_name) it also tells whether members may refuse peers without that name (RV(peer_name_required)). They
     may once every member presents a certificate with it, so that a cluster stays whole while members get theirs.
   - Membership is always read from the cluster, so an interrupted run is finished by the next one.
@@ -72,8 +73,13 @@ options:
     description: Data directory of the member on this host.
     type: path
     required: true
-  environment_path:
-    description: Environment file to write.
+  wal_directory:
+    description: Directory of its write-ahead log, where that is not below O(data_directory).
+    type: path
+  permit_path:
+    description:
+      - The permit, an environment file with what etcd has to be told at its first start.
+      - It must be good for one start only, and not outlive the host's next boot.
     type: path
     required: true
   root_password:
@@ -84,19 +90,19 @@ options:
     description: The systemd unit. When it runs, it is stopped while its member is replaced, and started again.
     type: str
     default: etcd.service
-  started:
-    description: Whether the unit has just been started, so that data is about to come.
-    type: bool
-    default: false
+  looked_at:
+    description: What the module found (RV(found)) on each member's host in this run when called without this option.
+    type: list
+    elements: dict
   timeout:
-    description: Seconds to wait for data, and for the cluster to accept a change of its membership.
+    description: Seconds to wait for the other members to answer, and to accept a change of the membership.
     type: float
     default: 30
 """
 
 EXAMPLES = r"""
-- name: Decide how this member joins
-  holdfast.ha.etcd_member:
+- name: Look whether this member has data
+  holdfast.ha.etcd_member: &member
     name: db1
     members:
       - name: db1
@@ -107,11 +113,18 @@ EXAMPLES = r"""
         address: 198.51.100.13
     token: holdfast-lab
     data_directory: /var/lib/etcd/holdfast-lab
-    environment_path: /etc/etcd/bootstrap.env
+    permit_path: /run/holdfast/etcd/permit.env
     ca_path: /etc/holdfast/tls/ca.crt
     certificate_path: /etc/holdfast/tls/client.crt
     private_key_path: /etc/holdfast/tls/host.key
     root_password: "{{ ha_secrets.etcd_root }}"
+  register: member
+
+- name: Permit the first start
+  holdfast.ha.etcd_member:
+    <<: *member
+    looked_at: "{{ ansible_play_hosts | map('extract', hostvars, ['member', 'found']) | list }}"
+  when: not member.has_data
 """
 
 RETURN = r"""
@@ -120,11 +133,25 @@ peer_name_required:
   returned: success
   type: bool
 has_data:
-  description: Whether the member had data, and so nothing was done.
+  description: Whether the member has data, and so nothing was done.
   returned: success
   type: bool
+found:
+  description: What O(looked_at) takes.
+  returned: success
+  type: dict
+  contains:
+    name:
+      description: Name of the member.
+      type: str
+    token:
+      description: Token of its cluster.
+      type: str
+    empty:
+      description: Whether it has no data, and no etcd runs that still has what was in the data directory.
+      type: bool
 join:
-  description: The way of a member without data.
+  description: The way of a member without data, none while it isn't decided.
   returned: success
   type: str
   choices: [bootstrap, added, add, replace]
@@ -142,6 +169,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof impo
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     ROOT,
     Join,
+    LookedAt,
     Member,
     Peer,
     PeerNames,
@@ -151,6 +179,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     judge_peer_names,
     plan_join,
     url,
+    why_unknown,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     CONNECTION_ARGUMENTS,
@@ -160,6 +189,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     WrongPasswordError,
     any_healthy,
     first_healthy,
+    health,
     in_parallel,
     peer_members,
     presented_names,
@@ -171,7 +201,6 @@ PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
 REQUIRED = "ETCD_PEER_CERT_ALLOWED_HOSTNAME"
 MEMBERSHIP_CHANGES = {Join.ADD, Join.REPLACE}
-UNTOUCHED: dict[str, t.Any] = {"changed": False, "has_data": True, "join": None}
 
 ARGUMENTS: dict[str, t.Any] = {
     "name": {"type": "str", "required": True},
@@ -191,11 +220,12 @@ ARGUMENTS: dict[str, t.Any] = {
     # the name of the initial cluster, no secret
     "token": {"type": "str", "required": True, "no_log": False},
     "data_directory": {"type": "path", "required": True},
-    "environment_path": {"type": "path", "required": True},
+    "wal_directory": {"type": "path"},
+    "permit_path": {"type": "path", "required": True},
     **CONNECTION_ARGUMENTS,
     "root_password": {"type": "str", "required": True, "no_log": True},
     "unit": {"type": "str", "default": "etcd.service"},
-    "started": {"type": "bool", "default": False},
+    "looked_at": {"type": "list", "elements": "dict"},
     "timeout": {"type": "float", "default": 30},
 }
 
@@ -213,86 +243,81 @@ class Joiner:
         self.tls = Tls.from_params(params)
         self.peers = [Peer(member["name"], url(member["address"], params["peer_port"])) for member in params["members"]]
         self.me = next(peer for peer in self.peers if peer.name == params["name"])
-        others = [member["address"] for member in params["members"] if member["name"] != params["name"]]
-        self.other_peers = [self.tls.client(url(address, params["peer_port"]), PROBE_TIMEOUT) for address in others]
+        others = {member["name"]: member["address"] for member in params["members"] if member["name"] != self.me.name}
+        self.other_peers = {
+            name: self.tls.client(url(address, params["peer_port"]), PROBE_TIMEOUT) for name, address in others.items()
+        }
         self.other_clients = [
-            EtcdClient(self.tls.client(url(address, params["client_port"]), HTTP_TIMEOUT)) for address in others
+            EtcdClient(self.tls.client(url(address, params["client_port"]), HTTP_TIMEOUT))
+            for address in others.values()
         ]
+        self.looked_at = LookedAt.of(params["token"], params["looked_at"])
         self.deadline = time.monotonic() + params["timeout"]
 
     def run(self) -> dict[str, t.Any]:
-        """Change the membership where needed, write the environment file, and return the module's result."""
-        members = self.members_seen_by_others()
-        join = plan_join(self.me, members)
-        if join not in MEMBERSHIP_CHANGES:
-            return self.tell_etcd(join, members)
-        # The others may know this member as started because it just was: its data came before.
-        if self.has_data():
-            return UNTOUCHED
-        self.refuse_other_data_directory()
-        if self.module.check_mode:
-            return self.tell_etcd(join, members)
+        """Change the membership where needed, write the permit, and return the module's result."""
+        join, members = self.decide()
+        if join is None or self.has_data():
+            return result(self.module)
+        if join not in MEMBERSHIP_CHANGES or self.module.check_mode:
+            return self.permit(join, members)
         with stopped(self.module):
-            return self.tell_etcd(join, self.change_membership())
+            # A start that an earlier run permitted may have just been under way.
+            return result(self.module) if self.has_data() else self.permit(join, self.change_membership())
 
-    def tell_etcd(self, join: Join, members: t.Sequence[Member] | None) -> dict[str, t.Any]:
-        """Write the environment file unless in check mode; return the module's result."""
-        path = Path(self.module.params["environment_path"])
-        before = path.read_text() if path.is_file() else ""
+    def decide(self) -> tuple[Join | None, tuple[Member, ...]]:
+        """Return how the member joins, or None when it has data meanwhile, and the members that the others know."""
+        while True:
+            answers = self.ask_others()
+            quorum = bool(answers) and any_healthy(health(self.other_clients))
+            join = plan_join(self.me, self.peers, answers, self.looked_at, quorum)
+            if join is not None or self.has_data() or self.awaits_a_start():
+                return join, max(answers.values(), key=len, default=())
+            if self.module.check_mode or time.monotonic() >= self.deadline:
+                raise RefusedError(why_unknown(self.me, self.peers, answers, self.looked_at))
+            time.sleep(POLL_SECONDS)
+
+    def awaits_a_start(self) -> bool:
+        """Tell whether a check mode would have started a member that could answer."""
+        return self.module.check_mode and bool(self.looked_at.full - {self.me.name})
+
+    def ask_others(self) -> dict[str, tuple[Member, ...]]:
+        """Return by name the members that each of the others knows, without those who don't answer."""
+        answers = in_parallel(members_or_none, self.other_peers.values())
+        return {name: answer for name, answer in zip(self.other_peers, answers, strict=True) if answer}
+
+    def permit(self, join: Join, members: t.Sequence[Member]) -> dict[str, t.Any]:
+        """Write the permit unless in check mode; return the module's result."""
+        path = Path(self.module.params["permit_path"])
         cluster = initial_cluster(join, self.me, self.peers, members)
         after = bootstrap_environment(join, self.module.params["token"], cluster)
-        if before != after and not self.module.check_mode:
+        if not self.module.check_mode:
             write(self.module, path, after)
-        return {
-            "changed": before != after or join in MEMBERSHIP_CHANGES,
-            "has_data": False,
-            "join": join.value,
-            "diff": {"before_header": str(path), "after_header": str(path), "before": before, "after": after},
-        }
-
-    def members_seen_by_others(self) -> tuple[Member, ...] | None:
-        """Return the cluster as another member knows it, best one that has seen this member started."""
-        answers = [answer for answer in in_parallel(members_or_none, self.other_peers) if answer]
-        return max(answers, key=self.knowledge_of_me, default=None)
-
-    def knowledge_of_me(self, members: t.Sequence[Member]) -> int:
-        """Rank a list of members: this one started, known, unknown."""
-        seen = find_member(self.me, members)
-        return 0 if seen is None else 1 + seen.started
+        diff = {"before_header": str(path), "after_header": str(path), "before": "", "after": after}
+        return result(self.module, changed=True, join=join.value, diff=diff)
 
     def change_membership(self) -> tuple[Member, ...]:
         """Remove the member whose data is lost, add it anew, and return the members then."""
         client = self.admin()
-        join = plan_join(self.me, client.members())
-        if join is Join.REPLACE:
-            lost = find_member(self.me, client.members())
-            if lost is not None:
-                self.patiently(client, "/v3/cluster/member/remove", {"ID": str(lost.id)})
-        if join in MEMBERSHIP_CHANGES:
-            self.patiently(client, "/v3/cluster/member/add", {"peerURLs": [self.me.url]})
+        lost = find_member(self.me, client.members())
+        if lost is not None:
+            self.patiently(client, "/v3/cluster/member/remove", {"ID": str(lost.id)})
+        self.patiently(client, "/v3/cluster/member/add", {"peerURLs": [self.me.url]})
         return client.members()
-
-    def data_comes(self) -> bool:
-        """Wait until the member has data, or the others tell that it needs more than to be started."""
-        while time.monotonic() < self.deadline:
-            join = plan_join(self.me, self.members_seen_by_others())
-            if self.has_data():
-                return True
-            if join is not Join.BOOTSTRAP:
-                return False
-            time.sleep(POLL_SECONDS)
-        return True
 
     def has_data(self) -> bool:
         """Tell whether the member has been started meanwhile."""
-        return has_data(self.module.params["data_directory"])
+        return has_data(self.module)
 
     def admin(self) -> EtcdClient:
         """Return a client of a healthy member, logged in where authentication is on."""
         seen = wait_for(self.other_clients, any_healthy, self.deadline - time.monotonic())
         client = first_healthy(self.other_clients, seen)
         if client is None:
-            raise RefusedError(f"the cluster has no quorum to let {self.me.name} in anew: {seen}")
+            raise RefusedError(
+                f"{self.me.name} lost its data, and without it the cluster has no quorum to let it in anew: {seen}. "
+                "Start the members that have data; when too many are lost for good, see docs/restore.md"
+            )
         return client.login(ROOT, self.module.params["root_password"]) or client
 
     def patiently(self, client: EtcdClient, path: str, body: dict[str, t.Any]) -> None:
@@ -306,13 +331,6 @@ class Joiner:
                 time.sleep(POLL_SECONDS)
             else:
                 return
-
-    def refuse_other_data_directory(self) -> None:
-        """Fail when the unit runs on another data directory: that one isn't lost."""
-        used = running_data_directory(self.module)
-        wanted = self.module.params["data_directory"]
-        if used is not None and used.startswith("/") and used != wanted and not used.endswith("/default"):
-            raise RefusedError(f"{wanted} has no data, but etcd runs on {used}: stop it and move its data first")
 
 
 def peer_names(module: AnsibleModule) -> PeerNames:
@@ -331,7 +349,7 @@ def peer_names(module: AnsibleModule) -> PeerNames:
     }
     own = prove(tls.cert, tls.key, Path(tls.ca).read_text()) if Path(tls.ca).is_file() else ""
     named[params["name"]] = isinstance(own, Found) and wanted in own.names
-    return judge_peer_names(named, has_data(params["data_directory"]), is_required(params))
+    return judge_peer_names(named, has_data(module), is_required(params))
 
 
 def is_required(params: dict[str, t.Any]) -> bool:
@@ -359,9 +377,39 @@ def running_data_directory(module: AnsibleModule) -> str | None:
     return next((value.decode() for name, _sep, value in pairs if name == b"ETCD_DATA_DIR"), None)
 
 
-def has_data(data_directory: str) -> bool:
-    """Tell whether a member has ever been started on a data directory: etcd looks for the same files."""
-    return any(Path(data_directory, "member", "wal").glob("*.wal"))
+def has_data(module: AnsibleModule) -> bool:
+    """Tell whether a member has ever been started on the data directory: etcd looks for the same files."""
+    wal = module.params["wal_directory"] or Path(module.params["data_directory"], "member", "wal")
+    return any(Path(wal).glob("*.wal"))
+
+
+def result(module: AnsibleModule, **more: t.Any) -> dict[str, t.Any]:
+    """Return the module's result, with the keys it always has."""
+    params = module.params
+    data = has_data(module)
+    empty = not data and running_data_directory(module) != params["data_directory"]
+    found = {"name": params["name"], "token": params["token"], "empty": empty}
+    return {"changed": False, "has_data": data, "found": found, "join": None, **more}
+
+
+def look(module: AnsibleModule) -> dict[str, t.Any]:
+    """Withdraw an earlier run's permit, and return whether there is data; raise RefusedError when it is elsewhere."""
+    permit = Path(module.params["permit_path"])
+    left = permit.exists()
+    if left and not module.check_mode:
+        permit.unlink(missing_ok=True)
+    found = result(module, changed=left)
+    if not found["has_data"]:
+        refuse_other_data_directory(module)
+    return found
+
+
+def refuse_other_data_directory(module: AnsibleModule) -> None:
+    """Fail when the unit runs on another data directory: that one isn't lost."""
+    used = running_data_directory(module)
+    wanted = module.params["data_directory"]
+    if used is not None and used.startswith("/") and used != wanted and not used.endswith("/default"):
+        raise RefusedError(f"{wanted} has no data, but etcd runs on {used}: stop it and move its data first")
 
 
 def write(module: AnsibleModule, path: Path, content: str) -> None:
@@ -398,19 +446,13 @@ def main() -> None:
     names = peer_names(module)
     if names.hindrance:
         module.warn(f"Peers without the name {params['peer_name']} are let in until the next run; {names.hindrance}")
-    told = {"peer_name_required": names.required}
-    if has_data(params["data_directory"]) or (params["started"] and module.check_mode):
-        module.exit_json(**UNTOUCHED, **told)
     try:
-        joiner = Joiner(module)
-        if params["started"] and joiner.data_comes():
-            module.exit_json(**UNTOUCHED, **told)
-        result = joiner.run()
+        done = Joiner(module).run() if params["looked_at"] is not None else look(module)
     except (RefusedError, EndpointError) as error:
         module.fail_json(msg=str(error))
     except WrongPasswordError:
         module.fail_json(msg="etcd refuses the password of root")
-    module.exit_json(**result, **told)
+    module.exit_json(**done, peer_name_required=names.required)
 
 
 if __name__ == "__main__":

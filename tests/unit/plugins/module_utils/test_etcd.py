@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     AuthState,
     Join,
+    LookedAt,
     Member,
     Peer,
     Permission,
@@ -24,6 +25,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     plan_join,
     prefix_end,
     url,
+    why_unknown,
 )
 
 PEERS = [Peer(name, f"https://{name}:2380") for name in ("db2", "db1", "db3")]
@@ -38,24 +40,61 @@ def member(name: str, started: bool = True, known: bool = True) -> Member:
 OTHERS = (member("db1"), member("db2"))
 
 
+NEW = member("db3", started=False)
+ADDED = member("db3", started=False, known=False)
+ALL = "db1 db2 db3"
+
+
 @pytest.mark.parametrize(
-    ("members", "expected"),
+    ("answering", "members", "empty", "quorum", "expected"),
     [
-        pytest.param(None, Join.BOOTSTRAP, id="nobody answers"),
-        pytest.param((*OTHERS, member("db3", started=False)), Join.BOOTSTRAP, id="awaited since the bootstrap"),
-        pytest.param((*OTHERS, member("db3", started=False, known=False)), Join.ADDED, id="already added"),
-        pytest.param(OTHERS, Join.ADD, id="unknown"),
-        pytest.param((*OTHERS, member("db3")), Join.REPLACE, id="data lost"),
+        pytest.param("", (), ALL, False, Join.BOOTSTRAP, id="nobody has data"),
+        pytest.param("", (), "db3", False, None, id="nobody answers, nobody else was looked at"),
+        pytest.param("", (), "db2 db3", False, None, id="one has data and does not answer yet"),
+        pytest.param("db1 db2", (*OTHERS, NEW), ALL, True, Join.BOOTSTRAP, id="the others were quicker"),
+        pytest.param("db1 db2", (*OTHERS, NEW), "db3", True, Join.REPLACE, id="awaited since an earlier run"),
+        pytest.param("db1", (*OTHERS, NEW), "db2 db3", False, Join.BOOTSTRAP, id="an earlier run began with one"),
+        pytest.param("db1", (*OTHERS, NEW), "db3", False, None, id="the silent one may know more"),
+        pytest.param("db1 db2", (*OTHERS, ADDED), "db3", True, Join.REPLACE, id="added, and perhaps started"),
+        pytest.param("db1 db2", (*OTHERS, ADDED), "db3", False, Join.ADDED, id="added, and needed for the quorum"),
+        pytest.param("db1 db2", OTHERS, "db3", True, Join.ADD, id="unknown"),
+        pytest.param("db1 db2", (*OTHERS, member("db3")), "db3", True, Join.REPLACE, id="data lost"),
+        pytest.param("db1", (*OTHERS, member("db3")), "db2 db3", False, Join.REPLACE, id="data lost, no quorum"),
+        pytest.param("db1", (*OTHERS, member("db3")), ALL, False, Join.REPLACE, id="one runs on deleted data"),
     ],
 )
-def test_plan_join(members: tuple[Member, ...] | None, expected: Join) -> None:
-    assert plan_join(ME, members) is expected
+def test_plan_join(answering: str, members: tuple[Member, ...], empty: str, quorum: bool, expected: Join) -> None:
+    answers = dict.fromkeys(answering.split(), members)
+    assert plan_join(ME, PEERS, answers, LookedAt(frozenset(empty.split())), quorum) is expected
+
+
+def test_the_member_that_knows_most_is_believed() -> None:
+    answers = {"db1": (*OTHERS, NEW), "db2": (*OTHERS, member("db3"))}
+    assert plan_join(ME, PEERS, answers, LookedAt(frozenset(("db1", "db2", "db3"))), False) is Join.REPLACE
+
+
+def test_a_look_counts_for_its_own_cluster_only() -> None:
+    found = [
+        {"name": "db1", "token": "lab", "empty": True},
+        {"name": "db2", "token": "other", "empty": True},
+        {"name": "db3", "token": "lab", "empty": False},
+        {},
+    ]
+    assert LookedAt.of("lab", found) == LookedAt(frozenset({"db1"}), frozenset({"db3"}))
+
+
+def test_a_refusal_names_who_is_missing_and_why() -> None:
+    text = why_unknown(ME, PEERS, (), LookedAt(frozenset({"db3"}), frozenset({"db2"})))
+    assert "db1 was not looked at in this run" in text
+    assert "db2 has data, but its etcd does not answer" in text
+    assert "--limit" in text
+    assert "db3 still runs" in why_unknown(ME, PEERS, (), LookedAt(frozenset(), frozenset({"db3"})))
 
 
 @pytest.mark.parametrize(
     ("join", "members", "expected"),
     [
-        (Join.BOOTSTRAP, None, "db1 db2 db3"),
+        (Join.BOOTSTRAP, (), "db1 db2 db3"),
         (Join.BOOTSTRAP, (*OTHERS, member("db3", started=False)), "db1 db2 db3"),
         (Join.ADD, OTHERS, "db1 db2 db3"),
         (Join.REPLACE, (*OTHERS, member("db3", started=False, known=False)), "db1 db2 db3"),
@@ -63,7 +102,7 @@ def test_plan_join(members: tuple[Member, ...] | None, expected: Join) -> None:
         (Join.ADD, (member("db1"), member("db2", started=False, known=False)), "db1 db2 db3"),
     ],
 )
-def test_initial_cluster(join: Join, members: tuple[Member, ...] | None, expected: str) -> None:
+def test_initial_cluster(join: Join, members: tuple[Member, ...], expected: str) -> None:
     cluster = initial_cluster(join, ME, PEERS, members)
     assert " ".join(peer.name for peer in cluster) == expected
 

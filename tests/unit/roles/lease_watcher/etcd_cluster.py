@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -65,11 +65,22 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
+def etcd_program() -> str:
+    """The etcd to test with; without one the test is skipped where that was asked for, and fails elsewhere."""
+    program = find_etcd()
+    if program is None:
+        if os.environ.get("HOLDFAST_WITHOUT_ETCD"):
+            pytest.skip("HOLDFAST_WITHOUT_ETCD is set")
+        pytest.fail("there is no etcd to test with: run `make etcd`, or set HOLDFAST_WITHOUT_ETCD=1 to do without")
+    return program
+
+
 def make_tls(folder: Path) -> Tls:
-    """One key with a certificate for 127.0.0.1, without a common name, that is its own authority."""
+    """One key with a certificate for 127.0.0.1 to .3, without a common name, that is its own authority."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "test")])
     now = datetime.now(UTC)
+    addresses = [ipaddress.ip_address(f"127.0.0.{last}") for last in (1, 2, 3)]
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)
@@ -78,7 +89,7 @@ def make_tls(folder: Path) -> Tls:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(hours=1))
         .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(address) for address in addresses]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -102,7 +113,7 @@ class Member:
     process: subprocess.Popen[bytes] | None = None
     options: tuple[str, ...] = ()
 
-    def start(self, program: str, members: list[Member]) -> None:
+    def start(self, program: str, members: list[Member], settings: Mapping[str, str] | None = None) -> None:
         cluster = ",".join(f"{member.name}={member.peer}" for member in members)
         tls = self.tls
         arguments = [
@@ -118,7 +129,8 @@ class Member:
             *self.options,
         ]
         with (self.folder / f"{self.name}.log").open("ab") as log:
-            self.process = subprocess.Popen([program, *arguments], stdout=log, stderr=log)
+            environment = {**os.environ, **(settings or {})}
+            self.process = subprocess.Popen([program, *arguments], stdout=log, stderr=log, env=environment)
 
     def signal(self, number: int) -> None:
         assert self.process is not None
@@ -143,11 +155,7 @@ class Cluster:
 
     @classmethod
     def started(cls, folder: Path) -> Cluster:
-        program = find_etcd()
-        if program is None:
-            if os.environ.get("HOLDFAST_WITHOUT_ETCD"):
-                pytest.skip("HOLDFAST_WITHOUT_ETCD is set")
-            pytest.fail("there is no etcd to test with: run `make etcd`, or set HOLDFAST_WITHOUT_ETCD=1 to do without")
+        program = etcd_program()
         tls, ports = make_tls(folder), free_ports(6)
         members = [
             Member(f"m{n}", f"https://127.0.0.1:{ports[n]}", f"https://127.0.0.1:{ports[n + 3]}", folder, tls)
