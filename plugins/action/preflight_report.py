@@ -93,6 +93,14 @@ def deployed_findings(
         yield from deployed.judge(known, whole=whole, accept=accept)
 
 
+def store_findings(seen: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+    """Yield where the etcd and the Patroni of a cluster can't work together, as holdfast.ha.host_preflight found them."""
+    stores = {host: item["store"] for host, item in seen.items() if item and "store" in item}
+    for cluster in sorted({hostvars[host]["ha"]["cluster"] for host in stores}):
+        ours = {host: store for host, store in stores.items() if hostvars[host]["ha"]["cluster"] == cluster}
+        yield from preflight.store_findings(ours)
+
+
 class ActionModule(ActionBase):
     """Show the findings of all hosts and fail when one of them is an error."""
 
@@ -131,6 +139,7 @@ class ActionModule(ActionBase):
             *self._secrets(hosts, hostvars),
             *self._variables(hosts, hostvars),
             *(finding for host in hosts for finding in host_findings(host, seen[host])),
+            *store_findings(seen, hostvars),
             *preflight.clock_findings(clocks, arguments["clock_skew"]),
         ]
 

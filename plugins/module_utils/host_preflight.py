@@ -19,12 +19,19 @@ ANY_ADDRESS = (ipaddress.ip_address("0.0.0.0"), ipaddress.ip_address("::"))  # n
 
 @dataclass(frozen=True)
 class Listener:
-    """A listening TCP socket; process is the owner's name, "" when unknown."""
+    """A listening TCP socket; process and unit are its owner's names, "" when unknown."""
 
     address: str
     port: int
     inode: int = 0
     process: str = ""
+    unit: str = ""
+
+    @property
+    def owner(self) -> str:
+        """The owner as a user knows it."""
+        unit = f" ({self.unit})" if self.unit else ""
+        return f"{self.process or 'an unknown process'}{unit}"
 
 
 @dataclass(frozen=True)
@@ -61,11 +68,11 @@ def interfaces_by_address(interfaces: Mapping[str, Sequence[str]]) -> dict[str, 
 
 @dataclass(frozen=True)
 class Port:
-    """A TCP port that a component will own: where it listens (none: everywhere) and the names of its process."""
+    """A TCP port that a component will own: where it listens (none: everywhere), and the units that may hold it."""
 
     port: int
     component: str
-    processes: Sequence[str]
+    units: Sequence[str]
     addresses: Sequence[str] = ()
 
 
@@ -160,18 +167,16 @@ def interface_of(interfaces: Mapping[str, Sequence[str]], virtual_address: str) 
 
 
 def judge_ports(facts: Facts, wanted: Sequence[Port]) -> Iterator[Finding]:
-    """Yield a finding for each wanted port that a process of another component listens on."""
+    """Yield a finding for each wanted port that another unit than its component's listens on."""
     for port in wanted:
-        for listener in facts.listeners:
-            if listener.port == port.port and overlap(listener.address, port.addresses):
-                if listener.process not in port.processes:
-                    owner = listener.process or "an unknown process"
-                    yield Finding(
-                        f"port {port.port}",
-                        f"{owner} listens on {listener.address}",
-                        f"stop it or give {port.component} another port",
-                    )
-                break
+        listeners = (item for item in facts.listeners if item.port == port.port and item.unit not in port.units)
+        listener = next((item for item in listeners if overlap(item.address, port.addresses)), None)
+        if listener is not None:
+            yield Finding(
+                f"port {port.port}",
+                f"{listener.owner} listens on {listener.address}",
+                f"stop it or give {port.component} another port",
+            )
 
 
 def overlap(listening: str, addresses: Sequence[str]) -> bool:
@@ -212,6 +217,16 @@ def parse_listeners(text: str) -> Iterator[Listener]:
         if fields[3] == TCP_LISTEN:
             address, port = fields[1].split(":")
             yield Listener(parse_hex_address(address), int(port, 16), int(fields[9]))
+
+
+def unit_of(cgroups: str) -> str:
+    """Return the systemd unit in a process's /proc/PID/cgroup, of either cgroup version, or ""."""
+    for line in cgroups.splitlines():
+        _number, controllers, path = line.split(":", 2)
+        names = [name for name in path.split("/") if name.endswith((".service", ".scope"))]
+        if controllers in {"", "name=systemd"} and names:
+            return names[-1]
+    return ""
 
 
 def parse_hex_address(text: str) -> str:

@@ -120,7 +120,7 @@ errors:
 """
 
 import typing as t
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Member
@@ -162,6 +162,7 @@ class Observer:
         alarms: list[dict[str, t.Any]] = []
         if serving is not None:
             client = self.logged_in(self.client(serving))
+            seen = in_parallel(lambda one: self.look_again(one, client.token), seen)
             members = self.attempt(client.members) or ()
             alarms = (self.attempt(lambda: client.call("/v3/maintenance/alarm", {"action": "GET"})) or {}).get(
                 "alarms", []
@@ -176,7 +177,7 @@ class Observer:
         except EndpointError as error:
             if error.status is None:
                 return Seen(endpoint, error=error.message)
-            status = {}
+            status = {}  # refused without a login since etcd 3.4.42, 3.5.28 and 3.6.9
         return Seen(
             endpoint,
             error=client.unhealthy_because(),
@@ -185,6 +186,13 @@ class Observer:
             plaintext_refused=self.refuses_plaintext(endpoint),
             certificate_required=self.requires_certificate(endpoint),
         )
+
+    def look_again(self, seen: Seen, token: str | None) -> Seen:
+        """Return the same with the status of an endpoint that tells it after a login only."""
+        if seen.status or seen.error is not None or token is None:
+            return seen
+        client = replace(self.client(seen.endpoint), token=token)
+        return replace(seen, status=self.attempt(lambda: client.call("/v3/maintenance/status")) or {})
 
     def client(self, endpoint: str) -> EtcdClient:
         """Return a client of an endpoint."""

@@ -38,8 +38,8 @@ options:
         description: Who will listen on it.
         type: str
         required: true
-      processes:
-        description: Process names that may listen on it already.
+      units:
+        description: Names of the systemd units that may listen on it already.
         type: list
         elements: str
         required: true
@@ -77,7 +77,7 @@ EXAMPLES = r"""
   holdfast.ha.host_preflight:
     address: 198.51.100.21
     ports:
-      - {port: 5000, component: haproxy, processes: [haproxy], addresses: [198.51.100.100]}
+      - {port: 5000, component: haproxy, units: [haproxy.service], addresses: [198.51.100.100]}
     vrrp_instances:
       - {addresses: [198.51.100.100/24], interface: eth0}
 """
@@ -119,6 +119,15 @@ interface_of:
   returned: always
   type: dict
   sample: {198.51.100.21: eth0}
+store:
+  description:
+    - What is or would be installed of etcd and Patroni, none where the host has or gets none. V(guarded) says that etcd
+      answers a lease's keepalive after a login only, V(authenticates) that Patroni logs in for it.
+  returned: always
+  type: dict
+  sample:
+    etcd: {version: 3.5.16, guarded: false, root_only: false}
+    patroni: {version: 4.0.7, authenticates: false}
 ansible_facts:
   description: The facts that the roles use, so that no play has to gather them again.
   returned: always
@@ -133,25 +142,31 @@ clock:
 """
 
 import ctypes
+import gzip
 import importlib.util
 import json
 import os
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
-from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd, Patroni, parse_candidate
+from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, Packages, judge, upstream
 
 TIME_ERROR = 5
 DATA_DIRECTORY = "/var/lib"
+ETCD_CHANGELOG = "/usr/share/doc/etcd-server/changelog.Debian.gz"
+PATRONI_SOURCE = "/usr/lib/python3/dist-packages/patroni/dcs/etcd3.py"
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 PORT_OPTIONS = {
     "port": {"type": "int", "required": True},
     "component": {"type": "str", "required": True},
-    "processes": {"type": "list", "elements": "str", "required": True},
+    "units": {"type": "list", "elements": "str", "required": True},
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
 
@@ -176,14 +191,14 @@ def clock_synchronized() -> bool | None:
     return None if state < 0 else state != TIME_ERROR
 
 
-def socket_owners(inodes: set[int]) -> dict[int, str]:
-    """Return the names of the processes that hold the sockets of these inodes."""
+def socket_owners(inodes: set[int]) -> dict[int, Path]:
+    """Return below /proc the processes that hold the sockets of these inodes."""
     wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    owners: dict[int, str] = {}
+    owners: dict[int, Path] = {}
     for process in Path("/proc").glob("[0-9]*") if wanted else ():
         for link in open_files(process):
             if link in wanted:
-                owners.setdefault(wanted[link], read(f"{process}/comm").strip())
+                owners.setdefault(wanted[link], process)
     return owners
 
 
@@ -200,7 +215,15 @@ def listeners(ports: set[int]) -> list[preflight.Listener]:
     tables = (read("/proc/net/tcp"), read("/proc/net/tcp6"))
     found = [item for table in tables for item in preflight.parse_listeners(table) if item.port in ports]
     owners = socket_owners({item.inode for item in found})
-    return [replace(item, process=owners.get(item.inode, "")) for item in found]
+    return [owned(item, owners.get(item.inode)) for item in found]
+
+
+def owned(listener: preflight.Listener, process: Path | None) -> preflight.Listener:
+    """Return a listener with what its process tells."""
+    if process is None:
+        return listener
+    unit = preflight.unit_of(read(f"{process}/cgroup"))
+    return replace(listener, process=read(f"{process}/comm").strip(), unit=unit)
 
 
 def interfaces(module: AnsibleModule) -> dict[str, list[str]]:
@@ -227,11 +250,39 @@ def observe(module: AnsibleModule, ports: set[int]) -> preflight.Facts:
     )
 
 
-def packages(module: AnsibleModule) -> dict[str, list[str]]:
+def read_compressed(path: str) -> str:
+    """Return a gzipped file's text, "" when it can't be read."""
+    try:
+        return gzip.decompress(Path(path).read_bytes()).decode("utf-8", "replace")
+    except (OSError, EOFError, zlib.error):
+        return ""
+
+
+def packages(module: AnsibleModule) -> Packages:
     """Return which of the wanted packages are missing and which are broken; all are missing where there is no dpkg."""
     dpkg = module.get_bin_path(QUERY[0])
     listing = module.run_command([dpkg, *QUERY[1:]])[1] if dpkg else ""
-    return asdict(judge(listing, module.params["packages"]))
+    return judge(listing, module.params["packages"])
+
+
+def version_of(module: AnsibleModule, package: str, known: Packages) -> str:
+    """Return a package's version, the one that would be installed where it is missing, "" when that isn't known."""
+    policy = module.get_bin_path("apt-cache") if package in known.missing else None
+    told = module.run_command([policy, "policy", package], environ_update={"LC_ALL": "C.UTF-8"})[1] if policy else ""
+    return known.versions.get(package) or upstream(parse_candidate(told))
+
+
+def store(module: AnsibleModule, known: Packages) -> dict[str, Any]:
+    """Return what must fit each other in a cluster: its etcd and its Patroni, None where the host has or gets none."""
+    judges: dict[str, Callable[[str], Etcd | Patroni]] = {
+        "etcd-server": lambda version: Etcd.of(version, read_compressed(ETCD_CHANGELOG)),
+        "patroni": lambda version: Patroni.of(version, read(PATRONI_SOURCE)),
+    }
+    versions = {package: version_of(module, package, known) for package in judges}
+    return {
+        package.partition("-")[0]: asdict(judges[package](version)) if version else None
+        for package, version in versions.items()
+    }
 
 
 def calendar_findings(module: AnsibleModule) -> Iterator[preflight.Finding]:
@@ -270,11 +321,13 @@ def main() -> None:
         memory=module.params["memory"],
         disk=module.params["disk"],
     )
+    known = packages(module)
     facts = observe(module, {port.port for port in expected.ports})
     module.exit_json(
         changed=False,
         findings=[asdict(finding) for finding in (*preflight.judge(facts, expected), *calendar_findings(module))],
-        packages=packages(module),
+        packages=asdict(known),
+        store=store(module, known),
         jobs=sorted(path.name for path in UNIT_DIRECTORY.glob("holdfast-job-*.*")),
         interface_of=preflight.interfaces_by_address(facts.interfaces),
         ansible_facts=preflight.ansible_facts(facts),

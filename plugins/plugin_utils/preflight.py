@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd, Patroni, refusal
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import secrets_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
@@ -39,21 +40,23 @@ def expected_ports(ha: Mapping[str, Any], pgbackrest: int | str = 8432) -> list[
     components = ha["components"]
     ports: list[dict[str, Any]] = []
     if "etcd" in components:
-        ports += [_port(ha["etcd"][key], "etcd", ["etcd"]) for key in ("client_port", "peer_port")]
+        ports += [_port(ha["etcd"][key], "etcd", ["etcd.service"]) for key in ("client_port", "peer_port")]
     if "postgresql" in components:
-        ports.append(_port(ha["postgresql"]["port"], "postgresql", ["postgres"]))
-        ports.append(_port(ha["postgresql"]["rest_port"], "patroni", ["patroni", "python3"]))
+        ports.append(_port(ha["postgresql"]["port"], "postgresql", ["patroni.service"]))
+        ports.append(_port(ha["postgresql"]["rest_port"], "patroni", ["patroni.service"]))
     if "haproxy" in components:
-        ports += [_port(pool["port"], "haproxy", ["haproxy"], pool["addresses"]) for pool in ha["pools"]]
+        ports += [_port(pool["port"], "haproxy", ["haproxy.service"], pool["addresses"]) for pool in ha["pools"]]
     if "pgbouncer" in components:
-        ports.append(_port(ha["pooler"]["port"], "pgbouncer", ["pgbouncer"], [ha["address"], "127.0.0.1"]))
+        # The package's own is stopped by the role.
+        units = ["holdfast-pgbouncer.service", "pgbouncer.service"]
+        ports.append(_port(ha["pooler"]["port"], "pgbouncer", units, [ha["address"], "127.0.0.1"]))
     if ha.get("backup") and ("postgresql" in components or "backup" in components):
-        ports.append(_port(int(pgbackrest), "pgbackrest", ["pgbackrest"]))
+        ports.append(_port(int(pgbackrest), "pgbackrest", ["pgbackrest.service"]))
     return ports
 
 
-def _port(port: int, component: str, processes: list[str], addresses: Sequence[str] = ()) -> dict[str, Any]:
-    return {"port": port, "component": component, "processes": processes, "addresses": list(addresses)}
+def _port(port: int, component: str, units: list[str], addresses: Sequence[str] = ()) -> dict[str, Any]:
+    return {"port": port, "component": component, "units": units, "addresses": list(addresses)}
 
 
 def skew(one: Clock, other: Clock) -> float:
@@ -70,6 +73,20 @@ def clock_findings(clocks: Mapping[str, Clock], limit: float) -> Iterator[HostFi
                 "clock", f"{worst:.1f} s or more from {peer}", "synchronize with systemd-timesyncd or chrony"
             )
             yield HostFinding(host, finding)
+
+
+def store_findings(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[HostFinding]:
+    """Yield a finding for each host of a cluster whose Patroni can't work with the cluster's etcd.
+
+    stores: what holdfast.ha.host_preflight returned as ``store`` on each of the cluster's hosts.
+    """
+    etcds = {host: Etcd(**store["etcd"]) for host, store in stores.items() if store.get("etcd")}
+    for host, store in stores.items():
+        if not store.get("patroni"):
+            continue
+        refused_for = refusal(Patroni(**store["patroni"]), etcds, beside_etcd=host in etcds)
+        if refused_for:
+            yield HostFinding(host, Finding("versions", *refused_for))
 
 
 def version_findings(

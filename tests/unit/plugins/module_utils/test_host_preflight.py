@@ -8,6 +8,7 @@ import dataclasses
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as sut
 
+OURS = sut.Listener("0.0.0.0", 5432, 1, "postgres", "patroni.service")
 GOOD = sut.Facts(
     os_id="debian",
     os_version="13",
@@ -15,18 +16,39 @@ GOOD = sut.Facts(
     memory=2000,
     disk=9000,
     interfaces={"eth0": ["198.51.100.21/24", "2001:db8::21/64"]},
-    listeners=(sut.Listener("0.0.0.0", 5432, 1, "postgres"),),
+    listeners=(OURS,),
     python_apt=True,
     processors=2,
     clock_synchronized=True,
 )
 EXPECTED = sut.Expectation(
     address="198.51.100.21",
-    ports=(sut.Port(5432, "postgresql", ["postgres"]), sut.Port(5000, "haproxy", ["haproxy"], ["198.51.100.100"])),
+    ports=(
+        sut.Port(5432, "postgresql", ["patroni.service"]),
+        sut.Port(5000, "haproxy", ["haproxy.service"], ["198.51.100.100"]),
+    ),
     virtual_addresses=(sut.VirtualAddress("198.51.100.100/24"), sut.VirtualAddress("2001:db8::100/64", "eth0")),
     memory=512,
     disk=2048,
 )
+
+
+@pytest.mark.parametrize(
+    ("cgroups", "unit"),
+    [
+        ("0::/system.slice/patroni.service\n", "patroni.service"),
+        ("0::/system.slice/system-postgresql.slice/postgresql@17-main.service", "postgresql@17-main.service"),
+        ("0::/system.slice/docker.service/.control", "docker.service"),
+        ("0::/user.slice/user-0.slice/session-3.scope", "session-3.scope"),
+        ("0::/system.slice/docker-0a.scope/system.slice/haproxy.service", "haproxy.service"),
+        ("9:name=systemd:/\n1:cpu:/x.service\n0::/system.slice/etcd.service", "etcd.service"),
+        ("2:cpu:/a.service\n1:name=systemd:/system.slice/etcd.service", "etcd.service"),
+        ("0::/", ""),
+        ("", ""),
+    ],
+)
+def test_the_unit_of_a_process(cgroups, unit):
+    assert sut.unit_of(cgroups) == unit
 
 
 def test_the_interface_of_every_address():
@@ -52,6 +74,18 @@ def test_a_good_host_has_no_findings():
             {"listeners": (sut.Listener("::", 5432, 1, "mysqld"),)},
             "port 5432",
             "mysqld listens on ::",
+            "error",
+        ),
+        (
+            {"listeners": (sut.Listener("::", 5432, 1, "postgres", "postgresql@17-main.service"),)},
+            "port 5432",
+            "postgres (postgresql@17-main.service) listens on ::",
+            "error",
+        ),
+        (
+            {"listeners": (OURS, sut.Listener("127.0.0.1", 5432, 2, "postgres", "user@1000.service"))},
+            "port 5432",
+            "postgres (user@1000.service) listens on 127.0.0.1",
             "error",
         ),
         (

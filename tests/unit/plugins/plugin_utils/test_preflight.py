@@ -120,3 +120,18 @@ def test_report_joins_equal_findings():
     ]
     assert sut.errors(found) == [found[2]]
     assert sut.report(3, []) == "Preflight: 3 hosts, 0 errors, 0 warnings"
+
+
+def test_a_patroni_that_etcd_refuses_is_found_on_its_host():
+    etcd = {"version": "3.5.30", "guarded": True, "root_only": False}
+    old, new = ({"version": version, "authenticates": version == "4.1.1"} for version in ("4.0.7", "4.1.1"))
+    stores = {
+        "db1": {"etcd": etcd, "patroni": old},
+        "db2": {"etcd": etcd, "patroni": new},
+        "db3": {"etcd": None, "patroni": old},
+        "lb1": {"etcd": None, "patroni": None},
+    }
+    found = list(sut.store_findings(stores))
+    assert [item.host for item in found] == ["db1", "db3"]
+    assert all(item.finding.level == "error" and "Patroni 4.0.7" in item.finding.value for item in found)
+    assert list(sut.store_findings({"db2": stores["db2"], "lb1": stores["lb1"]})) == []
