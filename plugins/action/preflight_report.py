@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, is_secret_variable, role_of
 
@@ -94,7 +95,7 @@ def deployed_findings(
 
 
 def store_findings(seen: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
-    """Yield where the etcd and the Patroni of a cluster can't work together, as holdfast.ha.host_preflight found them."""
+    """Yield where a cluster's etcd and Patroni can't work together, as holdfast.ha.host_preflight found them."""
     stores = {host: item["store"] for host, item in seen.items() if item and "store" in item}
     for cluster in sorted({hostvars[host]["ha"]["cluster"] for host in stores}):
         ours = {host: store for host, store in stores.items() if hostvars[host]["ha"]["cluster"] == cluster}
@@ -149,7 +150,7 @@ class ActionModule(ActionBase):
         roles = load_roles(ROOT, ROLES)
         for host in hosts:
             variables: dict[str, Any] = {}
-            for name in filter(role_of, hostvars[host]):
+            for name in (name for name in hostvars[host] if role_of(name) or name == FOREIGN):
                 try:
                     variables[name] = hostvars[host][name]
                 except AnsibleUndefinedVariable:

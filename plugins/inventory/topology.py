@@ -31,7 +31,8 @@ notes:
   - Files in C(group_vars) and C(host_vars) beside the inventory are seen, those beside a playbook are not.
   - "Variables of a host: C(ansible_host), its IP address (or C(ha_address) where that is a name or another network);
     C(ha_extra_addresses), a list of further ones, such as an IPv6 address; C(ha_zone); C(ha_failover_priority), with
-    V(0) for a member that never becomes primary; C(ha_vrrp_priority), 1 to 254; C(ha_interface) for virtual addresses."
+    V(0) for a member that never becomes primary; C(ha_vrrp_priority), 1 to 254; C(ha_interface) for virtual
+    addresses; C(ha_foreign_variables), names and patterns of variables that look like Holdfast's and are not."
 options:
   plugin:
     description: Marks the file as one for this plugin.

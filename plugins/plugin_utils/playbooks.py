@@ -17,15 +17,12 @@ import yaml
 
 from .backup_jobs import VARIABLE as JOBS
 from .topology.document import LOADER
-from .topology.hosts import HOST_VARIABLES
+from .topology.hosts import FOREIGN, HOST_VARIABLES
 from .topology.node import suggestion
 from .topology.packages import PACKAGE_VARIABLES
 from .topology.problems import HIDDEN, OPAQUE, Problem
 from .topology.roles import RoleSpec, load_roles
 from .topology.variables import ROLES, judge_option, refused, role_of
-
-FOREIGN = "ha_foreign_variables"
-"""Names and patterns of variables that look like the collection's and are not."""
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
 """Host variables that count as extra variables, too."""

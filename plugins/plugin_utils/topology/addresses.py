@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from .hosts import known_addresses
 from .model import Address, Cluster, Inventory, Network, Vip
@@ -15,11 +16,11 @@ from .problems import OPAQUE, Problems
 
 def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note addresses that are taken, out of their network or unreachable for their peers."""
-    _host_addresses(clusters, problems)
+    _host_addresses(clusters, inventory, problems)
     _vip_addresses(clusters, inventory, problems)
     for cluster in clusters:
         if cluster.networks_declared:
-            _declared_network(cluster, problems)
+            _declared_network(cluster, inventory, problems)
         for vip in cluster.vips:
             _vip_network(cluster, vip, problems)
         _clients(cluster, problems)
@@ -54,14 +55,21 @@ def vip_path(cluster: Cluster, vip: Vip) -> str:
     return f"{cluster.path}.vips.{vip.name}.address"
 
 
-def _host_addresses(clusters: Iterable[Cluster], problems: Problems) -> None:
+def _host_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems: Problems) -> None:
     owner: dict[Address, str] = {}
     for host in {host.name: host for cluster in clusters for host in cluster.hosts}.values():
         for address in host.addresses:
             if owner.setdefault(address, host.name) != host.name:
-                where = f"{host.name}: ansible_host"
+                where = f"{host.name}: {_variable_of(address, inventory.hosts[host.name])}"
                 what = f"is also the address of {owner[address]}"
                 problems.add(where, str(address), what, "give every host its own address")
+
+
+def _variable_of(address: Address, variables: Mapping[str, Any]) -> str:
+    """The variable that gives a host an address."""
+    if str(variables.get("ha_address", variables.get("ansible_host"))) != str(address):
+        return "ha_extra_addresses"
+    return "ha_address" if "ha_address" in variables else "ansible_host"
 
 
 def _vip_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems: Problems) -> None:
@@ -78,7 +86,7 @@ def _vip_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems: 
             seen[address] = where
 
 
-def _declared_network(cluster: Cluster, problems: Problems) -> None:
+def _declared_network(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
     declared = ", ".join(map(str, cluster.networks))
     for vip in cluster.vips:
         if not _within(vip.address.ip, cluster):
@@ -87,7 +95,7 @@ def _declared_network(cluster: Cluster, problems: Problems) -> None:
     for host in cluster.hosts:
         if host.addresses and not any(_within(address, cluster) for address in host.addresses):
             fix = f"correct the address (or ha_address), or list its network in {cluster.path}.network"
-            where = f"{host.name}: ansible_host"
+            where = f"{host.name}: {_variable_of(host.addresses[0], inventory.hosts[host.name])}"
             problems.add(where, host.address, f"is outside the cluster's network {declared}", fix)
 
 

@@ -13,7 +13,7 @@ from .derive import derive_groups, derive_host
 from .model import Inventory
 from .parse import parse
 from .ports import check_ports
-from .problems import Problems, TopologyError
+from .problems import OPAQUE, Problem, Problems, TopologyError
 from .required_secrets import check_secrets
 from .roles import RoleSpec, coerced
 from .sql_names import check_sql
@@ -38,6 +38,9 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
     :raises TopologyError: with every problem found.
     """
     problems = Problems()
+    if not inventory.hosts:
+        fix = "name the hosts file so that it sorts before topology.ha.yml, as hosts.yml does, or give -i TOPOLOGY last"
+        raise TopologyError([Problem("inventory", OPAQUE, "has no hosts when the topology is read", fix)])
     inventory = _typed(inventory, roles)
     clusters = parse(document, inventory, problems)
     validate(clusters, inventory, problems)

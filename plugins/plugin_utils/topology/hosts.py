@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any
 
@@ -15,7 +16,11 @@ from .packages import PACKAGE_VARIABLES
 from .problems import OPAQUE, Opaque, Problems
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
+FOREIGN = "ha_foreign_variables"
+"""Names and patterns of variables that look like the collection's and are not."""
+
 HOST_VARIABLES = (
+    FOREIGN,
     "ha_address",
     "ha_extra_addresses",
     "ha_zone",
@@ -34,8 +39,9 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
         HOST_NAME, "a name of at most 63 letters, digits, -, _ and . (set ansible_host to its address)"
     )
     for variable in root.value:
-        if variable.startswith("ha_") and variable not in HOST_VARIABLES:
-            problems.add(f"{name}: {variable}", OPAQUE, "is an unknown variable", suggestion(variable, HOST_VARIABLES))
+        if is_unknown(variable, root.value):
+            fix = f"{suggestion(variable, HOST_VARIABLES)}; if it is not Holdfast's, add it to the list {FOREIGN}"
+            problems.add(f"{name}: {variable}", OPAQUE, "is an unknown variable", fix)
     zone = _variable(root, "ha_zone")
     failover = _variable(root, "ha_failover_priority")
     vrrp = _variable(root, "ha_vrrp_priority")
@@ -51,6 +57,22 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
         declares_jobs=bool(root.value.get("backup_jobs")),
         packages={part: read_packages(root, names) for part, names in PACKAGE_VARIABLES.items()},
     )
+
+
+def is_unknown(variable: str, variables: Mapping[str, Any]) -> bool:
+    """Whether a variable looks like one of the topology's and is none."""
+    return variable.startswith("ha_") and variable not in HOST_VARIABLES and not is_foreign(variable, variables)
+
+
+def is_foreign(variable: str, variables: Mapping[str, Any]) -> bool:
+    """Whether a host's variables declare one of them as somebody else's."""
+    return any(fnmatchcase(variable, pattern) for pattern in foreign(variables))
+
+
+def foreign(variables: Mapping[str, Any]) -> list[str]:
+    """The names and patterns of a host's variables that are somebody else's."""
+    listed = variables.get(FOREIGN)
+    return [str(item) for item in listed] if isinstance(listed, list) else []
 
 
 def read_packages(root: Node, names: tuple[str, ...]) -> tuple[str, ...]:

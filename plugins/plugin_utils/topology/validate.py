@@ -30,7 +30,10 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
     groups = f"{cluster.path}.groups"
     has = cluster.members.keys()
     if not has:
-        fix = "create the groups etcd and postgresql, or haproxy, in the inventory, or name your own here"
+        fix = (
+            "create the groups etcd and postgresql, or haproxy, in the inventory, or name your own here;"
+            " sources that sort after this file are read later"
+        )
         problems.add(groups, OPAQUE, "gives the cluster no hosts", fix)
     if "postgresql" in has and "etcd" not in has:
         fix = "name a group of three hosts there; it may be the postgresql group"

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LIT
 from .derive import pools
 from .dynamic_configuration import VARIABLE as DYNAMIC
 from .dynamic_configuration import check_dynamic_configuration
+from .hosts import FOREIGN, is_foreign
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
@@ -147,12 +148,13 @@ def has_opaque(value: Any) -> bool:
 def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], problems: Problems) -> None:
     for variable, value in variables.items():
         role = role_of(variable)
-        if role is None or role not in roles:
+        if role is None or role not in roles or is_foreign(variable, variables):
             continue
         options = roles[role].options
         if variable not in options:
             what = f"is not a variable of the role {role}"
-            problems.add(variable, OPAQUE, what, suggestion(variable, options))
+            fix = f"{suggestion(variable, options)}; if it is not Holdfast's, add it to the list {FOREIGN}"
+            problems.add(variable, OPAQUE, what, fix)
         elif variable in roles[role].wired:
             fix = WIRED.get(variable, "use the role in a playbook of your own")
             problems.add(

@@ -298,6 +298,7 @@ JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"
         ({"patroni_timeout": "{{ 60 }}"}, None),
         ({"patroni_ttl": "{{ patroni__known_to_the_role_only }}"}, None),
         ({"patroni__registered": "anything"}, None),
+        ({"patroni_exporter_port": 9547, "ha_foreign_variables": ["patroni_exporter_*"]}, None),
         ({"backup_jobs": [{**JOB, "schedule": "{{ 'daily' }}"}]}, None),
         ({"backup_jobs": [{**JOB, "kind": "{{ 'tape' }}"}]}, "is not what the role takes"),
         (

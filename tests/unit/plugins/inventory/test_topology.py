@@ -107,7 +107,7 @@ def test_bad_input_ends_the_program_before_any_host_is_touched(inventory, progra
     assert not touched.exists()
     assert "3 problem(s) in the topology; nothing was changed on any host." in told
     assert "clusters.lab.vips.main.address = '198.51.100.12/24': is the address of the host db2. Fix: choose" in told
-    assert "patroni_tll: is not a variable of the role patroni. Fix: did you mean 'patroni_ttl'." in told
+    assert "patroni_tll: is not a variable of the role patroni. Fix: did you mean 'patroni_ttl'; if it is" in told
     assert "ha_secrets.patroni_rest: is blank" in told
     assert "never-show-me" not in shown + told
 
