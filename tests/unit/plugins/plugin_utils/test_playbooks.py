@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
+    INVENTORY_ONLY,
     Inventory,
     Wanted,
     extra_problems,
@@ -22,6 +23,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import PACKAGE_VARIABLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -213,3 +215,24 @@ def test_targets(wanted, kept, expected):
 def test_an_inventory_without_a_topology_is_refused(groups):
     [problem] = target_problems(Wanted(DATABASES), Inventory(groups, ["db1"], ""))
     assert "no host has a cluster" in str(problem)
+
+
+TEXTS = {"bool": "true", "int": "7", "float": "1.5"}
+SETTABLE = [
+    pytest.param(name, option, id=name)
+    for spec in load_roles(ROOT, ROLES).values()
+    for name, option in spec.options.items()
+    if name not in spec.wired and name not in INVENTORY_ONLY and option.get("type", "str") not in ("str", "path")
+]
+
+
+@pytest.mark.parametrize(("name", "option"), SETTABLE)
+def test_every_variable_of_the_wrong_type_is_refused_by_name(name, option):
+    for value in ("maybe", "{"):
+        problems = extra_problems({name: value}, interface(), ["site"], ())
+        assert [problem.where for problem in problems] == [name]
+
+
+@pytest.mark.parametrize(("name", "option"), [case for case in SETTABLE if case.values[1]["type"] in TEXTS])
+def test_every_boolean_and_number_may_come_as_a_text(name, option):
+    assert extra_problems({name: TEXTS[option["type"]]}, interface(), ["site"], ()) == []
