@@ -76,7 +76,6 @@ from ansible_collections.holdfast.ha.plugins.inventory.topology import plain
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     ALL,
     CLUSTER,
-    FOREIGN,
     Interface,
     Inventory,
     Wanted,
@@ -86,6 +85,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     running,
     target_problems,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem
 
 COLLECTION = Path(__file__).resolve().parents[2]
