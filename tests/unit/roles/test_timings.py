@@ -164,9 +164,12 @@ def test_a_file_that_can_not_be_understood_is_named(host, path, text):
         timings.read(lambda unit: True, host(path, text))
 
 
+DATA = {"patroni_data_directory": "/var/lib/postgresql/17/lab"}
+
+
 @pytest.mark.parametrize("amended", [True, False])
 def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
-    assert timings.parse_patroni(render("patroni", "drop-in.conf.j2", {"patroni_amended": amended})) == {
+    assert timings.parse_patroni(render("patroni", "drop-in.conf.j2", DATA | {"patroni_amended": amended})) == {
         "amended": amended
     }
 

@@ -41,16 +41,17 @@ UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "backup": ("pgbackrest", "pgbackrest-backup@.service.j2", {
         "pgbackrest_stanza": "lab", "pgbackrest__installed": {}, "job_record_textfile": ODD,
     }),
+    "patroni": ("patroni", "drop-in.conf.j2", {"patroni_data_directory": ODD}),
     "canary": ("pgbackrest", "holdfast-canary.service.j2", {
         "pgbackrest__local": [{"port": 5432}], "pgbackrest_socket_directory": ODD,
     }),
 }  # fmt: skip
 # Nothing that a user names by a path gets into these.
 WITHOUT_PATHS = {
+    "etcd/holdfast.conf.j2": "paths of vars/main.yml",
     "clone/clone.service.j2": "the directory has letters, digits and ._+- only: module_utils/clone.py",
     "haproxy/drop-in.conf.j2": "paths of vars/main.yml",
     "lease_watcher/service.j2": "paths of vars/main.yml",
-    "patroni/drop-in.conf.j2": "paths of vars/main.yml",
     "pgbackrest/pgbackrest.service.j2": "paths of vars/main.yml",
     "pgbouncer/service.j2": "paths of vars/main.yml",
 }

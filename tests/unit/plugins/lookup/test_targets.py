@@ -64,8 +64,6 @@ def test_a_refused_topology_is_no_success(tmp_path, playbook):
     [
         ("site", ["--limit", "client1"], "--limit = 'client1': leaves none of db1, db2, lb1"),
         ("status", ["--limit", "client"], "--limit = 'client': leaves none of db1, db2, lb1"),
-        ("haproxy", ["--limit", "db1"], "--limit = 'db1': leaves none of lb1"),
-        ("keepalived", [], "there is no host in holdfast_keepalived"),
         ("switchover", ["--limit", "lb1", "--check"], "leaves none of db1, db2"),
         ("restore", ["--limit", "db1", "--check", "-e", "restore_confirm=a"], "leaves out db2"),
         ("restore", ["--tags", "none"], "restore_confirm: is missing; this inventory has a."),
