@@ -13,7 +13,6 @@ from typing import Any
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
-from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule
 
 ROLES = Path(__file__).resolve().parents[3] / "roles"
 
@@ -26,6 +25,9 @@ def needed(role: str) -> list[str]:
 
 def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     """Return a template of a role with its defaults and vars, changed by variables."""
+    # text_forms, which needs none of it, has the collection's path only later.
+    from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule  # noqa: PLC0415
+
     loader = DataLoader()
     loader.set_basedir(str(ROLES / role / "templates"))
     files = [str(ROLES / name / part / "main.yml") for name in (*needed(role), role) for part in ("defaults", "vars")]
