@@ -139,7 +139,7 @@ def _judge(
 ) -> Iterator[Problem] | list[Problem]:
     if name in taken:
         return judge_option(name, value, taken[name], name in interface.for_roles)
-    if name in ANYWHERE:
+    if name in ANYWHERE or (name == JOBS and value == []):
         return []
     if name in interface.options:
         return [_elsewhere(name, interface)]

@@ -17,14 +17,15 @@ from pathlib import Path
 import pytest
 import yaml
 from backup_lab import PLAYBOOKS
-from lab_cluster import DATABASES, ENGINE, NODES, SECRETS, SITE, Run, converge, on_node, run_playbook
+from lab_cluster import DATABASES, ENGINE, INVENTORY, NODES, SECRETS, SITE, Run, converge, on_node, run_playbook
 
 PATTERNS = "/dev/shm/secret-patterns"
 ODD = "'\"\\ %s%% $HOME #:;= é中"
 DECLARED = {name: f"declared-{name}-only-here{ODD}x" for name in ("passphrase", "password", "token")}
 SECOND, KEPT, CLONE = "/var/lib/pgbackrest-second", "/srv/acceptance-restic", "/srv/acceptance-clone"
-DECLARATION = {
-    "pgbackrest_repositories": [{}, {"path": SECOND, "cipher_pass": DECLARED["passphrase"]}],
+REPOSITORIES = {"pgbackrest_repositories": [{}, {"path": SECOND, "cipher_pass": DECLARED["passphrase"]}]}
+JOBS_FILE = INVENTORY / "host_vars/backup1.yml"
+JOBS = {
     "backup_jobs": [
         {
             "name": "settings",
@@ -88,7 +89,9 @@ def sampled() -> Iterator[dict[str, set[str]]]:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
     """What the controller said, and every node's command lines, while drift is mended, a job runs, a clone is made."""
     declaration = tmp_path_factory.mktemp("declared") / "declaration.json"
-    declaration.write_text(json.dumps(DECLARATION))
+    declaration.write_text(json.dumps(REPOSITORIES))
+    JOBS_FILE.parent.mkdir(exist_ok=True)
+    JOBS_FILE.write_text(json.dumps(JOBS))
     declared = ("-e", f"@{declaration}")
     on_node(DATABASES[0], "rm", "-f", "/etc/patroni/config.yml")
     on_node("backup1", "rm", "-f", "/etc/pgbackrest.conf")
@@ -103,6 +106,8 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
         assert any("restic" in line for line in seen["backup1"])
         yield {**seen, "controller's output": {run.output for run in (mended, scheduled, taken, cloned)}}
     finally:
+        JOBS_FILE.unlink()
+        JOBS_FILE.parent.rmdir()
         removed = {**CLONED, "clone_state": "absent", "clone_confirm": CLONE}
         run_playbook(PLAYBOOKS / "clone.yml", "-e", json.dumps(removed))
         converge()

@@ -128,7 +128,7 @@ def test_declared_playbooks_exist():
         ({"ha_zone": "a"}, ["site"], "is read from the inventory only"),
         ({"patroni_packages": ["postgresql-17-postgis-3"]}, ["site"], "is read from the inventory only"),
         ({"ha_zon": "a"}, ["site"], "did you mean 'ha_zone'"),
-        ({"backup_jobs": []}, ["backup_jobs"], "is read from the inventory only"),
+        ({"backup_jobs": [{"name": "a"}]}, ["backup_jobs"], "is read from the inventory only"),
         ({"restore_verify_enabled": "maybe"}, ["restore_verify"], "restore_verify_enabled = 'maybe'"),
     ],
 )
