@@ -26,7 +26,7 @@ def needed(role: str) -> list[str]:
 def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     """Return a template of a role with its defaults and vars, changed by variables."""
     # text_forms, which needs none of it, has the collection's path only later.
-    from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule  # noqa: PLC0415
+    from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule
 
     loader = DataLoader()
     loader.set_basedir(str(ROLES / role / "templates"))
