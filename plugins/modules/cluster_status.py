@@ -70,8 +70,6 @@ options:
     description: By how many seconds a scheduled job's last success may be older than its schedule explains.
     type: int
     default: 3600
-seealso:
-  - module: holdfast.ha.gather
   certificate_end:
     description: A certificate that ends within so many seconds is a problem.
     type: int
@@ -80,6 +78,8 @@ seealso:
     description: A certificate that ends within so many seconds is announced.
     type: int
     default: 2592000
+seealso:
+  - module: holdfast.ha.gather
 """
 
 EXAMPLES = r"""
