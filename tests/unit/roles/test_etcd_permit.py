@@ -29,9 +29,7 @@ from tests.unit.roles.lease_watcher.etcd_cluster import (
     wait_until,
 )
 
-PROGRAM = next(parent for parent in Path(__file__).resolve().parents if (parent / "roles/etcd").is_dir()) / (
-    "roles/etcd/files/etcd_permit.py"
-)
+PROGRAM = Path(__file__).resolve().parents[3] / "roles/etcd/files/etcd_permit.py"
 NEW = "ETCD_INITIAL_CLUSTER_STATE=new\n"
 
 
