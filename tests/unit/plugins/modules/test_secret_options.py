@@ -93,7 +93,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "members": [MEMBER],
         "token": "lab",
         "data_directory": "/var/lib/etcd/lab",
-        "environment_path": "/etc/etcd/bootstrap.env",
+        "permit_path": "/run/holdfast/etcd/permit.env",
         "root_password": NASTY,
     },
     "patroni_cluster": {**ENDPOINTS, "state": "applied", "username": "holdfast", "password": NASTY},
