@@ -10,7 +10,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 
-TOLD = ("findings", "packages", "jobs", "interface_of", "ansible_facts")
+TOLD = ("findings", "packages", "jobs", "interface_of", "ansible_facts", "store")
 
 
 class ActionModule(ActionBase):
