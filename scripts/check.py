@@ -49,7 +49,7 @@ def steps(target: str) -> tuple[Step, ...]:
             Step("mypy Patroni's start", (*mypy, "--cache-dir=.cache/mypy-patroni", "roles/patroni/files")),
             Step("mypy etcd's permit", (*mypy, "--cache-dir=.cache/mypy-etcd", "roles/etcd/files")),
         ),
-        "unit": (Step("pytest", ("pytest", "-q", "-n", "auto"), stream=True),),
+        "unit": (Step("pytest", ("pytest", "-q", "-n", "auto", "--dist", "loadgroup"), stream=True),),
         "docs": (
             Step(
                 "antsibull-docs",

@@ -36,6 +36,7 @@ NOT_SHIPPED = (
     "tests/acceptance/",
     "tests/unit/lab/",
     "tests/unit/molecule/",
+    "tests/unit/playbooks/",
     "tests/unit/roles/",
     "tests/unit/scripts/",
 )
@@ -92,6 +93,7 @@ def main(arguments: list[str]) -> int:
     provide_get_pip()
     commands = [arguments[0]] if arguments else ["sanity", "units"]
     with tempfile.TemporaryDirectory(prefix="holdfast-ansible-test-") as folder:
+        Path(folder).chmod(0o755)
         collections = Path(folder) / "ansible_collections"
         target = collections / "holdfast" / "ha"
         copy(shipped_files(), target)

@@ -19,6 +19,8 @@ from tests.unit.roles.render import render
 PROGRAM = next(parent for parent in Path(__file__).resolve().parents if (parent / "roles/patroni").is_dir()) / (
     "roles/patroni/files/set_aside.py"
 )
+# The program takes whatever restores in its unit for its own, so no other test may do that beside these.
+pytestmark = pytest.mark.xdist_group("restores")
 WAITS = "import sys; print(flush=True); sys.stdin.read()"
 NOBODY = 65534
 

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore import Restore
 from ansible_collections.holdfast.ha.plugins.module_utils.restore_work import Restore, converge
 from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import newest_bin
 
+pytestmark = pytest.mark.xdist_group("restores")
 CONTROL = "echo 'Database cluster state: shut down in recovery'; echo \"Latest checkpoint's TimeLineID: 2\""
 # It stops at a recovery target, or gets ready; pg_ctl stops it.
 POSTGRES = """\

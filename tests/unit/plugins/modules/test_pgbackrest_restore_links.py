@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.modules import pgbackrest_restore
 from tests.unit.planting import AS_USER, USER, Host, make_host, needs_root
 from tests.unit.plugins.modules.test_pgbackrest_restore import CONTROL, PG_CTL, POSTGRES
 
-pytestmark = needs_root
+pytestmark = [needs_root, pytest.mark.xdist_group("restores")]
 # It is the user's, so it plants what the attacker would, in the very moment.
 PGBACKREST = """\
 for word; do case $word in --pg1-path=*) data=${word#*=} ;; esac; done

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[3]
 TOPOLOGY = "plugin: holdfast.ha.topology\nclusters: {a: {vips: nonsense}}\n"
 GROUPS = {
     "holdfast": ["db1", "db2", "lb1"],
