@@ -20,6 +20,7 @@ UNITS = {
     "etcd/holdfast.conf.j2": "etcd.service.d/holdfast.conf",
     "haproxy/drop-in.conf.j2": "haproxy.service.d/holdfast.conf",
     "keepalived/drop-in.conf": "keepalived.service.d/holdfast.conf",
+    "keepalived/filter.service": "keepalived-filter.service",
     "lease_watcher/service.j2": "holdfast-lease-watcher.service",
     "patroni/drop-in.conf.j2": "patroni.service.d/holdfast.conf",
     "pgbouncer/service.j2": "holdfast-pgbouncer.service",
@@ -77,7 +78,7 @@ def test_a_unit_of_root_s_says_so() -> None:
     rootless = {
         named(path) for path in whole if not re.search(r"^User=", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert rootless == {"patroni/drop-in.conf.j2"}
+    assert rootless == {"patroni/drop-in.conf.j2", "keepalived/filter.service"}
 
 
 def calls(path: Path) -> set[str]:

@@ -25,7 +25,7 @@ COMPONENT_PACKAGES: dict[str, tuple[str, ...]] = {
     "postgresql": ("patroni", "postgresql", "python3-etcd", "python3-psycopg2", "ssl-cert"),
     "lease_watcher": (),
     "haproxy": ("haproxy",),
-    "keepalived": ("keepalived",),
+    "keepalived": ("keepalived", "nftables"),
     "pgbouncer": ("pgbouncer", "ssl-cert"),
     "backup": ("pgbackrest", "ssl-cert"),
 }

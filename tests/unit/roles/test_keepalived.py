@@ -34,3 +34,42 @@ def test_a_peers_adverts_come_from_the_same_segment(
     told = {"keepalived_instances": [{**instance, "peers": peers, "addresses": ["192.0.2.100/24"]}], **variables}
     lines = [line.strip() for line in render("keepalived", "keepalived.conf.j2", told).splitlines()]
     assert [line for line in lines if "ttl" in line or line.split(" ")[0] in peers] == expected
+
+
+def filtered(instances: list[dict[str, Any]], **variables: Any) -> list[str]:
+    lines = render("keepalived", "filter.nft.j2", {"keepalived_instances": instances, **variables}).splitlines()
+    return [line.strip().removeprefix("meta l4proto vrrp ") for line in lines if "vrrp" in line]
+
+
+@pytest.mark.parametrize(
+    ("instances", "min_ttl", "expected"),
+    [
+        (
+            [("192.0.2.21", ["192.0.2.22"])],
+            255,
+            [
+                "ip daddr 192.0.2.21 ip saddr != { 192.0.2.22 } drop",
+                "ip daddr 192.0.2.21 ip ttl < 255 drop",
+            ],
+        ),
+        (
+            [("2001:db8::21", ["2001:db8::22", "2001:db8::23"])],
+            "254",
+            [
+                "ip6 daddr 2001:db8::21 ip6 saddr != { 2001:db8::22, 2001:db8::23 } drop",
+                "ip6 daddr 2001:db8::21 ip6 hoplimit < 254 drop",
+            ],
+        ),
+        (
+            [("192.0.2.21", ["192.0.2.22"]), ("192.0.2.21", ["192.0.2.23", "192.0.2.22"])],
+            "0",
+            ["ip daddr 192.0.2.21 ip saddr != { 192.0.2.22, 192.0.2.23 } drop"],
+        ),
+        ([("192.0.2.21", [])], 255, ["ip daddr 192.0.2.21 drop"]),
+        ([], 255, []),
+    ],
+    ids=["IPv4", "IPv6 routed once", "two instances, any TTL", "no peer", "no instance"],
+)
+def test_what_no_peer_can_have_sent_is_dropped(instances: list[Any], min_ttl: Any, expected: list[str]) -> None:
+    given = [{"source": source, "peers": peers} for source, peers in instances]
+    assert filtered(given, keepalived_min_ttl=min_ttl) == expected
