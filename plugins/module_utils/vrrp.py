@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which of some addresses a host holds, read from what ``ip -json address`` and ``systemctl show`` print."""
+"""A host's part in VRRP, read from what ``ip -json address``, ``systemctl show`` and ``nft -j list table`` print."""
 
 from __future__ import annotations
 
@@ -11,6 +11,12 @@ import typing as t
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+
+    from ansible.module_utils.basic import AnsibleModule
+
+
+FILTER = ("nft", "-j", "list", "table", "inet", "holdfast_keepalived")
+"""What shows the table of the role keepalived."""
 
 
 def plain(address: str) -> str:
@@ -43,3 +49,20 @@ def parse_unit(text: str) -> dict[str, bool]:
         "running": properties.get("ActiveState") in ("active", "reloading"),
         "enabled": properties.get("UnitFileState") == "enabled",
     }
+
+
+def parse_strangers(text: str) -> list[str]:
+    """Return the addresses in the sets of the output of ``nft -j list table``; ValueError when it is not JSON."""
+    found = []
+    for item in json.loads(text or "{}").get("nftables", ()):
+        for element in (item.get("set") or {}).get("elem", ()):
+            found.append(plain(element["elem"]["val"] if isinstance(element, dict) else element))
+    return sorted(found)
+
+
+def strangers(module: AnsibleModule) -> list[str]:
+    """Return who sent adverts to this host within the last minute and is no peer; nobody where the filter isn't."""
+    if not module.get_bin_path(FILTER[0], opt_dirs=["/usr/sbin", "/sbin"]):
+        return []
+    code, output, _error = module.run_command(list(FILTER))
+    return parse_strangers(output) if code == 0 else []

@@ -43,7 +43,7 @@ RETURN = r"""
 deployed:
   description: >-
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
-    those whose unit is enabled, C(patroni_members) names, C(secrets) by name whether this one is C(stored) and
+    those whose unit is enabled, C(patroni_members) names, C(strangers) who sends VRRP adverts here and is no peer, C(secrets) by name whether this one is C(stored) and
     C(accepted).
   returned: always
   type: dict
@@ -62,6 +62,7 @@ deployed:
     patroni_members: [db1, db2, db3]
     secrets: {postgresql_replication: {stored: true, accepted: true}}
     system: Debian 13
+    strangers: []
 """
 
 import json
@@ -82,6 +83,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdCl
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
+from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import strangers
 
 try:
     import yaml
@@ -306,6 +308,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
             **try_repositories(module, wished, repositories),
         },
         system=system(),
+        strangers=tuple(strangers(module)),
     )
 
 

@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: Holdfast contributors (@holdfast)
 description:
   - Tells which of the given addresses, virtual or not, are on an interface of the host at this moment.
-  - Tells whether keepalived runs.
+  - Tells whether keepalived runs, and who sends it adverts and is no peer.
 attributes:
   check_mode:
     support: full
@@ -52,6 +52,14 @@ held:
   type: list
   elements: str
   sample: [198.51.100.100/24]
+strangers:
+  description:
+    - Addresses that have sent VRRP adverts to the host within the last minute and are none of its peers', as the filter of
+      the role holdfast.ha.keepalived has seen them.
+  returned: always
+  type: list
+  elements: str
+  sample: [198.51.100.23]
 running:
   description: Whether keepalived runs.
   returned: always
@@ -63,7 +71,7 @@ enabled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import locate, parse_addresses, parse_unit
+from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import locate, parse_addresses, parse_unit, strangers
 
 
 def _print(module: AnsibleModule, program: str, *arguments: str) -> str:
@@ -87,7 +95,7 @@ def main() -> None:
         _print(module, "systemctl", "show", "--property=ActiveState,UnitFileState", module.params["unit"])
     )
     held = [address for address, interface in interfaces.items() if interface]
-    module.exit_json(changed=False, interfaces=interfaces, held=held, **unit)
+    module.exit_json(changed=False, interfaces=interfaces, held=held, strangers=strangers(module), **unit)
 
 
 if __name__ == "__main__":

@@ -132,7 +132,7 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
     """Return all differences of one cluster."""
     seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
     alone = [difference for host, deployed in seen for judge_one in JUDGES for difference in judge_one(host, deployed)]
-    return [*alone, *judge_members(seen), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
+    return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
 
 
 def judge_identity(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -280,6 +280,17 @@ def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]
             fix = f"put the host back, or {LEAVES[component]}"
             word = f"{component}_members:{host.ha['cluster']}"
             yield Difference(host.name, f"group {component}", text, fix, word)
+
+
+def judge_adverts(hosts: Sequence[Host]) -> Iterator[Difference]:
+    """Yield who sends VRRP adverts to the balancers and is no host of the inventory."""
+    declared = {host.ha["address"] for host in hosts}
+    told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.strangers}
+    for address, host in sorted(told.items()):
+        text = f"{address} sends VRRP adverts to {host.name}, and is no balancer of the inventory: it may hold virtual IPs"
+        fix = f"put the host back, or {LEAVES['keepalived']}"
+        if address not in declared:
+            yield Difference(host.name, "group keepalived", text, fix, f"keepalived_members:{host.ha['cluster']}")
 
 
 def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:

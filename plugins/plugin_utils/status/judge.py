@@ -46,6 +46,7 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
         *judge_postgresql(cluster.postgresql, limits),
         *judge_services(cluster.hosts),
         *judge_virtual_ips(cluster),
+        *judge_adverts(cluster.hosts),
         *judge_pools(cluster.pools),
         *judge_repository(cluster.repository, limits),
         *(problem for job in cluster.jobs for problem in judge_job(job, limits)),
@@ -148,6 +149,19 @@ def judge_virtual_ips(cluster: Cluster) -> Iterator[Problem]:
         elif len(virtual.holders) > 1:
             fix = "let the balancers reach each other by VRRP (IP protocol 112)"
             yield Problem(subject, f"held by {' and '.join(virtual.holders)}", fix)
+
+
+def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield who sends VRRP adverts to the balancers and is none of them: it holds their addresses, or would."""
+    told: dict[str, list[str]] = {}
+    for host in hosts:
+        for address in (host.answer("vrrp") or {}).get("strangers", ()):
+            told.setdefault(address, []).append(host.name)
+    declared = {host.ha["address"] for host in hosts}
+    for address, names in sorted(told.items()):
+        text = f"sends VRRP adverts to {' and '.join(names)}, where it is no peer: it may hold virtual IPs"
+        back = f"put the host back into the group, or {LEAVES['keepalived']}"
+        yield Problem(address, text, RUN_SITE if address in declared else back)
 
 
 def judge_pools(pools: Sequence[Pool]) -> Iterator[Problem]:

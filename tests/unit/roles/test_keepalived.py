@@ -38,6 +38,7 @@ def test_a_peers_adverts_come_from_the_same_segment(
 
 def filtered(instances: list[dict[str, Any]], **variables: Any) -> list[str]:
     lines = render("keepalived", "filter.nft.j2", {"keepalived_instances": instances, **variables}).splitlines()
+    lines = [line.replace("update @strangers", "@") for line in lines]
     return [line.strip().removeprefix("meta l4proto vrrp ") for line in lines if "vrrp" in line]
 
 
@@ -48,24 +49,24 @@ def filtered(instances: list[dict[str, Any]], **variables: Any) -> list[str]:
             [("192.0.2.21", ["192.0.2.22"])],
             255,
             [
-                "ip daddr 192.0.2.21 ip saddr != { 192.0.2.22 } drop",
                 "ip daddr 192.0.2.21 ip ttl < 255 drop",
+                "ip daddr 192.0.2.21 ip saddr != { 192.0.2.22 } @4 { ip saddr } drop",
             ],
         ),
         (
             [("2001:db8::21", ["2001:db8::22", "2001:db8::23"])],
             "254",
             [
-                "ip6 daddr 2001:db8::21 ip6 saddr != { 2001:db8::22, 2001:db8::23 } drop",
                 "ip6 daddr 2001:db8::21 ip6 hoplimit < 254 drop",
+                "ip6 daddr 2001:db8::21 ip6 saddr != { 2001:db8::22, 2001:db8::23 } @6 { ip6 saddr } drop",
             ],
         ),
         (
             [("192.0.2.21", ["192.0.2.22"]), ("192.0.2.21", ["192.0.2.23", "192.0.2.22"])],
             "0",
-            ["ip daddr 192.0.2.21 ip saddr != { 192.0.2.22, 192.0.2.23 } drop"],
+            ["ip daddr 192.0.2.21 ip saddr != { 192.0.2.22, 192.0.2.23 } @4 { ip saddr } drop"],
         ),
-        ([("192.0.2.21", [])], 255, ["ip daddr 192.0.2.21 drop"]),
+        ([("192.0.2.21", [])], 255, ["ip daddr 192.0.2.21 @4 { ip saddr } drop"]),
         ([], 255, []),
     ],
     ids=["IPv4", "IPv6 routed once", "two instances, any TTL", "no peer", "no instance"],

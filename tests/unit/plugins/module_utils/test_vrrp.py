@@ -65,3 +65,22 @@ def test_no_output_means_no_address():
 )
 def test_unit(text, running, enabled):
     assert vrrp.parse_unit(text) == {"running": running, "enabled": enabled}
+
+
+@pytest.mark.parametrize(
+    ("sets", "found"),
+    [
+        ([], []),
+        ([{"name": "strangers4"}], []),
+        (
+            [
+                {"name": "strangers6", "elem": ["2001:db8::23"]},
+                {"name": "strangers4", "elem": [{"elem": {"val": "198.51.100.23", "timeout": 60, "expires": 59}}]},
+            ],
+            ["198.51.100.23", "2001:db8::23"],
+        ),
+    ],
+)
+def test_who_sent_adverts_and_is_no_peer(sets, found):
+    listed = [{"metainfo": {"version": "1.1.3"}}, *({"set": item} for item in sets), {"rule": {"expr": []}}]
+    assert vrrp.parse_strangers(json.dumps({"nftables": listed})) == found

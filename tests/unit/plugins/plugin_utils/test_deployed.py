@@ -23,6 +23,7 @@ NOTHING = {
     "patroni_members": None,
     "secrets": {},
     "system": "Debian 13",
+    "strangers": [],
 }
 SAME = {"stored": True, "accepted": True}
 

@@ -22,6 +22,7 @@ SERVERS = [{"name": name, "address": f"198.51.100.1{number}"} for number, name i
 def topology(*components):
     return {
         "cluster": "lab",
+        "address": "198.51.100.21",
         "components": list(components),
         "postgresql": {"members": SERVERS},
         "etcd": {"members": SERVERS, "endpoints": list(DATABASES), "peer_port": 2380},
@@ -158,6 +159,14 @@ CASES = [
             ("etcd", "one more fault stops writes: 3 of 5 members are known to be healthy, 3 are needed"),
         ],
         id="undeclared etcd members, one not started yet",
+    ),
+    pytest.param(
+        [(("lb1", "probes", "vrrp", "strangers"), ["198.51.100.23", "2001:db8::23"])],
+        [
+            ("198.51.100.23", "sends VRRP adverts to lb1, where it is no peer: it may hold virtual IPs"),
+            ("2001:db8::23", "sends VRRP adverts to lb1, where it is no peer: it may hold virtual IPs"),
+        ],
+        id="balancers that the inventory has not",
     ),
     pytest.param(
         [(("db*", *PATRONI, "cluster", "members", 2, "name"), "db4")],
