@@ -105,8 +105,8 @@ class Verdict:
 class Deployed:
     """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
 
-    system is the distribution with its release, as the role patroni writes it. strangers are the addresses of those that
-    send VRRP adverts here and are none of the peers.
+    system is the distribution with its release, as the role patroni writes it. strangers are the addresses of those
+    that send VRRP adverts here and are none of the peers.
     """
 
     patroni: Patroni | None = None

@@ -53,11 +53,9 @@ def parse_unit(text: str) -> dict[str, bool]:
 
 def parse_strangers(text: str) -> list[str]:
     """Return the addresses in the sets of the output of ``nft -j list table``; ValueError when it is not JSON."""
-    found = []
-    for item in json.loads(text or "{}").get("nftables", ()):
-        for element in (item.get("set") or {}).get("elem", ()):
-            found.append(plain(element["elem"]["val"] if isinstance(element, dict) else element))
-    return sorted(found)
+    sets = (item.get("set") or {} for item in json.loads(text or "{}").get("nftables", ()))
+    elements = (element for item in sets for element in item.get("elem", ()))
+    return sorted(plain(element["elem"]["val"] if isinstance(element, dict) else element) for element in elements)
 
 
 def strangers(module: AnsibleModule) -> list[str]:

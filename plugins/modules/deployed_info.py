@@ -43,7 +43,8 @@ RETURN = r"""
 deployed:
   description: >-
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
-    those whose unit is enabled, C(patroni_members) names, C(strangers) who sends VRRP adverts here and is no peer, C(secrets) by name whether this one is C(stored) and
+    those whose unit is enabled, C(patroni_members) names, C(strangers) the
+    addresses of who sends VRRP adverts here and is no peer, C(secrets) by name whether this one is C(stored) and
     C(accepted).
   returned: always
   type: dict

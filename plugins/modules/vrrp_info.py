@@ -54,8 +54,8 @@ held:
   sample: [198.51.100.100/24]
 strangers:
   description:
-    - Addresses that have sent VRRP adverts to the host within the last minute and are none of its peers', as the filter of
-      the role holdfast.ha.keepalived has seen them.
+    - Addresses that have sent VRRP adverts to the host within the last minute and are none of its peers', as the filter
+      of the role holdfast.ha.keepalived has seen them.
   returned: always
   type: list
   elements: str

@@ -287,7 +287,7 @@ def judge_adverts(hosts: Sequence[Host]) -> Iterator[Difference]:
     declared = {host.ha["address"] for host in hosts}
     told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.strangers}
     for address, host in sorted(told.items()):
-        text = f"{address} sends VRRP adverts to {host.name}, and is no balancer of the inventory: it may hold virtual IPs"
+        text = f"{address} sends VRRP adverts to {host.name} and is no host of the inventory: it may hold virtual IPs"
         fix = f"put the host back, or {LEAVES['keepalived']}"
         if address not in declared:
             yield Difference(host.name, "group keepalived", text, fix, f"keepalived_members:{host.ha['cluster']}")
