@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
@@ -30,11 +32,18 @@ LOOK_AT_PATRONI = "look at `journalctl -u patroni` there"
 LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
 LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest there"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
-UNJUDGED = ("archive", "queue", "timings")  # the repository tells of the first; nothing is wrong without the others
+UNJUDGED = (
+    "archive",
+    "objects",
+    "queue",
+    "timings",
+)  # the repository tells of the first; nothing is wrong without the others
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
 NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
+KEPT_BY_SLOT = 2**30
+"""Bytes of WAL that an idle slot may keep before it is a problem."""
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 
 
@@ -44,6 +53,7 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
         *judge_hosts(cluster.hosts),
         *judge_etcd(cluster.etcd),
         *judge_postgresql(cluster.postgresql, limits),
+        *idle_slots(cluster.hosts, lambda kept: kept >= KEPT_BY_SLOT),
         *judge_services(cluster.hosts),
         *judge_virtual_ips(cluster),
         *judge_adverts(cluster.hosts),
@@ -55,9 +65,10 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
 
 
 def notices(cluster: Cluster, limits: Limits) -> list[Problem]:
-    """Return what will become a problem, [] when nothing is in sight."""
+    """Return what will become a problem, or is not declared and does no harm; [] when there is nothing."""
     later = [item for item in cluster.certificates if not ends_within(item, limits.certificate_end)]
-    return list(ending(later, limits.certificate_notice))
+    slots = idle_slots(cluster.hosts, lambda kept: kept < KEPT_BY_SLOT)
+    return [*ending(later, limits.certificate_notice), *slots, *undeclared_objects(cluster.hosts)]
 
 
 def judge_hosts(hosts: Sequence[Host]) -> Iterator[Problem]:
@@ -126,6 +137,49 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
             yield Problem(member.name, text, LOOK_AT_PATRONI)
         if member.pending_restart:
             yield Problem(member.name, "needs a restart for changed parameters", RUN_SITE)
+
+
+def primary_objects(hosts: Sequence[Host]) -> tuple[Host, Mapping[str, Any]] | None:
+    """Return the primary with what it says of its roles, databases and slots, None when nobody is known to be it."""
+    answers = ((host, host.answer("objects") or {}) for host in hosts)
+    return next(((host, answer) for host, answer in answers if answer.get("primary")), None)
+
+
+def idle_slots(hosts: Sequence[Host], told: Callable[[int], bool]) -> Iterator[Problem]:
+    """Yield the primary's slots that nobody reads and nothing declares, as far as the bytes that they keep are told."""
+    found = primary_objects(hosts)
+    if found is None:
+        return
+    host, objects = found
+    config: Mapping[str, Any] = (host.answer("postgresql") or {}).get("config") or {}
+    declared = {slot_of(member["name"]) for member in host.ha["postgresql"]["members"]}
+    declared |= {*(config.get("slots") or {}), *(item.get("name") for item in config.get("ignore_slots") or ())}
+    for slot in objects["slots"]:
+        kept = slot["retained"] or 0
+        if not slot["active"] and slot["name"] not in declared and told(kept):
+            text = f"nobody reads it, nothing declares it, and it keeps {size(kept)} of WAL on {host.name}"
+            drop = f"SELECT pg_drop_replication_slot('{slot['name']}') there"
+            fix = f"{drop}, or declare it in patroni_dynamic_configuration"
+            yield Problem(f"replication slot {slot['name']}", text, fix)
+
+
+def slot_of(member: str) -> str:
+    """Return what Patroni calls a member's slot."""
+    kept = (
+        char if re.match("[a-z0-9_]", char) else "_" if char in "-." else f"u{ord(char):04d}" for char in member.lower()
+    )
+    return "".join(kept)[:63]
+
+
+def undeclared_objects(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield the SQL roles and databases that are there and declared nowhere."""
+    for host, objects in filter(None, [primary_objects(hosts)]):
+        for kind, known in (("roles", host.own_roles), ("databases", ())):
+            declared = {item["name"] for item in host.ha["postgresql"][kind]}
+            names = [name for name in objects[kind] if name not in declared and name not in known]
+            if names:
+                where = f"clusters.{host.ha['cluster']}.{kind}"
+                yield Problem(f"SQL {kind}", f"not declared: {', '.join(names)}", f"add them to {where}, or drop them")
 
 
 def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:

@@ -37,13 +37,15 @@ class Host:
     """One host's report.
 
     ha: what the topology derived for it; unreachable: why it could not be asked, None when it could;
-    probes: results of the info modules by name, a failed one has ``failed`` and ``msg``.
+    probes: results of the info modules by name, a failed one has ``failed`` and ``msg``;
+    own_roles: the SQL roles that are the collection's own.
     """
 
     name: str
     ha: Mapping[str, Any]
     unreachable: str | None
     probes: Mapping[str, Mapping[str, Any]]
+    own_roles: tuple[str, ...] = ()
 
     def has(self, component: str) -> bool:
         """Say whether the host bears a component."""

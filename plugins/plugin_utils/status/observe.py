@@ -35,7 +35,13 @@ Result = Mapping[str, Any]
 def observe(reports: Mapping[str, Mapping[str, Any]]) -> list[Cluster]:
     """Return the clusters of reports {host: {ha, unreachable, probes}}, sorted by name."""
     hosts = [
-        Host(name, report["ha"], report.get("unreachable"), report.get("probes") or {})
+        Host(
+            name,
+            report["ha"],
+            report.get("unreachable"),
+            report.get("probes") or {},
+            tuple(report.get("own_roles") or ()),
+        )
         for name, report in sorted(reports.items())
     ]
     names = sorted({host.ha["cluster"] for host in hosts})

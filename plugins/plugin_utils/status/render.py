@@ -55,7 +55,7 @@ def as_text(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Pro
     if problems:
         lines += ["", *(f"  {number}. {sentence(problem)}" for number, problem in enumerate(problems, 1))]
     if notices:
-        lines += ["", "Soon:", *(f"  - {sentence(notice)}" for notice in notices)]
+        lines += ["", "Notices:", *(f"  - {sentence(notice)}" for notice in notices)]
     return "\n".join(lines)
 
 

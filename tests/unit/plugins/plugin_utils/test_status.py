@@ -19,12 +19,15 @@ DATABASES = ("db1", "db2", "db3")
 SERVERS = [{"name": name, "address": f"198.51.100.1{number}"} for number, name in enumerate(DATABASES, 1)]
 
 
+SLOTS = [{"name": "db2", "active": True, "retained": 0}, {"name": "db3", "active": False, "retained": 2**31}]
+
+
 def topology(*components):
     return {
         "cluster": "lab",
         "address": "198.51.100.21",
         "components": list(components),
-        "postgresql": {"members": SERVERS},
+        "postgresql": {"members": SERVERS, "roles": [{"name": "app"}], "databases": [{"name": "app"}]},
         "etcd": {"members": SERVERS, "endpoints": list(DATABASES), "peer_port": 2380},
         "vrrp": {"instances": [{"name": "main", "addresses": ["198.51.100.100/24"]}]},
         "pools": [
@@ -53,8 +56,10 @@ def database():
         },
         "timings": timed.database(),
         "queue": {"waiting": 0, "age": None, "error": ""},
+        "objects": {"primary": True, "roles": ["app", "replicator"], "databases": ["app"], "slots": SLOTS},
     }
-    return {"ha": topology("etcd", "postgresql"), "unreachable": None, "probes": probes}
+    own = ["replicator", "rewinder"]
+    return {"ha": topology("etcd", "postgresql"), "unreachable": None, "probes": probes, "own_roles": own}
 
 
 def server(name, up):
@@ -586,3 +591,47 @@ def test_the_table_calls_down_only_what_ought_to_be_up():
     shown = as_text(observe(reports)[0], [])
     assert "up db2           DOWN db3" in shown
     assert shown.count("DOWN") == 1
+
+
+@pytest.mark.parametrize(
+    ("slot", "problem", "notice"),
+    [
+        ({"name": "ghost", "active": False, "retained": 2**30}, True, False),
+        ({"name": "ghost", "active": False, "retained": 2**29}, False, True),
+        ({"name": "ghost", "active": False, "retained": None}, False, True),
+        ({"name": "ghost", "active": True, "retained": 2**40}, False, False),
+        ({"name": "db_3", "active": False, "retained": 2**40}, False, False),
+        ({"name": "permanent", "active": False, "retained": 2**40}, False, False),
+        ({"name": "ignored", "active": False, "retained": 2**40}, False, False),
+    ],
+)
+def test_a_slot_that_nobody_reads_keeps_wal(slot, problem, notice):
+    reports = lab()
+    for name in DATABASES:
+        probes = reports[name]["probes"]
+        probes["objects"] = {**probes["objects"], "primary": name == "db2", "slots": [slot] if name == "db2" else SLOTS}
+        more = {"slots": {"permanent": {"type": "physical"}}, "ignore_slots": [{"name": "ignored"}]}
+        probes["postgresql"] = {**probes["postgresql"], "config": {**probes["postgresql"]["config"], **more}}
+    members = reports["db2"]["ha"]["postgresql"]["members"]
+    reports["db2"]["ha"]["postgresql"] = {
+        **reports["db2"]["ha"]["postgresql"],
+        "members": [*members, {"name": "DB-3", "address": "198.51.100.13"}],
+    }
+    (cluster,) = observe(reports)
+    subject = f"replication slot {slot['name']}"
+    assert (subject in [item.subject for item in judge(cluster, Limits())]) is problem
+    assert (subject in [item.subject for item in notices(cluster, Limits())]) is notice
+
+
+def test_what_is_there_and_declared_nowhere_is_told():
+    reports = lab()
+    objects = {"primary": True, "roles": ["app", "bob", "replicator"], "databases": ["app", "left"], "slots": []}
+    for name in DATABASES:
+        reports[name]["probes"]["objects"] = {**objects, "primary": name == "db1"}
+    (cluster,) = observe(reports)
+    assert problems(reports) == []
+    told = [(item.subject, item.text, item.fix) for item in notices(cluster, Limits())]
+    assert told == [
+        ("SQL roles", "not declared: bob", "add them to clusters.lab.roles, or drop them"),
+        ("SQL databases", "not declared: left", "add them to clusters.lab.databases, or drop them"),
+    ]
