@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -80,6 +81,14 @@ def test_the_playbook_of_etcd_removes_all_that_the_role_lays_down(tmp_path):
     unit_file, config, program = evaluate(tmp_path, "lease_watcher", f"[{listed}]", INPUTS)
     assert {unit_file, config, str(Path(program[0]).parent)} <= set(removed["paths"])
     assert removed["units"] == [Path(unit_file).name]
+
+
+def test_roles_read_no_other_host():
+    """What a role needs of other hosts is passed by the playbook, so that it serves other playbooks too."""
+    parts = ("defaults", "vars", "tasks", "templates")
+    files = [file for part in parts for file in (ROOT / "roles").glob(f"*/{part}/**/*") if file.is_file()]
+    readers = [str(file) for file in files if re.search(r"\b(hostvars|groups)\b\s*[\[.|)]", file.read_text())]
+    assert readers == []
 
 
 def test_the_role_lays_down_every_module():
