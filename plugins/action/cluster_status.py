@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import Line, as_data, as_lines
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import POOLER_ROLES, SYSTEM_ROLES, named
 
 DEFAULTS = Limits()
@@ -47,6 +47,15 @@ def report(variables: Mapping[str, Any], register: str) -> dict[str, Any]:
     return {"ha": variables["ha"], "unreachable": reason, "probes": seen.get("probes"), "own_roles": list(own)}
 
 
+def show(clusters: Iterable[Iterable[Line]]) -> None:
+    """Show the clusters, an empty line between them; Ansible colors where it colors its own output."""
+    for number, lines in enumerate(clusters):
+        if number:
+            Display().display("")
+        for text, color in lines:
+            Display().display(text, color=color)
+
+
 class ActionModule(ActionBase):
     """Judge and show the state of all clusters."""
 
@@ -73,9 +82,10 @@ class ActionModule(ActionBase):
         document = json.dumps({"healthy": healthy, "clusters": data}, indent=2)
         if arguments["file"]:
             Path(arguments["file"]).write_text(document + "\n", encoding="utf-8")
-        if arguments["format"] != "none":
-            table = "\n\n".join(as_text(cluster, problems, soon) for cluster, problems, soon in judged)
-            Display().display(document if arguments["format"] == "json" else table)
+        if arguments["format"] == "json":
+            Display().display(document)
+        elif arguments["format"] == "table":
+            show([as_lines(cluster, problems, soon) for cluster, problems, soon in judged])
         if healthy:
             result["clusters"] = data
         elif not judged:

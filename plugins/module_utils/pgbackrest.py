@@ -98,6 +98,24 @@ class Stanza:
 
 
 @dataclass(frozen=True)
+class Database:
+    """One of a stanza's databases as pgbackrest.conf has it; options are those of ``pgN-`` without that prefix."""
+
+    index: int
+    options: Mapping[str, str]
+
+    @property
+    def host(self) -> str:
+        """The address of its host, "" for this one."""
+        return self.options.get("host", "")
+
+    @property
+    def server_port(self) -> str:
+        """The port of the host's pgBackRest server."""
+        return self.options.get("host-port", "8432")
+
+
+@dataclass(frozen=True)
 class BackupPlan:
     """What is to be done to have a backup of the wanted type, and which one serves already."""
 
@@ -171,6 +189,34 @@ def scratch_config(text: str, stanza: str, scratch: str, run: str) -> str:
     out = io.StringIO()
     result.write(out, space_around_delimiters=False)
     return out.getvalue()
+
+
+def parse_databases(text: str, stanza: str) -> tuple[Database, ...]:
+    """Return the databases that a pgbackrest.conf gives a stanza, in the order of their indexes."""
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(text)
+    found: dict[int, dict[str, str]] = {}
+    for name, value in parser[stanza].items() if parser.has_section(stanza) else ():
+        if match := re.fullmatch(r"pg(\d+)-(.+)", name):
+            found.setdefault(int(match[1]), {})[match[2]] = value
+    return tuple(Database(index, options) for index, options in sorted(found.items()))
+
+
+def only_databases(databases: Sequence[Database], kept: Sequence[Database]) -> tuple[str, ...]:
+    """Return the command-line options that leave a stanza only some of its databases, none when it keeps all.
+
+    pgBackRest demands that one has the index 1, so they move up.
+    """
+    if len(kept) == len(databases):
+        return ()
+    given = {
+        f"pg{index}-{name}": value for index, database in enumerate(kept, 1) for name, value in database.options.items()
+    }
+    configured = [f"pg{database.index}-{name}" for database in databases for name in database.options]
+    return (
+        *(f"--{name}={value}" for name, value in given.items()),
+        *(f"--reset-{name}" for name in configured if name not in given),
+    )
 
 
 def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaStep, ...]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -18,12 +19,15 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     Backup,
     BackupStep,
+    Database,
     PgBackRestError,
     Stanza,
     StanzaStep,
     find_stanzas,
     newest,
     of_repository,
+    only_databases,
+    parse_databases,
     parse_info,
     parse_listing,
     parse_version,
@@ -36,6 +40,7 @@ Runner = Callable[[Sequence[str]], tuple[int, str, str]]
 CheckResult = Literal["passed", "not_run", "backup_running"]
 
 # pgBackRest's exit codes are the codes of its errors.
+CONFIG = 27
 FILE_INVALID = 28
 HOST_CONNECT = 49
 LOCK_ACQUIRE = 50
@@ -56,9 +61,12 @@ POLL_SECONDS = 1.0
 ARCHIVE_TIMEOUT_SECONDS = 45.0
 # A frozen host still completes TCP handshakes, so only the protocol's time-out (half an hour by default) ends the wait.
 SHORT_TIMEOUTS = ("--db-timeout=30", "--protocol-timeout=60")
+PING_SECONDS = 2  # for a pgBackRest server that may be busy; each that is dead costs as much
+ARCHIVED = "successfully archived"  # says check of the primary's segment; it may pass without any
 NEARLY_FULL = 64 * 2**20  # bytes; an unfinished file still takes what is less
 GRACE_SECONDS = 10.0  # for pgBackRest to report its own time-out first
 
+DEFAULT_CONFIG = "/etc/pgbackrest.conf"
 COMMON_SPEC: dict[str, dict[str, Any]] = {
     "user": {"type": "str", "default": "postgres"},
     "config": {"type": "path"},
@@ -181,6 +189,36 @@ class PgBackRest:
             raise PgBackRestError(answer.error)
         return answer.stdout
 
+    def databases(self, stanza: str) -> tuple[Database, ...]:
+        """Return the databases that the configuration gives a stanza, none where it can't be read."""
+        try:
+            return parse_databases(Path(self.config or DEFAULT_CONFIG).read_text(encoding="utf-8"), stanza)
+        except (OSError, configparser.Error):
+            return ()
+
+    def answers(self, database: Database) -> bool:
+        """Say whether the pgBackRest server of a database's host answers; this host's own database needs none."""
+        options = (f"--tls-server-port={database.server_port}", f"--io-timeout={PING_SECONDS}")
+        return not database.host or self.run("server-ping", *options, database.host).code == 0
+
+    def check(self, *options: str, stanza: str, timeout: float) -> tuple[Answer, tuple[str, ...]]:
+        """Check archiving without the hosts whose pgBackRest server is silent; return the answer and their addresses.
+
+        pgBackRest itself would wait for each of them for many times its io-timeout.
+        """
+        databases = self.databases(stanza)
+        kept = [database for database in databases if self.answers(database)]
+        silent = tuple(database.host for database in databases if database not in kept)
+        if silent and not kept:
+            return Answer("check", HOST_CONNECT, "", f"ERROR: no database host answers: {', '.join(silent)}"), silent
+        rest = only_databases(databases, kept)
+        level = ("--log-level-console=info",) if silent else ()
+        answer = self.run("check", *options, *level, *rest, stanza=stanza, timeout=timeout)
+        if silent and (answer.code == CONFIG or (answer.code == 0 and ARCHIVED not in answer.stdout)):
+            missing = f"ERROR: no primary among the hosts that answer, {', '.join(silent)} did not"
+            return Answer("check", HOST_CONNECT, "", missing), silent
+        return answer, silent
+
     def version(self) -> str:
         """Return the installed version, for instance ``2.55.1``."""
         return parse_version(self.demand("version"))
@@ -210,10 +248,19 @@ class PgBackRest:
         self, command: str, *options: str, stanza: str, deadline: Deadline, passing: frozenset[int] = PASSING
     ) -> Answer:
         """Run a command again while its failure is one that passes."""
-        while True:
-            answer = self.run(command, *options, stanza=stanza, timeout=deadline.remaining + GRACE_SECONDS)
-            if answer.code not in passing or not deadline.pause():
-                return answer
+        return patiently(
+            lambda: self.run(command, *options, stanza=stanza, timeout=deadline.remaining + GRACE_SECONDS),
+            deadline,
+            passing,
+        )
+
+
+def patiently(attempt: Callable[[], Answer], deadline: Deadline, passing: frozenset[int]) -> Answer:
+    """Return the first answer that is no failure that passes, or the last before the deadline."""
+    while True:
+        answer = attempt()
+        if answer.code not in passing or not deadline.pause():
+            return answer
 
 
 def client_of(module: AnsibleModule) -> PgBackRest:
@@ -369,14 +416,11 @@ def _prove(
 
 def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
     """Run the check; unlike other failures, a lock held by a backup may last for hours and is not waited for."""
-    timeout = min(ARCHIVE_TIMEOUT_SECONDS, deadline.seconds / 2)
-    return client.patiently(
-        "check",
-        f"--archive-timeout={timeout:.0f}",
-        *SHORT_TIMEOUTS,
-        stanza=name,
-        deadline=deadline,
-        passing=PASSING - {LOCK_ACQUIRE},
+    options = (f"--archive-timeout={min(ARCHIVE_TIMEOUT_SECONDS, deadline.seconds / 2):.0f}", *SHORT_TIMEOUTS)
+    return patiently(
+        lambda: client.check(*options, stanza=name, timeout=deadline.remaining + GRACE_SECONDS)[0],
+        deadline,
+        PASSING - {LOCK_ACQUIRE},
     )
 
 

@@ -102,6 +102,8 @@ clusters:
     - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools),
       C(repository), C(jobs), C(certificates) and C(prediction); the document in O(file) has the same. C(notices) are
       like problems, but only lie ahead.
+    - C(redundancy) tells of etcd, PostgreSQL and the balancers by C(name) how many members they count (C(total)), which
+      of them don't serve (C(lost)), and how many more they can lose (C(spare), -1 when the part stands still).
     - C(prediction) tells how many seconds without writes each fault would cost, in C(faults) by name with C(best),
       C(median), C(worst) and their C(stages), why others have none in C(unpredicted), and from which C(settings).
   returned: when healthy

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import RULES, Prediction, predict, unpredicted
@@ -35,21 +35,44 @@ DECIMALS = 3
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What each fault will cost, and why there is no prediction for the others; settings is None when unknown."""
+    """What each fault will cost, and why there is no prediction for the others; settings is None when unknown.
+
+    endless are those of the others that the cluster would bear if all of it were up.
+    """
 
     settings: Settings | None = None
     predictions: Mapping[str, Prediction] = field(default_factory=dict)
     unpredicted: Mapping[str, str] = field(default_factory=dict)
     unknown: str = ""
+    endless: Mapping[str, str] = field(default_factory=dict)
 
 
-def outlook(ha: Mapping[str, Any], reports: Reports, configuration: Mapping[str, Any] | None) -> Outlook:
-    """Return the predictions for a cluster; see read_settings() for what is given."""
+def outlook(
+    ha: Mapping[str, Any],
+    reports: Reports,
+    configuration: Mapping[str, Any] | None,
+    endless: Mapping[str, str] | None = None,
+    standbys: int | None = None,
+) -> Outlook:
+    """Return the predictions for a cluster; see read_settings() for what is given.
+
+    :arg endless: faults that only mending ends, as the cluster stands: {fault: reason}.
+    :arg standbys: how many may take over, all but one member if None.
+    """
     try:
         settings = read_settings(ha, reports, configuration)
     except UnknownSettingsError as error:
         return Outlook(unpredicted=dict.fromkeys(RULES, str(error)), unknown=str(error))
-    return Outlook(settings, predict(settings), unpredicted(settings))
+    if standbys is not None:
+        settings = replace(settings, standbys=standbys)
+    never, borne = unpredicted(settings), predict(settings)
+    endless = {fault: reason for fault, reason in (endless or {}).items() if fault in borne}
+    return Outlook(
+        settings,
+        {fault: prediction for fault, prediction in borne.items() if fault not in endless},
+        {**never, **endless},
+        endless=endless,
+    )
 
 
 def as_data(seen: Outlook) -> dict[str, Any]:
@@ -76,7 +99,12 @@ def as_text(seen: Outlook) -> str:
     if seen.unknown:
         return f"Predicted time without writes: unknown, {seen.unknown}"
     shown = [row(seen.predictions[fault]) for fault in SHOWN if fault in seen.predictions]
-    return f"Predicted time without writes\n{table([HEAD, *shown])}"
+    text = f"Predicted time without writes\n{table([HEAD, *shown])}"
+    reasons = sorted({seen.endless[fault] for fault in SHOWN if fault in seen.endless})
+    for reason in reasons:
+        faults = ", ".join(fault for fault in SHOWN if seen.endless.get(fault) == reason)
+        text += f"\n  WITHOUT END  {faults}: {reason}"
+    return text
 
 
 def row(prediction: Prediction) -> list[str]:

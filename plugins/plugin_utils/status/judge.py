@@ -31,6 +31,7 @@ RUN_SITE = "run playbooks/site.yml"
 LOOK_AT_PATRONI = "look at `journalctl -u patroni` there"
 LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
 LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest there"
+LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository host reach it (pgbackrest_tls_port)"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 UNJUDGED = (
     "archive",
@@ -236,6 +237,8 @@ def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[
         return
     for store in repository.stores:
         yield from judge_store(store, limits)
+    for name in repository.silent:
+        yield Problem(name, "its pgBackRest server does not answer the repository host", LOOK_AT_SERVER)
     if all(store.state != "ok" for store in repository.stores):
         return
     if repository.check not in {"", "passed", "backup_running"}:

@@ -181,7 +181,8 @@ class Store:
 class Repository:
     """The backups of a cluster, in one or several places; check is pgBackRest's check's outcome ("" if not run).
 
-    verification is None where none is scheduled, queue (the leader's) where nobody could tell of it.
+    verification is None where none is scheduled, queue (the leader's) where nobody could tell of it; silent are the
+    database hosts that answer, and whose pgBackRest server does not.
     """
 
     host: str
@@ -189,6 +190,7 @@ class Repository:
     check: str
     verification: Verification | None = None
     queue: ArchiveQueue | None = None
+    silent: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +224,24 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Redundancy:
+    """A part's members: how many it counts, which of them do not serve, and how many more it can lose.
+
+    spare is 0 when the next loss stops it, -1 when it stands already.
+    """
+
+    name: str
+    total: int
+    lost: tuple[str, ...]
+    spare: int
+
+    @property
+    def standing(self) -> str:
+        """How many serve: 2 of 3 are up."""
+        return f"{self.total - len(self.lost)} of {self.total} are up"
+
+
+@dataclass(frozen=True, slots=True)
 class Cluster:
     """Everything that a status tells of one cluster; a part is None where the topology has none."""
 
@@ -235,6 +255,7 @@ class Cluster:
     outlook: Outlook | None = None
     jobs: tuple[Job, ...] = ()
     certificates: tuple[Certificate, ...] = ()
+    redundancy: tuple[Redundancy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

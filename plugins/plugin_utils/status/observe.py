@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import scalar
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import undeclared_in_etcd
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
@@ -22,11 +23,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Member,
     Pool,
     PostgreSql,
+    Redundancy,
     Repository,
     Store,
     Verification,
     VirtualIp,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.redundancy import endless, observe_redundancy
 
 SYNCHRONOUS_ROLES = ("sync_standby", "quorum_standby")
 Result = Mapping[str, Any]
@@ -50,18 +53,22 @@ def observe(reports: Mapping[str, Mapping[str, Any]]) -> list[Cluster]:
 
 def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
     """Return one cluster from its hosts' reports."""
-    postgresql = observe_postgresql(hosts)
+    postgresql, etcd = observe_postgresql(hosts), observe_etcd(hosts)
+    configuration = observe_configuration(hosts)
+    strict = scalar(configuration.get("synchronous_mode_strict", False)) == "true"
+    redundancy = observe_redundancy(hosts, etcd, postgresql, strict)
     return Cluster(
         name=name,
         hosts=tuple(hosts),
         postgresql=postgresql,
-        etcd=observe_etcd(hosts),
+        etcd=etcd,
         virtual_ips=tuple(observe_virtual_ips(hosts)),
         pools=tuple(observe_pools(hosts, postgresql)),
         repository=observe_repository(hosts, postgresql.leader if postgresql else None),
-        outlook=observe_outlook(hosts),
+        outlook=observe_outlook(hosts, configuration, redundancy, etcd, postgresql) if postgresql else None,
         jobs=tuple(observe_jobs(hosts)),
         certificates=tuple(observe_certificates(hosts)),
+        redundancy=tuple(redundancy),
     )
 
 
@@ -178,13 +185,25 @@ def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql | None) -> 
     return tuple(sorted(server["name"] for server in pool["servers"] if server["name"] != postgresql.leader))
 
 
-def observe_outlook(hosts: Sequence[Host]) -> Outlook | None:
-    """Return what each fault would cost, None in a cluster without PostgreSQL."""
-    if not part_of(hosts, "postgresql"):
-        return None
+def observe_configuration(hosts: Sequence[Host]) -> Result:
+    """Return Patroni's dynamic configuration, {} when nobody tells it."""
     view = best_view(hosts, "postgresql", lambda seen: bool(seen.get("config"))) or {}
+    return view.get("config") or {}
+
+
+def observe_outlook(
+    hosts: Sequence[Host],
+    configuration: Result,
+    redundancy: Sequence[Redundancy],
+    etcd: Etcd | None,
+    postgresql: PostgreSql,
+) -> Outlook:
+    """Return what each fault would cost the cluster as it stands."""
     told = {host.name: report for host in hosts if (report := host.answer("timings"))}
-    return outlook(hosts[0].ha, told, view.get("config"))
+    standbys = sum(member.state == "streaming" for member in postgresql.members)
+    never = endless(redundancy, etcd, postgresql.leader)
+    # Without a standby left, all members' number tells which faults the cluster bore when it was whole.
+    return outlook(hosts[0].ha, told, configuration, never, standbys or None)
 
 
 def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository | None:
@@ -206,7 +225,16 @@ def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository 
         check=str((host.answer("archive") or {}).get("check") or host.failure("archive") or ""),
         verification=observe_verification(host.answer("verification")),
         queue=observe_queue(hosts, leader),
+        silent=tuple(silent_servers(hosts, (host.answer("archive") or {}).get("silent") or ())),
     )
+
+
+def silent_servers(hosts: Sequence[Host], addresses: Sequence[str]) -> Iterator[str]:
+    """Yield the members whose pgBackRest server is silent, though their host is not."""
+    reached = {host.name for host in hosts if host.unreachable is None}
+    for member in (part_of(hosts, "postgresql") or {}).get("members", ()):
+        if member["address"] in addresses and member["name"] in reached:
+            yield member["name"]
 
 
 def observe_jobs(hosts: Sequence[Host]) -> Iterator[Job]:

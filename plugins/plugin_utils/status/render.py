@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -19,6 +20,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Member,
     Pool,
     Problem,
+    Redundancy,
     Repository,
     Verification,
     VirtualIp,
@@ -27,7 +29,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import du
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 CHECKS = {"": "not checked", "passed": "archiving works", "backup_running": "archiving not checked, a backup runs"}
+ALARM = re.compile(r"\b(DOWN|FAILED|ENDED|LACKS|NOBODY|STOPPED|NOT SCHEDULED|WITHOUT END)\b")
+RED, YELLOW, GREEN = "red", "yellow", "green"
 Row = list[str]
+Line = tuple[str, str | None]
 
 
 def as_data(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Problem] = ()) -> dict[str, Any]:
@@ -42,21 +47,31 @@ def as_data(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Pro
         "pools": [asdict(pool) for pool in cluster.pools],
         "jobs": [asdict(job) for job in cluster.jobs],
         "certificates": [asdict(certificate) for certificate in cluster.certificates],
+        "redundancy": [asdict(part) for part in cluster.redundancy],
         "prediction": outlook.as_data(cluster.outlook) if cluster.outlook else None,
     }
 
 
 def as_text(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Problem] = ()) -> str:
     """Return a cluster as an aligned table, the predictions, its problems and its notices below."""
+    return "\n".join(text for text, _color in as_lines(cluster, problems, notices))
+
+
+def as_lines(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Problem] = ()) -> Iterator[Line]:
+    """Yield the lines of as_text(), each with the color that tells what is right and what is not, None for most."""
     state = "healthy" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    lines = [f"Cluster {cluster.name}: {state}", table(list(rows(cluster)))]
+    yield f"Cluster {cluster.name}: {state}", RED if problems else GREEN
+    parts = [table(list(rows(cluster)))]
     if cluster.outlook:
-        lines += ["", outlook.as_text(cluster.outlook)]
-    if problems:
-        lines += ["", *(f"  {number}. {sentence(problem)}" for number, problem in enumerate(problems, 1))]
-    if notices:
-        lines += ["", "Notices:", *(f"  - {sentence(notice)}" for notice in notices)]
-    return "\n".join(lines)
+        parts += ["", outlook.as_text(cluster.outlook)]
+    for line in "\n".join(parts).splitlines():
+        yield line, RED if ALARM.search(line) else None
+    for number, problem in enumerate(problems, 1):
+        yield from [] if number > 1 else [("", None)]
+        yield f"  {number}. {sentence(problem)}", RED
+    for number, notice in enumerate(notices):
+        yield from [] if number else [("", None), ("Notices:", YELLOW)]
+        yield f"  - {sentence(notice)}", YELLOW
 
 
 def sentence(problem: Problem) -> str:
@@ -66,6 +81,8 @@ def sentence(problem: Problem) -> str:
 
 def rows(cluster: Cluster) -> Iterator[Row]:
     """Yield the table's rows: part, subject, state, details."""
+    if cluster.redundancy:
+        yield from titled("redundancy", map(redundancy_row, cluster.redundancy))
     if cluster.postgresql:
         yield from titled("postgresql", map(member_row, cluster.postgresql.members))
     if cluster.etcd:
@@ -94,6 +111,15 @@ def switch(value: bool | None) -> str:
     return "unknown" if value is None else "on" if value else "off"
 
 
+def redundancy_row(part: Redundancy) -> Row:
+    """Return the row of what a part has lost and what it can still lose."""
+    faults = "no fault" if part.total == 1 else "no further fault"
+    if part.spare > 0:
+        faults = f"{part.spare} fault{'s' if part.spare > 1 else ''}"
+    bears = f"bears {faults}" if part.spare >= 0 else "STOPPED"
+    return [part.name, part.standing, bears, f"LACKS {', '.join(part.lost)}" if part.lost else ""]
+
+
 def member_row(member: Member) -> Row:
     """Return the row of a PostgreSQL member."""
     role = f"{member.role} ({'synchronous' if member.synchronous else 'asynchronous'})"
@@ -112,7 +138,7 @@ def etcd_rows(etcd: Etcd) -> Iterator[Row]:
 
 def virtual_ip_row(virtual: VirtualIp) -> Row:
     """Return the row of a virtual IP."""
-    return [virtual.address.split("/")[0], f"on {' and '.join(virtual.holders)}" if virtual.holders else "on nobody"]
+    return [virtual.address.split("/")[0], f"on {' and '.join(virtual.holders)}" if virtual.holders else "on NOBODY"]
 
 
 def pool_row(pool: Pool) -> Row:

@@ -32,6 +32,7 @@ COMMANDS = frozenset({"info", "repo-ls", "stanza-create", "stanza-upgrade", "sta
     "check",
     "backup",
     "version",
+    "server-ping",
 }
 
 # exit code, output
@@ -401,3 +402,58 @@ def test_what_a_module_runs_keeps_its_memory() -> None:
     module: Any = SimpleNamespace(params={"user": "postgres", "config": None}, run_command=run_command)
     client_of(module).run("info")
     assert given == [{"LC_ALL": "C.UTF-8", **KEEPS_MEMORY}]
+
+
+CONFIG = """
+[global]
+io-timeout=5
+[lab]
+pg1-path=/data
+pg1-port=5432
+pg1-host=198.51.100.11
+pg1-host-port=8432
+pg2-path=/data
+pg2-port=5433
+[lab:check]
+pg3-path=/elsewhere
+"""
+ARCHIVED = "INFO: WAL segment 000000010000000000000001 successfully archived to '/repo'"
+# what the server of pg1's host answers, and check -> the outcome, who was silent
+SILENCE_CASES = [
+    pytest.param(OK, OK, (0, ()), id="all answer"),
+    pytest.param((49, "timeout"), (0, ARCHIVED), (0, ("198.51.100.11",)), id="a standby is silent"),
+    pytest.param((49, "timeout"), OK, (49, ("198.51.100.11",)), id="without a primary check has nothing to archive"),
+    pytest.param((49, "timeout"), (27, "no database found"), (49, ("198.51.100.11",)), id="no primary is left"),
+    pytest.param((42, "timeout"), (82, "not archived"), (82, ("198.51.100.11",)), id="archiving fails all the same"),
+]
+
+
+@pytest.mark.parametrize(("ping", "reply", "expected"), SILENCE_CASES)
+def test_a_silent_host_is_left_out_of_the_check(
+    tmp_path: Path, ping: Reply, reply: Reply, expected: tuple[int, tuple[str, ...]]
+) -> None:
+    (tmp_path / "pgbackrest.conf").write_text(CONFIG)
+    host = FakeHost([("server-ping", ping), ("check", reply)])
+    answer, silent = PgBackRest(host, config=str(tmp_path / "pgbackrest.conf")).check(stanza="lab", timeout=30)
+    assert (answer.code, silent) == expected
+    given = [word for word in host.arguments[1] if "pg1-" in word or "pg2-" in word]
+    assert given == (
+        [
+            "--pg1-path=/data",
+            "--pg1-port=5433",
+            "--reset-pg1-host",
+            "--reset-pg1-host-port",
+            "--reset-pg2-path",
+            "--reset-pg2-port",
+        ]
+        if silent
+        else []
+    )
+
+
+def test_where_nobody_answers_the_check_is_not_begun(tmp_path: Path) -> None:
+    (tmp_path / "pgbackrest.conf").write_text("[lab]\npg1-path=/data\npg1-host=198.51.100.11\n")
+    host = FakeHost([("server-ping", (49, "refused"))])
+    answer, silent = PgBackRest(host, config=str(tmp_path / "pgbackrest.conf")).check(stanza="lab", timeout=30)
+    assert "no database host answers: 198.51.100.11" in answer.error
+    assert silent == ("198.51.100.11",)

@@ -10,7 +10,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import DAY, Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_text
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_lines, as_text
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
 
 from tests.unit.plugins.plugin_utils.rto import cluster as timed
@@ -364,9 +364,10 @@ def test_balancers_alone_are_a_cluster():
     (cluster,) = observe(reports)
     assert as_text(cluster, []).splitlines() == [
         "Cluster lab: healthy",
+        "  redundancy  balancers       2 of 2 are up  bears 1 fault",
         "  virtual IP  198.51.100.100  on lb1",
-        "  pool        web:80          on lb1  up web1",
-        "              web:80          on lb2  up web1",
+        "  pool        web:80          on lb1         up web1",
+        "              web:80          on lb2         up web1",
     ]
 
 
@@ -383,6 +384,9 @@ def test_clusters_are_kept_apart():
 
 TABLE = """\
 Cluster lab: healthy
+  redundancy  etcd            3 of 3 are up           bears 1 fault
+              postgresql      3 of 3 are up           bears 2 faults
+              balancers       2 of 2 are up           bears 1 fault
   postgresql  db1             leader                  running          timeline 1
               db2             standby (synchronous)   streaming        timeline 1  lag 0 B
               db3             standby (asynchronous)  streaming        timeline 1  lag 512 B
@@ -635,3 +639,116 @@ def test_what_is_there_and_declared_nowhere_is_told():
         ("SQL roles", "not declared: bob", "add them to clusters.lab.roles, or drop them"),
         ("SQL databases", "not declared: left", "add them to clusters.lab.databases, or drop them"),
     ]
+
+
+def without(name):
+    """Return the lab's reports with a database host that is off."""
+    reports = lab()
+    reports[name] |= {"unreachable": "timed out", "probes": None}
+    gone = ("probes", "postgresql", "cluster", "members", DATABASES.index(name))
+    for other in set(DATABASES) - {name}:
+        set_at(reports, (other, *gone, "state"), "stopped")
+        endpoint = (other, *ETCD, "endpoints", DATABASES.index(name))
+        set_at(reports, (*endpoint, "healthy"), False)
+        set_at(reports, (*endpoint, "error"), "timed out")
+    return reports
+
+
+# changes to the reports -> (name, how many serve of how many, who does not, spare)
+REDUNDANCY_CASES = [
+    pytest.param([], [("etcd", 3, (), 1), ("postgresql", 3, (), 2), ("balancers", 2, (), 1)], id="all up"),
+    pytest.param(
+        [(("lb2", "probes", "haproxy", "running"), False)],
+        [("etcd", 3, (), 1), ("postgresql", 3, (), 2), ("balancers", 2, ("lb2",), 0)],
+        id="a balancer without HAProxy",
+    ),
+    pytest.param(
+        [(("db*", "ha", "postgresql", "members", 1, "failover_priority"), 0)],
+        [("etcd", 3, (), 1), ("postgresql", 3, (), 1), ("balancers", 2, (), 1)],
+        id="a standby that may not lead",
+    ),
+    pytest.param(
+        [(("db*", *PATRONI, "config", "synchronous_mode_strict"), True)],
+        [("etcd", 3, (), 1), ("postgresql", 3, (), 1), ("balancers", 2, (), 1)],
+        id="writes wait for the last standby",
+    ),
+    pytest.param(
+        [(("db*", *ETCD, "members"), [etcd_member("old", 19)])],
+        [("etcd", 4, ("old",), 0), ("postgresql", 3, (), 2), ("balancers", 2, (), 1)],
+        id="an undeclared etcd member",
+    ),
+    pytest.param(
+        [(("db*", *ETCD, "endpoints", 1, "leader"), False)],
+        [("etcd", 3, (), -1), ("postgresql", 3, (), 2), ("balancers", 2, (), 1)],
+        id="etcd without leader",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), REDUNDANCY_CASES)
+def test_redundancy(changes, expected):
+    reports = copy.deepcopy(lab())
+    for path, value in changes:
+        set_at(reports, path, value)
+    (cluster,) = observe(reports)
+    assert [(part.name, part.total, part.lost, part.spare) for part in cluster.redundancy] == expected
+
+
+def test_with_a_host_down_the_table_tells_what_is_lost_and_what_is_still_borne():
+    (cluster,) = observe(without("db3"))
+    lines = [" ".join(line.split()) for line in as_text(cluster, []).splitlines()]
+    assert "redundancy etcd 2 of 3 are up bears no further fault LACKS db3" in lines
+    assert "postgresql 2 of 3 are up bears 1 fault LACKS db3" in lines
+    assert (
+        "WITHOUT END primary_power_loss, primary_etcd_leader_power_loss: etcd has no member to spare, 2 of 3 are up"
+        in lines
+    )
+    assert cluster.outlook is not None
+    assert "primary_power_loss" not in cluster.outlook.predictions
+    assert "switchover" in cluster.outlook.predictions
+    assert cluster.outlook.settings.standbys == 1
+
+
+def test_where_no_standby_streams_nothing_is_predicted_that_needs_one():
+    reports = without("db3")
+    set_at(reports, ("db1", *PATRONI, "cluster", "members", 1, "state"), "starting")
+    set_at(reports, ("db2", *PATRONI, "cluster", "members", 1, "state"), "starting")
+    (cluster,) = observe(reports)
+    assert "switchover" in cluster.outlook.endless
+    assert set(cluster.outlook.predictions) == {
+        "patroni_killed",
+        "balancer_power_loss",
+        "haproxy_killed",
+        "keepalived_killed",
+        "balancer_isolated",
+    }
+
+
+def test_etcd_apart_from_the_databases_does_not_lose_a_member_with_the_primary():
+    reports = lab()
+    others = [{"name": name, "address": name} for name in ("e1", "e2", "e3")]
+    for report in reports.values():
+        report["ha"]["etcd"] = {"members": others, "endpoints": list(DATABASES), "peer_port": 2380}
+    set_at(reports, ("db*", *ETCD, "endpoints", 2, "healthy"), False)
+    (cluster,) = observe(reports)
+    assert cluster.redundancy[0].spare == 0
+    assert cluster.outlook.endless == {}
+
+
+@pytest.mark.parametrize(("reports", "color"), [(lab(), "green"), (without("db3"), "red")])
+def test_color_tells_what_is_right(reports, color):
+    (cluster,) = observe(reports)
+    lines = list(as_lines(cluster, judge(cluster, Limits())))
+    assert lines[0][1] == color
+    assert {shade for text, shade in lines[1:] if "LACKS" in text or text.startswith("  1. ")} == (
+        set() if color == "green" else {"red"}
+    )
+
+
+def test_a_silent_pgbackrest_server_is_a_problem_unless_its_host_is():
+    text = "its pgBackRest server does not answer the repository host"
+    reports = lab()
+    reports["backup1"]["probes"]["archive"] = {"check": "passed", "silent": ["198.51.100.13"]}
+    assert problems(reports) == [("db3", text)]
+    reports["db3"]["unreachable"] = "timed out"
+    assert ("db3", text) not in problems(reports)
