@@ -190,6 +190,24 @@ def nobody_creates(answers: Sequence[Answer]) -> bool:
     )
 
 
+def says_it_is_empty(answer: Answer) -> bool:
+    """Whether a member that is amended says that it has no data, and creates none; others don't say so."""
+    return (answer.patroni or {}).get("empty") is True
+
+
+def all_empty(answers: Sequence[Answer]) -> bool:
+    """Whether every endpoint says that its member has no data."""
+    return bool(answers) and all(map(says_it_is_empty, answers))
+
+
+def hindrance(answers: Sequence[Answer]) -> str:
+    """Return why members that wait for a new cluster are not permitted one, "" where none waits."""
+    others = [answer.endpoint for answer in answers if not says_it_is_empty(answer)]
+    if not others or len(others) == len(answers):
+        return ""
+    return f"; none is created until every member says that it has no data, and {', '.join(others)} does not"
+
+
 def holders(answers: Sequence[Answer]) -> list[str]:
     """Return the endpoints whose member has a database."""
     return [answer.endpoint for answer in answers if (answer.patroni or {}).get("database_system_identifier")]

@@ -9,12 +9,13 @@ import base64
 import time
 import typing as t
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode, prefix_end
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, holders, nobody_creates
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, all_empty, holders, nobody_creates
 
 ARGUMENT_SPEC: dict[str, t.Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
@@ -30,6 +31,10 @@ TIMEOUT = 5.0
 MEMBERS = "members/"
 KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
 INITIALIZED = "initialize"
+LEADER = "leader"
+PERMIT = "holdfast_permit"  # what the amended Patroni (patroni_start.py) looks for before it creates a cluster
+PERMIT_SECONDS = 30
+PERMITTED_EVERY = 5.0
 ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
 LOST_AFTER = 30.0  # seconds in which a member would have told etcd of a database that it adopts
 
@@ -59,6 +64,13 @@ class Store:
         """
         return bool(self._any(lambda client: client.call("/v3/kv/txn", self._freeing())).get("succeeded"))
 
+    def permit(self) -> bool:
+        """Let a member create the cluster within PERMIT_SECONDS, unless etcd knows one; return whether it may.
+
+        Raises EndpointError and WrongPasswordError.
+        """
+        return bool(self._any(self._permitting).get("succeeded"))
+
     def names(self) -> tuple[str, ...]:
         """Return the names of all keys, without the prefix. Raises EndpointError and WrongPasswordError."""
         start = self.prefix.encode()
@@ -86,23 +98,36 @@ class Store:
         nobody = {"key": encode(members), "range_end": encode(prefix_end(members))}
         return {
             "compare": [{**nobody, "target": "VERSION", "result": "EQUAL", "version": "0"}] if guarded else [],
-            "success": [{"requestDeleteRange": {"key": encode(f"{self.prefix}{name}".encode())}} for name in names],
+            "success": [{"requestDeleteRange": {"key": self._key(name)}} for name in names],
         }
 
     def _login(self, client: EtcdClient) -> EtcdClient:
         return (self.username and client.login(self.username, self.password)) or client
 
+    def _permitting(self, client: EtcdClient) -> dict[str, t.Any]:
+        lease = client.call("/v3/lease/grant", {"TTL": str(PERMIT_SECONDS)})["ID"]
+        body = {
+            "compare": [self._absent(INITIALIZED), self._absent(LEADER)],
+            "success": [{"requestPut": {"key": self._key(PERMIT), "lease": lease}}],
+        }
+        return client.call("/v3/kv/txn", body)
+
     def _freeing(self) -> dict[str, t.Any]:
-        key = encode(f"{self.prefix}{INITIALIZED}".encode())
-        leader = encode(f"{self.prefix}leader".encode())
+        key = self._key(INITIALIZED)
         return {
             "compare": [
                 {"key": key, "target": "VERSION", "result": "GREATER", "version": "0"},
                 {"key": key, "target": "VALUE", "result": "EQUAL", "value": ""},
-                {"key": leader, "target": "VERSION", "result": "EQUAL", "version": "0"},
+                self._absent(LEADER),
             ],
             "success": [{"requestDeleteRange": {"key": key}}],
         }
+
+    def _key(self, name: str) -> str:
+        return encode(f"{self.prefix}{name}".encode())
+
+    def _absent(self, name: str) -> dict[str, str]:
+        return {"key": self._key(name), "target": "VERSION", "result": "EQUAL", "version": "0"}
 
 
 def forgettable(names: Sequence[str]) -> tuple[str, ...]:
@@ -122,6 +147,7 @@ class LostError(Exception):
 class Rescue:
     """Looks at a cluster that has no leader yet.
 
+    Permits a new one when every member says that it has no data.
     Frees a bootstrap that nobody has gone on with for ABANDONED_AFTER seconds, and gives up on an etcd that has known
     nothing of the members' database for LOST_AFTER seconds.
     """
@@ -129,6 +155,19 @@ class Rescue:
     def __init__(self, store: Store | None) -> None:
         self._store = store
         self._abandoned = self._lost = time.monotonic()
+        self._permitted = -PERMITTED_EVERY
+
+    def permit(self, answers: Sequence[Answer]) -> None:
+        """Permit a new cluster when all members have no data, and again before the permit ends.
+
+        An etcd that does not answer is asked again. Raises WrongPasswordError.
+        """
+        now = time.monotonic()
+        if self._store is None or not all_empty(answers) or now - self._permitted < PERMITTED_EVERY:
+            return
+        self._permitted = now
+        with suppress(EndpointError):
+            self._store.permit()
 
     def look(self, answers: Sequence[Answer]) -> None:
         """Take note of what the members answer now, and act when it is time. Raises LostError."""

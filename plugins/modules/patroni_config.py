@@ -11,6 +11,9 @@ version_added: 0.1.0
 description:
   - Compares the configuration in the cluster's store with the declared one, and patches what differs.
   - Run it on one host per cluster.
+  - Where there is no cluster yet it waits for one. Patroni as the role C(patroni) starts it creates none without a
+    permit, a key in etcd that ends after 30 seconds. It is given when every endpoint says that its member has no data
+    and etcd knows no cluster.
 author:
   - Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -41,9 +44,10 @@ options:
       - pause
   etcd:
     description:
-      - How to reach Patroni's keys in etcd, to free a bootstrap that was abandoned when the member creating the cluster
-        died - that is when no member has a database, none is creating one, and all of them wait for that.
-      - Without it such a cluster waits for ever.
+      - How to reach Patroni's keys in etcd, to permit a new cluster, and to free a bootstrap that was abandoned when
+        the member creating it died - that is when no member has a database, none is creating one, and all of them wait
+        for that.
+      - Without it a new cluster, or such a one, waits for ever.
     type: dict
     suboptions:
       endpoints: {description: Base URLs of etcd's members., type: list, elements: str, required: true}
@@ -112,7 +116,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import merge_answers, restart_order
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import hindrance, merge_answers, restart_order
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
     ClusterError,
@@ -146,11 +150,12 @@ def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | 
     reason = "no member answers"
     for _left in until(time.monotonic() + timeout):
         answers = api.answers()
+        rescue.permit(answers)
         try:
             stored = api.read_configuration()
             if stored is not None or merge_answers(answers).leader:
                 return stored
-            reason = "the cluster has no leader and no configuration yet"
+            reason = f"the cluster has no leader and no configuration yet{hindrance(answers)}"
         except EndpointError as error:
             reason = str(error)
         rescue.look(answers)

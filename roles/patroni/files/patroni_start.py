@@ -15,6 +15,9 @@ It promotes with quorum commit only when enough voters no longer receive WAL fro
 of it. Patroni asks voters how far they are while they go on receiving: what they acknowledge after their answer is lost
 when the former primary's Patroni hangs and its PostgreSQL does not.
 
+It creates a new cluster only with a permit of the run that found no member with data. Otherwise a member without data
+makes an empty cluster when etcd has lost its data, leads it, and those that have the data are refused.
+
 It removes a data directory that pg_rewind could not repair only while replication is synchronous.
 
 It begins its next cycle when the postmaster has died, not up to loop_wait later.
@@ -73,6 +76,12 @@ UPSTREAMS = """SELECT pg_catalog.current_setting('primary_conninfo'),
  (SELECT conninfo FROM pg_catalog.pg_stat_get_wal_receiver())"""
 POSITION = """SELECT GREATEST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_receive_lsn(), '0/0'),
  pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0'))::bigint"""
+PERMIT = "holdfast_permit"  # a key below the cluster's prefix, as patroni_config writes it
+NOT_PERMITTED = (
+    "waiting for site.yml to permit a new cluster: etcd knows none, and another member could have data "
+    "(etcd_lost.yml lets a cluster go on with its own)"
+)
+EMPTY = "empty"
 REWIND_FAILURE = "remove_data_directory_on_rewind_failure"
 
 
@@ -643,6 +652,55 @@ class Removal:
         return get_limited
 
 
+class Founding:
+    """Whether a new cluster is permitted, as etcd said when Patroni last read the cluster from it.
+
+    The permit lies where the cluster's own keys lie: whatever loses these loses it too. It ends by itself.
+    """
+
+    def __init__(self) -> None:
+        self._permitted = False
+
+    def noting(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        """Return Patroni's reading of etcd's keys (Etcd3._cluster_from_nodes), which notes the permit."""
+
+        def note_and_read(etcd: Any, nodes: Mapping[str, Any]) -> Any:
+            self._permitted = PERMIT in nodes
+            return read(etcd, nodes)
+
+        return note_and_read
+
+    def limiting(self, bootstrap: Callable[..., Any]) -> Callable[..., Any]:
+        """Return Patroni's way from an empty data directory (Ha.bootstrap), which waits for the permit."""
+
+        def bootstrap_when_permitted(ha: Any) -> Any:
+            if ha.cluster.is_unlocked() and ha.cluster.initialize is None and not self._permitted:
+                return NOT_PERMITTED
+            return bootstrap(ha)
+
+        return bootstrap_when_permitted
+
+
+def telling_of_emptiness(status: Callable[..., Any]) -> Callable[..., Any]:
+    """Return what the REST interface says (get_postgresql_status), with the word of a member that has no data."""
+
+    def tell(handler: Any, *args: Any, **kwargs: Any) -> Any:
+        said = status(handler, *args, **kwargs)
+        if (said.get("state"), said.get("role")) == ("stopped", "uninitialized"):
+            said[EMPTY] = is_empty(handler.server.patroni.postgresql)
+        return said
+
+    return tell
+
+
+def is_empty(postgresql: Any) -> bool:
+    """Whether there is no data; where the directory can't be read there may be."""
+    try:
+        return bool(postgresql.data_directory_empty())
+    except OSError:
+        return False
+
+
 Replacements = Mapping[str, Any]
 
 
@@ -735,6 +793,16 @@ def electing(process: Any, prepare_promotion: Any, follow: Any, *_used: Any) -> 
     }
 
 
+def founding(bootstrap: Any, read: Any, status: Any, *_used: Any) -> Replacements:
+    """Return the replacements that keep a member from creating a cluster beside those that have data."""
+    permit = Founding()
+    return {
+        "patroni.ha:Ha.bootstrap": permit.limiting(bootstrap),
+        "patroni.dcs.etcd3:Etcd3._cluster_from_nodes": permit.noting(read),
+        "patroni.api:RestApiHandler.get_postgresql_status": telling_of_emptiness(status),
+    }
+
+
 def removing(handle: Any, get: Any, _mode: Any) -> Replacements:
     """Return the replacements of Removal."""
     removal = Removal()
@@ -771,6 +839,17 @@ AMENDMENTS = (
         ),
         electing,
         since=(4, 0),
+    ),
+    Amendment(
+        "a new cluster wants a permit",
+        (
+            "patroni.ha:Ha.bootstrap",
+            "patroni.dcs.etcd3:Etcd3._cluster_from_nodes(nodes)",
+            "patroni.api:RestApiHandler.get_postgresql_status(retry)",
+            "patroni.dcs:Cluster.is_unlocked",
+            "patroni.postgresql:Postgresql.data_directory_empty",
+        ),
+        founding,
     ),
     Amendment(
         "no data directory is removed without synchronous replication",

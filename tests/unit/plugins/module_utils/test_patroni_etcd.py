@@ -61,11 +61,37 @@ def test_all_silent(calls: list[Call]) -> None:
         Store.from_params({**PARAMS, "endpoints": ["https://a"]}, "secret").free_initialization()
 
 
+def test_a_permit_ends_by_itself_and_is_none_where_etcd_knows_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[t.Any] = []
+
+    def request(_client: HttpJsonClient, _method: str, path: str, body: t.Any = None, headers: t.Any = None) -> t.Any:
+        made.append((path, body))
+        return {"token": "t0ken", "ID": "4711", "succeeded": True}
+
+    monkeypatch.setattr(HttpJsonClient, "request", request)
+    assert Store.from_params(PARAMS, "secret").permit()
+
+    assert made[-2] == ("/v3/lease/grant", {"TTL": "30"})
+    path, body = made[-1]
+    assert path == "/v3/kv/txn"
+    guards = [(base64.b64decode(one["key"]), one["target"], one["version"]) for one in body["compare"]]
+    assert guards == [(b"/service/lab/initialize", "VERSION", "0"), (b"/service/lab/leader", "VERSION", "0")]
+    put = body["success"][0]["requestPut"]
+    assert (base64.b64decode(put["key"]), put["lease"]) == (b"/service/lab/holdfast_permit", "4711")
+
+
 class FakeStore:
-    """Counts how often it is asked to free a bootstrap; it has some keys, or does not answer."""
+    """Counts how often it is asked to free or to permit a bootstrap; it has some keys, or does not answer."""
 
     prefix = "/service/lab/"
     asked = 0
+    permits = 0
+
+    def permit(self) -> bool:
+        self.permits += 1
+        if self.keys is None:
+            raise EndpointError("https://192.0.2.1:2379", None, "refused")
+        return True
 
     def __init__(self, keys: tuple[str, ...] | None = ()) -> None:
         self.keys = keys
@@ -93,6 +119,51 @@ def test_rescue(monkeypatch: pytest.MonkeyPatch, after: float, state: str, asked
         rescue.look([Answer("https://192.0.2.1:8008", {"state": state, "role": "uninitialized"})])
 
     assert store.asked == asked
+
+
+def waiting(endpoint: str, **more: t.Any) -> Answer:
+    return Answer(endpoint, {"state": "stopped", "role": "uninitialized", "empty": True, **more})
+
+
+@pytest.mark.parametrize(
+    ("others", "permits"),
+    [
+        ([waiting("https://b"), waiting("https://c")], 1),
+        ([], 1),
+        ([waiting("https://b"), Answer("https://c", error="refused")], 0),
+        ([Answer("https://b", {"state": "running", "database_system_identifier": "7000000000000000001"})], 0),
+        ([Answer("https://b", {"state": "stopped", "role": "replica"})], 0),
+        ([waiting("https://b", empty=False)], 0),
+        ([Answer("https://b", {"state": "stopped", "role": "uninitialized"})], 0),
+    ],
+    ids=["three", "alone", "one is silent", "one has data", "one has data, stopped", "can't be read", "not amended"],
+)
+def test_a_new_cluster_is_permitted_when_every_member_says_that_it_is_empty(others: list[Answer], permits: int) -> None:
+    store = FakeStore()
+    rescue = Rescue(t.cast("Store", store))
+
+    for _look in range(2):
+        rescue.permit([waiting("https://a"), *others])
+
+    assert store.permits == permits
+
+
+def test_the_permit_is_given_again_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_etcd, "PERMITTED_EVERY", 0.0)
+    store = FakeStore(None)
+    rescue = Rescue(t.cast("Store", store))
+
+    for _look in range(2):
+        rescue.permit([waiting("https://a")])
+
+    assert store.permits == 2
+
+
+def test_without_a_store_or_members_nothing_is_permitted() -> None:
+    store = FakeStore()
+    Rescue(None).permit([waiting("https://a")])
+    Rescue(t.cast("Store", store)).permit([])
+    assert store.permits == 0
 
 
 HOLDER = Answer("https://192.0.2.1:8008", {"state": "running", "database_system_identifier": "7000000000000000001"})

@@ -3,12 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import contextlib
 import typing as t
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue
 from ansible_collections.holdfast.ha.plugins.modules import patroni_config
 
 LEADER = Cluster(members=(Member("db1", "leader", "running", pending_restart=True),), agreed=True)
@@ -114,3 +116,41 @@ def test_a_conflict_is_planned_again(serve: t.Callable[..., FakeApi]) -> None:
 
     assert patroni_config.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
     assert api.calls == ["PATCH", "PATCH"]
+
+
+EMPTY: dict[str, t.Any] = {"state": "stopped", "role": "uninitialized", "empty": True}
+
+
+class FakeStore:
+    permits = 0
+
+    def permit(self) -> bool:
+        self.permits += 1
+        return True
+
+
+@pytest.mark.parametrize("stored", [None, {"ttl": 20}], ids=["bare hosts", "etcd still has the configuration"])
+def test_members_without_data_are_permitted_a_new_cluster(
+    serve: t.Callable[..., FakeApi], monkeypatch: pytest.MonkeyPatch, stored: dict[str, t.Any] | None
+) -> None:
+    api = serve(stored, Cluster(members=(Member("db1", "replica", "stopped"),)))
+    monkeypatch.setattr(api, "answers", lambda: [Answer("https://a", EMPTY), Answer("https://b", EMPTY)])
+    store = FakeStore()
+
+    with contextlib.suppress(ClusterError):
+        patroni_config.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
+
+    assert store.permits == 1
+
+
+def test_who_keeps_members_without_data_waiting_is_named(
+    serve: t.Callable[..., FakeApi], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = serve(None, Cluster(members=(Member("db1", "replica", "stopped"),)))
+    monkeypatch.setattr(api, "answers", lambda: [Answer("https://a", EMPTY), Answer("https://b", error="refused")])
+    store = FakeStore()
+
+    with pytest.raises(ClusterError, match="until every member says that it has no data, and https://b does not"):
+        patroni_config.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
+
+    assert store.permits == 0
