@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,18 @@ def deployed_findings(
         yield from deployed.judge(known, whole=whole, accept=accept)
 
 
+def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+    """Yield where hosts of one cluster would get certificates of different authorities."""
+    clusters: dict[str, dict[str, str]] = {}
+    for host in hosts:
+        # What needs a variable of the role itself can't be evaluated here.
+        with contextlib.suppress(AnsibleUndefinedVariable, KeyError):
+            directory = str(hostvars[host]["certificates_ca_directory"])
+            clusters.setdefault(hostvars[host]["ha"]["cluster"], {})[host] = directory
+    for directories in clusters.values():
+        yield from preflight.authority_findings(directories)
+
+
 def store_findings(seen: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
     """Yield where a cluster's etcd and Patroni can't work together, as holdfast.ha.host_preflight found them."""
     stores = {host: item["store"] for host, item in seen.items() if item and "store" in item}
@@ -117,6 +130,7 @@ class ActionModule(ActionBase):
         hostvars = variables["hostvars"]
         found = [] if arguments["part"] else self._complete(hosts, hostvars, arguments)
         whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
+        found += authority_findings(hosts, hostvars)
         found += deployed_findings(hosts, hostvars, arguments["deployed"], whole=whole, accept=accept)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)

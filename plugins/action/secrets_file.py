@@ -27,6 +27,7 @@ from ansible.parsing.vault import (
     parse_vaulttext_envelope,
 )
 from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     Plan,
     SecretsError,
@@ -47,18 +48,29 @@ ARGUMENTS: dict[str, Any] = {
 MODE = 0o600
 
 
-def inventory_directory(sources: Sequence[str]) -> Path:
-    """Return the folder of the first inventory source."""
-    if not sources or "," in sources[0]:
+def secrets_path(directories: Sequence[Path]) -> Path:
+    """Return where the secrets stand beside the inventory sources, or where they are to be made.
+
+    Raises AnsibleActionFail.
+    """
+    if not directories:
         raise AnsibleActionFail("no inventory file to lay the secrets beside: give one with -i, or set path")
-    source = Path(sources[0])
-    return source if source.is_dir() else source.parent
+    paths = [directory / "group_vars" / "all" / "secrets.yml" for directory in directories]
+    found = [path for path in paths if path.exists()]
+    if len(found) > 1:
+        raise AnsibleActionFail(
+            f"several files of secrets, of which only one would count: {', '.join(map(str, found))}."
+            " Fix: keep one, or name it with -e secrets_file=PATH"
+        )
+    return (found or paths)[0]
 
 
-def roles_beside(directory: Path) -> set[str]:
-    """Return the SQL roles named by the topology files of an inventory folder."""
+def roles_of(sources: Sequence[str], directories: Sequence[Path]) -> set[str]:
+    """Return the SQL roles named by the topology files of the inventory, or beside its files."""
+    beside = (path for directory in directories if directory.is_dir() for path in directory.iterdir())
+    paths = {path for path in (*map(Path, files(sources)), *beside) if path.name.endswith((".ha.yml", ".ha.yaml"))}
     names: set[str] = set()
-    for path in sorted((*directory.glob("*.ha.yml"), *directory.glob("*.ha.yaml"))):
+    for path in sorted(paths):
         with contextlib.suppress(OSError, yaml.YAMLError):
             names |= topology_roles(yaml.safe_load(path.read_text(encoding="utf-8")))
     return names
@@ -137,14 +149,16 @@ class ActionModule(ActionBase):
         """Return changed, path, added (names only) and encrypted."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        sources = (task_vars or {}).get("ansible_inventory_sources") or []
-        if arguments["path"]:
-            path = Path(arguments["path"])
-        else:
-            path = inventory_directory(sources) / "group_vars" / "all" / "secrets.yml"
-        roles = set(arguments["roles"])
-        if sources and "," not in sources[0]:
-            roles |= roles_beside(inventory_directory(sources))
+        variables = task_vars or {}
+        sources = variables.get("ansible_inventory_sources") or []
+        directories = folders(sources)
+        path = Path(arguments["path"]) if arguments["path"] else secrets_path(directories)
+        if not arguments["path"] and not path.exists() and "ha_secrets" in variables:
+            raise AnsibleActionFail(
+                f"the inventory has ha_secrets already, and not in {path}, which would be a second set."
+                " Fix: name the file that has them with -e secrets_file=PATH"
+            )
+        roles = set(arguments["roles"]) | roles_of(sources, directories)
         result |= self._complete(path, roles, arguments["plaintext"])
         return result
 

@@ -21,14 +21,19 @@ description:
     C(holdfast_cluster_<name>).
   - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
     fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
-  - Secrets must be there, and hold only what all files that they reach can carry; their values are never shown.
+  - Gives the group C(all) the variable C(certificates_ca_directory), the folder C(.pki) beside this file, unless the
+    group has it. Thus an inventory has one authority, however its hosts are spread over files and folders, and at
+    most one file for this plugin.
+  - Secrets must be there (unless C(playbooks/secrets.yml) runs, which makes them), and hold only what all files that
+    they reach can carry; their values are never shown.
     Vaulted and templated ones are neither decrypted nor templated; C(playbooks/preflight.yml) judges these.
 notes:
   - In an inventory directory files are read in alphabetical order, so C(hosts.yml) comes before C(topology.ha.yml).
     Among several C(-i) options the topology's has to be the last.
-  - Ansible only warns of an inventory source that it cannot read, unless C(any_unparsed_is_failed) in the section
-    C([inventory]) of C(ansible.cfg) is true. Set it.
-  - Files in C(group_vars) and C(host_vars) beside the inventory are seen, those beside a playbook are not.
+  - A refused topology ends the program. Of other inventory sources that it cannot read Ansible only warns, unless
+    C(any_unparsed_is_failed) in the section C([inventory]) of C(ansible.cfg) is true. Set it.
+  - Files in C(group_vars) and C(host_vars) are seen where Ansible reads them, which is beside what C(-i) names and not
+    in folders below it. Those beside a playbook are not.
   - "Variables of a host: C(ansible_host), its IP address (or C(ha_address) where that is a name or another network);
     C(ha_extra_addresses), a list of further ones, such as an IPv6 address; C(ha_zone); C(ha_failover_priority), with
     V(0) for a member that never becomes primary; C(ha_vrrp_priority), 1 to 254; C(ha_interface) for virtual
@@ -121,25 +126,33 @@ clusters:
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
+from ansible import context
 from ansible.errors import AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.inventory.host import Host
+from ansible.inventory.manager import InventoryManager
 from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
 from ansible.plugins.inventory import BaseInventoryPlugin
 from ansible.template import is_trusted_as_template, trust_as_template
+from ansible.utils.display import Display
 from ansible.utils.vars import combine_vars, load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
+from ansible_collections.holdfast.ha.plugins.plugin_utils import inventory_sources
+from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import is_topology
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import running
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import (
+    HIDDEN,
     OPAQUE,
     TEMPLATE_IN_TEXT,
+    Problem,
     TopologyError,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
@@ -147,6 +160,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables imp
 
 SECRET_VARIABLES = frozenset({"ha_secrets", "ha_role_passwords"})
 COLLECTION = Path(__file__).resolve().parents[2]
+PARSER_ERROR = 4
+"""The exit code of Ansible's programs."""
+NO_GROUPS = ("all", "ungrouped")
+AUTHORITY = "certificates_ca_directory"
 
 
 class InventoryModule(BaseInventoryPlugin):
@@ -156,30 +173,70 @@ class InventoryModule(BaseInventoryPlugin):
 
     def verify_file(self, path: str) -> bool:
         """Whether the file is a topology by its name."""
-        return super().verify_file(path) and path.endswith(("topology.ha.yml", "topology.ha.yaml"))
+        return super().verify_file(path) and is_topology(path)
 
     def parse(self, inventory: InventoryData, loader: DataLoader, path: str, cache: bool = True) -> None:
         """Add C(ha) and the groups to the inventory, or refuse it unchanged."""
         super().parse(inventory, loader, path, cache)
         lines: dict[str, int] = {}
         try:
+            refuse_second(inventory, path)
+            refuse_later(inventory, loader, path)
             document, lines = read_document(Path(path).read_text(encoding="utf-8"))
-            topology = build(document, read_inventory(inventory, loader, path), load_roles(COLLECTION, ROLES))
+            found, roles = read_inventory(inventory, loader, path), load_roles(COLLECTION, ROLES)
+            topology = build(document, found, roles, needs_secrets=not makes_secrets())
         except TopologyError as error:
-            raise AnsibleParserError(
-                f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}"
-            ) from None
+            refuse(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}")
         for host, variables in topology.hosts.items():
             inventory.set_variable(host, "ha", trusted(variables))
         for group, hosts in topology.groups.items():
             inventory.add_group(group)
             for host in hosts:
                 inventory.add_child(group, host)
+        if AUTHORITY not in inventory.groups["all"].get_vars():
+            inventory.set_variable("all", AUTHORITY, trusted(str(Path(path).parent / ".pki")))
+
+
+def refuse(message: str) -> NoReturn:
+    """End the program with one message, or raise AnsibleParserError where Ansible is a library.
+
+    Ansible would catch the exception, have other plugins try the file, print all their errors, and go on without the
+    clusters unless any_unparsed_is_failed is set.
+    """
+    if not context.CLIARGS:
+        raise AnsibleParserError(message)
+    Display().error(message)
+    raise SystemExit(PARSER_ERROR)
+
+
+def refuse_second(inventory: InventoryData, path: str) -> None:
+    """Raise TopologyError where another file declares clusters, too."""
+    for other in (*inventory.processed_sources, *inventory_sources.files(context.CLIARGS.get("inventory") or ())):
+        if is_topology(other) and other != path:
+            fix = "declare all clusters in one file, or run once for each inventory"
+            raise TopologyError([Problem(other, HIDDEN, "is a second topology", fix)])
+
+
+def refuse_later(inventory: InventoryData, loader: DataLoader, path: str) -> None:
+    """Raise TopologyError where a source that is read later has hosts that the clusters would lack."""
+    for later in inventory_sources.after(context.CLIARGS.get("inventory") or (), path):
+        own = InventoryManager(loader=loader, sources=[later])
+        grouped = {host.name for name, group in own.groups.items() if name not in NO_GROUPS for host in group.hosts}
+        if grouped or own.hosts.keys() & inventory.hosts.keys():
+            what = "is read after the topology, which does not see its hosts"
+            fix = f"name it so that it sorts before {Path(path).name}, as hosts.yml does, or give -i {path} last"
+            raise TopologyError([Problem(later, HIDDEN, what, fix)])
+
+
+def makes_secrets() -> bool:
+    """Whether what runs is the playbook that makes the secrets."""
+    return running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha") == ["secrets"]
 
 
 def read_inventory(inventory: InventoryData, loader: DataLoader, path: str) -> Inventory:
     """What earlier sources, group_vars and host_vars say, as plain data."""
-    sources = [*inventory.processed_sources, path]
+    # Ansible reads group_vars beside what -i names, not in the folders below it.
+    sources = list(context.CLIARGS.get("inventory") or [*inventory.processed_sources, path])
     names = {name: tuple(sorted(host.name for host in group.get_hosts())) for name, group in inventory.groups.items()}
     hosts = {
         name: _plain_variables(_variables(inventory, host, loader, sources)) for name, host in inventory.hosts.items()

@@ -73,6 +73,7 @@ from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.holdfast.ha.plugins.inventory.topology import plain
+from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, is_topology
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     ALL,
     CLUSTER,
@@ -110,7 +111,9 @@ class LookupModule(LookupBase):
         if any(context.CLIARGS.get(name) for name in LISTING):
             return [group or ALL]
         run = running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha")
-        inventory = Inventory(known["groups"], known["ansible_play_hosts_all"], known.get("ansible_limit") or "")
+        topologies = [path for path in files(known.get("ansible_inventory_sources") or ()) if is_topology(path)]
+        limit = known.get("ansible_limit") or ""
+        inventory = Inventory(known["groups"], known["ansible_play_hosts_all"], limit, topologies)
         wanted = self._wanted(known, inventory, group)
         problems = [*self._extra_problems(run), *self._target_problems(wanted, inventory, run)]
         if problems:
@@ -134,7 +137,8 @@ class LookupModule(LookupBase):
         if wanted.cluster or self.get_option("playbook") in (run or ()):
             return target_problems(wanted, inventory)
         # One part of what runs need not have hosts, the whole must.
-        unlimited = inventory if run is not None else Inventory(inventory.groups, inventory.members(ALL), "")
+        whole = Inventory(inventory.groups, inventory.members(ALL), "", inventory.topologies)
+        unlimited = inventory if run is not None else whole
         return target_problems(Wanted(ALL), unlimited)
 
     def _extra_problems(self, run: list[str] | None) -> list[Problem]:

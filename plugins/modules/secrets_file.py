@@ -28,10 +28,12 @@ attributes:
     description: Will return details on what has changed when in diff mode.
 options:
   path:
-    description: The file. By default C(group_vars/all/secrets.yml) beside the first inventory source.
+    description:
+      - The file. By default C(group_vars/all/secrets.yml) beside an inventory source, the first where none has it.
+      - Refused where several have it, and where the inventory has C(ha_secrets) from elsewhere.
     type: path
   roles:
-    description: SQL roles that need a password, beside those that a C(*.ha.yml) beside the inventory names.
+    description: SQL roles that need a password, beside those that the inventory's C(*.ha.yml) name.
     type: list
     elements: str
     default: []

@@ -32,10 +32,7 @@ INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *chain.from_iterable(PACKAGE_
 
 CLUSTER = "holdfast_cluster_"
 ALL = "holdfast"
-GIVE_TOPOLOGY = (
-    "give -i the folder that holds topology.ha.yml beside hosts.yml;"
-    " ansible-inventory -i FOLDER --list shows why it was not parsed"
-)
+GIVE_TOPOLOGY = "give -i the folder that holds topology.ha.yml beside hosts.yml"
 
 Options = Mapping[str, Mapping[str, Any]]
 
@@ -183,6 +180,8 @@ class Inventory:
     groups: Mapping[str, Collection[str]]
     kept: Collection[str]
     limit: str
+    topologies: Collection[str] = ()
+    """The topology files among its sources."""
 
     def members(self, group: str) -> list[str]:
         """The hosts of a group or of a host's name, or of several of them with colons between them."""
@@ -217,12 +216,20 @@ class Wanted:
 def target_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:
     """Why there is nothing to work on, or not all that belongs together."""
     if not inventory.groups.get(ALL):
-        return [Problem("topology", HIDDEN, "no host has a cluster", GIVE_TOPOLOGY)]
+        return _no_topology(inventory.topologies)
     if wanted.cluster and wanted.chosen not in inventory.clusters:
         value, is_wrong = (OPAQUE, "is missing") if wanted.chosen is None else (wanted.chosen, "is no cluster")
         what = f"{is_wrong}; this inventory has {', '.join(inventory.clusters)}"
         return [Problem(wanted.cluster, value, what, f"add -e {wanted.cluster}=NAME")]
     return _limit_problems(wanted, inventory)
+
+
+def _no_topology(files: Collection[str]) -> list[Problem]:
+    """Without C(plugin) a topology is an inventory like any other to Ansible, and one without hosts."""
+    if not files:
+        return [Problem("topology", HIDDEN, "no host has a cluster", GIVE_TOPOLOGY)]
+    what, fix = "declares no cluster to Ansible", "begin it with the line 'plugin: holdfast.ha.topology'"
+    return [Problem(file, HIDDEN, what, fix) for file in files]
 
 
 def _limit_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:

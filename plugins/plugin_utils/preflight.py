@@ -149,9 +149,20 @@ def topology_findings(hosts: Sequence[str]) -> Iterator[Finding]:
         yield Finding(
             "topology",
             "no host has a cluster",
-            "give -i the folder that holds topology.ha.yml beside hosts.yml; ansible-inventory -i FOLDER --list"
-            " shows why it was not parsed",
+            "give -i the folder that holds topology.ha.yml beside hosts.yml",
         )
+
+
+def authority_findings(directories: Mapping[str, str]) -> Iterator[HostFinding]:
+    """Yield the hosts of one cluster whose authority is another than that of its first host.
+
+    :arg directories: the value of C(certificates_ca_directory) by host.
+    """
+    first = min(directories, default="")
+    for host, directory in sorted(directories.items()):
+        if directory != directories[first]:
+            value = f"{directory}, but {directories[first]} on {first}: they would not trust each other"
+            yield HostFinding(host, Finding("certificates_ca_directory", value, "give the whole cluster one directory"))
 
 
 def report(hosts: int, found: Sequence[HostFinding]) -> str:

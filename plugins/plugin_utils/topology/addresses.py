@@ -30,8 +30,12 @@ def _clients(cluster: Cluster, problems: Problems) -> None:
     """PostgreSQL has clients, the balancers let in nobody else, and a pool can't let in more than PostgreSQL does."""
     where, fix = f"{cluster.path}.clients", "list the networks of PostgreSQL's clients, like [192.0.2.0/24]"
     only_vips = cluster.clients == tuple(dict.fromkeys(vip.address.network for vip in cluster.vips))
-    if cluster.of("postgresql") and (not cluster.clients or (only_vips and not _holds_others(cluster))):
+    if cluster.of("postgresql") and not cluster.clients:
         problems.add(where, OPAQUE, "is missing: nobody could log in", fix)
+    elif cluster.of("postgresql") and only_vips and not _holds_others(cluster):
+        default = ", ".join(map(str, cluster.clients))
+        what = f"is missing, and its default {default}, the virtual addresses' networks, holds nobody who could log in"
+        problems.add(where, OPAQUE, what, f"{fix}, or correct the prefix lengths of the virtual addresses")
     for pool in cluster.pools:
         for network in (pool.clients or ()) if leads_to_postgresql(pool, cluster) else ():
             if not any(_is_part(network, whole) for whole in cluster.clients):

@@ -29,12 +29,15 @@ class Topology:
     groups: Mapping[str, list[str]]
 
 
-def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) -> Topology:
+def build(
+    document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec], *, needs_secrets: bool = True
+) -> Topology:
     """Build the model of every cluster.
 
     :arg document: the topology file's plain data.
     :arg inventory: the hosts, their variables and groups.
     :arg roles: what each role takes, by role name; roles that are absent are not checked.
+    :arg needs_secrets: False where the secrets are only about to be made.
     :raises TopologyError: with every problem found.
     """
     problems = Problems()
@@ -48,7 +51,8 @@ def build(document: Any, inventory: Inventory, roles: Mapping[str, RoleSpec]) ->
         check_sql(cluster, inventory, roles, problems)
         check_ports(cluster, inventory, roles, problems)
         check_variables(cluster, inventory, roles, problems)
-        check_secrets(cluster, inventory, problems)
+        if needs_secrets:
+            check_secrets(cluster, inventory, problems)
     if problems.found:
         raise TopologyError(problems.found)
     hosts = {host.name: derive_host(cluster, host) for cluster in clusters for host in cluster.hosts}

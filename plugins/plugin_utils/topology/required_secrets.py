@@ -30,7 +30,10 @@ SECRETS = {
 }
 """Keys of ha_secrets by the component that needs them."""
 
-GENERATE = "run playbooks/secrets.yml with -i <inventory>/hosts.yml, or put it into a vaulted file of group_vars"
+GENERATE = "run playbooks/secrets.yml with the same -i, or put it into a vaulted file of group_vars"
+
+ABSENT: Mapping[str, Any] = {}
+"""The secrets where the inventory has none of a kind."""
 
 
 def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
@@ -68,7 +71,7 @@ def _logs_in(role: SqlObject) -> bool:
 
 def _mapping(variable: str, variables: Mapping[str, Any], problems: Problems) -> Mapping[str, Any] | None:
     """The secrets by key, or None where they cannot be looked into."""
-    secrets = variables.get(variable, {})
+    secrets = variables.get(variable, ABSENT)
     if isinstance(secrets, dict):
         return secrets
     if not isinstance(secrets, Opaque):
@@ -79,6 +82,8 @@ def _mapping(variable: str, variables: Mapping[str, Any], problems: Problems) ->
 def _present(where: str, secrets: Mapping[str, Any] | None, needed_by: str, problems: Problems) -> None:
     if secrets is None or any(problem.where == where for problem in problems.found):
         return
-    value = secrets.get(where.partition(".")[2])
-    if value is None:
+    variable, _dot, key = where.partition(".")
+    if secrets is ABSENT:
+        problems.add(variable, HIDDEN, "is missing", GENERATE)
+    elif secrets.get(key) is None:
         problems.add(where, HIDDEN, f"is missing; {needed_by} needs it", GENERATE)

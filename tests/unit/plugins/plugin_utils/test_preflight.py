@@ -135,3 +135,12 @@ def test_a_patroni_that_etcd_refuses_is_found_on_its_host():
     assert [item.host for item in found] == ["db1", "db3"]
     assert all(item.finding.level == "error" and "Patroni 4.0.7" in item.finding.value for item in found)
     assert list(sut.store_findings({"db2": stores["db2"], "lb1": stores["lb1"]})) == []
+
+
+def test_hosts_of_one_cluster_must_have_one_authority():
+    found = list(sut.authority_findings({"lb1": "/b/.pki", "db1": "/a/.pki", "db2": "/a/.pki"}))
+    assert [(item.host, item.finding.check, item.finding.level) for item in found] == [
+        ("lb1", "certificates_ca_directory", "error")
+    ]
+    assert "/b/.pki, but /a/.pki on db1" in found[0].finding.value
+    assert list(sut.authority_findings({})) == list(sut.authority_findings({"db1": "/a", "db2": "/a"})) == []

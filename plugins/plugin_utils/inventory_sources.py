@@ -1,0 +1,42 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The files that C(-i) names, in the order in which Ansible reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from ansible.inventory.manager import IGNORED
+
+TOPOLOGIES = ("topology.ha.yml", "topology.ha.yaml")
+"""How the names of topology files end."""
+
+
+def is_topology(path: str | None) -> bool:
+    """Whether a file is a topology by its name."""
+    return path is not None and path.endswith(TOPOLOGIES)
+
+
+def files(sources: Iterable[str]) -> Iterator[str]:
+    """Yield every file, those of folders and of folders in them too; a list of hosts with commas is none."""
+    for source in sources:
+        if Path(source).is_dir():
+            entries = sorted(entry for entry in Path(source).iterdir() if not IGNORED.search(entry.name.encode()))
+            yield from files(map(str, entries))
+        elif "," not in source:
+            yield source
+
+
+def folders(sources: Iterable[str]) -> list[Path]:
+    """Return the folders beside whose group_vars Ansible looks, each once."""
+    paths = [Path(source) for source in sources if "," not in source]
+    return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
+
+
+def after(sources: Iterable[str], path: str) -> list[str]:
+    """Return the files that Ansible reads only after one of them, other topologies left out."""
+    listed = list(dict.fromkeys(files(sources)))
+    rest = listed[listed.index(path) + 1 :] if path in listed else []
+    return [name for name in rest if not is_topology(name)]
