@@ -28,6 +28,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     as_text,
     check,
     problems,
+    usable_database,
     wanted_faults,
 )
 
@@ -111,8 +112,8 @@ class ActionModule(ActionBase):
         parse_overrides(arguments["budgets"])
         first = hostvars[hosts[0]]
         topology = first["ha"]
-        role = (topology["postgresql"]["databases"] or [{}])[0].get("owner", "")
         passwords, secrets = first.get("ha_role_passwords") or {}, first.get("ha_secrets") or {}
+        database, role = usable_database((topology["postgresql"] or {}).get("databases") or [], passwords)
         kept = {
             name: str(secrets[name])
             for name in ("patroni_rest", "etcd_root", "postgresql_superuser", "pgbouncer")
@@ -137,6 +138,7 @@ class ActionModule(ActionBase):
             budgets=dict(arguments["budgets"]),
             slack=arguments["slack"],
             role=role,
+            database=database,
             without_backup=arguments["without_backup"],
             secrets=kept,
         )

@@ -32,7 +32,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Event, Ledger, Presence
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
@@ -40,6 +40,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import lon
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
 
 GATE_SECONDS = 300.0
+REACH_SECONDS = 8.0  # for a pool that is just being changed
 POLL_SECONDS = 0.25
 TELL_SECONDS = 2.0
 SHOWN = 90
@@ -98,6 +99,31 @@ class Conductor:
         self._number = 0
         self._archived = ""  # the segment that the archive was seen to have, since the last harm
         self.last_view: View | None = None
+
+    # Before all injections
+
+    def require(self) -> None:
+        """Raise Refusal where the drill's clients could not work at all."""
+        for host in (self._plan.client, *self._expected.databases):
+            if not self._crew.call(host, "reach", servers=[], seconds=0.0)["psycopg2"]:
+                named = f"drill_client: {host!r}" if host == self._plan.client else host
+                python = self._plan.node(host).interpreter
+                raise Refusal(f"{named}: {python} has no module psycopg2 there; install python3-psycopg2")
+        pools = [pool for pool in (self._plan.pool("primary"), self._plan.pool("standby"), self._plan.pooled) if pool]
+        servers = [self._settings(pool, sslmode="require") for pool in pools]
+        deadline = time.monotonic() + REACH_SECONDS
+        while errors := self._unreached(pools, servers):
+            if time.monotonic() > deadline:
+                raise Refusal(f"drill_client: {self._plan.client!r}: can't get in: {'; '.join(errors)}")
+            self._pause()
+
+    def _unreached(self, pools: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]) -> list[str]:
+        found = self._crew.call(self._plan.client, "reach", 30.0, servers=servers, seconds=REACH_SECONDS / 2)["errors"]
+        return [
+            f"pool {pool['name']} ({pool['addresses'][0]}:{pool['port']}): {error}"
+            for pool, error in zip(pools, found, strict=True)
+            if error
+        ]
 
     # One injection
 
@@ -408,7 +434,7 @@ class Conductor:
         return {
             "host": pool["addresses"][0],
             "port": pool["port"],
-            "dbname": self._plan.topology["postgresql"]["databases"][0]["name"],
+            "dbname": self._plan.database,
             "user": self._plan.role,
             "password": self._plan.secrets["role_password"],
             "application_name": "holdfast-drill",
@@ -441,7 +467,8 @@ class Conductor:
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:
-                raise GateError(f"not within {seconds:g} s: {what}")
+                cause = self._recorder.complaint()
+                raise GateError(f"not within {seconds:g} s: {what}{f'; a client says: {cause}' if cause else ''}")
             self._progress(f"waiting for {what}")
             self._pause()
 

@@ -52,7 +52,7 @@ def configuration(plan: Plan, node: Node) -> dict[str, Any]:
             "host": SOCKETS,
             "port": postgresql["port"],
             "user": "postgres",
-            "dbname": postgresql["databases"][0]["name"],
+            "dbname": plan.database,
             "application_name": "holdfast-drill-agent",
         }
     if node.has("keepalived"):

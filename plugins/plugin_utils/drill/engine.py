@@ -36,7 +36,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CA
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, view
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal, injections, parse, skipped
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run, Unjudged
@@ -44,7 +44,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import A
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 
 HEARTBEAT_SECONDS = 1.0
-OPERATIONAL = (StoppedError, GateError, NotProvenError, SessionLostError, AgentError)
+OPERATIONAL = (StoppedError, GateError, NotProvenError, Refusal, SessionLostError, AgentError)
 
 
 DATABASE_VERSIONS = {
@@ -100,6 +100,7 @@ def expected_of(plan: Plan) -> Expected:
         return tuple(sorted(node.name for node in plan.bearing(component)))
 
     primary, standby = plan.pool("primary") or {}, plan.pool("standby") or {}
+    heirs = plan.heirs
     return Expected(
         etcd=names("etcd"),
         databases=names("postgresql"),
@@ -108,6 +109,7 @@ def expected_of(plan: Plan) -> Expected:
         virtual_ips=tuple(plan.virtual_ips),
         primary_pool=primary.get("name", ""),
         standby_pool=standby.get("name", ""),
+        never_primary=tuple(name for name in names("postgresql") if name not in heirs),
     )
 
 
@@ -127,7 +129,8 @@ class Drill:
         self._expected = expected = expected_of(plan)
         self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
-        self._injector = Injector(plan, expected, self._crew, provider(plan, self._crew), self._recorder.now)
+        self._provider = provider(plan, self._crew)
+        self._injector = Injector(plan, expected, self._crew, self._provider, self._recorder.now)
         self._conductor = Conductor(
             plan=plan,
             expected=expected,
@@ -151,7 +154,9 @@ class Drill:
         directory.mkdir(parents=True, exist_ok=True)
         self._speaker.tell(f"the engine runs as process {os.getpid()}")
         try:
+            self._provider.require()
             self._crew.begin()
+            self._conductor.require()
             self._outlook = self._foresee()
             self._hindered = {name: why for name in self._plan.faults if (why := self._hindrance(name))}
             self._inject_all(directory)

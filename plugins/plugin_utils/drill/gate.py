@@ -16,7 +16,10 @@ PRIMARY_ROLES = ("leader", "master", "primary")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The hosts that bear each part, and the names of the pools to the primary and to the standbys."""
+    """The hosts that bear each part, and the names of the pools to the primary and to the standbys.
+
+    never_primary are the databases of failover priority 0: Patroni keeps them out of a quorum.
+    """
 
     etcd: tuple[str, ...]
     databases: tuple[str, ...]
@@ -25,6 +28,7 @@ class Expected:
     virtual_ips: tuple[str, ...]
     primary_pool: str = ""
     standby_pool: str = ""
+    never_primary: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +136,9 @@ def database_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[
             yield f"{host} does not stream"
         elif said.get("timeline") != seen.timeline:
             yield f"{host} is on timeline {said.get('timeline')}, the leader on {seen.timeline}"
-    yield from synchrony_doubts(seen, streaming)
+    yield from synchrony_doubts(
+        seen, {name: streaming[name] for name in streaming if name not in expected.never_primary}
+    )
 
 
 def synchrony_doubts(seen: View, streaming: Mapping[str, str]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import AL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 PROVIDERS = ("hosts", "containers")
+SECRETS = ("etcd_root", "patroni_rest", "postgresql_superuser")
 LEAST_DEAD_MAN, MOST_DEAD_MAN = 60, 3600
 
 
@@ -60,6 +61,7 @@ class Plan:
     budgets: Mapping[str, Any] = field(default_factory=dict)
     slack: float = 0.0
     role: str = ""
+    database: str = ""
     without_backup: bool = False
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
 
@@ -91,6 +93,12 @@ class Plan:
         return [address.split("/")[0] for instance in instances for address in instance["addresses"]]
 
     @property
+    def heirs(self) -> tuple[str, ...]:
+        """The database hosts whose member may become primary."""
+        members = (self.topology.get("postgresql") or {}).get("members") or []
+        return tuple(member["name"] for member in members if member.get("failover_priority", 1))
+
+    @property
     def pooled(self) -> Mapping[str, Any] | None:
         """The pool that leads to the poolers, where there are some."""
         pools = self.topology.get("pools") or []
@@ -109,6 +117,13 @@ def parse(document: Mapping[str, Any]) -> Plan:
     values["nodes"] = tuple(Node(**node) for node in document["nodes"])
     values["faults"] = tuple(document["faults"])
     return Plan(**values)
+
+
+def usable_database(databases: Iterable[Mapping[str, Any]], passwords: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a database that is there, and its owner, one with a password if there is such; ("", "") without one."""
+    present = [database for database in databases if database.get("state") != "absent"]
+    chosen = next((database for database in present if database.get("owner") in passwords), (*present, {})[0])
+    return str(chosen.get("name", "")), str(chosen.get("owner", ""))
 
 
 def wanted_faults(value: Any) -> tuple[str, ...]:
@@ -152,6 +167,9 @@ def problems(plan: Plan) -> Iterator[str]:
         yield f"drill_client: {plan.client!r}: it belongs to the cluster and would be hit too; name another host"
     if len(plan.bearing("postgresql")) < 2:
         yield f"cluster {plan.cluster}: one PostgreSQL host: nothing can take over; add a second"
+    elif len(plan.heirs) < 2:
+        fix = "set it to 1 or more on a second member"
+        yield f"ha_failover_priority: only {', '.join(plan.heirs) or 'none'} may lead: nothing can take over; {fix}"
     else:
         yield from pool_problems(plan)
     if not plan.bearing("backup") and not plan.without_backup:
@@ -165,10 +183,12 @@ def pool_problems(plan: Plan) -> Iterator[str]:
         pool = plan.pool(role)
         if pool is None or not pool["addresses"]:
             yield f"pools: none of role {role} with a virtual IP: the drill writes and reads through them; declare one"
-    if not plan.topology["postgresql"]["databases"]:
+    if not plan.database:
         yield "databases: none: the drill makes its table in one; declare one in topology.ha.yml"
     if plan.role and "role_password" not in plan.secrets:
         yield f"ha_role_passwords: none for {plan.role}: run playbooks/secrets.yml"
+    if missing := [name for name in SECRETS if name not in plan.secrets]:
+        yield f"ha_secrets: no {' and no '.join(missing)}: run playbooks/secrets.yml"
 
 
 def skipped(plan: Plan, fault: Fault) -> str:

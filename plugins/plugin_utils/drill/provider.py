@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import UNCUT
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.dead_man import DeadMan
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 
 LINKS_DOWN = 'for link in /sys/class/net/*; do [ "${link##*/}" = lo ] || ip link set dev "${link##*/}" down; done'
@@ -44,6 +44,9 @@ class Provider(Protocol):
 
     frozen_is_dark: bool
 
+    def require(self) -> None:
+        """Raise Refusal when the hosts can't be taken down this way at all."""
+
     def power_off(self, hosts: Sequence[str]) -> str:
         """Cut the links, then take the power."""
 
@@ -70,10 +73,24 @@ class Containers:
 
     def __init__(self, plan: Plan, crew: Crew) -> None:
         self._engine = plan.engine
-        self._names = {node.name: node.container for node in plan.nodes}
+        self._names = {node.name: node.container for node in plan.nodes if node.ha is not None}
         self._crew = crew
         self._seconds = plan.dead_man
         self._dead_men: list[DeadMan] = []
+
+    def require(self) -> None:
+        """See that the engine has all hosts' containers, and runs them."""
+        for host, name in self._names.items():
+            try:
+                if not self._state(host)["Running"]:
+                    raise Refusal(f"drill_provider: 'containers': {name} does not run; start it")
+            except OSError as error:
+                raise Refusal(f"drill_engine: {self._engine!r}: {error.strerror}; give docker or podman") from error
+            except NotProvenError as error:
+                fix = "give -e drill_container_prefix, or the host's variable drill_container"
+                raise Refusal(
+                    f"drill_provider: 'containers': {host} is not the container {name}: {error}; {fix}"
+                ) from error
 
     def power_off(self, hosts: Sequence[str]) -> str:
         """Set the links down inside, then kill the containers."""
@@ -181,6 +198,9 @@ class Hosts:
         self._boots: dict[str, str] = {}
         self._frozen: set[str] = set()
         self._boot_seconds = plan.dead_man
+
+    def require(self) -> None:
+        """Real hosts need nothing beforehand."""
 
     def power_off(self, hosts: Sequence[str]) -> str:
         """Drop every packet and reset the machines; they boot again by themselves."""

@@ -92,6 +92,12 @@ class Recorder:
         last = self._last
         return float("inf") if last is None else max(0.0, self.now() - last)
 
+    def complaint(self) -> str:
+        """Return what the last writer said that got no row in, "" when the last one did."""
+        with self._lock:
+            last = self.writes[-1] if self.writes else None
+        return last.error if last and last.outcome is not Outcome.ACKNOWLEDGED else ""
+
     def flow(self) -> tuple[float, str]:
         """Return for how many seconds rows have been acknowledged without a break, and by whom the last was."""
         if self._last is None or self._flow_begun is None or self.silence() > BREAK:

@@ -140,6 +140,13 @@ class Run:
         return tuple(FaultResult(fault, tuple(results)) for fault, results in grouped.items())
 
     @property
+    def planned(self) -> int:
+        """Return how many faults were asked for."""
+        return len(
+            {*(ledger.fault for ledger, *_rest in self.results), *self.skipped, *(one.fault for one in self.unjudged)}
+        )
+
+    @property
     def phases(self) -> dict[str, float]:
         """Return the seconds that each phase took in all injections together."""
         total: Counter[str] = Counter()

@@ -49,6 +49,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
     patroni = read_patroni(configuration)
     watcher = read_watcher(reports, patroni)
     members = {member["name"] for member in ha["postgresql"]["members"]}
+    heirs = [member for member in ha["postgresql"]["members"] if member.get("failover_priority", 1)]
     beside = any(member["name"] in members for member in (ha.get("etcd") or {}).get("members", ()))
     return Settings(
         patroni=patroni,
@@ -56,7 +57,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
         watcher=watcher,
         checks=read_checks(ha, reports),
         vrrp=read_vrrp(ha, reports),
-        standbys=len(members) - 1,
+        standbys=len(heirs) - 1,
         race_poll=SPARED_POLL if watcher else PATRONI_POLL,
         amended=all(told["amended"] for told in part(reports, "patroni") or [{"amended": False}]),
     )

@@ -96,6 +96,7 @@ class Soak(Conductor):
         seen, failure = None, ""
         try:
             self._crew.begin()
+            self.require()
             seen = self._observe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the hosts have to be cleared
             if not isinstance(error, OPERATIONAL):

@@ -29,7 +29,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Verification,
     VirtualIp,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.redundancy import endless, observe_redundancy
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.redundancy import endless, heirs, observe_redundancy
 
 SYNCHRONOUS_ROLES = ("sync_standby", "quorum_standby")
 Result = Mapping[str, Any]
@@ -200,7 +200,7 @@ def observe_outlook(
 ) -> Outlook:
     """Return what each fault would cost the cluster as it stands."""
     told = {host.name: report for host in hosts if (report := host.answer("timings"))}
-    standbys = sum(member.state == "streaming" for member in postgresql.members)
+    standbys = len(heirs(hosts, postgresql))
     never = endless(redundancy, etcd, postgresql.leader)
     # Without a standby left, all members' number tells which faults the cluster bore when it was whole.
     return outlook(hosts[0].ha, told, configuration, never, standbys or None)

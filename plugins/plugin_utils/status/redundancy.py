@@ -52,16 +52,23 @@ def etcd_redundancy(etcd: Etcd) -> Redundancy:
 
 def postgresql_redundancy(hosts: Sequence[Host], postgresql: PostgreSql, strict: bool) -> Redundancy:
     """Return PostgreSQL's: each standby that streams, and may lead, can take over once."""
-    declared: dict[str, Any] = {item["name"]: item for host in hosts[:1] for item in host.ha["postgresql"]["members"]}
+    declared = declared_members(hosts)
     serving = {member.name for member in postgresql.members if member.state in {"running", "streaming"}}
-    heirs = [
-        member.name
-        for member in postgresql.members
-        if member.state == "streaming" and declared.get(member.name, {}).get("failover_priority", 1)
-    ]
     known = {*declared, *postgresql.undeclared}
-    spare = max(-1, len(heirs) - strict) if postgresql.leader in serving else -1
+    spare = max(-1, len(heirs(hosts, postgresql)) - strict) if postgresql.leader in serving else -1
     return Redundancy("postgresql", len(known), tuple(sorted(known - serving)), spare)
+
+
+def heirs(hosts: Sequence[Host], postgresql: PostgreSql) -> list[str]:
+    """Return the standbys that stream and may lead."""
+    declared = declared_members(hosts)
+    streaming = [member.name for member in postgresql.members if member.state == "streaming"]
+    return [name for name in streaming if declared.get(name, {}).get("failover_priority", 1)]
+
+
+def declared_members(hosts: Sequence[Host]) -> dict[str, Any]:
+    """Return what the topology says of each database, by its name."""
+    return {item["name"]: item for host in hosts[:1] for item in host.ha["postgresql"]["members"]}
 
 
 def balancer_redundancy(hosts: Sequence[Host]) -> Iterator[Redundancy]:

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, connect, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import read as read_timings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import Harms, dropped_packets, run
@@ -47,6 +47,7 @@ class Agent:
             "timings": lambda: read_timings(is_active),
             "run": run,
             "sql": self._sql,
+            "reach": reach,
             "request": self._request,
             "sample": self._sample,
             "local_writes": self._local_writes,
@@ -162,6 +163,20 @@ class Agent:
         if self._load:
             self._load.stop()
         self._load = None
+
+
+def reach(servers: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
+    """Say whether this host has psycopg2, and why each server does not let a client in, "" where it does."""
+    errors = []
+    for settings in servers if psycopg2 else ():
+        try:
+            connect(settings, seconds).close()
+            errors.append("")
+        except TimeoutError:
+            errors.append(f"no answer within {seconds:g} s")
+        except psycopg2.Error as error:
+            errors.append(sentence(error))
+    return {"psycopg2": psycopg2 is not None, "errors": errors}
 
 
 def is_active(unit: str) -> bool:

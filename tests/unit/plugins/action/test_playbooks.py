@@ -169,7 +169,8 @@ def test_status_shows_a_table_and_writes_a_document(tmp_path):
     document = tmp_path / "status.json"
     code, output = run(inventory, {"tasks": [{"holdfast.ha.cluster_status": {"file": str(document)}}]})
     assert code == 0, output
-    assert "Cluster web: healthy\n  virtual IP  192.0.2.100  on lb1\n" in output
+    table = "  redundancy  balancers    1 of 1 are up  bears no fault\n  virtual IP  192.0.2.100  on lb1\n"
+    assert f"Cluster web: healthy\n{table}" in output
     assert json.loads(document.read_text())["clusters"]["web"]["pools"][0]["up"] == ["web1"]
 
 

@@ -32,7 +32,7 @@ EXPECTED = Expected(
 
 def ha(number: int, components: list[str]) -> dict[str, Any]:
     """Return what the topology derives for a host."""
-    members = [{"name": name} for name in DATABASES]
+    members = [{"name": name, "failover_priority": 1} for name in DATABASES]
     pool = {"service": "postgresql", "addresses": ["192.0.2.100"]}
     return {
         "address": f"192.0.2.{number}",
@@ -63,7 +63,8 @@ def plan(**changes: Any) -> Plan:
         "client": "client1",
         "faults": ("switchover",),
         "role": "app",
-        "secrets": {"role_password": "secret"},
+        "database": "app",
+        "secrets": dict.fromkeys(("role_password", "etcd_root", "patroni_rest", "postgresql_superuser"), "secret"),
     }
     return Plan(**(values | changes))
 

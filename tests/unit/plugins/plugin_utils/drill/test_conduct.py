@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import conduct
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor, GateError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 
@@ -130,3 +131,49 @@ def test_the_record_ends_with_a_claim_that_is_not_older_than_the_healing(cluster
     claims = iter([99.9, None, 100.2])
     monkeypatch.setattr(made._recorder, "claimed", lambda _leader: next(claims))
     assert made._last_claim("db1", 100.0) == 100.2
+
+
+class Asked(Cluster):
+    """A crew whose hosts tell of psycopg2, and whose client gets into the pools or not."""
+
+    def __init__(self, without: str = "", errors: tuple[str, ...] = ("", "")) -> None:
+        super().__init__()
+        self.without, self.errors = without, errors
+
+    def call(self, host: str, operation: str, *_patience: float, **arguments: Any) -> Any:
+        assert operation == "reach"
+        return {"psycopg2": host != self.without, "errors": list(self.errors) if arguments["servers"] else []}
+
+
+LACKING = {
+    "client": (
+        Asked("client1"),
+        "drill_client: 'client1': /usr/bin/python3 has no module psycopg2 there; install python3-",
+    ),
+    "database": (Asked("db2"), "db2: /usr/bin/python3 has no module psycopg2"),
+    "password": (
+        Asked(errors=("password authentication failed", "")),
+        r"can't get in: pool primary \(192.0.2.100:5000\): pass",
+    ),
+    "route": (Asked(errors=("", "no answer within 4 s")), r"pool standby \(192.0.2.100:5001\): no answer within 4 s"),
+}
+
+
+@pytest.mark.parametrize(("crew", "message"), LACKING.values(), ids=LACKING)
+def test_what_the_clients_lack_is_told_before_anything(monkeypatch, crew, message) -> None:
+    monkeypatch.setattr(conduct, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(conduct, "REACH_SECONDS", 0.01)
+    with pytest.raises(Refusal, match=message):
+        conductor(crew).require()
+
+
+def test_clients_that_lack_nothing_may_begin() -> None:
+    conductor(Asked()).require()
+
+
+def test_a_wait_for_writes_tells_what_the_clients_say(cluster) -> None:
+    made = conductor(cluster)
+    row = ["writer-1", 1, 0.0, 1.0, "refused", "", "no pg_hba.conf entry"]
+    made._recorder.take("client1", "writes", [row], Offset(0.0, 0.0))
+    with pytest.raises(GateError, match=r"not within 0 s: steady writes; a client says: no pg_hba.conf entry"):
+        made._await(lambda: False, 0.0, "steady writes")

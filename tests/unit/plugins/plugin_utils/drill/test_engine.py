@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -20,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
     StoppedError,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from jsonschema import Draft202012Validator
 
 from tests.unit.plugins.plugin_utils.drill.cluster import plan, probes
@@ -56,6 +58,7 @@ def drill(tmp_path, monkeypatch) -> Callable[..., tuple[int, Spoken, Path]]:
         *outcomes: Exception | None,
         healed: tuple[list[str], ...] = (),
         begin: Exception | None = None,
+        lacking: Exception | None = None,
         told: dict[str, Any] | None = None,
         **changes: Any,
     ) -> tuple[int, Spoken, Path]:
@@ -75,6 +78,7 @@ def drill(tmp_path, monkeypatch) -> Callable[..., tuple[int, Spoken, Path]]:
                 raise begin
 
         monkeypatch.setattr(made._crew, "begin", start)
+        monkeypatch.setattr(made._conductor, "require", Mock(side_effect=lacking))
         monkeypatch.setattr(made._crew, "call_all", lambda _hosts, operation, *_rest, **_more: answers(operation, told))
         monkeypatch.setattr(made._conductor, "conduct", conduct)
         monkeypatch.setattr(made._injector, "heal", lambda: next(heals, []))
@@ -215,3 +219,12 @@ def test_nodes_that_tell_nothing_leave_everything_unpredicted(drill) -> None:
     assert "nothing is predicted: no member of Patroni tells its configuration" in [
         message.get("text") for message in spoken.messages
     ]
+
+
+def test_what_can_not_be_drilled_is_told_before_the_first_injection(drill) -> None:
+    code, spoken, directory = drill(lacking=Refusal("drill_client: 'client1': no psycopg2"))
+    assert code == 1
+    assert spoken.last("result")["failure"] == (
+        "ended before its end: drill_client: 'client1': no psycopg2; 3 of 3 injections were not begun"
+    )
+    assert "<dt>faults judged</dt><dd>0 of 3</dd>" in (directory / "report.html").read_text()

@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import doubts, view
 
@@ -49,6 +51,14 @@ def test_a_healthy_cluster_opens_the_gate(leader) -> None:
 @pytest.mark.parametrize(("changes", "message"), CLOSED.values(), ids=CLOSED)
 def test_the_gate_stays_closed(changes, message) -> None:
     assert message in "; ".join(doubts(EXPECTED, probes(**changes)))
+
+
+def test_patroni_keeps_a_member_that_never_leads_out_of_the_quorum() -> None:
+    seen = probes(db1_postgresql={"standbys": [["db2", "streaming", "async"], ["db3", "streaming", "quorum"]]})
+    expected = replace(EXPECTED, never_primary=("db2",))
+    assert doubts(expected, seen) == []
+    gone = probes(db1_postgresql={"standbys": [["db3", "streaming", "quorum"]]})
+    assert "db2 does not stream" in doubts(expected, gone)
 
 
 def test_a_silent_host_closes_the_gate() -> None:

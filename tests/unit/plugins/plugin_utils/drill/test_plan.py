@@ -15,6 +15,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     injections,
     parse,
     skipped,
+    usable_database,
     wanted_faults,
 )
 
@@ -58,6 +59,8 @@ REFUSED = {
     "one database": ({"hosts": {"db1": HOSTS["db1"]}}, "main", "one PostgreSQL host"),
     "no backup": ({"hosts": {name: HOSTS[name] for name in ("db1", "db2", "lb1")}}, "main", "main: no backups"),
     "no password": ({"secrets": {}}, "main", "ha_role_passwords: none for app"),
+    "no database": ({"database": ""}, "main", "databases: none"),
+    "no secrets": ({"secrets": {"role_password": "x"}}, "main", "ha_secrets: no etcd_root and no patroni_rest and no "),
 }
 
 
@@ -67,8 +70,34 @@ def test_refusals_name_the_way_out(changes, confirm, message) -> None:
         check(plan(**changes), confirm)
 
 
+@pytest.mark.parametrize(("priorities", "heirs"), [((1, 0, 0), "db1"), ((0, 0, 0), "none")])
+def test_a_cluster_in_which_nobody_else_may_lead_is_refused(priorities, heirs) -> None:
+    made = plan()
+    for node in made.nodes:
+        for member, priority in zip(
+            (node.ha or {"postgresql": {"members": []}})["postgresql"]["members"], priorities, strict=False
+        ):
+            member["failover_priority"] = priority
+    with pytest.raises(Refusal, match=f"ha_failover_priority: only {heirs} may lead"):
+        check(made, "main")
+
+
 def test_a_confirmed_plan_is_carried_out() -> None:
     check(plan(), "main")
+
+
+@pytest.mark.parametrize(
+    ("databases", "chosen"),
+    [
+        ([{"name": "old", "owner": "app", "state": "absent"}, {"name": "app", "owner": "app"}], ("app", "app")),
+        ([{"name": "audit", "owner": "nologin"}, {"name": "app", "owner": "app"}], ("app", "app")),
+        ([{"name": "audit", "owner": "nologin"}], ("audit", "nologin")),
+        ([{"name": "old", "owner": "app", "state": "absent"}], ("", "")),
+        ([], ("", "")),
+    ],
+)
+def test_the_drill_uses_a_database_that_is_there_and_whose_owner_may_log_in(databases, chosen) -> None:
+    assert usable_database(databases, {"app": "secret"}) == chosen
 
 
 def test_each_standby_gets_its_turn() -> None:

@@ -15,6 +15,7 @@ from unittest.mock import Mock
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import Containers, Hosts, NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
@@ -149,3 +150,30 @@ def test_a_reboot_may_be_quicker_than_its_answer() -> None:
         return {"code": 0, "out": next(boots), "err": ""}
 
     assert Hosts(plan(), Mock(call=call)).reboot("db1") == "db1 booted anew"
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        (
+            "#!/bin/sh\necho 'no such object' >&2; exit 1\n",
+            "db1 is not the container .*no such object; give -e drill_cont",
+        ),
+        ("#!/bin/sh\necho '{\"Running\": false}'\n", "does not run; start it"),
+        (None, "drill_engine: .*No such file"),
+    ],
+    ids=["other names", "stopped", "no engine"],
+)
+def test_containers_that_the_engine_lacks_are_told_before_anything(engine, script, message) -> None:
+    if script is None:
+        engine.unlink()
+    else:
+        engine.write_text(script)
+    with pytest.raises(Refusal, match=message):
+        containers(engine).require()
+
+
+def test_the_client_need_not_be_a_container(engine) -> None:
+    power = containers(engine)
+    power.require()
+    assert "client1" not in power._names
