@@ -34,6 +34,7 @@ NOT_SHIPPED = (
     "molecule/",
     "scripts/",
     "tests/acceptance/",
+    "tests/unit/docs/",
     "tests/unit/lab/",
     "tests/unit/molecule/",
     "tests/unit/playbooks/",

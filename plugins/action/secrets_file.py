@@ -67,7 +67,7 @@ def secrets_path(directories: Sequence[Path]) -> Path:
 
 def roles_of(sources: Sequence[str], directories: Sequence[Path]) -> set[str]:
     """Return the SQL roles named by the topology files of the inventory, or beside its files."""
-    beside = (path for directory in directories if directory.is_dir() for path in directory.iterdir())
+    beside = (path for directory in directories for path in directory.iterdir())
     paths = {path for path in (*map(Path, files(sources)), *beside) if path.name.endswith((".ha.yml", ".ha.yaml"))}
     names: set[str] = set()
     for path in sorted(paths):

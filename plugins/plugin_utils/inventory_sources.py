@@ -30,8 +30,8 @@ def files(sources: Iterable[str]) -> Iterator[str]:
 
 
 def folders(sources: Iterable[str]) -> list[Path]:
-    """Return the folders beside whose group_vars Ansible looks, each once."""
-    paths = [Path(source) for source in sources if "," not in source]
+    """Return the folders beside whose group_vars Ansible looks, each once, as far as their sources exist."""
+    paths = [path for path in map(Path, sources) if path.exists()]
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
 
 

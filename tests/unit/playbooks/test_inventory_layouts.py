@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import subprocess
@@ -173,7 +174,7 @@ def test_hosts_in_several_folders_have_one_authority(laid_out, tmp_path):
     play = tmp_path / "play.yml"
     play.write_text(json.dumps(PLAY), encoding="utf-8")
     tls = tmp_path / "tls"
-    group = str(os.getgid())
+    group = grp.getgrgid(os.getgid()).gr_name
     for _run in range(2):
         code, shown, told = run("playbook", *laid_out, play, TLS=str(tls), GROUP=group)
         assert code == 0, shown + told
