@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
 
 TOLD = ("findings", "packages", "jobs", "interface_of", "ansible_facts", "store")
@@ -19,9 +20,15 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return the module's findings, and clock = [least, greatest] seconds ahead of the controller."""
+        """Return the module's findings, and clock = [least, greatest] seconds ahead of the controller.
+
+        A host that can't be reached has a msg, and no findings.
+        """
         result: dict[str, Any] = super().run(tmp, task_vars)
-        done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
+        try:
+            done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
+        except AnsibleConnectionFailure as error:  # the report tells it in a line, Ansible in twenty, for each host
+            return result | {"msg": str(error)}
         if done.get("failed"):
             message = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
             fix = "give the host Python 3.11 or newer and root's rights"

@@ -28,6 +28,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables imp
 
 NOT_EVALUATED = "holds what Ansible can't evaluate as a template or decrypt; the value is not shown"
 ROOT = Path(__file__).resolve().parent.parent.parent
+NO_CONNECTION = "check ansible_host, the SSH key and that the host is up"
+CONNECTION_FIXES = {
+    "Host key verification failed": "compare the host's key and add it to known_hosts, as a login by hand does",
+    "Permission denied": "check ansible_user, and that the host accepts the controller's SSH key",
+}
+"""By a part of what ssh says."""
 ARGUMENTS: dict[str, Any] = {
     "register": {"type": "str", "default": "preflight__host"},
     "group": {"type": "str", "default": "holdfast"},
@@ -69,7 +75,7 @@ def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFin
         return
     if "findings" not in seen:
         reason = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
-        fix = "check ansible_host, the SSH key and that the host is up"
+        fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
         yield HostFinding(host, Finding("connection", reason, fix))
         return
     for finding in seen["findings"]:

@@ -86,7 +86,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     running,
     target_problems,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -145,18 +145,12 @@ class LookupModule(LookupBase):
         extra = plain(load_extra_vars(self._loader))
         if not extra:
             return []
-        foreign = _foreign(extra.get(FOREIGN))
-        problems = extra_problems(extra, interface(), run, foreign)
+        listed = foreign(extra)
+        problems = extra_problems(extra, interface(), run, listed)
         if run is not None and not problems:
-            for name in foreign_names(extra, interface(), foreign):
+            for name in foreign_names(extra, interface(), listed):
                 Display().warning(f"the extra variable {name} is none of Holdfast's; only your own templates see it")
         return problems
-
-
-def _foreign(given: Any) -> list[str]:
-    """Names and patterns, from a list or from a text with commas."""
-    listed = given.split(",") if isinstance(given, str) else given or []
-    return [str(item).strip() for item in listed]
 
 
 def _local_problems(limit: str) -> list[Problem]:

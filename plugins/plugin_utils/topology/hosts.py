@@ -72,6 +72,8 @@ def is_foreign(variable: str, variables: Mapping[str, Any]) -> bool:
 def foreign(variables: Mapping[str, Any]) -> list[str]:
     """The names and patterns of a host's variables that are somebody else's."""
     listed = variables.get(FOREIGN)
+    if isinstance(listed, str):
+        return [item.strip() for item in listed.split(",")]
     return [str(item) for item in listed] if isinstance(listed, list) else []
 
 

@@ -16,7 +16,7 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
 from .model import Address, Interface, Network
-from .problems import HIDDEN, Problems
+from .problems import HIDDEN, IN_INI, Problems
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
@@ -85,7 +85,8 @@ class Node:
     def items(self) -> list[Node]:
         """A list; a single value is not one."""
         if not isinstance(self.value, list):
-            self.fail("is not a list", "write it as '- value' lines or in [brackets]")
+            in_ini = f"; {IN_INI}" if isinstance(self.value, str) else ""
+            self.fail("is not a list", f"write it as '- value' lines or in [brackets]{in_ini}")
             return []
         return [self.at(index, value) for index, value in enumerate(self.value)]
 

@@ -22,6 +22,8 @@ TEMPLATE_IN_TEXT = Opaque()
 """Stands for a template that is more than one expression, which no secret is."""
 CHANGE = "choose another value for it, with ansible-vault edit"
 """The fix of a secret that can't serve."""
+IN_INI = """in an INI file as Python writes it (True, not true), beside a host within quotes: name='["value"]'"""
+"""How INI takes a list or a mapping."""
 HIDDEN = Opaque()
 """Given as the value of a problem whose value must not or need not be shown."""
 

@@ -21,7 +21,7 @@ from .hosts import FOREIGN, is_foreign
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
-from .problems import CHANGE, HIDDEN, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
+from .problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .repositories import QUEUE, REPOSITORIES, check_queue, check_repositories
 from .roles import RoleSpec
 from .sql_names import check_system_roles
@@ -283,7 +283,7 @@ def _fix(option: Mapping[str, Any], is_text: bool = False) -> str:
     if is_text and option.get("type") in {"list", "dict"}:
         return (
             f"write a {option['type']}: as YAML in group_vars or host_vars, as JSON with -e '{{\"name\": value}}';"
-            " an INI file takes it as Python writes it, True instead of true"
+            f" {IN_INI}"
         )
     if option.get("choices"):
         return f"use one of {', '.join(map(str, option['choices']))}"

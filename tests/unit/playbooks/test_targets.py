@@ -55,8 +55,22 @@ def test_a_refused_topology_is_no_success(tmp_path, playbook):
     (folder / "hosts.yml").write_text(json.dumps({"all": {"children": {"postgresql": {"hosts": {"db1": {}}}}}}))
     (folder / "topology.ha.yml").write_text(TOPOLOGY)
     code, output = run(folder, ROOT / "playbooks" / f"{playbook}.yml")
+    assert code == 4
+    assert "clusters.a.vips = 'nonsense': is not a mapping" in output
+    assert output.count("[ERROR]") == 1
+    assert "Failed to parse" not in output
+
+
+@pytest.mark.parametrize("text", ["", "clusters: {a: {}}\n"])
+def test_a_topology_that_is_none_to_ansible_is_no_success(tmp_path, text):
+    (tmp_path / "inventory").mkdir()
+    path = tmp_path / "inventory" / "topology.ha.yml"
+    path.write_text(text)
+    code, output = run(path.parent, ROOT / "playbooks" / "status.yml")
     assert code != 0
-    assert "topology: no host has a cluster. Fix: give -i the folder that holds topology.ha.yml" in output
+    assert (
+        f"{path}: declares no cluster to Ansible. Fix: begin it with the line 'plugin: holdfast.ha.topology'" in output
+    )
 
 
 @pytest.mark.parametrize(
