@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 SUPPORTED = {"debian": ("12", "13")}
 UNTESTED = {"ubuntu": ("22.04", "24.04", "26.04")}
@@ -36,18 +36,24 @@ class Listener:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was seen on a host. Sizes are MiB; clock_synchronized is None when the kernel doesn't tell."""
+    """What was seen on a host. Sizes are MiB; clock_synchronized is None when the kernel doesn't tell.
+
+    disks are the free sizes by the directory that was looked at, each file system once; mounted those of the wanted
+    directories at which something is mounted; user is who looked.
+    """
 
     os_id: str
     os_version: str
     init: str
     memory: int
-    disk: int
+    disks: Mapping[str, int]
     interfaces: Mapping[str, Sequence[str]]
     listeners: Sequence[Listener]
     python_apt: bool
     processors: int
     clock_synchronized: bool | None
+    mounted: Sequence[str] = ()
+    user: str = "root"
 
 
 def ansible_facts(facts: Facts) -> dict[str, str | int]:
@@ -86,13 +92,14 @@ class VirtualAddress:
 
 @dataclass(frozen=True)
 class Expectation:
-    """What a host needs. Sizes are MiB."""
+    """What a host needs. Sizes are MiB; directories are those of data, by the variables that name them."""
 
     address: str | None
     ports: Sequence[Port]
     virtual_addresses: Sequence[VirtualAddress]
     memory: int
     disk: int
+    directories: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,7 +116,9 @@ def judge(facts: Facts, expected: Expectation) -> list[Finding]:
     """Return everything that is wrong on a host, [] when nothing is."""
     return [
         *judge_system(facts),
+        *judge_rights(facts),
         *judge_sizes(facts, expected),
+        *judge_directories(facts, expected.directories),
         *judge_address(facts, expected.address),
         *judge_virtual_addresses(facts, expected.virtual_addresses),
         *judge_ports(facts, expected.ports),
@@ -131,12 +140,29 @@ def judge_system(facts: Facts) -> Iterator[Finding]:
         yield Finding("clock", "not synchronized", "enable systemd-timesyncd or chrony", WARNING)
 
 
+def judge_rights(facts: Facts) -> Iterator[Finding]:
+    """Yield a finding where the roles could change nothing."""
+    if facts.user != "root":
+        fix = "connect as root, or set ansible_become: true for a user that may use sudo"
+        yield Finding("rights", f"{facts.user} is not root", fix)
+
+
+def judge_directories(facts: Facts, directories: Mapping[str, str]) -> Iterator[Finding]:
+    """Yield the directories that are mount points: they are set aside and put in place by a rename."""
+    for variable, path in directories.items():
+        if path in facts.mounted:
+            parent = path.rpartition("/")[0]
+            fix = f"a restore could not rename it: mount the volume at {parent}, so that the directory lies in it"
+            yield Finding(variable, f"{path} is a mount point", fix)
+
+
 def judge_sizes(facts: Facts, expected: Expectation) -> Iterator[Finding]:
     """Yield what is too small."""
     if facts.memory < expected.memory:
         yield Finding("memory", f"{facts.memory} MiB", f"give the host at least {expected.memory} MiB")
-    if facts.disk < expected.disk:
-        yield Finding("free disk in /var/lib", f"{facts.disk} MiB", f"make room for at least {expected.disk} MiB")
+    for place, free in facts.disks.items():
+        if free < expected.disk:
+            yield Finding(f"free disk in {place}", f"{free} MiB", f"make room for at least {expected.disk} MiB")
 
 
 def judge_address(facts: Facts, address: str | None) -> Iterator[Finding]:
@@ -167,11 +193,14 @@ def interface_of(interfaces: Mapping[str, Sequence[str]], virtual_address: str) 
 
 
 def judge_ports(facts: Facts, wanted: Sequence[Port]) -> Iterator[Finding]:
-    """Yield a finding for each wanted port that another unit than its component's listens on."""
+    """Yield a finding for each wanted port that another unit than its component's listens on.
+
+    Who is not root sees nobody else's processes: that is another finding.
+    """
     for port in wanted:
         listeners = (item for item in facts.listeners if item.port == port.port and item.unit not in port.units)
         listener = next((item for item in listeners if overlap(item.address, port.addresses)), None)
-        if listener is not None:
+        if listener is not None and not (facts.user != "root" and not listener.process):
             yield Finding(
                 f"port {port.port}",
                 f"{listener.owner} listens on {listener.address}",

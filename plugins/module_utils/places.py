@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -43,3 +44,11 @@ def in_use(path: str, reserved: Iterable[str] = (), homes: Iterable[str] = ()) -
 def of_the_system(path: str) -> bool:
     """Return whether a directory is one of those that every host has."""
     return any(holds(path, other) for other in (*SYSTEM, *SHARED))
+
+
+def mount_points(mountinfo: str) -> frozenset[str]:
+    """Return where something is mounted, bind mounts included, by what /proc/self/mountinfo says."""
+    fields = (line.split() for line in mountinfo.splitlines())
+    return frozenset(
+        re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), line[4]) for line in fields if len(line) > 4
+    )

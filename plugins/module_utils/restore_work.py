@@ -20,6 +20,7 @@ from pathlib import Path
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import scratch_config
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import Target
+from ansible_collections.holdfast.ha.plugins.module_utils.places import mount_points
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import (
     Instance,
     InstanceError,
@@ -228,9 +229,24 @@ class Restore:
             )
 
     def room(self) -> None:
-        """Raise RestoreError when a second copy does not fit."""
+        """Raise RestoreError when a second copy does not fit, or could not take the data directory's place."""
+        self._see_what_can_not_move()
         if not self.staged.exists() and parse_marker(_read(self.marker_file)) is None:
             self._room()
+
+    def _see_what_can_not_move(self) -> None:
+        if os.path.realpath(self.path) in mount_points(_read(Path("/proc/self/mountinfo")) or ""):
+            raise RestoreError(
+                f"{self.path} is a mount point, and can't be renamed; mount the volume at {self.path.parent}, so "
+                "that the data directory lies in it"
+            )
+        spaces = self.path / "pg_tblspc"
+        if names := sorted(os.listdir(spaces)) if spaces.is_dir() else []:  # noqa: PTH208 (names)
+            targets = ", ".join(os.path.realpath(spaces / name) for name in names)
+            raise RestoreError(
+                f"{self.path} has tablespaces, which lie outside of it and can't be kept aside: {targets}; "
+                "restore such a cluster by hand with pgbackrest's --tablespace-map"
+            )
 
     def _room(self) -> None:
         place = next(parent for parent in self.path.parents if parent.exists())

@@ -58,9 +58,15 @@ options:
     type: int
     default: 512
   disk:
-    description: The least free space of C(/var/lib) in MiB.
+    description: The least free space of C(/var/lib), and of the file systems of O(directories), in MiB.
     type: int
     default: 2048
+  directories:
+    description:
+      - Directories of data, by the names of the variables that say where they are. None may be a mount point itself,
+        because a restore renames it; it may lie in one.
+    type: dict
+    default: {}
   packages:
     description: Packages that the host will need.
     type: list
@@ -146,8 +152,9 @@ import gzip
 import importlib.util
 import json
 import os
+import pwd
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -157,6 +164,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd, Patroni, parse_candidate
 from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, Packages, judge, upstream
+from ansible_collections.holdfast.ha.plugins.module_utils.places import mount_points
 
 TIME_ERROR = 5
 DATA_DIRECTORY = "/var/lib"
@@ -183,6 +191,21 @@ def free_disk(path: str) -> int:
     """Return the free space in MiB of the file system that holds path."""
     status = os.statvfs(path)
     return status.f_bavail * status.f_frsize // 2**20
+
+
+def disks(paths: Iterable[str]) -> dict[str, int]:
+    """Return the free space of the file systems of these paths, each by the first directory that is there in it."""
+    found: dict[int, str] = {}
+    for path in paths:
+        place = next(str(place) for place in (Path(path), *Path(path).parents) if place.exists())
+        found.setdefault(os.stat(place).st_dev, place)  # noqa: PTH116 (text)
+    return {place: free_disk(place) for place in found.values()}
+
+
+def mounted(paths: Iterable[str]) -> list[str]:
+    """Return those of the paths at which, or at what they link to, something is mounted."""
+    points = mount_points(read("/proc/self/mountinfo"))
+    return [path for path in paths if {path.rstrip("/"), os.path.realpath(path)} & points]
 
 
 def clock_synchronized() -> bool | None:
@@ -226,6 +249,14 @@ def owned(listener: preflight.Listener, process: Path | None) -> preflight.Liste
     return replace(listener, process=read(f"{process}/comm").strip(), unit=unit)
 
 
+def user_name(user: int) -> str:
+    """Return a user's name, its number where it has none."""
+    try:
+        return pwd.getpwuid(user).pw_name if user else "root"
+    except KeyError:
+        return str(user)
+
+
 def interfaces(module: AnsibleModule) -> dict[str, list[str]]:
     """Return the host's addresses by interface, {} without iproute2."""
     ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"])
@@ -235,18 +266,21 @@ def interfaces(module: AnsibleModule) -> dict[str, list[str]]:
 
 def observe(module: AnsibleModule, ports: set[int]) -> preflight.Facts:
     """Return the facts of this host."""
+    directories = list(module.params["directories"].values())
     os_id, os_version = preflight.parse_os_release(read("/etc/os-release"))
     return preflight.Facts(
         os_id=os_id,
         os_version=os_version,
         init=read("/proc/1/comm").strip() or "unknown",
         memory=preflight.parse_memory(read("/proc/meminfo")),
-        disk=free_disk(DATA_DIRECTORY),
+        disks=disks([DATA_DIRECTORY, *directories]),
         interfaces=interfaces(module),
         listeners=listeners(ports),
         processors=len(os.sched_getaffinity(0)),
         python_apt=importlib.util.find_spec("apt_pkg") is not None,
         clock_synchronized=clock_synchronized(),
+        mounted=mounted(directories),
+        user=user_name(os.geteuid()),
     )
 
 
@@ -306,6 +340,7 @@ def main() -> None:
             "disk": {"type": "int", "default": 2048},
             "packages": {"type": "list", "elements": "str", "default": []},
             "calendars": {"type": "dict", "default": {}},
+            "directories": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
     )
@@ -320,6 +355,7 @@ def main() -> None:
         virtual_addresses=virtual_addresses,
         memory=module.params["memory"],
         disk=module.params["disk"],
+        directories=module.params["directories"],
     )
     known = packages(module)
     facts = observe(module, {port.port for port in expected.ports})

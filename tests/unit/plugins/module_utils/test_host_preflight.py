@@ -14,7 +14,7 @@ GOOD = sut.Facts(
     os_version="13",
     init="systemd",
     memory=2000,
-    disk=9000,
+    disks={"/var/lib": 9000},
     interfaces={"eth0": ["198.51.100.21/24", "2001:db8::21/64"]},
     listeners=(OURS,),
     python_apt=True,
@@ -30,6 +30,7 @@ EXPECTED = sut.Expectation(
     virtual_addresses=(sut.VirtualAddress("198.51.100.100/24"), sut.VirtualAddress("2001:db8::100/64", "eth0")),
     memory=512,
     disk=2048,
+    directories={"ha.postgresql.data_directory": "/data/lab", "etcd_data_directory": "/var/lib/etcd/lab"},
 )
 
 
@@ -67,7 +68,15 @@ def test_a_good_host_has_no_findings():
         ({"os_id": "", "os_version": ""}, "operating system", "unknown", "error"),
         ({"init": "tini"}, "init", "tini", "error"),
         ({"memory": 256}, "memory", "256 MiB", "error"),
-        ({"disk": 100}, "free disk in /var/lib", "100 MiB", "error"),
+        ({"disks": {"/var/lib": 9000, "/data": 100}}, "free disk in /data", "100 MiB", "error"),
+        ({"mounted": ["/data/lab"]}, "ha.postgresql.data_directory", "/data/lab is a mount point", "error"),
+        ({"user": "admin"}, "rights", "admin is not root", "error"),
+        (
+            {"user": "admin", "listeners": (sut.Listener("198.51.100.100", 5000),)},
+            "rights",
+            "admin is not root",
+            "error",
+        ),
         ({"python_apt": False}, "python3-apt", "not importable", "warning"),
         ({"clock_synchronized": False}, "clock", "not synchronized", "warning"),
         (

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import restore_work
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
 from ansible_collections.holdfast.ha.plugins.module_utils.restore import RestoreError, request_of
@@ -211,6 +212,20 @@ def test_a_second_copy_must_fit(host: Host) -> None:
     restore.target = {**restore.target, "size": 2**60}
     with pytest.raises(RestoreError, match="are needed"):
         converge(restore, "room", keep=True, dry_run=False)
+
+
+def test_tablespaces_are_refused_before_anything_is_touched(host: Host) -> None:
+    (host.data / "pg_tblspc").mkdir()
+    converge(host.restore(), "room", keep=True, dry_run=True)
+    (host.data / "pg_tblspc" / "16385").symlink_to(host.root / "fast")
+    with pytest.raises(RestoreError, match=f"has tablespaces, .*: {host.root}/fast; restore such a cluster by hand"):
+        converge(host.restore(), "room", keep=True, dry_run=True)
+
+
+def test_a_data_directory_that_is_a_mount_point_is_refused(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(restore_work, "mount_points", lambda _text: frozenset({str(host.data)}))
+    with pytest.raises(RestoreError, match=f"is a mount point, .* mount the volume at {host.data.parent}, "):
+        converge(host.restore(), "room", keep=True, dry_run=True)
 
 
 def test_the_newest_server_is_taken(tmp_path: Path) -> None:
