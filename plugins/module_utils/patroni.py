@@ -224,6 +224,17 @@ def member_problems(cluster: Cluster, expected: Sequence[str], leader: Member | 
     return found
 
 
+def with_reasons(found: Sequence[str], expected: Sequence[str], answers: Sequence[Answer]) -> list[str]:
+    """Return problems; that a member is none is told with why its endpoint does not answer.
+
+    ``answers`` are in the order of ``expected``, or nothing is known of which is whose.
+    """
+    if len(answers) != len(expected):
+        return list(found)
+    silent = {f"{name} is not a member": answer for name, answer in zip(expected, answers, strict=True) if answer.error}
+    return [f"{text}, and {silent[text].error}" if text in silent else text for text in found]
+
+
 def member_problem(member: Member, leader: Member | None) -> str | None:
     """Return what keeps one member from being healthy, or None."""
     if not member.answers:

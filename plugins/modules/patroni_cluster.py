@@ -26,7 +26,9 @@ attributes:
     description: Shows the members whose restart is pending.
 options:
   members:
-    description: Names of the members that must be healthy. Required for V(healthy).
+    description:
+      - Names of the members that must be healthy. Required for V(healthy).
+      - In the order of O(endpoints), a member that is none is told with why its endpoint does not answer.
     type: list
     elements: str
   state:
@@ -37,6 +39,13 @@ options:
     type: str
     choices: [applied, healthy]
     default: healthy
+  unit:
+    description:
+      - The unit of this host's own member. When the wait for V(healthy) fails, the last line of its journal that tells
+        a failure is part of the message. One that time does not mend, such as a refused password, ends the wait when it
+        has kept coming for 30 s.
+      - Give it where O(members) is this host's own.
+    type: str
   restart_pending:
     description: Restart members whose restart is pending.
     type: bool
@@ -84,13 +93,16 @@ from dataclasses import dataclass
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.journal import cause, command, is_hopeless
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
+    Answer,
     Cluster,
     Member,
     as_facts,
     merge_answers,
     problems,
     restart_order,
+    with_reasons,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
@@ -102,6 +114,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
 
 RESTART_ROUNDS = 3
+HOPELESS_SECONDS = 30.0
+RECENT_SECONDS = 20.0  # in which a standby tries again, and Patroni too
 
 
 @dataclass(frozen=True)
@@ -112,6 +126,7 @@ class Convergence:
     members: list[str]
     timeout: float
     restart_timeout: float
+    journal: t.Callable[[float], t.Sequence[str]] = lambda _since: ()
 
     def problems(self, cluster: Cluster) -> list[str]:
         """Return what keeps the cluster from being healthy."""
@@ -120,14 +135,23 @@ class Convergence:
     def healthy(self) -> Cluster:
         """Wait for a healthy cluster and return it; raise ClusterError when it takes too long."""
         found: list[str] = []
-        for _left in until(time.monotonic() + self.timeout):
+        begun, since, suspected = time.monotonic(), time.time(), 0.0
+        told = ""
+        for _left in until(begun + self.timeout):
             answers = self.api.answers()
             cluster = merge_answers(answers)
             found = self.problems(cluster)
             if not found:
                 return cluster
-            found += [f"{answer.endpoint}: {answer.error}" for answer in answers if answer.error]
-        raise ClusterError(f"not healthy within {self.timeout:g} s: {'; '.join(found)}")
+            found = with_reasons(found, self.members, answers)
+            found += [text for answer in answers if answer.error and (text := shown(answer)) not in "; ".join(found)]
+            told = cause(self.journal(since))
+            if not is_hopeless(cause(self.journal(max(since, time.time() - RECENT_SECONDS)))):
+                suspected = time.monotonic()
+            elif time.monotonic() - max(suspected, begun) >= HOPELESS_SECONDS:
+                break
+        waited = f"within {time.monotonic() - begun:.0f} s"
+        raise ClusterError(f"not healthy {waited}: {'; '.join(found)}" + (f"; its log says: {told}" if told else ""))
 
     def restart_pending(self, cluster: Cluster) -> tuple[Cluster, list[str]]:
         """Restart pending members in order and return the cluster after it, and their names.
@@ -160,6 +184,17 @@ class Convergence:
             return is_synchronous(self.api.read_configuration())
         except EndpointError:
             return False
+
+
+def shown(answer: Answer) -> str:
+    """Return why an endpoint did not answer."""
+    return f"{answer.endpoint}: {answer.error}"
+
+
+def journal_of(module: AnsibleModule) -> t.Callable[[float], t.Sequence[str]]:
+    """Return a function that tells what the member's unit has said since a time."""
+    unit = module.params["unit"]
+    return lambda since: module.run_command(command(unit, since))[1].splitlines() if unit else []
 
 
 def predict(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
@@ -201,6 +236,7 @@ def main() -> None:
         argument_spec={
             **ARGUMENT_SPEC,
             "members": {"type": "list", "elements": "str"},
+            "unit": {"type": "str"},
             "state": {"type": "str", "choices": ["applied", "healthy"], "default": "healthy"},
             "restart_pending": {"type": "bool", "default": True},
             "restart_timeout": {"type": "int", "default": 120},
@@ -215,6 +251,7 @@ def main() -> None:
         params["members"] or [],
         params["timeout"],
         params["restart_timeout"],
+        journal_of(module),
     )
     restart = params["restart_pending"] and params["state"] == "healthy"
     if module.check_mode:

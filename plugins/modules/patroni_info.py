@@ -91,7 +91,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import as_facts, merge_answers, problems
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import as_facts, merge_answers, problems, with_reasons
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, PatroniApi
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
 
@@ -104,7 +104,9 @@ def gather(api: PatroniApi, members: list[str]) -> dict[str, t.Any]:
     return {
         "cluster": as_facts(cluster),
         "config": config,
-        "problems": problems(cluster, members, is_synchronous(config) and len(members) > 1),
+        "problems": with_reasons(
+            problems(cluster, members, is_synchronous(config) and len(members) > 1), members, answers
+        ),
         "silent": {answer.endpoint: answer.error for answer in answers if answer.error},
     }
 

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import time
 import typing as t
 from dataclasses import replace
 
@@ -122,6 +123,42 @@ def test_check_mode_never_fails(made: t.Callable[[FakeApi], Convergence], state:
 def test_not_healthy_in_time(made: t.Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match=r"db2 is stopped.*192\.0\.2\.1:8008: slow"):
         converge(made(FakeApi(cluster(state="stopped"))), restart=True)
+
+
+REFUSED = 'FATAL:  password authentication failed for user "replicator"'
+
+
+def test_the_log_stands_in_the_message(made: t.Callable[[FakeApi], Convergence]) -> None:
+    lines = [REFUSED, "LOG:  waiting for WAL to become available at 0/3000000"]
+    convergence = replace(made(FakeApi(cluster(state="in archive recovery"))), journal=lambda _since: lines)
+    with pytest.raises(ClusterError, match=f"db2 is in archive recovery, not streaming; .*; its log says: {REFUSED}$"):
+        convergence.healthy()
+
+
+def test_a_hopeless_wait_ends_early(made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_cluster, "HOPELESS_SECONDS", 0.0)
+    convergence = replace(made(FakeApi(cluster(state="stopped"))), timeout=3600, journal=lambda _since: [REFUSED])
+    with pytest.raises(ClusterError, match=r"not healthy within 0 s: .*password authentication failed"):
+        convergence.healthy()
+
+
+def test_a_failure_that_was_over_soon_is_waited_out(
+    made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patroni_cluster, "HOPELESS_SECONDS", 0.0)
+    monkeypatch.setattr(patroni_cluster, "RECENT_SECONDS", -1.0)
+    begun = time.time()
+    lines = lambda since: [REFUSED] if since <= begun + 0.5 else []  # noqa: E731
+    with pytest.raises(ClusterError, match=r"within 1 s: .*password authentication failed"):
+        replace(made(FakeApi(cluster(state="stopped"))), timeout=1.2, journal=lines).healthy()
+
+
+def test_a_member_that_is_off_is_told_with_its_endpoint(made: t.Callable[[FakeApi], Convergence]) -> None:
+    made_ = made(FakeApi(replace(cluster(), members=cluster().members[:2])))
+    answers = [Answer("1"), Answer("2"), Answer("3", error="3: no route to host")]
+    made_.api.answers = lambda: answers  # type: ignore[method-assign]
+    with pytest.raises(ClusterError, match="db3 is not a member, and 3: no route to host"):
+        made_.healthy()
 
 
 def test_a_restart_that_fails_ends_it(made: t.Callable[[FakeApi], Convergence]) -> None:
