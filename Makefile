@@ -22,6 +22,7 @@ bootstrap: ## The virtualenv .venv and the collections
 lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=trixie|bookworm)
 	$(BIN)/ansible-playbook -i $(LAB) playbooks/site.yml
 	$(BIN)/ansible-playbook -i $(LAB) lab/client.yml
+	$(BIN)/ansible-playbook -i $(LAB) playbooks/restore_verify.yml
 	$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml -e status_wait=60
 
 .PHONY: lab-nodes

@@ -92,6 +92,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems impo
 COLLECTION = Path(__file__).resolve().parents[2]
 LISTING = ("syntax", "listhosts", "listtasks", "listtags")
 LOCAL = "localhost"
+SKIPS = "skips what the tasks after it rest on: facts, comparisons, the hosts' answers"
+REPEAT = "run the playbook of that part without it, such as playbooks/postgresql.yml: what is right is left alone"
 
 
 @cache
@@ -110,6 +112,8 @@ class LookupModule(LookupBase):
         group = str(self._value(known, self.get_option("host")) or "") if self.get_option("host") else terms[0]
         if any(context.CLIARGS.get(name) for name in LISTING):
             return [group or ALL]
+        if start := context.CLIARGS.get("start_at_task"):
+            raise AnsibleLookupError(str(Problem("--start-at-task", start, SKIPS, REPEAT)))
         run = running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha")
         topologies = [path for path in files(known.get("ansible_inventory_sources") or ()) if is_topology(path)]
         limit = known.get("ansible_limit") or ""

@@ -108,3 +108,13 @@ def test_a_playbook_of_ones_own_may_leave_a_part_without_hosts(inventory):
     book.write_text(json.dumps([{"import_playbook": "holdfast.ha.keepalived"}]))
     code, output = run(inventory, book, "--limit", "client1", "-e", "backup_server=x")
     assert (code, "no hosts matched" in output) == (0, True), output
+
+
+@pytest.mark.parametrize("playbook", ["site", "postgresql", "status"])
+def test_starting_at_a_task_is_refused_by_name(inventory, playbook):
+    code, output = run(
+        inventory, ROOT / "playbooks" / f"{playbook}.yml", "--start-at-task", "Configure and run Patroni"
+    )
+    assert code != 0
+    assert "--start-at-task = 'Configure and run Patroni': skips what the tasks after it rest on" in output
+    assert "has no attribute" not in output

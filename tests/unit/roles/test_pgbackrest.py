@@ -234,3 +234,22 @@ def test_postgresql_does_not_wait_long_for_a_frozen_repository() -> None:
     for command in ("archive-push", "archive-get"):
         found = parser[f"global:{command}"]
         assert (found["process-max"], found["db-timeout"], found["protocol-timeout"]) == ("2", "29", "30")
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize(
+    ("changes", "address"),
+    [
+        ({}, "*"),
+        ({"pgbackrest_databases": [{"name": "db1", "address": "2001:db8::11", "port": 5432}]}, "::"),
+        ({"pgbackrest_repository": {"name": "backup1", "address": "2001:db8::31"}}, "::"),
+        (
+            {"pgbackrest_tls_address": "192.0.2.11", "pgbackrest_repository": {"name": "b", "address": "::2"}},
+            "192.0.2.11",
+        ),
+    ],
+)
+def test_the_server_listens_where_the_cluster_calls_it(host: str, changes: dict[str, Any], address: str) -> None:
+    parser = configparser.RawConfigParser(strict=False)
+    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs(host, **changes)))
+    assert parser["global"]["tls-server-address"] == address
