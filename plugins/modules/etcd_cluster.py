@@ -11,7 +11,7 @@ version_added: 0.1.0
 author: Holdfast contributors (@holdfast)
 description:
   - Waits until the cluster serves, makes root, users and roles as declared, turns authentication on, and then
-    waits until every member is healthy. To be called on one host of the cluster.
+    waits until every member that is to be there is healthy. To be called on one host of the cluster.
   - Every user gets a role of its own name, that may do what its prefixes say and nothing else.
     Users and roles that aren't declared are left alone.
   - Authentication is enabled last, and users are completed first, so an interrupted run is finished by the next one.
@@ -26,10 +26,17 @@ extends_documentation_fragment:
   - holdfast.ha.etcd
 options:
   endpoints:
-    description: Client URLs of all members.
+    description: Client URLs of the members that must be healthy, which are all members unless O(others) names some.
     type: list
     elements: str
     required: true
+  others:
+    description:
+      - Client URLs, by name, of members that may be off, such as those whose hosts take no part in this run.
+      - They count while the cluster is asked whether it serves. At the end they have a few seconds to be healthy, and
+        those that are not are told (RV(left)).
+    type: dict
+    default: {}
   root_password:
     description: Password of root. etcd has no way to replace it without knowing the present one.
     type: str
@@ -64,7 +71,7 @@ options:
     type: dict
     default: {}
   timeout:
-    description: Seconds to wait for the cluster to serve, and again for every member to be healthy.
+    description: Seconds to wait for the cluster to serve, and again for all of O(endpoints) to be healthy.
     type: float
     default: 60
 """
@@ -100,6 +107,11 @@ members:
   returned: when the cluster serves
   type: list
   elements: str
+left:
+  description: Names of O(others) that are not healthy.
+  returned: when the cluster serves
+  type: list
+  elements: str
 """
 
 import typing as t
@@ -119,10 +131,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 
 HTTP_TIMEOUT = 5.0
+# For others than those that are waited for: as long as etcd takes to elect a leader after a restart.
+OTHERS_SECONDS = 5.0
 
 PREFIXES = ("prefixes", "read_prefixes", "write_prefixes")
 ARGUMENTS: dict[str, t.Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
+    "others": {"type": "dict", "default": {}},
     **CONNECTION_ARGUMENTS,
     "root_password": {"type": "str", "required": True, "no_log": True},
     "users": {
@@ -148,7 +163,8 @@ class Cluster:
 
     def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
         tls = Tls.from_params(params)
-        self.clients = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
+        self.awaited = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
+        self.others = {name: EtcdClient(tls.client(url, HTTP_TIMEOUT)) for name, url in params["others"].items()}
         self.root_password: str = params["root_password"]
         self.users = [User.from_params(user, params["passwords"]) for user in params["users"]]
         self.check_mode = check_mode
@@ -156,8 +172,9 @@ class Cluster:
 
     def run(self) -> dict[str, t.Any]:
         """Compare, apply unless in check mode, and return the module's result."""
-        seen = wait_for(self.clients, any_healthy, self.seconds)
-        client = first_healthy(self.clients, seen)
+        clients = [*self.awaited, *self.others.values()]
+        seen = wait_for(clients, any_healthy, self.seconds)
+        client = first_healthy(clients, seen)
         if client is None:
             if self.check_mode:
                 return result(["form the cluster, declare users and enable authentication"])
@@ -169,13 +186,18 @@ class Cluster:
         if not self.check_mode:
             apply(admin, plan)
             self.wait_for_all()
-        return {**result([call.text for call in plan]), "members": members}
+        return {**result([call.text for call in plan]), "members": members, "left": self.left()}
 
     def wait_for_all(self) -> None:
-        """Wait until every member is healthy; raise UnhealthyError."""
-        seen = wait_for(self.clients, all_healthy, self.seconds)
+        """Wait until every member that is to be there is healthy; raise UnhealthyError."""
+        seen = wait_for(self.awaited, all_healthy, self.seconds)
         if not all_healthy(seen):
             raise UnhealthyError(describe(seen))
+
+    def left(self) -> list[str]:
+        """Return the names of the others that are not healthy."""
+        seen = wait_for(list(self.others.values()), all_healthy, min(self.seconds, OTHERS_SECONDS))
+        return sorted(name for name, client in self.others.items() if seen[client.http.base_url] is not None)
 
 
 def apply(client: EtcdClient, plan: t.Sequence[Call]) -> None:

@@ -32,6 +32,13 @@ options:
     type: list
     elements: str
     required: true
+  others:
+    description:
+      - Those of O(endpoints) that may be off, such as those whose hosts take no part in this run.
+      - Where a restart is not safe without them, it is left (RV(left)) instead of waited for.
+    type: list
+    elements: str
+    default: []
   unit:
     description: The systemd unit.
     type: str
@@ -54,6 +61,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+left:
+  description: What was not done because members are off; one sentence, or none.
+  returned: success, without check mode
+  type: list
+  elements: str
 judgement:
   description: Why the restart was allowed.
   returned: success
@@ -63,6 +75,7 @@ judgement:
 
 import time
 import typing as t
+from collections.abc import Collection
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Restart, judge_restart
@@ -80,6 +93,7 @@ HTTP_TIMEOUT = 3.0
 ARGUMENTS: dict[str, t.Any] = {
     "endpoint": {"type": "str", "required": True},
     "endpoints": {"type": "list", "elements": "str", "required": True},
+    "others": {"type": "list", "elements": "str", "default": []},
     **CONNECTION_ARGUMENTS,
     "unit": {"type": "str", "default": "etcd.service"},
     "timeout": {"type": "float", "default": 60},
@@ -89,6 +103,11 @@ ARGUMENTS: dict[str, t.Any] = {
 def judge(me: str, seen: dict[str, str | None]) -> Restart:
     """Judge a restart by the reasons why endpoints aren't healthy."""
     return judge_restart(me, {url: reason is None for url, reason in seen.items()})
+
+
+def is_hopeless(me: str, seen: dict[str, str | None], others: Collection[str]) -> bool:
+    """Tell whether a restart takes the quorum away as long as the unhealthy ones of the others are off."""
+    return judge(me, {url: reason if url in others else None for url, reason in seen.items()}) is Restart.UNSAFE
 
 
 def main_process(module: AnsibleModule) -> tuple[str, str]:
@@ -124,6 +143,11 @@ def main() -> None:
     tls = Tls.from_params(module.params)
     clients = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in module.params["endpoints"]]
     seen = wait_for(clients, lambda found: judge(me, found) is Restart.SAFE, 0)
+    if judge(me, seen) is Restart.UNSAFE and is_hopeless(me, seen, module.params["others"]):
+        off = [url for url in module.params["others"] if seen[url]]
+        module.exit_json(
+            changed=False, left=[f"etcd's restart, without {', '.join(off)} it would take the quorum away"]
+        )
     if judge(me, seen) is Restart.UNSAFE:
         seen = wait_for(clients, lambda found: judge(me, found) is not Restart.UNSAFE, seconds)
     judgement = judge(me, seen)
@@ -137,7 +161,7 @@ def main() -> None:
         renewed = wait_for_new_process(module, old, seconds)
         if not (renewed and all_healthy(wait_for(own, all_healthy, seconds))):
             module.fail_json(msg=f"{me} isn't healthy {seconds:g} s after its restart")
-    module.exit_json(changed=True, judgement=judgement.value)
+    module.exit_json(changed=True, judgement=judgement.value, left=[])
 
 
 if __name__ == "__main__":

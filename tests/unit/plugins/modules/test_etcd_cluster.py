@@ -1,0 +1,81 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import AuthState, Member
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.modules import etcd_cluster, etcd_restart
+
+URLS = {name: f"https://{name}:2379" for name in ("db1", "db2", "db3")}
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Return what runs the module's work on members of which some are off."""
+    calls = []
+
+    def health(client):
+        return "no route" if client.http.base_url in off else None
+
+    def call(self, path, body=None):
+        if self.http.base_url in off:
+            raise EndpointError(self.http.base_url, None, "no route")
+        calls.append(path)
+        return {}
+
+    off = set()
+    monkeypatch.setattr(EtcdClient, "unhealthy_because", health)
+    monkeypatch.setattr(EtcdClient, "call", call)
+    monkeypatch.setattr(EtcdClient, "login", lambda self, name, password: None)
+    monkeypatch.setattr(EtcdClient, "members", lambda self: tuple(Member(1, name, (), ("x",)) for name in URLS))
+    monkeypatch.setattr(EtcdClient, "auth_state", lambda self, users, enabled: AuthState(enabled, {}, {}))
+    monkeypatch.setattr(etcd_cluster, "OTHERS_SECONDS", 0)
+
+    def run(awaited, silent):
+        off.update(URLS[name] for name in silent)
+        params = dict.fromkeys(("ca_path", "certificate_path", "private_key_path"), "/none")
+        params |= {"endpoints": [URLS[name] for name in awaited], "root_password": "pw", "users": [], "passwords": {}}
+        params |= {"others": {name: url for name, url in URLS.items() if name not in awaited}, "timeout": 0}
+        return etcd_cluster.Cluster(params, check_mode=False).run(), calls
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("awaited", "silent", "left"),
+    [
+        (("db1", "db2", "db3"), (), []),
+        (("db1", "db2"), ("db3",), ["db3"]),
+        (("db1", "db2"), (), []),
+        (("db2", "db3"), ("db1",), ["db1"]),
+        # the run's only member does not serve yet, those of others do
+        (("db1",), (), []),
+    ],
+)
+def test_a_member_that_may_be_off_is_told_not_waited_for(run, awaited, silent, left):
+    done, calls = run(awaited, silent)
+    assert done["left"] == left
+    assert "/v3/auth/enable" in calls
+
+
+def test_a_member_that_is_to_be_there_is_waited_for(run):
+    with pytest.raises(etcd_cluster.UnhealthyError, match="db3:2379: no route"):
+        run(("db1", "db2", "db3"), ("db3",))
+
+
+@pytest.mark.parametrize(
+    ("unhealthy", "others", "hopeless"),
+    [
+        (("db3",), ("db3",), True),
+        (("db3",), (), False),
+        # one that is there is waited for
+        (("db2",), ("db3",), False),
+        (("db2", "db3"), ("db3",), True),
+    ],
+)
+def test_a_restart_that_is_not_safe_without_a_host_that_is_off_is_not_waited_for(unhealthy, others, hopeless):
+    seen = {url: "no route" if name in unhealthy else None for name, url in URLS.items()}
+    assert etcd_restart.is_hopeless(URLS["db1"], seen, [URLS[name] for name in others]) is hopeless
