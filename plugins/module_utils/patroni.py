@@ -213,6 +213,12 @@ def holders(answers: Sequence[Answer]) -> list[str]:
     return [answer.endpoint for answer in answers if (answer.patroni or {}).get("database_system_identifier")]
 
 
+def silent_members(endpoints: Mapping[str, str], answers: Sequence[Answer]) -> list[str]:
+    """Return the names of those whose endpoint does not answer."""
+    answering = {answer.endpoint for answer in answers if answer.patroni}
+    return [name for name, endpoint in endpoints.items() if endpoint not in answering]
+
+
 def member_problems(cluster: Cluster, expected: Sequence[str], leader: Member | None) -> list[str]:
     """Return what is wrong with each expected member."""
     found = []

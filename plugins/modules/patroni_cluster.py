@@ -31,6 +31,13 @@ options:
       - In the order of O(endpoints), a member that is none is told with why its endpoint does not answer.
     type: list
     elements: str
+  others:
+    description:
+      - Base URLs, by name, of further members that may be off, such as those whose hosts take no part in this run.
+      - One that answers must be healthy like O(members). One that does not is told (RV(left)), is not waited for, and
+        has no vote on who leads.
+    type: dict
+    default: {}
   state:
     description:
       - V(healthy) is what the description says.
@@ -80,6 +87,11 @@ restarted:
   returned: success
   type: list
   elements: str
+left:
+  description: Names of O(others) that do not answer.
+  returned: success
+  type: list
+  elements: str
 problems:
   description: What keeps the cluster from being healthy; can be other than empty in check mode only.
   returned: success
@@ -89,7 +101,8 @@ problems:
 
 import time
 import typing as t
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -102,6 +115,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     merge_answers,
     problems,
     restart_order,
+    silent_members,
     with_reasons,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
@@ -119,6 +133,15 @@ RECENT_SECONDS = 20.0  # in which a standby tries again, and Patroni too
 
 
 @dataclass(frozen=True)
+class View:
+    """The cluster as those see it that count; left are the names of the others that do not answer."""
+
+    cluster: Cluster
+    left: tuple[str, ...] = ()
+    answers: tuple[Answer, ...] = ()
+
+
+@dataclass(frozen=True)
 class Convergence:
     """One cluster on its way to what is declared."""
 
@@ -126,25 +149,34 @@ class Convergence:
     members: list[str]
     timeout: float
     restart_timeout: float
+    others: Mapping[str, str] = field(default_factory=dict)
     journal: t.Callable[[float], t.Sequence[str]] = lambda _since: ()
 
-    def problems(self, cluster: Cluster) -> list[str]:
-        """Return what keeps the cluster from being healthy."""
-        return problems(cluster, self.members, self._synchronous() and len(self.members) > 1)
+    def look(self) -> View:
+        """Return the cluster now."""
+        answers = self.api.answers()
+        left = silent_members(self.others, answers)
+        counted = [answer for answer in answers if answer.endpoint not in {self.others[name] for name in left}]
+        return View(merge_answers(counted), tuple(left), tuple(counted))
 
-    def healthy(self) -> Cluster:
+    def problems(self, view: View) -> list[str]:
+        """Return what keeps the cluster from being healthy."""
+        expected = [*self.members, *(name for name in self.others if name not in view.left)]
+        return problems(view.cluster, expected, len(expected) > 1 and self._synchronous())
+
+    def healthy(self) -> View:
         """Wait for a healthy cluster and return it; raise ClusterError when it takes too long."""
         found: list[str] = []
         begun, since, suspected = time.monotonic(), time.time(), 0.0
         told = ""
         for _left in until(begun + self.timeout):
-            answers = self.api.answers()
-            cluster = merge_answers(answers)
-            found = self.problems(cluster)
+            view = self.look()
+            found = self.problems(view)
             if not found:
-                return cluster
-            found = with_reasons(found, self.members, answers)
-            found += [text for answer in answers if answer.error and (text := shown(answer)) not in "; ".join(found)]
+                return view
+            found = with_reasons(found, self.members, view.answers)
+            unheard = [shown(answer) for answer in view.answers if answer.error]
+            found += [text for text in unheard if text not in "; ".join(found)]
             told = cause(self.journal(since))
             if not is_hopeless(cause(self.journal(max(since, time.time() - RECENT_SECONDS)))):
                 suspected = time.monotonic()
@@ -153,25 +185,30 @@ class Convergence:
         waited = f"within {time.monotonic() - begun:.0f} s"
         raise ClusterError(f"not healthy {waited}: {'; '.join(found)}" + (f"; its log says: {told}" if told else ""))
 
-    def restart_pending(self, cluster: Cluster) -> tuple[Cluster, list[str]]:
+    def restart_pending(self, view: View) -> tuple[View, list[str]]:
         """Restart pending members in order and return the cluster after it, and their names.
 
         A lowered limit stays pending on a standby until the leader has it, hence the rounds.
         """
         restarted: list[str] = []
         for _round in range(RESTART_ROUNDS):
-            pending = restart_order(cluster)
+            pending = self.pending(view)
             if not pending:
-                return cluster, restarted
+                return view, restarted
             for member in pending:
                 self._restart(member)
                 restarted.append(member.name)
-                cluster = self.healthy()
+                view = self.healthy()
             await_applied(self.api, self.timeout)
-            cluster = self.healthy()
-        if restart_order(cluster):
+            view = self.healthy()
+        if self.pending(view):
             raise ClusterError(f"a restart is still pending after restarting {', '.join(restarted)}")
-        return cluster, restarted
+        return view, restarted
+
+    @staticmethod
+    def pending(view: View) -> list[Member]:
+        """Return the members to restart; one that is off reads its parameters when it starts."""
+        return [member for member in restart_order(view.cluster) if member.name not in view.left]
 
     def _restart(self, member: Member) -> None:
         try:
@@ -199,32 +236,33 @@ def journal_of(module: AnsibleModule) -> t.Callable[[float], t.Sequence[str]]:
 
 def predict(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
     """Return the module's result for check mode, from one look."""
-    cluster = convergence.api.cluster()
-    pending = [member.name for member in restart_order(cluster)] if restart else []
-    return result(cluster, pending, convergence.problems(cluster))
+    view = convergence.look()
+    pending = [member.name for member in convergence.pending(view)] if restart else []
+    return result(view, pending, convergence.problems(view))
 
 
 def converge(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
     """Wait, restart what is pending, and return the module's result."""
-    cluster = convergence.healthy()
+    view = convergence.healthy()
     restarted: list[str] = []
     if restart:
-        cluster, restarted = convergence.restart_pending(cluster)
-    return result(cluster, restarted, [])
+        view, restarted = convergence.restart_pending(view)
+    return result(view, restarted, [])
 
 
 def applied(api: PatroniApi, timeout: float) -> dict[str, t.Any]:
     """Wait until every endpoint's member has applied what changed, and return the module's result."""
     await_applied(api, timeout, required=api.endpoints)
-    return result(api.cluster(), [], [])
+    return result(View(api.cluster()), [], [])
 
 
-def result(cluster: Cluster, restarted: list[str], found: list[str]) -> dict[str, t.Any]:
+def result(view: View, restarted: list[str], found: list[str]) -> dict[str, t.Any]:
     """Return the module's result."""
     return {
         "changed": bool(restarted),
-        "cluster": as_facts(cluster),
+        "cluster": as_facts(view.cluster),
         "restarted": restarted,
+        "left": list(view.left),
         "problems": found,
         "diff": {"before": {"pending_restart": restarted}, "after": {"pending_restart": []}},
     }
@@ -237,6 +275,7 @@ def main() -> None:
             **ARGUMENT_SPEC,
             "members": {"type": "list", "elements": "str"},
             "unit": {"type": "str"},
+            "others": {"type": "dict", "default": {}},
             "state": {"type": "str", "choices": ["applied", "healthy"], "default": "healthy"},
             "restart_pending": {"type": "bool", "default": True},
             "restart_timeout": {"type": "int", "default": 120},
@@ -247,10 +286,11 @@ def main() -> None:
     )
     params = module.params
     convergence = Convergence(
-        PatroniApi.from_params(params),
+        PatroniApi.from_params({**params, "endpoints": [*params["endpoints"], *params["others"].values()]}),
         params["members"] or [],
         params["timeout"],
         params["restart_timeout"],
+        params["others"],
         journal_of(module),
     )
     restart = params["restart_pending"] and params["state"] == "healthy"

@@ -179,3 +179,80 @@ def test_applied_waits_for_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> No
 
     assert not patroni_cluster.applied(t.cast("t.Any", api), 5)["changed"]
     assert asked == [["https://192.0.2.1:8008"]]
+
+
+def answer(number: int, *names: str, leader: str = "db1") -> Answer:
+    """Return what the endpoint of one member answers."""
+    members = [
+        {
+            "name": name,
+            "role": "leader" if name == leader else "sync_standby",
+            "state": "running" if name == leader else "streaming",
+            "api_url": f"https://{name}:8008/patroni",
+            "timeline": 1,
+            "pending_restart": name == "db3",
+        }
+        for name in names
+    ]
+    role, state = ("primary", "running") if f"db{number}" == leader else ("replica", "streaming")
+    own = {"role": role, "state": "running", "replication_state": state, "timeline": 1, "pending_restart": False}
+    return Answer(f"https://db{number}:8008", patroni=own, cluster={"members": members})
+
+
+def silent(number: int) -> Answer:
+    return Answer(f"https://db{number}:8008", error="no route")
+
+
+class Answering(FakeApi):
+    """A cluster as its endpoints answer."""
+
+    def __init__(self, answers: list[Answer]) -> None:
+        super().__init__(Cluster())
+        self.given = answers
+
+    def answers(self) -> list[Answer]:
+        return self.given
+
+
+def url(name: str) -> str:
+    return f"https://{name}:8008"
+
+
+@pytest.mark.parametrize(
+    ("answers", "members", "others", "left"),
+    [
+        # off, and still or no longer in the store
+        ([answer(1, "db1", "db2", "db3"), answer(2, "db1", "db2", "db3"), silent(3)], ["db1", "db2"], ["db3"], ["db3"]),
+        ([answer(1, "db1", "db2"), answer(2, "db1", "db2"), silent(3)], ["db1", "db2"], ["db3"], ["db3"]),
+        # it takes no part in the run, but is there
+        ([answer(n, "db1", "db2", "db3") for n in (1, 2, 3)], ["db1", "db2"], ["db3"], []),
+        # one of two: it can't be outvoted, nor have a synchronous standby
+        ([answer(1, "db1"), silent(2)], ["db1"], ["db2"], ["db2"]),
+    ],
+)
+def test_a_member_that_may_be_off_is_not_waited_for(
+    answers: list[Answer], members: list[str], others: list[str], left: list[str]
+) -> None:
+    api = t.cast("t.Any", Answering(answers))
+    convergence = Convergence(api, members, timeout=0, restart_timeout=1, others={name: url(name) for name in others})
+
+    result = predict(convergence, restart=True)
+
+    assert (result["problems"], result["left"]) == ([], left)
+    assert "db3" not in result["restarted"]
+    assert list(convergence.healthy().left) == left
+
+
+def test_a_member_that_may_be_off_must_be_healthy_once_it_answers() -> None:
+    behind = replace(answer(3, "db1", "db2", "db3"), patroni={"state": "starting", "role": "replica"})
+    starting = {
+        "members": [
+            {**entry, "state": "starting"} if entry["name"] == "db3" else entry
+            for entry in (answer(1, "db1", "db2", "db3").cluster or {})["members"]
+        ]
+    }
+    api = Answering([replace(answer(1), cluster=starting), replace(answer(2), cluster=starting), behind])
+    convergence = Convergence(t.cast("t.Any", api), ["db1", "db2"], 0, 1, {"db3": url("db3")})
+
+    with pytest.raises(ClusterError, match="db3 is starting"):
+        convergence.healthy()
