@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
-from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
@@ -70,16 +70,39 @@ def controller_findings(root: Path) -> Iterator[Finding]:
 
 
 def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFinding]:
-    """Yield what holdfast.ha.host_preflight found on a host, or that it could not be asked."""
-    if seen is None:  # left out by --limit
-        return
-    if "findings" not in seen:
-        reason = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
-        fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
-        yield HostFinding(host, Finding("connection", reason, fix))
-        return
-    for finding in seen["findings"]:
+    """Yield what holdfast.ha.host_preflight found on a host; nothing where --limit left it out, or it is down."""
+    if seen and "findings" not in seen and not seen.get("unreachable"):
+        yield HostFinding(host, Finding("connection", reason_of(seen), NO_CONNECTION))
+    for finding in (seen or {}).get("findings", ()):
         yield HostFinding(host, Finding(**finding))
+
+
+def why_down(variables: Mapping[str, Any], registers: Iterable[str]) -> str | None:
+    """Return why a host could not be reached, None where it could or --limit left it out."""
+    for result in (variables.get(register) or {} for register in registers):
+        if result.get("unreachable"):
+            return reason_of(result)
+    return None
+
+
+def reason_of(result: Mapping[str, Any]) -> str:
+    """Return the last line of what a failed task says, which has the reason."""
+    return str(result.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
+
+
+def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> Iterator[HostFinding]:
+    """Yield each host that is down: an error, unless its cluster can be worked on without it."""
+    clusters = {host.name: host.ha["cluster"] for host in known}
+    for host, reason in down.items():
+        cluster = clusters[host]
+        why = deployed.why_not_without([other for other in known if clusters[other.name] == cluster])
+        if why:
+            fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
+            yield HostFinding(host, Finding("connection", reason, fix))
+            text = f"nothing can be done in {cluster} before it is up: {why}"
+            yield HostFinding(host, Finding("down", text, "have it up, and run this again"))
+        else:
+            yield HostFinding(host, Finding("down", reason, "left out; run this again when it is up", WARNING))
 
 
 def evaluated(value: Any) -> Any:
@@ -88,16 +111,14 @@ def evaluated(value: Any) -> Any:
 
 
 def deployed_findings(
-    hosts: list[str], hostvars: Mapping[str, Any], register: str, *, whole: bool, accept: list[str]
+    seen: Mapping[str, Mapping[str, Any]], known: Sequence[deployed.Host], *, whole: bool, accept: list[str]
 ) -> Iterator[HostFinding]:
     """Yield where what is wished can't be what is meant, as holdfast.ha.deployed_info found the hosts."""
-    seen = {host: hostvars[host].get(register) or {} for host in hosts}
     for host, told in seen.items():
         if "unknown" in told:
             fix = "give Ansible root's rights (become) and Python 3.11 or newer there"
             yield HostFinding(host, Finding("deployed", f"can't be looked at: {told['unknown']}", fix))
     if any(seen.values()):
-        known = [deployed.host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
         yield from deployed.judge(known, whole=whole, accept=accept)
 
 
@@ -128,7 +149,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return findings, all of them warnings: [{host, check, value, fix, level}]."""
+        """Return findings, all of them warnings: [{host, check, value, fix, level}], and which hosts are there."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
@@ -137,7 +158,15 @@ class ActionModule(ActionBase):
         found = [] if arguments["part"] else self._complete(hosts, hostvars, arguments)
         whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
         found += authority_findings(hosts, hostvars)
-        found += deployed_findings(hosts, hostvars, arguments["deployed"], whole=whole, accept=accept)
+        seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
+        reasons = {host: why_down(hostvars[host], (arguments["register"], arguments["deployed"])) for host in hosts}
+        down = {host: reason for host, reason in reasons.items() if reason is not None}
+        if down or any(seen.values()):
+            known = [deployed.host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
+            found += [
+                *down_findings(down, known),
+                *deployed_findings(seen, known, whole=whole, accept=accept),
+            ]
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
         if found or whole:
@@ -146,6 +175,8 @@ class ActionModule(ActionBase):
             result |= {"failed": True, "msg": f"{len(stopping)} errors, nothing was changed"}
         else:
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
+            result["down"] = down
+            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in down]
         return result
 
     def _complete(

@@ -174,7 +174,8 @@ class Convergence:
             found = self.problems(view)
             if not found:
                 return view
-            found = with_reasons(found, self.members, view.answers)
+            own = [answer for answer in view.answers if answer.endpoint not in self.others.values()]
+            found = with_reasons(found, self.members, own)
             unheard = [shown(answer) for answer in view.answers if answer.error]
             found += [text for text in unheard if text not in "; ".join(found)]
             told = cause(self.journal(since))

@@ -15,6 +15,8 @@ description:
     the topology was parsed, the secrets are complete and the controller has the right versions.
   - Compares what M(holdfast.ha.deployed_info) found with what is wished, and refuses what would destroy data or break
     the cluster later.
+  - A host that can't be reached is an error, unless its cluster can be worked on without it, which a quorum of etcd and
+    the data of PostgreSQL on the others tell. It is a warning then.
   - Prints one readable list and fails when it holds an error.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
@@ -70,4 +72,13 @@ findings:
   returned: success
   type: list
   elements: dict
+down:
+  description: Why hosts can't be reached, by name.
+  returned: success
+  type: dict
+present:
+  description: Names of the play's hosts that can be reached.
+  returned: success
+  type: list
+  elements: str
 """

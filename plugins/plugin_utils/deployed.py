@@ -135,6 +135,24 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
     return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
 
 
+def why_not_without(hosts: Sequence[Host]) -> str:
+    """Return why a cluster can't be worked on as long as those of its hosts are down that nobody could look at.
+
+    Empty where a quorum of etcd is there, and the data of PostgreSQL: then the others follow when they are back.
+    """
+    seen = [host.deployed for host in hosts if host.deployed is not None]
+    if not any(deployed.components for deployed in seen):
+        return "nothing is deployed yet on the hosts that answer"
+    members = (hosts[0].ha.get("etcd") or {}).get("members", ())
+    stores = [deployed.etcd for deployed in seen if deployed.etcd]
+    quorum = len(members) // 2 + 1
+    if members and len(stores) < quorum and all(store.members is None for store in stores):
+        return f"etcd's quorum is {quorum} of {len(members)} members, of which {len(stores)} with data can be reached"
+    if hosts[0].ha.get("postgresql") and not any(deployed.postgresql for deployed in seen):
+        return "no database host with data can be reached"
+    return ""
+
+
 def judge_identity(host: Host, deployed: Deployed) -> Iterator[Difference]:
     """Yield where a member with data is another's, of another cluster or elsewhere."""
     found, wished = deployed.patroni, host.ha["postgresql"]

@@ -158,3 +158,51 @@ def test_every_playbook_that_changes_a_part_compares_first():
         first = yaml.safe_load(path.read_text(encoding="utf-8"))[0]
         compares = first.get("import_playbook") == "guard.yml"
         assert compares == (path.stem not in {*verbs, "guard", "preflight", "site"}), path.name
+
+
+STORE = {"name": "db1", "data_directory": "/d", "client_url": "", "peer_url": ""}
+SERVES, STOPPED = {**STORE, "members": {}}, {**STORE, "members": None}
+DATA = {
+    "data_directory": "/d",
+    "version": "17",
+    "archive_command": "push %p",
+    "encoding": "UTF8",
+    "locale": "C",
+    "idle": False,
+}
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        # whoever is not named is down
+        ({"db1": {"etcd": SERVES, "postgresql": DATA}, "db2": {"etcd": SERVES, "postgresql": DATA}}, ""),
+        ({"db1": {"etcd": STOPPED, "postgresql": DATA}, "db2": {"etcd": STOPPED, "postgresql": DATA}}, ""),
+        # those that can't be reached serve all the same
+        ({"db1": {"etcd": SERVES, "postgresql": DATA}}, ""),
+        ({"db1": {"etcd": STOPPED, "postgresql": DATA}}, "quorum is 2 of 3 members, of which 1 with data"),
+        ({"db1": {"components": []}, "db2": {"components": []}}, "nothing is deployed yet"),
+        ({}, "nothing is deployed yet"),
+        ({"db1": {}, "db2": {}}, "quorum is 2 of 3 members, of which 0 with data"),
+        ({"db1": {"etcd": SERVES}, "db2": {"etcd": SERVES}}, "no database host with data"),
+        ({"lb1": {"components": ["haproxy"]}, "lb2": {"components": ["haproxy"]}}, "of which 0 with data"),
+    ],
+)
+def test_whether_a_cluster_can_be_worked_on_without_hosts_that_are_down(build_case, found, expected):
+    hosts = []
+    for name, ha in build_case({}).hosts.items():
+        told = (
+            {"deployed": NOTHING | {"components": ["etcd"]} | found[name]} if name in found else {"unreachable": True}
+        )
+        hosts.append(sut.host_of(name, {"ha": ha}, ROOT, told))
+    why = sut.why_not_without(hosts)
+    assert expected in why
+    assert bool(expected) is bool(why)
+
+
+def test_balancers_alone_need_no_quorum():
+    ha = {"cluster": "x", "name": "lb1", "components": ["haproxy"], "etcd": None, "postgresql": None}
+    told = {"deployed": NOTHING | {"components": ["haproxy"]}}
+    hosts = [sut.host_of("lb1", {"ha": ha}, ROOT, told), sut.host_of("lb2", {"ha": ha}, ROOT, {"unreachable": True})]
+    assert sut.why_not_without(hosts) == ""
+    assert sut.why_not_without(hosts[1:]) != ""
