@@ -24,7 +24,6 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
         "address": host.address,
         "zone": host.zone,
         "components": cluster.components(host.name),
-        "coordinator": [part for part in COMPONENTS if cluster.of(part) and cluster.of(part)[0].name == host.name],
         "packages": packages(cluster, host),
         "members": [
             {**_peer(member), "zone": member.zone, "components": cluster.components(member.name)}

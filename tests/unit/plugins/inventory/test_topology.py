@@ -124,7 +124,7 @@ def test_layers_on_ini_elsewhere(inventory, tmp_path_factory):
     hosts = "".join(f"{name} ansible_host={values['ansible_host']}\n" for name, values in BASE["hosts"].items())
     elsewhere.write_text(hosts + groups, encoding="utf-8")
     db2 = derived("db2", elsewhere, inventory / "topology.ha.yml")
-    assert (db2["address"], db2["coordinator"]) == ("198.51.100.12", [])
+    assert (db2["name"], db2["address"]) == ("db2", "198.51.100.12")
 
 
 def test_sees_group_and_host_variables_by_precedence(inventory):
