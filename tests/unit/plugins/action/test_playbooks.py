@@ -147,6 +147,7 @@ def host(probes):
     """Return the variables of a balancer that told these probes, of one that is unreachable for None."""
     ha = {
         "cluster": "web",
+        "address": "192.0.2.1",
         "components": ["haproxy", "keepalived"],
         "etcd": None,
         "postgresql": None,
@@ -235,6 +236,7 @@ THROWN = {
     "patroni_members": None,
     "secrets": {},
     "system": "Debian 13",
+    "strangers": [],
 }
 
 
