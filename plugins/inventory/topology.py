@@ -129,7 +129,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible import context
-from ansible.errors import AnsibleParserError
+from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.data import InventoryData
 from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.inventory.host import Host
@@ -187,6 +187,9 @@ class InventoryModule(BaseInventoryPlugin):
             topology = build(document, found, roles, needs_secrets=not makes_secrets())
         except TopologyError as error:
             refuse(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}")
+        except AnsibleError as error:  # such as variables that can't be read or decrypted
+            fix = " Fix: give --vault-password-file or --vault-id." if "decrypt" in str(error).lower() else ""
+            refuse(f"{path}: the topology can't read the inventory's variables: {error}{fix}")
         for host, variables in topology.hosts.items():
             inventory.set_variable(host, "ha", trusted(variables))
         for group, hosts in topology.groups.items():
@@ -220,7 +223,10 @@ def refuse_second(inventory: InventoryData, path: str) -> None:
 def refuse_later(inventory: InventoryData, loader: DataLoader, path: str) -> None:
     """Raise TopologyError where a source that is read later has hosts that the clusters would lack."""
     for later in inventory_sources.after(context.CLIARGS.get("inventory") or (), path):
-        own = InventoryManager(loader=loader, sources=[later])
+        try:
+            own = InventoryManager(loader=loader, sources=[later])
+        except AnsibleError:  # Ansible tells it in its turn
+            continue
         grouped = {host.name for name, group in own.groups.items() if name not in NO_GROUPS for host in group.hosts}
         if grouped or own.hosts.keys() & inventory.hosts.keys():
             what = "is read after the topology, which does not see its hosts"

@@ -154,6 +154,21 @@ def test_secrets_are_not_made_twice(tmp_path, places, expected):
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_vault_without_its_password_is_one_message(tmp_path):
+    (tmp_path / "group_vars" / "all").mkdir(parents=True)
+    vaulted = "$ANSIBLE_VAULT;1.1;AES256\n6162636465\n"
+    for name, text in {
+        "hosts.yml": CONTENTS["hosts"],
+        "topology.ha.yml": CONTENTS["topology"],
+        "group_vars/all/secrets.yml": vaulted,
+    }.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    code, shown, told = run("inventory", "-i", tmp_path, "--list")
+    assert code == 4, shown + told
+    assert told.count("ERROR") == 1
+    assert told.endswith("Fix: give --vault-password-file or --vault-id.")
+
+
 @pytest.mark.parametrize("laid_out", BAD, ids=[layout["name"] for layout in BAD], indirect=True)
 def test_refused_once_with_cause_and_fix(laid_out, request):
     layout = request.node.callspec.params["laid_out"]
