@@ -23,7 +23,17 @@ from .shell_blocks import PAGES, ROOT, TABLE, blocks, every_command, inline, unl
 
 COMMANDS = every_command()
 TEXTS = [command.text for command in COMMANDS]
-CONTROLLER = {"ansible", "ansible-playbook", "ansible-inventory", "make", "cp", "ssh-keyscan", ".", "scripts/bootstrap"}
+CONTROLLER = {
+    "ansible",
+    "ansible-playbook",
+    "ansible-inventory",
+    "make",
+    "cp",
+    "mkdir",
+    "ssh-keyscan",
+    ".",
+    "scripts/bootstrap",
+}
 HOSTS = {"cd", "export", "etcd", "etcdctl", "etcdutl", "psql"}
 """On hosts with that component; the shell's own words besides."""
 MINE = "inventory/mine"
