@@ -22,13 +22,13 @@ class ActionModule(ActionBase):
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return the module's findings, and clock = [least, greatest] seconds ahead of the controller.
 
-        A host that can't be reached has a msg, and no findings.
+        A host that can't be reached is down, has a msg, and no findings.
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
             done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
         except AnsibleConnectionFailure as error:  # the report tells it in a line, Ansible in twenty, for each host
-            return result | {"msg": str(error)}
+            return result | {"down": True, "msg": str(error)}
         if done.get("failed"):
             message = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
             fix = "give the host Python 3.11 or newer and root's rights"

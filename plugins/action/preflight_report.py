@@ -71,7 +71,7 @@ def controller_findings(root: Path) -> Iterator[Finding]:
 
 def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFinding]:
     """Yield what holdfast.ha.host_preflight found on a host; nothing where --limit left it out, or it is down."""
-    if seen and "findings" not in seen and not seen.get("unreachable"):
+    if seen and "findings" not in seen and not is_down(seen):
         yield HostFinding(host, Finding("connection", reason_of(seen), NO_CONNECTION))
     for finding in (seen or {}).get("findings", ()):
         yield HostFinding(host, Finding(**finding))
@@ -80,9 +80,14 @@ def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFin
 def why_down(variables: Mapping[str, Any], registers: Iterable[str]) -> str | None:
     """Return why a host could not be reached, None where it could or --limit left it out."""
     for result in (variables.get(register) or {} for register in registers):
-        if result.get("unreachable"):
+        if is_down(result):
             return reason_of(result)
     return None
+
+
+def is_down(result: Mapping[str, Any]) -> bool:
+    """Whether a task could not reach its host, as Ansible tells it, or holdfast.ha.host_preflight."""
+    return bool(result.get("unreachable") or result.get("down"))
 
 
 def reason_of(result: Mapping[str, Any]) -> str:

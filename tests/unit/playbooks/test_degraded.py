@@ -16,15 +16,8 @@ NAMES = ("db1", "db2", "db3", "lb1")
 MEMBERS = [{"name": name, "address": f"192.0.2.{number}"} for number, name in enumerate(NAMES[:3], 1)]
 STORE = {"name": "x", "data_directory": "/d", "client_url": "", "peer_url": ""}
 DATA = {"data_directory": "/d", "version": "17", "archive_command": "push %p"}
-DEPLOYED = {
-    "patroni": None,
-    "pgbackrest": None,
-    "patroni_members": None,
-    "secrets": {},
-    "system": "Debian 13",
-    "strangers": [],
-}
-DOWN = {"unreachable": True, "msg": "Task failed: No route to host"}
+DEPLOYED = {"patroni": None, "pgbackrest": None, "patroni_members": None, "secrets": {}, "strangers": []}
+DOWN = {"down": True, "msg": "Task failed: No route to host"}
 
 
 def plays(name):
@@ -132,3 +125,17 @@ def test_a_limit_leaves_a_coordinator(site, limit, coordinator):
     code, output = site("--limit", limit, left=[out])
     assert code == 2, output
     assert f"Left: {out}, which does not answer and which --limit leaves out." in output
+
+
+def test_a_host_that_ssh_does_not_reach_is_down(tmp_path):
+    variables = host("db1", (), bare=True) | {"ansible_connection": "ssh", "ansible_host": "127.0.0.1"}
+    del variables["preflight__host"], variables["deployed__host"]
+    inventory = tmp_path / "hosts.yml"
+    inventory.write_text(json.dumps({"all": {"children": {"holdfast": {"hosts": {"db1": variables}}}}}))
+    ask = {"holdfast.ha.host_preflight": {"address": "192.0.2.1"}, "register": "preflight__host"}
+    tell = {"holdfast.ha.preflight_report": {"part": True}, "run_once": True}
+    book = tmp_path / "book.yml"
+    book.write_text(json.dumps([{"hosts": "holdfast", "gather_facts": False, "tasks": [ask, tell]}]))
+    code, output = run(inventory, book, "-e", "ansible_port=1")
+    assert code == 2, output
+    assert "nothing can be done in a before it is up: nothing is deployed yet" in output
