@@ -73,6 +73,7 @@ def base(role: str) -> dict[str, Any]:
         "ansible_check_mode": False,
         "ansible_playbook_python": "/usr/bin/python3",
         "ansible_play_hosts": ["db1"],
+        "ansible_play_hosts_all": ["db1"],
         "role_path": str(ROLES / role),
         "ansible_search_path": [str(ROLES / role)],
         "omit": "__omit__",
