@@ -63,8 +63,7 @@ class PatroniApi:
 
     def answers(self) -> list[Answer]:
         """Return what every endpoint answers, in the endpoints' order."""
-        with ThreadPoolExecutor(max_workers=len(self.clients)) as pool:
-            return list(pool.map(ask, self.clients))
+        return ask_all(self.clients)
 
     def cluster(self) -> Cluster:
         """Return the cluster as a majority of its members sees it."""
@@ -114,11 +113,15 @@ class PatroniApi:
         known = (client for client in self.clients if client.base_url.rstrip("/") == root.rstrip("/"))
         return next(known, None) or replace(self.clients[0], base_url=root)
 
-    def last_seen(self) -> dict[str, int]:
-        """Return, for every endpoint that answers, when its member last read the DCS (epoch seconds)."""
+    def last_seen(self, among: Collection[str] | None = None) -> dict[str, int]:
+        """Return, for every endpoint that answers, when its member last read the DCS (epoch seconds).
+
+        Only those ``among`` some are asked, if these are given.
+        """
+        clients = [client for client in self.clients if among is None or client.base_url in among]
         return {
             answer.endpoint: int(answer.patroni.get("dcs_last_seen") or 0)
-            for answer in self.answers()
+            for answer in ask_all(clients)
             if answer.patroni
         }
 
@@ -133,6 +136,12 @@ class PatroniApi:
                     raise
                 silent = error
         raise silent or EndpointError("", None, "no endpoint given")
+
+
+def ask_all(clients: Collection[HttpJsonClient]) -> list[Answer]:
+    """Return what all endpoints answer, asked at once."""
+    with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
+        return list(pool.map(ask, clients))
 
 
 def ask(client: HttpJsonClient) -> Answer:
@@ -175,7 +184,7 @@ def await_applied(api: PatroniApi, timeout: float, required: Collection[str] = (
     seen = api.last_seen()
     left = dict.fromkeys([*seen, *required], CYCLES_TO_APPLY)
     for _seconds in until(time.monotonic() + timeout):
-        for endpoint, when in api.last_seen().items():
+        for endpoint, when in api.last_seen(left).items():
             if endpoint in left and when != seen.get(endpoint, when):
                 left[endpoint] -= 1
             seen[endpoint] = when

@@ -132,7 +132,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 
 HTTP_TIMEOUT = 5.0
 # For others than those that are waited for: as long as etcd takes to elect a leader after a restart.
-OTHERS_SECONDS = 5.0
+OTHERS_SECONDS = 2.0
 
 PREFIXES = ("prefixes", "read_prefixes", "write_prefixes")
 ARGUMENTS: dict[str, t.Any] = {
@@ -164,7 +164,7 @@ class Cluster:
     def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
         tls = Tls.from_params(params)
         self.awaited = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
-        self.others = {name: EtcdClient(tls.client(url, HTTP_TIMEOUT)) for name, url in params["others"].items()}
+        self.others = {name: EtcdClient(tls.client(url, OTHERS_SECONDS)) for name, url in params["others"].items()}
         self.root_password: str = params["root_password"]
         self.users = [User.from_params(user, params["passwords"]) for user in params["users"]]
         self.check_mode = check_mode

@@ -111,16 +111,16 @@ def test_a_member_whose_etcd_does_not_answer_still_tells_of_itself(serve: t.Call
     assert answer.error == "closed without an answer"
 
 
-def seen(*values: int) -> t.Callable[[], dict[str, int]]:
+def seen(*values: int) -> t.Callable[..., dict[str, int]]:
     """Return what last_seen answers one call after the other, the last one for ever."""
     left = list(values)
-    return lambda: {"https://a": left.pop(0) if len(left) > 1 else left[0]}
+    return lambda _among=None: {"https://a": left.pop(0) if len(left) > 1 else left[0]}
 
 
 class Fake:
     """Only last_seen."""
 
-    def __init__(self, last_seen: t.Callable[[], dict[str, int]]) -> None:
+    def __init__(self, last_seen: t.Callable[..., dict[str, int]]) -> None:
         self.last_seen = last_seen
 
 
@@ -145,6 +145,21 @@ def test_a_required_endpoint_must_answer(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(ClusterError, match=r"by https://b$"):
         await_applied(api, timeout=0.2, required=["https://b"])
+
+
+def test_who_is_off_is_not_asked_each_time(serve: t.Callable[..., Servers]) -> None:
+    read = iter(range(10, 99))
+    servers = serve({"https://a": {"/cluster": ok({})}})
+    fetch = servers.fetch
+
+    def told(client: HttpJsonClient, method: str, path: str) -> Response:
+        servers.answers["https://a"]["/patroni"] = ok({"dcs_last_seen": next(read)})
+        return fetch(client, method, path)
+
+    servers.fetch = told  # type: ignore[method-assign]
+    await_applied(api("https://a", "https://off"), timeout=5)
+
+    assert sum(url == "https://off" for url, _method, _path in servers.asked) == 1
 
 
 def test_root_of_a_member() -> None:
