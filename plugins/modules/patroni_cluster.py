@@ -48,9 +48,9 @@ options:
     default: healthy
   unit:
     description:
-      - The unit of this host's own member. When the wait for V(healthy) fails, the last line of its journal that tells
-        a failure is part of the message. One that time does not mend, such as a refused password, ends the wait when it
-        has kept coming for 30 s.
+      - The unit of this host's own member. When the wait fails, the last line of its journal that tells
+        a failure is part of the message. One that time does not mend, such as a refused password, ends the wait for V(healthy)
+        when it has kept coming for 30 s.
       - Give it where O(members) is this host's own.
     type: str
   restart_pending:
@@ -184,7 +184,7 @@ class Convergence:
             elif time.monotonic() - max(suspected, begun) >= HOPELESS_SECONDS:
                 break
         waited = f"within {time.monotonic() - begun:.0f} s"
-        raise ClusterError(f"not healthy {waited}: {'; '.join(found)}" + (f"; its log says: {told}" if told else ""))
+        raise ClusterError(f"not healthy {waited}: {'; '.join(found)}{in_log(told)}")
 
     def restart_pending(self, view: View) -> tuple[View, list[str]]:
         """Restart pending members in order and return the cluster after it, and their names.
@@ -224,6 +224,11 @@ class Convergence:
             return False
 
 
+def in_log(told: str) -> str:
+    """Return what a log says, as the end of a message."""
+    return f"; its log says: {told}" if told else ""
+
+
 def shown(answer: Answer) -> str:
     """Return why an endpoint did not answer."""
     return f"{answer.endpoint}: {answer.error}"
@@ -251,9 +256,13 @@ def converge(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
     return result(view, restarted, [])
 
 
-def applied(api: PatroniApi, timeout: float) -> dict[str, t.Any]:
+def applied(convergence: Convergence) -> dict[str, t.Any]:
     """Wait until every endpoint's member has applied what changed, and return the module's result."""
-    await_applied(api, timeout, required=api.endpoints)
+    api, since = convergence.api, time.time()
+    try:
+        await_applied(api, convergence.timeout, required=api.endpoints)
+    except ClusterError as error:
+        raise ClusterError(f"{error}{in_log(cause(convergence.journal(since)))}") from error
     return result(View(api.cluster()), [], [])
 
 
@@ -299,7 +308,7 @@ def main() -> None:
         module.exit_json(**predict(convergence, restart))
     try:
         if params["state"] == "applied":
-            module.exit_json(**applied(convergence.api, params["timeout"]))
+            module.exit_json(**applied(convergence))
         module.exit_json(**converge(convergence, restart))
     except ClusterError as error:
         module.fail_json(msg=str(error))

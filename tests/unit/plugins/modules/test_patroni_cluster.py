@@ -177,7 +177,8 @@ def test_applied_waits_for_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> No
     api = FakeApi(cluster("db2"))
     api.endpoints = ["https://192.0.2.1:8008"]
 
-    assert not patroni_cluster.applied(t.cast("t.Any", api), 5)["changed"]
+    convergence = Convergence(t.cast("t.Any", api), [], timeout=5, restart_timeout=1)
+    assert not patroni_cluster.applied(convergence)["changed"]
     assert asked == [["https://192.0.2.1:8008"]]
 
 
@@ -256,3 +257,13 @@ def test_a_member_that_may_be_off_must_be_healthy_once_it_answers() -> None:
 
     with pytest.raises(ClusterError, match="db3 is starting"):
         convergence.healthy()
+
+
+def test_a_member_that_applies_nothing_tells_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    def late(_api: t.Any, _timeout: float, required: t.Any) -> None:
+        raise ClusterError(f"not applied within 5 s by {required}")
+
+    monkeypatch.setattr(patroni_cluster, "await_applied", late)
+    convergence = Convergence(t.cast("t.Any", FakeApi(cluster())), [], 5, 1, journal=lambda _since: [REFUSED])
+    with pytest.raises(ClusterError, match=f"not applied within 5 s by .*; its log says: {REFUSED}$"):
+        patroni_cluster.applied(convergence)
