@@ -48,9 +48,9 @@ options:
     default: healthy
   unit:
     description:
-      - The unit of this host's own member. When the wait fails, the last line of its journal that tells
-        a failure is part of the message. One that time does not mend, such as a refused password, ends the wait for V(healthy)
-        when it has kept coming for 30 s.
+      - The unit of this host's own member. When the wait fails, the last line of its journal that tells a failure is
+        part of the message. One that time does not mend, such as a refused password, ends the wait for V(healthy) when
+        it has kept coming for 30 s.
       - Give it where O(members) is this host's own.
     type: str
   restart_pending:

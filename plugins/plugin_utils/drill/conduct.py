@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils import journal
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
@@ -301,10 +302,19 @@ class Conductor:
                 open_questions = [f"{segment} is not archived yet"]
             if time.monotonic() - begun > GATE_SECONDS:
                 raise GateError(
-                    f"the gate {when} the fault did not open in {GATE_SECONDS:g} s: {'; '.join(open_questions)}"
+                    f"the gate {when} the fault did not open in {GATE_SECONDS:g} s: "
+                    f"{'; '.join([*open_questions, *self._causes(open_questions)])}"
                 )
             self._progress(f"gate {when}: {open_questions[0]}")
             self._pause()
+
+    def _causes(self, open_questions: Sequence[str]) -> Iterator[str]:
+        """Yield what the journals of the members in question say."""
+        asked = [host for host in self._expected.databases if any(host in text.split() for text in open_questions)]
+        argv = journal.command("patroni.service", time.time() - GATE_SECONDS)
+        for host, answer in self._crew.call_all(asked, "run", argv=argv).items():
+            if told := journal.cause(answer["out"].splitlines()):
+                yield f"{host}'s log says: {told}"
 
     def _note_well(self, well: dict[str, float | None], probes: Mapping[str, Any], seen: View, after: float) -> None:
         parts = {

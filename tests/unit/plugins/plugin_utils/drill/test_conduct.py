@@ -32,6 +32,7 @@ class Cluster:
         self.broken: dict[str, Any] = {}
         self.archiving = True
         self.archived = OLD
+        self.journal = ""
 
     def on(self, _host: str) -> bool:
         return True
@@ -40,6 +41,8 @@ class Cluster:
         return Offset(0.0, 0.0)
 
     def call_all(self, hosts: Any, operation: str, *_patience: float, **_arguments: Any) -> dict[str, Any]:
+        if operation == "run":
+            return {host: {"out": self.journal} for host in hosts}
         if operation != "probe":
             return {}
         self.asked += 1
@@ -89,6 +92,15 @@ def test_the_hosts_are_asked_anew_every_time(cluster) -> None:
     cluster.broken = {"db2_etcd": {"healthy": False}}
     with pytest.raises(GateError, match="etcd on db2 is not healthy"):
         made.await_gate("before")
+
+
+def test_a_closed_gate_tells_what_the_member_s_log_says(cluster) -> None:
+    cluster.broken = {"db1_postgresql": {"standbys": [["db3", "streaming", "quorum"]]}}
+    cluster.journal = 'FATAL:  password authentication failed for user "replicator"\nLOG:  waiting for WAL'
+    with pytest.raises(
+        GateError, match=r"db2 does not stream; .*db2's log says: FATAL:  password authentication failed"
+    ):
+        conductor(cluster).await_gate("before")
 
 
 def test_another_timeline_is_archived_anew(cluster) -> None:
