@@ -21,6 +21,7 @@ UNITS = {
     "haproxy/drop-in.conf.j2": "haproxy.service.d/holdfast.conf",
     "keepalived/drop-in.conf": "keepalived.service.d/holdfast.conf",
     "keepalived/filter.service": "keepalived-filter.service",
+    "keepalived/nftables.conf": "nftables.service.d/holdfast.conf",
     "lease_watcher/service.j2": "holdfast-lease-watcher.service",
     "patroni/drop-in.conf.j2": "patroni.service.d/holdfast.conf",
     "pgbouncer/service.j2": "holdfast-pgbouncer.service",
