@@ -18,6 +18,7 @@ from lab_cluster import (
     replace_nodes,
     run_playbook,
     sql,
+    wait_until,
 )
 
 
@@ -62,6 +63,32 @@ def test_etcd_loses_its_data_on_all_members(stopped: bool) -> None:
         assert done.code == 0, done.output[-4000:]
         converge()
     assert digest("without_etcd") == before
+    assert_converged()
+
+
+def test_a_member_without_data_makes_no_empty_cluster() -> None:
+    """It is started first beside an etcd that lost its data; those that have the data come later."""
+    before = fill("beside_an_empty_member")
+    primary = leader()
+    empty = next(node for node in DATABASES if node != primary)
+    for node in DATABASES:
+        on_node(node, "systemctl", "stop", "patroni")
+    for node in DATABASES:
+        on_node(node, "systemctl", "stop", "etcd")
+        on_node(node, "sh", "-c", "rm -rf /var/lib/etcd/*")
+    on_node(empty, "sh", "-c", "rm -rf /var/lib/postgresql/lab")
+    assert run_playbook(PLAYBOOKS / "etcd.yml").code == 0
+    begun = on_node(empty, "date", "+%s").strip()
+    on_node(empty, "systemctl", "start", "patroni")
+
+    def said() -> str:
+        return on_node(empty, "journalctl", "--unit=patroni", f"--since=@{begun}", "--no-pager", "--output=cat")
+
+    wait_until(lambda: said().count("waiting for site.yml to permit a new cluster") > 2, seconds=60, what="it waits")
+    done = etcd_lost("-e", f"etcd_lost_leader={primary}")
+    assert done.code == 0, done.output[-4000:]
+    converge()
+    assert digest("beside_an_empty_member") == before
     assert_converged()
 
 

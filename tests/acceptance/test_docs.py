@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 
 import pytest
@@ -32,7 +33,7 @@ def test_on_the_controller(text: str) -> None:
 def test_on_a_database_host() -> None:
     secrets = yaml.safe_load(SECRETS.read_text())["ha_secrets"]
     # etcdctl asks for the password where nothing names it.
-    typed = f"export ETCDCTL_PASSWORD={secrets['etcd_root']}"
+    typed = f"export ETCDCTL_PASSWORD={shlex.quote(secrets['etcd_root'])}"
     told = {command.text for page in PAGES for command in commands(page)}
     assert set(TABLE["database_host"]) <= told
     for block in ON_DATABASE_HOST:
