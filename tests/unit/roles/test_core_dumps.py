@@ -19,6 +19,8 @@ SERVICES = {
 WITHOUT_SECRETS = {
     "clone/templates/clone.service.j2",
     "keepalived/files/drop-in.conf",
+    "keepalived/files/filter.service",
+    "keepalived/files/nftables.conf",
     "pgbackrest/templates/holdfast-canary.service.j2",
 }
 
