@@ -100,14 +100,14 @@ def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> It
     clusters = {host.name: host.ha["cluster"] for host in known}
     for host, reason in down.items():
         cluster = clusters[host]
-        why = deployed.why_not_without([other for other in known if clusters[other.name] == cluster])
+        why = deployed.why_not_without([other for other in known if clusters[other.name] == cluster], down)
+        fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
         if why:
-            fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
             yield HostFinding(host, Finding("connection", reason, fix))
             text = f"nothing can be done in {cluster} before it is up: {why}"
             yield HostFinding(host, Finding("down", text, "have it up, and run this again"))
         else:
-            yield HostFinding(host, Finding("down", reason, "left out; run this again when it is up", WARNING))
+            yield HostFinding(host, Finding("down", reason, f"left out; {fix}, then run this again", WARNING))
 
 
 def evaluated(value: Any) -> Any:
@@ -120,9 +120,10 @@ def deployed_findings(
 ) -> Iterator[HostFinding]:
     """Yield where what is wished can't be what is meant, as holdfast.ha.deployed_info found the hosts."""
     for host, told in seen.items():
-        if "unknown" in told:
+        if "unknown" in told or (told.get("failed") and not is_down(told)):
             fix = "give Ansible root's rights (become) and Python 3.11 or newer there"
-            yield HostFinding(host, Finding("deployed", f"can't be looked at: {told['unknown']}", fix))
+            reason = told.get("unknown") or reason_of(told)
+            yield HostFinding(host, Finding("deployed", f"can't be looked at: {reason}", fix))
     if any(seen.values()):
         yield from deployed.judge(known, whole=whole, accept=accept)
 

@@ -83,7 +83,7 @@ def _answer(work: Callable[[], t.Any]) -> dict[str, t.Any]:
 def _result(answer: bytes, code: int, errors: Sequence[type[Exception]]) -> t.Any:
     """Return or raise what the process answered. It is the user's, so nothing of it is more than data."""
     if code > 0:
-        sys.exit(code)
+        raise SystemExit(code)
     if code or not answer:
         raise ServiceUserError(f"the process that worked for the user ended by signal {-code}")
     document = json.loads(answer)

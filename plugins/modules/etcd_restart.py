@@ -63,12 +63,12 @@ EXAMPLES = r"""
 RETURN = r"""
 left:
   description: What was not done because members are off; one sentence, or none.
-  returned: success, without check mode
+  returned: success
   type: list
   elements: str
 judgement:
   description: Why the restart was allowed.
-  returned: success
+  returned: success, without check mode
   type: str
   choices: [safe, harmless]
 """
@@ -137,8 +137,8 @@ def wait_for_new_process(module: AnsibleModule, old: str, seconds: float) -> boo
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
-    if module.check_mode:
-        module.exit_json(changed=True)
+    if module.check_mode and not module.params["others"]:
+        module.exit_json(changed=True, left=[])
     me, seconds = module.params["endpoint"], module.params["timeout"]
     tls = Tls.from_params(module.params)
     clients = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in module.params["endpoints"]]
@@ -148,6 +148,8 @@ def main() -> None:
         module.exit_json(
             changed=False, left=[f"etcd's restart, without {', '.join(off)} it would take the quorum away"]
         )
+    if module.check_mode:
+        module.exit_json(changed=True, left=[])
     if judge(me, seen) is Restart.UNSAFE:
         seen = wait_for(clients, lambda found: judge(me, found) is not Restart.UNSAFE, seconds)
     judgement = judge(me, seen)

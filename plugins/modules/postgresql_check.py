@@ -196,7 +196,8 @@ JUDGED = {
 }
 POLL_SECONDS = 0.5
 ROUNDS = 8
-HBA, IDENT = "pg_hba_file_rules", "pg_ident_file_mappings"
+HBA = "pg_hba_file_rules"
+IDENT = "pg_ident_file_mappings"
 READ_BY = {HBA: "pg_hba.conf", IDENT: "pg_ident.conf"}
 UNREADABLE = "SELECT line_number AS line, error FROM {view} WHERE error IS NOT NULL"
 RUNNING = """

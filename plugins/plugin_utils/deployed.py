@@ -8,7 +8,7 @@ A finding that can be meant has a word of confirmation, KIND:SUBJECT; all others
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -135,22 +135,35 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
     return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
 
 
-def why_not_without(hosts: Sequence[Host]) -> str:
-    """Return why a cluster can't be worked on as long as those of its hosts are down that nobody could look at.
+def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:
+    """Return why a cluster can't be worked on as long as some of its hosts are down.
 
-    Empty where a quorum of etcd is there, and the data of PostgreSQL: then the others follow when they are back.
+    Empty where a quorum of etcd is there, and the data of PostgreSQL: then the others follow when they are back. Hosts
+    that --limit leaves out are taken for running.
     """
     seen = [host.deployed for host in hosts if host.deployed is not None]
-    if not any(deployed.components for deployed in seen):
+    left_out = [host.ha["components"] for host in hosts if host.deployed is None and host.name not in down]
+    if not left_out and not any(deployed.components for deployed in seen):
         return "nothing is deployed yet on the hosts that answer"
     members = (hosts[0].ha.get("etcd") or {}).get("members", ())
     stores = [deployed.etcd for deployed in seen if deployed.etcd]
+    running = len(stores) + sum("etcd" in components for components in left_out)
     quorum = len(members) // 2 + 1
-    if members and len(stores) < quorum and all(store.members is None for store in stores):
-        return f"etcd's quorum is {quorum} of {len(members)} members, of which {len(stores)} with data can be reached"
-    if hosts[0].ha.get("postgresql") and not any(deployed.postgresql for deployed in seen):
+    if members and running < quorum and all(store.members is None for store in stores):
+        return f"etcd's quorum is {quorum} of {len(members)} members, of which {running} with data can be reached"
+    has_data = any(deployed.postgresql for deployed in seen) or any("postgresql" in part for part in left_out)
+    if hosts[0].ha.get("postgresql") and not has_data:
         return "no database host with data can be reached"
     return ""
+
+
+def own_addresses(hosts: Iterable[Mapping[str, Any]]) -> set[str]:
+    """Return the addresses from which hosts speak, VRRP included, by each one's C(ha)."""
+    addresses: set[str] = set()
+    for ha in hosts:
+        instances = (ha.get("vrrp") or {}).get("instances", ())
+        addresses |= {ha["address"], *(item["source"] for item in instances if item.get("source"))}
+    return addresses
 
 
 def judge_identity(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -302,7 +315,7 @@ def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]
 
 def judge_adverts(hosts: Sequence[Host]) -> Iterator[Difference]:
     """Yield who sends VRRP adverts to the balancers and is no host of the inventory."""
-    declared = {host.ha["address"] for host in hosts}
+    declared = own_addresses(host.ha for host in hosts)
     told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.strangers}
     for address, host in sorted(told.items()):
         text = f"{address} sends VRRP adverts to {host.name} and is no host of the inventory: it may hold virtual IPs"

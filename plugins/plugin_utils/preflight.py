@@ -18,8 +18,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules i
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
-from packaging.specifiers import InvalidSpecifier, SpecifierSet
-from packaging.version import InvalidVersion, Version
+
+# ansible-core needs it, so it is there wherever this runs; ansible-test imports without.
+try:
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+    from packaging.version import InvalidVersion, Version
+except ImportError:
+    pass
 
 Clock = tuple[float, float]
 

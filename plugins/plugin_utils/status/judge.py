@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES, own_addresses
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
     Certificate,
@@ -212,7 +212,7 @@ def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
     for host in hosts:
         for address in (host.answer("vrrp") or {}).get("strangers", ()):
             told.setdefault(address, []).append(host.name)
-    declared = {host.ha["address"] for host in hosts}
+    declared = own_addresses(host.ha for host in hosts)
     for address, names in sorted(told.items()):
         text = f"sends VRRP adverts to {' and '.join(names)}, where it is no peer: it may hold virtual IPs"
         back = f"put the host back into the group, or {LEAVES['keepalived']}"

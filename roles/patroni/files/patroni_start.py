@@ -735,7 +735,7 @@ def is_before(version: str, wanted: tuple[int, ...]) -> bool:
 
 def owner_of(target: str) -> tuple[Any, str]:
     """Return the object that a target is an attribute of, and the attribute's name."""
-    module, _, path = target.partition("(")[0].partition(":")
+    module, _colon, path = target.partition("(")[0].partition(":")
     *way, name = path.split(".")
     owner = importlib.import_module(module)
     for step in way:

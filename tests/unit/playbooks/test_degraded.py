@@ -56,7 +56,7 @@ def site(tmp_path):
         look["tasks"] = [task for task in look["tasks"] if "register" not in task or "run_once" in task]
         look["tasks"][0]["holdfast.ha.preflight_report"] = {"part": True}
         coordinator = plays("etcd")[1]["tasks"][0]["vars"]["etcd_coordinator"].strip("{} ")
-        wait = {"debug": {"msg": "awaits {{ present_hosts | join(',') }}"}, "when": coordinator}
+        wait = {"debug": {"msg": "awaits {{ preflight__present | join(',') }}"}, "when": coordinator}
         tell = {"set_fact": {"etcd__cluster": {"left": left or []}}, "when": coordinator}
         work = {
             "hosts": "{{ lookup('holdfast.ha.targets', 'holdfast_etcd', playbook='etcd') }}",
@@ -65,7 +65,10 @@ def site(tmp_path):
             "tasks": [wait, tell],
         }
         book = tmp_path / "book.yml"
-        book.write_text(json.dumps([look, work, plays("site")[-1]]))
+        last = plays("site")[-1]
+        last["vars_files"] = [str(ROOT / "playbooks" / name) for name in last["vars_files"]]
+        last["tasks"][-1] = {"import_tasks": str(ROOT / "playbooks" / "tasks" / "left.yml")}
+        book.write_text(json.dumps([look, work, last]))
         return run(inventory, book, *arguments)
 
     return start

@@ -40,7 +40,7 @@ def filtered(instances: list[dict[str, Any]], **variables: Any) -> list[str]:
     lines = render("keepalived", "filter.nft.j2", {"keepalived_instances": instances, **variables}).splitlines()
     assert sum("update @strangers" in line for line in lines) == len({item["source"] for item in instances})
     lines = [line for line in lines if "update" not in line]
-    return [line.strip().removeprefix("meta l4proto vrrp ") for line in lines if "vrrp" in line]
+    return [line.strip().removeprefix("meta l4proto 112 ") for line in lines if "l4proto" in line]
 
 
 @pytest.mark.parametrize(

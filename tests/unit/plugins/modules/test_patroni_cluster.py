@@ -148,7 +148,10 @@ def test_a_failure_that_was_over_soon_is_waited_out(
     monkeypatch.setattr(patroni_cluster, "HOPELESS_SECONDS", 0.0)
     monkeypatch.setattr(patroni_cluster, "RECENT_SECONDS", -1.0)
     begun = time.time()
-    lines = lambda since: [REFUSED] if since <= begun + 0.5 else []  # noqa: E731
+
+    def lines(since: float) -> list[str]:
+        return [REFUSED] if since <= begun + 0.5 else []
+
     with pytest.raises(ClusterError, match=r"within 1 s: .*password authentication failed"):
         replace(made(FakeApi(cluster(state="stopped"))), timeout=1.2, journal=lines).healthy()
 

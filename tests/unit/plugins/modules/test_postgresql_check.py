@@ -69,7 +69,7 @@ class Module:
         raise Exit(msg)
 
 
-Judge = Callable[..., str | bool]
+Judge = Callable[..., Any]
 
 
 @pytest.fixture

@@ -138,7 +138,7 @@ def test_other_keys_of_hosts_and_authorities(key: Any) -> None:
 
 
 def test_the_first_of_several_authorities_issues() -> None:
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _ in range(2)]
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _number in range(2)]
     both = b"".join(pem(ca_certificate(key)) for key in keys)
     assert authority.Authority.load(both, private_pem(keys[0]), "").key
     with pytest.raises(authority.RefusedError, match="not that of the first certificate"):
@@ -154,7 +154,7 @@ def test_a_wrong_passphrase(passphrase: str, given: str) -> None:
 
 def test_a_key_belongs_to_one_host(tmp_path: Path) -> None:
     records = tmp_path / "issued"
-    mine, other = (ec.generate_private_key(ec.SECP256R1()).public_key() for _ in range(2))
+    mine, other = (ec.generate_private_key(ec.SECP256R1()).public_key() for _number in range(2))
     for _again in range(2):
         authority.claim(records, mine, "db1")
     authority.claim(records, other, "db1")

@@ -195,7 +195,7 @@ def test_whether_a_cluster_can_be_worked_on_without_hosts_that_are_down(build_ca
             {"deployed": NOTHING | {"components": ["etcd"]} | found[name]} if name in found else {"unreachable": True}
         )
         hosts.append(sut.host_of(name, {"ha": ha}, ROOT, told))
-    why = sut.why_not_without(hosts)
+    why = sut.why_not_without(hosts, {host.name for host in hosts} - {*found})
     assert expected in why
     assert bool(expected) is bool(why)
 
@@ -204,5 +204,33 @@ def test_balancers_alone_need_no_quorum():
     ha = {"cluster": "x", "name": "lb1", "components": ["haproxy"], "etcd": None, "postgresql": None}
     told = {"deployed": NOTHING | {"components": ["haproxy"]}}
     hosts = [sut.host_of("lb1", {"ha": ha}, ROOT, told), sut.host_of("lb2", {"ha": ha}, ROOT, {"unreachable": True})]
-    assert sut.why_not_without(hosts) == ""
-    assert sut.why_not_without(hosts[1:]) != ""
+    assert sut.why_not_without(hosts, ["lb2"]) == ""
+    assert sut.why_not_without(hosts[1:], ["lb2"]) != ""
+
+
+@pytest.mark.parametrize(
+    ("seen", "down", "expected"),
+    [
+        (["lb2"], ["lb1"], ""),
+        (["backup1"], ["lb1"], ""),
+        (["lb2", "db1"], ["lb1"], ""),
+        (["db2"], ["db1"], ""),
+        (["lb1"], ["db1", "db2"], "quorum is 2 of 3 members, of which 1 with data"),
+    ],
+)
+def test_hosts_that_the_limit_leaves_out_are_taken_for_running(build_case, seen, down, expected):
+    known = []
+    for name, ha in build_case({}).hosts.items():
+        told = {"deployed": NOTHING | {"components": ha["components"]}} if name in seen else {}
+        if name in seen and name.startswith("db"):
+            told["deployed"] |= {"etcd": STOPPED, "postgresql": DATA}
+        known.append(sut.host_of(name, {"ha": ha}, ROOT, {"unreachable": True} if name in down else told))
+    why = sut.why_not_without(known, down)
+    assert expected in why
+    assert bool(expected) is bool(why)
+
+
+def test_a_balancer_speaks_from_each_of_its_addresses():
+    instances = [{"source": "192.0.2.22"}, {"source": "2001:db8::22"}, {"source": None}]
+    hosts = [{"address": "192.0.2.21", "vrrp": None}, {"address": "192.0.2.22", "vrrp": {"instances": instances}}]
+    assert sut.own_addresses(hosts) == {"192.0.2.21", "192.0.2.22", "2001:db8::22"}

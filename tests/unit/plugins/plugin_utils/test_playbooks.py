@@ -98,7 +98,7 @@ def role_reads(role):
 
 @pytest.mark.parametrize("role", [path.parent.name for path in sorted((ROOT / "roles").glob("*/tasks"))])
 def test_every_variable_of_a_role_is_read_where_the_playbooks_run_it(role):
-    [spec] = load_roles(ROOT, [role]).values()
+    spec = load_roles(ROOT, [role])[role]
     by_topology = {name for names in PACKAGE_VARIABLES.values() for name in names}
     assert set(spec.options) - spec.wired - role_reads(role) - by_topology == set()
 
