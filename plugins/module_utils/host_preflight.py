@@ -39,7 +39,7 @@ class Facts:
     """What was seen on a host. Sizes are MiB; clock_synchronized is None when the kernel doesn't tell.
 
     disks are the free sizes by the directory that was looked at, each file system once; mounted those of the wanted
-    directories at which something is mounted; user is who looked.
+    directories at which something is mounted, with whether data is there already; user is who looked.
     """
 
     os_id: str
@@ -52,7 +52,7 @@ class Facts:
     python_apt: bool
     processors: int
     clock_synchronized: bool | None
-    mounted: Sequence[str] = ()
+    mounted: Mapping[str, bool] = field(default_factory=dict)
     user: str = "root"
 
 
@@ -153,7 +153,7 @@ def judge_directories(facts: Facts, directories: Mapping[str, str]) -> Iterator[
         if path in facts.mounted:
             parent = path.rpartition("/")[0]
             fix = f"a restore could not rename it: mount the volume at {parent}, so that the directory lies in it"
-            yield Finding(variable, f"{path} is a mount point", fix)
+            yield Finding(variable, f"{path} is a mount point", fix, WARNING if facts.mounted[path] else ERROR)
 
 
 def judge_sizes(facts: Facts, expected: Expectation) -> Iterator[Finding]:

@@ -202,10 +202,19 @@ def disks(paths: Iterable[str]) -> dict[str, int]:
     return {place: free_disk(place) for place in found.values()}
 
 
-def mounted(paths: Iterable[str]) -> list[str]:
-    """Return those of the paths at which, or at what they link to, something is mounted."""
+def mounted(paths: Iterable[str]) -> dict[str, bool]:
+    """Return those of the paths at which, or at what they link to, something is mounted, with whether data is there."""
     points = mount_points(read("/proc/self/mountinfo"))
-    return [path for path in paths if {path.rstrip("/"), os.path.realpath(path)} & points]
+    there = [path for path in paths if {path.rstrip("/"), os.path.realpath(path)} & points]
+    return {path: holds_data(Path(path)) for path in there}
+
+
+def holds_data(directory: Path) -> bool:
+    """Return whether there is more in a directory than what mkfs makes; who may not look takes it for full."""
+    try:
+        return any(entry.name != "lost+found" for entry in directory.iterdir())
+    except PermissionError:
+        return True
 
 
 def clock_synchronized() -> bool | None:

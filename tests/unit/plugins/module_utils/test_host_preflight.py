@@ -69,7 +69,8 @@ def test_a_good_host_has_no_findings():
         ({"init": "tini"}, "init", "tini", "error"),
         ({"memory": 256}, "memory", "256 MiB", "error"),
         ({"disks": {"/var/lib": 9000, "/data": 100}}, "free disk in /data", "100 MiB", "error"),
-        ({"mounted": ["/data/lab"]}, "ha.postgresql.data_directory", "/data/lab is a mount point", "error"),
+        ({"mounted": {"/data/lab": False}}, "ha.postgresql.data_directory", "/data/lab is a mount point", "error"),
+        ({"mounted": {"/data/lab": True}}, "ha.postgresql.data_directory", "/data/lab is a mount point", "warning"),
         ({"user": "admin"}, "rights", "admin is not root", "error"),
         (
             {"user": "admin", "listeners": (sut.Listener("198.51.100.100", 5000),)},
