@@ -272,8 +272,12 @@ def test_preflight_refuses_what_destroys_until_it_is_confirmed(tmp_path, report,
     assert (expected in text) if expected else ("Preflight:" not in text), output
 
 
-def test_preflight_does_not_take_a_host_that_it_cannot_look_at_for_an_empty_one(tmp_path):
-    hosts = {"a": {"ha": {"cluster": "x"}, "deployed__host": {"unknown": "root's rights are missing"}}}
+@pytest.mark.parametrize(
+    "told",
+    [{"unknown": "root's rights are missing"}, {"failed": True, "msg": "Task failed: root's rights are missing"}],
+)
+def test_preflight_does_not_take_a_host_that_it_cannot_look_at_for_an_empty_one(tmp_path, told):
+    hosts = {"a": {"ha": {"cluster": "x"}, "deployed__host": told}}
     ha = {"cluster": "x", "name": "a", "address": "192.0.2.1", "components": [], "etcd": None}
     hosts["a"]["ha"] = ha | {"postgresql": None, "backup": None}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {"part": True}}]})

@@ -3,7 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
+
 import pytest
+from ansible.module_utils.testing import patch_module_args
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import AuthState, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -79,3 +82,24 @@ def test_a_member_that_is_to_be_there_is_waited_for(run):
 def test_a_restart_that_is_not_safe_without_a_host_that_is_off_is_not_waited_for(unhealthy, others, hopeless):
     seen = {url: "no route" if name in unhealthy else None for name, url in URLS.items()}
     assert etcd_restart.is_hopeless(URLS["db1"], seen, [URLS[name] for name in others]) is hopeless
+
+
+@pytest.mark.parametrize(("silent", "left"), [((), 0), (("db3",), 1), (("db2", "db3"), 0)])
+def test_check_mode_predicts_no_restart_that_would_be_left(monkeypatch, capsys, silent, left):
+    monkeypatch.setattr(
+        EtcdClient,
+        "unhealthy_because",
+        lambda client: "no route" if client.http.base_url in [URLS[name] for name in silent] else None,
+    )
+    arguments = {
+        "endpoint": URLS["db1"],
+        "endpoints": list(URLS.values()),
+        "others": [URLS["db2"], URLS["db3"]],
+        **dict.fromkeys(("ca_path", "certificate_path", "private_key_path"), "/none"),
+        "timeout": 0,
+        "_ansible_check_mode": True,
+    }
+    with patch_module_args(arguments), pytest.raises(SystemExit):
+        etcd_restart.main()
+    told = json.loads(capsys.readouterr().out)
+    assert (told["changed"], len(told["left"])) == (not left, left)
