@@ -33,7 +33,6 @@ from lab_cluster import (
 )
 
 SECONDS = 60
-HBA = "/var/lib/postgresql/lab/pg_hba.conf"
 
 
 def power(word: str, *nodes: str) -> None:
@@ -88,15 +87,16 @@ def test_a_database_host_is_off(off: list[str], wished: Path, gone: str) -> None
     power("kill", gone)
     wait_until(writes, seconds=60, what="the others take writes")
     on_node("lb1", "systemctl", "stop", "haproxy")
-    on_node(there[0], "sh", "-c", f"echo 'host all all 203.0.113.0/24 trust' >>{HBA}")
+    hba = on_node(there[0], "runuser", "-u", "postgres", "--", "psql", "-XAtc", "SHOW hba_file").strip()
+    on_node(there[0], "sh", "-c", f"echo 'host all all 203.0.113.0/24 trust' >>{hba}")
     run, seconds = site(wished, "-e", '{"patroni_parameters": {"log_min_duration_statement": "12345ms"}}')
+    print(f"site.yml with {gone} off: {seconds:.0f} s")
     assert run.code != 0
     assert f"All but {gone}: down. Start what is down, and run this again." in run.output
     assert on_node("lb1", "systemctl", "is-active", "haproxy").strip() == "active"
-    assert "203.0.113.0" not in on_node(there[0], "cat", HBA)
+    assert "203.0.113.0" not in on_node(there[0], "cat", hba)
     assert sql("SELECT current_setting('log_min_duration_statement')") == "12345ms"
     assert sql("SELECT count(*) FROM pg_database WHERE datname = 'late'") == "1"
-    print(f"site.yml with {gone} off: {seconds:.0f} s")
     assert seconds < SECONDS
 
 
