@@ -143,7 +143,8 @@ def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:
     """
     seen = [host.deployed for host in hosts if host.deployed is not None]
     left_out = [host.ha["components"] for host in hosts if host.deployed is None and host.name not in down]
-    if not left_out and not any(deployed.components for deployed in seen):
+    carried = any({"etcd", "postgresql"} & {*components} for components in left_out)
+    if not carried and not any(deployed.components for deployed in seen):
         return "nothing is deployed yet on the hosts that answer"
     members = (hosts[0].ha.get("etcd") or {}).get("members", ())
     stores = [deployed.etcd for deployed in seen if deployed.etcd]

@@ -189,11 +189,12 @@ def test_preflight_passes_on_all_that_its_module_tells():
 
 def test_preflight_lists_what_is_missing(tmp_path):
     finding = {"check": "init", "value": "tini", "fix": "boot the host with systemd", "level": "error"}
+    ha = {"cluster": "x", "components": ["haproxy"]}
     hosts = {
-        "a": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [finding], "clock": [0.0, 0.1]}},
-        "b": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [], "clock": [3.0, 3.1]}},
-        "c": {"ha": {"cluster": "x"}, "preflight__host": {"unreachable": True, "msg": "Task failed: no route"}},
-        "left_out_by_limit": {"ha": {"cluster": "x"}},
+        "a": {"ha": ha, "preflight__host": {"findings": [finding], "clock": [0.0, 0.1]}},
+        "b": {"ha": ha, "preflight__host": {"findings": [], "clock": [3.0, 3.1]}},
+        "c": {"ha": ha, "preflight__host": {"unreachable": True, "msg": "Task failed: no route"}},
+        "left_out_by_limit": {"ha": ha},
     }
     hosts["a"]["ha_secrets"] = {"etcd_root": "hunter2"}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
