@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +25,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Verification,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
 
 RUN_SITE = "run playbooks/site.yml"
 LOOK_AT_PATRONI = "look at `journalctl -u patroni` there"
@@ -33,12 +33,8 @@ LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
 LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest there"
 LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository host reach it (pgbackrest_tls_port)"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
-UNJUDGED = (
-    "archive",
-    "objects",
-    "queue",
-    "timings",
-)  # the repository tells of the first; nothing is wrong without the others
+# The repository tells of the archive; nothing is wrong without the others.
+UNJUDGED = ("archive", "objects", "queue", "timings")
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
@@ -153,7 +149,7 @@ def idle_slots(hosts: Sequence[Host], told: Callable[[int], bool]) -> Iterator[P
         return
     host, objects = found
     config: Mapping[str, Any] = (host.answer("postgresql") or {}).get("config") or {}
-    declared = {slot_of(member["name"]) for member in host.ha["postgresql"]["members"]}
+    declared = {slot_name(member["name"]) for member in host.ha["postgresql"]["members"]}
     declared |= {*(config.get("slots") or {}), *(item.get("name") for item in config.get("ignore_slots") or ())}
     for slot in objects["slots"]:
         kept = slot["retained"] or 0
@@ -162,14 +158,6 @@ def idle_slots(hosts: Sequence[Host], told: Callable[[int], bool]) -> Iterator[P
             drop = f"SELECT pg_drop_replication_slot('{slot['name']}') there"
             fix = f"{drop}, or declare it in patroni_dynamic_configuration"
             yield Problem(f"replication slot {slot['name']}", text, fix)
-
-
-def slot_of(member: str) -> str:
-    """Return what Patroni calls a member's slot."""
-    kept = (
-        char if re.match("[a-z0-9_]", char) else "_" if char in "-." else f"u{ord(char):04d}" for char in member.lower()
-    )
-    return "".join(kept)[:63]
 
 
 def undeclared_objects(hosts: Sequence[Host]) -> Iterator[Problem]:
