@@ -28,6 +28,7 @@ lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=
 .PHONY: lab-nodes
 lab-nodes: bootstrap ## The lab's bare containers and generated secrets only (LAB_CPUS=0.27 gives each its own processors)
 	@$(BIN)/python lab/nodes.py up $(LAB)/hosts.yml
+	@$(BIN)/python lab/odd_secrets.py $(LAB)/group_vars/all/secrets.yml app
 	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true
 
 .PHONY: lab-down

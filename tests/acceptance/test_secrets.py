@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from backup_lab import PLAYBOOKS
+from backup_lab import PLAYBOOKS, RESTORE, restore_options
 from lab_cluster import DATABASES, ENGINE, INVENTORY, NODES, SECRETS, SITE, Run, on_node, run_playbook
 
 PATTERNS = "/dev/shm/secret-patterns"
@@ -85,10 +85,22 @@ def sampled() -> Iterator[dict[str, set[str]]]:
         sampler.join()
 
 
+def drill_options(report: Path) -> list[str]:
+    """A drill of one fault, on a machine that is busy with being watched."""
+    given = {
+        "drill_confirm": "lab",
+        "drill_faults": "primary_power_loss",
+        "drill_report": str(report),
+        "drill_slack": 60,
+    }
+    return ["-e", json.dumps(given)]
+
+
 @pytest.fixture(scope="module")
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[str]]]:
-    """What the controller said, and every node's command lines, while drift is mended, a job runs, a clone is made."""
-    declaration = tmp_path_factory.mktemp("declared") / "declaration.json"
+    """What the controller said and wrote, and every node's command lines, while playbooks and a job run."""
+    folder = tmp_path_factory.mktemp("declared")
+    declaration, report = folder / "declaration.json", folder / "report"
     declaration.write_text(json.dumps(REPOSITORIES))
     JOBS_FILE.parent.mkdir(exist_ok=True)
     JOBS_FILE.write_text(json.dumps(JOBS))
@@ -102,9 +114,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
             on_node("backup1", "systemctl", "start", "holdfast-job-settings")
             taken = watched(PLAYBOOKS / "backup.yml", "-e", "backup_type=incr", *declared)
             cloned = watched(PLAYBOOKS / "clone.yml", "-e", json.dumps(CLONED), *declared)
+            switched = watched(PLAYBOOKS / "switchover.yml", *declared)
+            drilled = watched(PLAYBOOKS / "drill.yml", *drill_options(report), *declared)
+            restored = watched(RESTORE, *restore_options("restore_keep=false"), *declared)
+            status = watched(PLAYBOOKS / "status.yml", "-e", "status_wait=60", *declared)
         assert mended.changed["db1"] > 0
         assert any("restic" in line for line in seen["backup1"])
-        yield {**seen, "controller's output": {run.output for run in (mended, scheduled, taken, cloned)}}
+        told = {run.output for run in (mended, scheduled, taken, cloned, switched, drilled, restored, status)}
+        reported = {path.read_text(errors="replace") for path in report.rglob("*") if path.is_file()}
+        yield {**seen, "controller's output": told, "drill's report": reported}
     finally:
         JOBS_FILE.unlink()
         JOBS_FILE.parent.rmdir()
@@ -115,8 +133,9 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
             on_node(node, "rm", "-rf", SECOND, KEPT)
 
 
-def test_neither_output_nor_process_lists_show_one(shown: dict[str, set[str]]) -> None:
+def test_neither_output_nor_process_lists_nor_reports_show_one(shown: dict[str, set[str]]) -> None:
     assert all(shown.values())
+    assert any("primary_power_loss" in text for text in shown["drill's report"])
     assert {place: named("\n".join(lines)) for place, lines in shown.items()} == {place: [] for place in shown}
 
 
