@@ -26,11 +26,16 @@ while read -t 0.3 end || [ $? -gt 128 ]; do
     said=$({" ".join(PSQL)} -c "INSERT INTO quorum_vote VALUES ($i)" 2>&1) && [ -z "$said" ] && echo $i
 done
 """
-QUERY = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM quorum_conflict; SELECT pg_sleep(50);"
+# Each in a message of its own: PostgreSQL sends what it has of one when it is through with all of it.
+QUERY = ("BEGIN ISOLATION LEVEL REPEATABLE READ", "SELECT count(*) FROM quorum_conflict", "SELECT pg_sleep(50)")
+
+
+def psql(*statements: str) -> tuple[str, ...]:
+    return (*PSQL, *(word for statement in statements for word in ("-c", statement)))
 
 
 def sql(node: str, *statements: str) -> str:
-    return on_node(node, *PSQL, *(word for statement in statements for word in ("-c", statement))).strip()
+    return on_node(node, *psql(*statements)).strip()
 
 
 @contextlib.contextmanager
@@ -79,7 +84,7 @@ def test_no_acknowledged_row_is_lost_while_a_standby_can_t_replay(
     acknowledged = tmp_path / "acknowledged"
     with (
         running(primary, "bash", "-c", WRITE, output=acknowledged),
-        running(standbys[held], *PSQL, "-c", QUERY, output=tmp_path / "query"),
+        running(standbys[held], *psql(*QUERY), output=tmp_path / "query"),
     ):
         wait_until(lambda: "1000" in (tmp_path / "query").read_text(), seconds=10, what="the query runs")
         with patroni_hanging(primary):
