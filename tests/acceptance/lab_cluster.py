@@ -70,9 +70,9 @@ def assert_converged() -> None:
     assert_healthy()
 
 
-def assert_healthy(seconds: int = 120) -> None:
+def assert_healthy(seconds: int = 120, *arguments: str) -> None:
     """The status must become healthy within the time."""
-    status = run_playbook(ROOT / "playbooks/status.yml", "-e", f"status_wait={seconds}")
+    status = run_playbook(ROOT / "playbooks/status.yml", "-e", f"status_wait={seconds}", *arguments)
     assert status.code == 0, status.output[-4000:]
 
 

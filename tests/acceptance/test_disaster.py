@@ -34,6 +34,7 @@ def test_the_repository_host_is_lost() -> None:
     with stopwatch("a new repository with a full backup"):
         converge()
     assert [backup.type for backup in backups()] == ["full"]
+    assert run_playbook(PLAYBOOKS / "restore_verify.yml").code == 0
     assert_converged()
     sql("DELETE FROM without_repository WHERE id = 0")
     assert digest("without_repository") == before
