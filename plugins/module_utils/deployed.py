@@ -105,8 +105,8 @@ class Verdict:
 class Deployed:
     """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
 
-    system is the distribution with its release, as the role patroni writes it. strangers are the addresses of those
-    that send VRRP adverts here and are none of the peers.
+    system is the distribution with its release, as the role patroni writes it. vrrp_peers are the addresses of
+    keepalived's peers here, and of whoever else sends VRRP adverts.
     """
 
     patroni: Patroni | None = None
@@ -117,7 +117,7 @@ class Deployed:
     patroni_members: tuple[str, ...] | None = None
     secrets: Mapping[str, Verdict] = field(default_factory=dict)
     system: str = ""
-    strangers: tuple[str, ...] = ()
+    vrrp_peers: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
@@ -134,7 +134,7 @@ class Deployed:
             patroni_members=None if members is None else tuple(members),
             secrets={name: Verdict(**verdict) for name, verdict in data["secrets"].items()},
             system=data["system"],
-            strangers=tuple(data["strangers"]),
+            vrrp_peers=tuple(data["vrrp_peers"]),
         )
 
 

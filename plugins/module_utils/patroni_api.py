@@ -10,6 +10,7 @@ import typing as t
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member, merge_answers
@@ -68,6 +69,11 @@ class PatroniApi:
     def cluster(self) -> Cluster:
         """Return the cluster as a majority of its members sees it."""
         return merge_answers(self.answers())
+
+    def view(self) -> Cluster:
+        """Return the cluster as the first endpoint that answers sees it; those after it may be silent."""
+        answers = (ask(client) for client in self.clients)
+        return merge_answers(list(islice((answer for answer in answers if answer.cluster), 1)))
 
     def read_configuration(self) -> dict[str, t.Any] | None:
         """Return the dynamic configuration, None when there is none yet.

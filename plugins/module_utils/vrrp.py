@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 import typing as t
 
 if t.TYPE_CHECKING:
@@ -56,6 +57,12 @@ def parse_strangers(text: str) -> list[str]:
     sets = (item.get("set") or {} for item in json.loads(text or "{}").get("nftables", ()))
     elements = (element for item in sets for element in item.get("elem", ()))
     return sorted(plain(element["elem"]["val"] if isinstance(element, dict) else element) for element in elements)
+
+
+def parse_peers(configuration: str) -> list[str]:
+    """Return the addresses of the peers in a keepalived.conf of ours."""
+    blocks = re.findall(r"^\s*unicast_peer \{$(.*?)^\s*\}$", configuration, re.MULTILINE | re.DOTALL)
+    return sorted({line.split()[0] for block in blocks for line in block.splitlines() if line.strip()})
 
 
 def strangers(module: AnsibleModule) -> list[str]:

@@ -43,9 +43,9 @@ RETURN = r"""
 deployed:
   description: >-
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
-    those whose unit is enabled, C(patroni_members) names, C(strangers) the
-    addresses of who sends VRRP adverts here and is no peer, C(secrets) by name whether this one is C(stored) and
-    C(accepted).
+    those whose unit is enabled, C(patroni_members) names, C(vrrp_peers) the
+    addresses of keepalived's peers here and of whoever else sends VRRP adverts, C(secrets) by name whether this one is
+    C(stored) and C(accepted).
   returned: always
   type: dict
   sample:
@@ -63,7 +63,7 @@ deployed:
     patroni_members: [db1, db2, db3]
     secrets: {postgresql_replication: {stored: true, accepted: true}}
     system: Debian 13
-    strangers: []
+    vrrp_peers: []
 """
 
 import json
@@ -84,7 +84,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdCl
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
-from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import strangers
+from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import parse_peers, strangers
 
 try:
     import yaml
@@ -309,7 +309,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
             **try_repositories(module, wished, repositories),
         },
         system=system(),
-        strangers=tuple(strangers(module)),
+        vrrp_peers=tuple(sorted({*parse_peers(read(sut.UNITS["keepalived"][1])), *strangers(module)})),
     )
 
 

@@ -172,9 +172,8 @@ class Cluster:
 
     def run(self) -> dict[str, t.Any]:
         """Compare, apply unless in check mode, and return the module's result."""
-        clients = [*self.awaited, *self.others.values()]
-        seen = wait_for(clients, any_healthy, self.seconds)
-        client = first_healthy(clients, seen)
+        seen = wait_for(self.awaited, any_healthy, self.seconds)
+        client = first_healthy(self.awaited, seen) or self.first_other()
         if client is None:
             if self.check_mode:
                 return result(["form the cluster, declare users and enable authentication"])
@@ -187,6 +186,11 @@ class Cluster:
             apply(admin, plan)
             self.wait_for_all()
         return {**result([call.text for call in plan]), "members": members, "left": self.left()}
+
+    def first_other(self) -> EtcdClient | None:
+        """Return one of the others that is healthy now; each that is off takes its time."""
+        others = list(self.others.values())
+        return first_healthy(others, wait_for(others, any_healthy, 0))
 
     def wait_for_all(self) -> None:
         """Wait until every member that is to be there is healthy; raise UnhealthyError."""

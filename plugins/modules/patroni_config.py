@@ -116,7 +116,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.module_utils.patroni import hindrance, merge_answers, restart_order
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni import hindrance, restart_order
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
     ClusterError,
@@ -149,11 +149,12 @@ def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | 
     """
     reason = "no member answers"
     for _left in until(time.monotonic() + timeout):
-        answers = api.answers()
+        led = api.view().leader is not None
+        answers = [] if led else api.answers()
         rescue.permit(answers)
         try:
             stored = api.read_configuration()
-            if stored is not None or merge_answers(answers).leader:
+            if stored is not None or led:
                 return stored
             reason = f"the cluster has no leader and no configuration yet{hindrance(answers)}"
         except EndpointError as error:
@@ -193,7 +194,7 @@ def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dic
         "changed": bool(patch),
         "config": after,
         "patch": patch,
-        "pending_restart": [member.name for member in restart_order(api.cluster())],
+        "pending_restart": [member.name for member in restart_order(api.view())],
         "diff": {"before": current or {}, "after": after},
     }
 

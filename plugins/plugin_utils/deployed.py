@@ -315,11 +315,11 @@ def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]
 
 
 def judge_adverts(hosts: Sequence[Host]) -> Iterator[Difference]:
-    """Yield who sends VRRP adverts to the balancers and is no host of the inventory."""
+    """Yield the balancers' VRRP peers that are no host of the inventory."""
     declared = own_addresses(host.ha for host in hosts)
-    told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.strangers}
+    told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.vrrp_peers}
     for address, host in sorted(told.items()):
-        text = f"{address} sends VRRP adverts to {host.name} and is no host of the inventory: it may hold virtual IPs"
+        text = f"{address} is a VRRP peer of {host.name} and no host of the inventory: it may hold virtual IPs"
         fix = f"put the host back, or {LEAVES['keepalived']}"
         if address not in declared:
             yield Difference(host.name, "group keepalived", text, fix, f"keepalived_members:{host.ha['cluster']}")

@@ -41,16 +41,15 @@ class Run:
     changed: dict[str, int] = field(default_factory=dict)
 
 
-def command(playbook: Path, *arguments: str) -> list[str]:
+def command(playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> list[str]:
     """The command line that runs a playbook on the lab."""
-    return [str(BIN / "ansible-playbook"), "-i", str(INVENTORY), str(playbook), *arguments]
+    return [str(BIN / "ansible-playbook"), "-i", str(inventory), str(playbook), *arguments]
 
 
-def run_playbook(playbook: Path, *arguments: str) -> Run:
+def run_playbook(playbook: Path, *arguments: str, inventory: Path = INVENTORY) -> Run:
     """Run a playbook to its end."""
-    done = subprocess.run(
-        command(playbook, *arguments), cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
+    argv = command(playbook, *arguments, inventory=inventory)
+    done = subprocess.run(argv, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
     output = done.stdout + done.stderr
     return Run(done.returncode, output, {host: int(changed) for host, _ok, changed, *_rest in _RECAP.findall(output)})
 

@@ -14,12 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 from lab_cluster import (
-    BIN,
     DATABASES,
     ENGINE,
-    ENVIRONMENT,
     INVENTORY,
-    ROOT,
     SITE,
     VIP,
     Run,
@@ -28,6 +25,7 @@ from lab_cluster import (
     converge,
     leader,
     on_node,
+    run_playbook,
     sql,
     wait_until,
 )
@@ -75,9 +73,8 @@ def writes() -> bool:
 
 def site(inventory: Path, *arguments: str) -> tuple[Run, float]:
     begun = time.monotonic()
-    argv = [str(BIN / "ansible-playbook"), "-i", str(inventory), str(SITE), *arguments]
-    done = subprocess.run(argv, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=False)
-    return Run(done.returncode, done.stdout + done.stderr), time.monotonic() - begun
+    run = run_playbook(SITE, *arguments, inventory=inventory)
+    return run, time.monotonic() - begun
 
 
 @pytest.mark.parametrize("gone", ["db3", "db1"])

@@ -16,7 +16,7 @@ NAMES = ("db1", "db2", "db3", "lb1")
 MEMBERS = [{"name": name, "address": f"192.0.2.{number}"} for number, name in enumerate(NAMES[:3], 1)]
 STORE = {"name": "x", "data_directory": "/d", "client_url": "", "peer_url": ""}
 DATA = {"data_directory": "/d", "version": "17", "archive_command": "push %p"}
-DEPLOYED = {"patroni": None, "pgbackrest": None, "patroni_members": None, "secrets": {}, "system": "", "strangers": []}
+DEPLOYED = {"patroni": None, "pgbackrest": None, "patroni_members": None, "secrets": {}, "system": "", "vrrp_peers": []}
 DOWN = {"down": True, "msg": "Task failed: No route to host"}
 
 

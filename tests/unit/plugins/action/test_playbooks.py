@@ -237,7 +237,7 @@ THROWN = {
     "patroni_members": None,
     "secrets": {},
     "system": "Debian 13",
-    "strangers": [],
+    "vrrp_peers": [],
 }
 
 

@@ -93,6 +93,16 @@ def test_a_refusal_is_not_taken_elsewhere(serve: t.Callable[..., Servers]) -> No
     assert len(servers.asked) == 1
 
 
+def test_a_view_asks_nobody_after_the_first_that_answers(serve: t.Callable[..., Servers]) -> None:
+    cluster = {"members": [{"name": "db2", "role": "leader", "state": "running", "pending_restart": True}]}
+    servers = serve({"https://b": {"/patroni": ok({}), "/cluster": ok(cluster)}})
+
+    seen = api("https://a", "https://b", "https://c").view()
+
+    assert (seen.leader and seen.leader.name, seen.members[0].pending_restart) == ("db2", True)
+    assert {url for url, _method, _path in servers.asked} == {"https://a", "https://b"}
+
+
 def test_answers_keep_the_order_and_the_silent(serve: t.Callable[..., Servers]) -> None:
     serve({"https://b": {"/patroni": ok({"role": "replica"}), "/cluster": Response(503, None, {})}})
 

@@ -84,3 +84,29 @@ def test_unit(text, running, enabled):
 def test_who_sent_adverts_and_is_no_peer(sets, found):
     listed = [{"metainfo": {"version": "1.1.3"}}, *({"set": item} for item in sets), {"rule": {"expr": []}}]
     assert vrrp.parse_strangers(json.dumps({"nftables": listed})) == found
+
+
+def test_peers_of_a_configuration():
+    configuration = """
+vrrp_instance main {
+    unicast_src_ip 198.51.100.21
+    unicast_peer {
+        198.51.100.22 min_ttl 255
+        2001:db8::22
+    }
+    virtual_ipaddress {
+        198.51.100.100/24 dev eth0
+    }
+}
+vrrp_instance other {
+    unicast_peer {
+        198.51.100.22 min_ttl 255
+    }
+}
+vrrp_instance alone {
+    unicast_peer {
+    }
+}
+"""
+    assert vrrp.parse_peers(configuration) == ["198.51.100.22", "2001:db8::22"]
+    assert vrrp.parse_peers("") == []

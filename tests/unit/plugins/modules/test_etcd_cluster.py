@@ -64,6 +64,13 @@ def test_a_member_that_may_be_off_is_told_not_waited_for(run, awaited, silent, l
     assert "/v3/auth/enable" in calls
 
 
+def test_others_are_not_asked_before_they_are_needed(run, monkeypatch):
+    asked = []
+    monkeypatch.setattr(etcd_cluster.Cluster, "first_other", lambda self: asked.append("others"))
+    run(("db1", "db2"), ("db3",))
+    assert asked == []
+
+
 def test_a_member_that_is_to_be_there_is_waited_for(run):
     with pytest.raises(etcd_cluster.UnhealthyError, match="db3:2379: no route"):
         run(("db1", "db2", "db3"), ("db3",))

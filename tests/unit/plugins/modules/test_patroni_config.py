@@ -26,7 +26,7 @@ class FakeApi:
         self.calls: list[str] = []
         self._cluster = cluster
 
-    def cluster(self) -> Cluster:
+    def view(self) -> Cluster:
         return self._cluster
 
     def answers(self) -> list[t.Any]:
@@ -54,18 +54,6 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_config, "await_applied", lambda api, timeout: None)
 
 
-@pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., FakeApi]:
-    """Return what makes an api whose answers are its cluster."""
-
-    def make(*args: t.Any, **kwargs: t.Any) -> FakeApi:
-        api = FakeApi(*args, **kwargs)
-        monkeypatch.setattr(patroni_config, "merge_answers", lambda answers: api.cluster())
-        return api
-
-    return make
-
-
 @pytest.mark.parametrize(
     ("stored", "check_mode", "changed", "calls"),
     [
@@ -78,13 +66,12 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., FakeApi]:
     ],
 )
 def test_converge(
-    serve: t.Callable[..., FakeApi],
     stored: dict[str, t.Any] | None,
     check_mode: bool,
     changed: bool,
     calls: list[str],
 ) -> None:
-    api = serve(stored)
+    api = FakeApi(stored)
 
     result = patroni_config.converge(t.cast("t.Any", api), PARAMS, check_mode)
 
@@ -95,8 +82,8 @@ def test_converge(
     assert check_mode or api.stored == {"ttl": 20}
 
 
-def test_without_a_cluster_check_mode_predicts(serve: t.Callable[..., FakeApi]) -> None:
-    result = patroni_config.converge(t.cast("t.Any", serve(None, Cluster())), PARAMS, check_mode=True)
+def test_without_a_cluster_check_mode_predicts() -> None:
+    result = patroni_config.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
 
     assert result["changed"]
     assert result["diff"] == {"before": {}, "after": {"ttl": 20}}
@@ -106,13 +93,13 @@ def test_without_a_cluster_check_mode_predicts(serve: t.Callable[..., FakeApi]) 
     ("cluster", "why"),
     [(Cluster(), "refused"), (Cluster(members=(Member("db1", "replica", "running"),)), "no leader")],
 )
-def test_without_a_cluster_it_fails(serve: t.Callable[..., FakeApi], cluster: Cluster, why: str) -> None:
+def test_without_a_cluster_it_fails(cluster: Cluster, why: str) -> None:
     with pytest.raises(ClusterError, match=why):
-        patroni_config.converge(t.cast("t.Any", serve(None, cluster)), PARAMS, check_mode=False)
+        patroni_config.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
 
 
-def test_a_conflict_is_planned_again(serve: t.Callable[..., FakeApi]) -> None:
-    api = serve({"ttl": 30}, conflicts=1)
+def test_a_conflict_is_planned_again() -> None:
+    api = FakeApi({"ttl": 30}, conflicts=1)
 
     assert patroni_config.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
     assert api.calls == ["PATCH", "PATCH"]
@@ -131,9 +118,9 @@ class FakeStore:
 
 @pytest.mark.parametrize("stored", [None, {"ttl": 20}], ids=["bare hosts", "etcd still has the configuration"])
 def test_members_without_data_are_permitted_a_new_cluster(
-    serve: t.Callable[..., FakeApi], monkeypatch: pytest.MonkeyPatch, stored: dict[str, t.Any] | None
+    monkeypatch: pytest.MonkeyPatch, stored: dict[str, t.Any] | None
 ) -> None:
-    api = serve(stored, Cluster(members=(Member("db1", "replica", "stopped"),)))
+    api = FakeApi(stored, Cluster(members=(Member("db1", "replica", "stopped"),)))
     monkeypatch.setattr(api, "answers", lambda: [Answer("https://a", EMPTY), Answer("https://b", EMPTY)])
     store = FakeStore()
 
@@ -143,10 +130,8 @@ def test_members_without_data_are_permitted_a_new_cluster(
     assert store.permits == 1
 
 
-def test_who_keeps_members_without_data_waiting_is_named(
-    serve: t.Callable[..., FakeApi], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api = serve(None, Cluster(members=(Member("db1", "replica", "stopped"),)))
+def test_who_keeps_members_without_data_waiting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    api = FakeApi(None, Cluster(members=(Member("db1", "replica", "stopped"),)))
     monkeypatch.setattr(api, "answers", lambda: [Answer("https://a", EMPTY), Answer("https://b", error="refused")])
     store = FakeStore()
 

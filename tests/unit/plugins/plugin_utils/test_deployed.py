@@ -23,7 +23,7 @@ NOTHING = {
     "patroni_members": None,
     "secrets": {},
     "system": "Debian 13",
-    "strangers": [],
+    "vrrp_peers": [],
 }
 SAME = {"stored": True, "accepted": True}
 
