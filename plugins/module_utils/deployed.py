@@ -207,17 +207,35 @@ def _numbers(options: Iterable[str], key: str) -> list[int]:
 
 
 def _repository(options: Mapping[str, str], number: int) -> Repository:
-    own = {key: options.get(f"repo{number}-{key}", "") for key in ("type", "s3-bucket", "sftp-host", "path")}
+    prefix = f"repo{number}-"
+    own = {"type": "posix"} | {
+        key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)
+    }
     return Repository(
-        place=place(own["type"] or "posix", own["s3-bucket"] or own["sftp-host"], own["path"]),
-        cipher_type=options.get(f"repo{number}-cipher-type", "none"),
-        cipher_pass=options.get(f"repo{number}-cipher-pass", ""),
+        place=place(own),
+        cipher_type=own.get("cipher-type", "none"),
+        cipher_pass=own.get("cipher-pass", ""),
     )
 
 
-def place(kind: str, container: str, path: str) -> str:
-    """Return what tells a repository from others: its path, and for one elsewhere its type and its bucket or host."""
-    return path if kind == "posix" else f"{kind}:{container}:{path}"
+def place(options: Mapping[str, t.Any]) -> str:
+    """Return what tells a repository from others: its path, and for one elsewhere its type, server and bucket.
+
+    options: pgBackRest's, without their prefix repoN-.
+    """
+    path = str(options["path"]).rstrip("/")
+    if options["type"] == "s3":
+        return f"s3:{_s3_server(options)}:{options.get('s3-bucket')}:{path}"
+    if options["type"] == "sftp":
+        return f"sftp:{options.get('sftp-host')}:{options.get('sftp-host-port') or 22}:{path}"
+    return path if options["type"] == "posix" else f"{options['type']}:{path}"
+
+
+def _s3_server(options: Mapping[str, t.Any]) -> str:
+    """Return host and port as pgBackRest connects to them."""
+    endpoint = str(options.get("s3-endpoint", "")).lower().rpartition("://")[2].rstrip("/")
+    host, port = re.findall(r"^(.*?)(?::(\d+))?$", endpoint, re.DOTALL)[0]
+    return f"{options.get('storage-host') or host}:{options.get('storage-port') or port or 443}"
 
 
 def parse_pooler_users(text: str) -> list[str]:

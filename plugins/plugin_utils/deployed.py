@@ -285,7 +285,12 @@ def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
     if gone:
         text = f"found a repository in {', '.join(gone)}, wished {', '.join(places)}"
         fix = f"{TAKE_BACK}: the backups and the WAL there would not be used any more"
-        yield Difference(host.name, "pgbackrest_repository_path", text, fix, word)
+        yield Difference(host.name, _repository_variable(host), text, fix, word)
+
+
+def _repository_variable(host: Host) -> str:
+    several = "pgbackrest_repositories"
+    return several if host.variables.get(several) else "pgbackrest_repository_path"
 
 
 def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -412,12 +417,19 @@ def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
                 "variable": "pgbackrest_cipher" if shared else f"pgbackrest_repositories[{number}].cipher_pass",
                 "type": kind,
                 "path": path,
-                "place": place(kind, str(given.get("s3_bucket") or given.get("sftp_host") or ""), path),
+                "place": place({**_options(given), "type": kind, "path": path}),
                 "cipher_type": cipher_type,
                 "cipher_pass": "" if cipher_type == "none" else passphrase.strip(),  # as pgBackRest reads it
             }
         )
     return found
+
+
+def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an element of pgbackrest_repositories as pgBackRest's options, without their prefix repoN-."""
+    names = {"sftp_port": "sftp-host-port"}
+    own = {names.get(key, key.replace("_", "-")): value for key, value in given.items() if key != "options"}
+    return own | dict(given.get("options") or {})
 
 
 def wished(host: Host) -> dict[str, Any]:

@@ -89,6 +89,7 @@ repo1-cipher-pass=a "b" # % ; {c} = d
 repo2-type=s3
 repo2-path=/repo
 repo2-s3-bucket=bucket
+repo2-s3-endpoint=https://MinIO-a:9000
 repo3-host=198.51.100.31
 repo3-host-type=tls
 [global:archive-push]
@@ -99,10 +100,34 @@ pg1-path=/var/lib/postgresql/lab
     found = sut.parse_pgbackrest(text)
     assert found is not None
     configuration, repositories = found
-    places = ("/var/lib/pgbackrest", "s3:bucket:/repo")
+    places = ("/var/lib/pgbackrest", "s3:minio-a:9000:bucket:/repo")
     assert configuration == sut.PgBackRest("lab", ("198.51.100.31",), places)
     assert repositories[0] == sut.Repository("/var/lib/pgbackrest", "aes-256-cbc", 'a "b" # % ; {c} = d')
     assert "{c}" not in repr(repositories)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"path": "/srv/repo"}, {"path": "/srv/repo/", "type": "posix"}, True),
+        ({"path": "/srv/repo"}, {"path": "/srv/other"}, False),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "minio-b"}, False),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "https://Minio-A:443/"}, True),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "minio-a:9000"}, False),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "minio-a", "storage-port": "9000"}, False),
+        ({"s3-endpoint": "a", "storage-host": "m"}, {"s3-endpoint": "a", "storage-host": "n"}, False),
+        ({"s3-endpoint": "a", "s3-bucket": "b"}, {"s3-endpoint": "a", "s3-bucket": "c"}, False),
+        ({"s3-endpoint": "a", "s3-region": "x"}, {"s3-endpoint": "a", "s3-region": "y"}, True),
+        ({"sftp-host": "nas"}, {"sftp-host": "nas", "sftp-host-port": "22"}, True),
+        ({"sftp-host": "nas"}, {"sftp-host": "nas", "sftp-host-port": "2222"}, False),
+        ({"sftp-host": "nas"}, {"sftp-host": "nas2"}, False),
+        ({"sftp-host": "2001:db8::1"}, {"sftp-host": "2001:db8::2"}, False),
+    ],
+)
+def test_repositories_are_told_apart_by_server_and_path(one, other, same):
+    both = [{"type": next(iter(item)).split("-")[0], "path": "/repo", **item} for item in (one, other)]
+    places = [sut.place({**item, "type": item["type"].replace("path", "posix")}) for item in both]
+    assert (places[0] == places[1]) is same, places
 
 
 @pytest.mark.parametrize("text", ["", "[global]\nx=1\n", "no section\n", "[broken\n"])

@@ -120,11 +120,14 @@ def test_repositories_are_those_of_the_role():
         "/var/lib/pgbackrest",
         "shared",
     )
-    s3 = {"type": "s3", "path": "/r", "s3_bucket": "b", "cipher_pass": "own"}
-    several = sut.wished_repositories({**variables, "pgbackrest_repositories": [{"cipher_type": "none"}, s3]})
+    s3 = {"type": "s3", "path": "/r", "s3_bucket": "b", "s3_endpoint": "e", "cipher_pass": "own"}
+    s3 |= {"options": {"storage-port": 9000}}
+    sftp = {"type": "sftp", "path": "/r", "sftp_host": "nas", "sftp_port": 2222, "cipher_type": "none"}
+    several = sut.wished_repositories({**variables, "pgbackrest_repositories": [{"cipher_type": "none"}, s3, sftp]})
     assert [(item["place"], item["cipher_pass"]) for item in several] == [
         ("/var/lib/pgbackrest", ""),
-        ("s3:b:/r", "own"),
+        ("s3:e:9000:b:/r", "own"),
+        ("sftp:nas:2222:/r", ""),
     ]
     assert several[1]["variable"] == "pgbackrest_repositories[1].cipher_pass"
 
