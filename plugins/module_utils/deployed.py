@@ -16,6 +16,7 @@ import typing as t
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 MARK = "Managed by Ansible"
@@ -70,6 +71,7 @@ class Etcd:
 
     name: str
     data_directory: str
+    wal_directory: str
     client_url: str
     peer_url: str
     members: Mapping[str, str] | None = None
@@ -183,6 +185,12 @@ def parse_environment(text: str) -> dict[str, str]:
     """Return the variables of an environment file."""
     pairs = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
     return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+def wal_directory(settings: Mapping[str, t.Any]) -> str:
+    """Return where etcd keeps its write-ahead log by its settings, "" where they name no data directory."""
+    own, data = settings.get("ETCD_WAL_DIR"), settings.get("ETCD_DATA_DIR")
+    return str(PurePosixPath(own or f"{data}/member/wal")) if data else ""
 
 
 def parse_pgbackrest(text: str) -> tuple[PgBackRest, tuple[Repository, ...]] | None:

@@ -56,8 +56,9 @@ deployed:
       {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, encoding: UTF8,
        locale: C.UTF-8, idle: false}
     etcd:
-      {name: db1, data_directory: /var/lib/etcd/holdfast-lab, client_url: "https://198.51.100.11:2379",
-       peer_url: "https://198.51.100.11:2380", members: {"https://198.51.100.11:2380": db1}}
+      {name: db1, data_directory: /var/lib/etcd/holdfast-lab, wal_directory: /var/lib/etcd/holdfast-lab/member/wal,
+       client_url: "https://198.51.100.11:2379", peer_url: "https://198.51.100.11:2380",
+       members: {"https://198.51.100.11:2380": db1}}
     pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: []}
     components: [etcd, postgresql]
     patroni_members: [db1, db2, db3]
@@ -188,12 +189,13 @@ def taken_by_server(patroni: sut.Patroni, server: Server, secrets: Mapping[str, 
 def etcd() -> sut.Etcd | None:
     """Return etcd's configuration, None where it has no data."""
     settings = sut.parse_environment(read(sut.UNITS["etcd"][1]))
-    directory = settings.get("ETCD_DATA_DIR", "")
-    if not directory or not any(Path(directory, "member", "wal").glob("*.wal")):
+    wal = sut.wal_directory(settings)
+    if not wal or not any(Path(wal).glob("*.wal")):
         return None
     return sut.Etcd(
         name=settings.get("ETCD_NAME", ""),
-        data_directory=directory,
+        data_directory=settings["ETCD_DATA_DIR"],
+        wal_directory=wal,
         client_url=settings.get("ETCD_ADVERTISE_CLIENT_URLS", ""),
         peer_url=settings.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", ""),
     )

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
@@ -25,6 +25,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     Verdict,
     combined,
     place,
+    wal_directory,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
@@ -209,8 +210,11 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
     address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
     own = host.variables.get("etcd_settings") or {}
     directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
+    # Where the data would be elsewhere, its own line says so.
+    kept = wal_directory({"ETCD_DATA_DIR": found.data_directory, "ETCD_WAL_DIR": own.get("ETCD_WAL_DIR")})
     pairs = {
-        "etcd_data_directory": (found.data_directory, own.get("ETCD_DATA_DIR", directory)),
+        "etcd_data_directory": (_path(found.data_directory), _path(own.get("ETCD_DATA_DIR", directory))),
+        "etcd_settings.ETCD_WAL_DIR": (found.wal_directory, kept),
         f"{ports}.etcd_client": (
             found.client_url,
             own.get("ETCD_ADVERTISE_CLIENT_URLS", f"https://{address}:{wished['client_port']}"),
@@ -221,6 +225,10 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         ),
     }
     yield from _changed(host, pairs)
+
+
+def _path(text: Any) -> str:
+    return str(PurePosixPath(str(text)))
 
 
 def _changed(host: Host, pairs: Mapping[str, tuple[Any, Any]]) -> Iterator[Difference]:

@@ -36,6 +36,7 @@ def deployed(ha):
         found["etcd"] = {
             "name": ha["name"],
             "data_directory": f"/var/lib/etcd/{ha['etcd']['token']}",
+            "wal_directory": f"/var/lib/etcd/{ha['etcd']['token']}/member/wal",
             "client_url": f"https://{ha['address']}:2379",
             "peer_url": f"https://{ha['address']}:2380",
             "members": {f"https://{member['address']}:2380": member["name"] for member in ha["etcd"]["members"]},
@@ -163,7 +164,7 @@ def test_every_playbook_that_changes_a_part_compares_first():
         assert compares == (path.stem not in {*verbs, "guard", "preflight", "site"}), path.name
 
 
-STORE = {"name": "db1", "data_directory": "/d", "client_url": "", "peer_url": ""}
+STORE = {"name": "db1", "data_directory": "/d", "wal_directory": "/d/member/wal", "client_url": "", "peer_url": ""}
 SERVES, STOPPED = {**STORE, "members": {}}, {**STORE, "members": None}
 DATA = {
     "data_directory": "/d",
