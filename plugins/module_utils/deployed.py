@@ -52,7 +52,7 @@ class Patroni:
 
 @dataclass(frozen=True)
 class PostgreSql:
-    """A data directory; archive_command is "" where none is set, encoding and locale where no server answers.
+    """A data directory; archive_* are "" where they are not set, encoding and locale where no server answers.
 
     idle: Patroni runs here, and nothing below it: no server, and nothing that fills the directory.
     """
@@ -60,6 +60,8 @@ class PostgreSql:
     data_directory: str
     version: str
     archive_command: str = ""
+    archive_library: str = ""
+    archive_mode: str = ""
     encoding: str = ""
     locale: str = ""
     idle: bool = False
@@ -169,10 +171,10 @@ def patroni_secrets(config: t.Any) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
-def parse_archive_command(configuration: str) -> str:
-    """Return the archive_command in the postgresql.conf that Patroni writes."""
-    match = re.search(r"^archive_command = '((?:[^']|'')*)'", configuration, re.MULTILINE)
-    return match[1].replace("''", "'") if match else ""
+def parse_archiving(configuration: str) -> dict[str, str]:
+    """Return what the postgresql.conf that Patroni writes has of archive_command, archive_library and archive_mode."""
+    found = re.findall(r"^(archive_(?:command|library|mode)) = '((?:[^']|'')*)'", configuration, re.MULTILINE)
+    return {name: value.replace("''", "'") for name, value in found}
 
 
 def parse_version(text: str) -> str:

@@ -53,8 +53,8 @@ deployed:
       {scope: lab, namespace: /service/, name: db1, address: 198.51.100.11, port: 5432, rest_port: 8008,
        data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder}}
     postgresql:
-      {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, encoding: UTF8,
-       locale: C.UTF-8, idle: false}
+      {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, archive_library: "",
+       archive_mode: "on", encoding: UTF8, locale: C.UTF-8, idle: false}
     etcd:
       {name: db1, data_directory: /var/lib/etcd/holdfast-lab, wal_directory: /var/lib/etcd/holdfast-lab/member/wal,
        client_url: "https://198.51.100.11:2379", peer_url: "https://198.51.100.11:2380",
@@ -146,9 +146,9 @@ def patroni_config() -> t.Any:
 def postgresql(directory: str) -> sut.PostgreSql | None:
     """Return what a data directory tells by itself, None where it is none."""
     version = sut.parse_version(read(f"{directory}/PG_VERSION"))
-    archive_command = sut.parse_archive_command(read(f"{directory}/postgresql.conf"))
+    archiving = sut.parse_archiving(read(f"{directory}/postgresql.conf"))
     idle = len(processes_of(sut.UNITS["postgresql"][0])) == 1
-    return sut.PostgreSql(directory, version, archive_command, idle=idle) if version else None
+    return sut.PostgreSql(directory, version, **archiving, idle=idle) if version else None
 
 
 def processes_of(unit: str) -> list[int]:

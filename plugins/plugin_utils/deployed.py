@@ -8,9 +8,10 @@ A finding that can be meant has a word of confirmation, KIND:SUBJECT; all others
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -34,6 +35,7 @@ VARIABLES = (
     "ha_secrets",
     "etcd_data_directory",
     "etcd_settings",
+    "patroni_dynamic_configuration",
     "patroni_encoding",
     "patroni_locale",
     "patroni_namespace",
@@ -51,7 +53,8 @@ NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not su
 NO_ARCHIVING = "no_archiving"
 BACKUP_REPOSITORY = "backup_repository"
 KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, *(f"{component}_members" for component in UNITS))
-KEEPS_NOTHING = ("", "/bin/true", "true", ":")
+PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
+NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
 ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
 ENDS = {
     "etcd_patroni": ("etcd", "postgresql"),
@@ -260,15 +263,55 @@ def _plain(name: str) -> str:
 
 
 def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where a cluster that archives would throw its WAL away."""
+    """Yield where a cluster that archives would throw its WAL away, or send it elsewhere than to its backups."""
     data = deployed.postgresql
     if data is None or "postgresql" not in host.ha["components"] or host.ha["backup"]:
         return
-    wished = (host.variables.get("patroni_parameters") or {}).get("archive_command", "")
-    if data.archive_command not in KEEPS_NOTHING and wished in KEEPS_NOTHING:
-        text = f"found archive_command = {data.archive_command}, wished no backup host: WAL would be thrown away"
-        fix = "put the backup host back into the group backup"
-        yield Difference(host.name, "group backup", text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
+    found = archiver(asdict(data))
+    wished = wished_parameters(host.variables)
+    kept, served = archiver(wished), data.archive_command.startswith(PUSH)
+    if not found or (kept and not served):
+        return
+    then = kept or ("archive_mode = off" if is_off(wished) else f"archive_command = {wished['archive_command']}")
+    lost = "no WAL would follow the backups in the repository" if kept else "WAL would be thrown away"
+    variable, fix = f"patroni_parameters.{then.partition(' ')[0]}", TAKE_BACK
+    if served:
+        variable, fix = "group backup", "put the backup host back into the group backup"
+    text = f"found {found}, wished {then} and no backup host: {lost}"
+    yield Difference(host.name, variable, text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
+
+
+def wished_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return PostgreSQL's parameters as the role patroni declares them, names in small letters, without its own."""
+    dynamic = (variables.get("patroni_dynamic_configuration") or {}).get("postgresql") or {}
+    own = ((variables.get("patroni_parameters") or {}), (dynamic.get("parameters") or {}))
+    given = {str(name).lower(): value for parameters in own for name, value in parameters.items()}
+    return {"archive_mode": "on", "archive_command": "/bin/true", **given}
+
+
+def archiver(parameters: Mapping[str, Any]) -> str:
+    """Return the parameter that has WAL archived, with its value, "" where nothing is kept."""
+    library, command = (str(parameters.get(f"archive_{name}") or "") for name in ("library", "command"))
+    if is_off(parameters):
+        return ""
+    if library:
+        return f"archive_library = {library}"
+    return "" if keeps_nothing(command) else f"archive_command = {command}"
+
+
+def is_off(parameters: Mapping[str, Any]) -> bool:
+    """Return whether PostgreSQL archives nothing at all."""
+    return str(parameters["archive_mode"] or "off").lower() in {"off", "false", "no", "0"}
+
+
+def keeps_nothing(command: str) -> bool:
+    """Return whether a shell command can't archive: it is not told which file, or does nothing with it."""
+    command = re.sub(r"\d?>+\s*(&\d|/dev/null)", "", command)
+    if not re.search("%[pf]", command):
+        return True
+    words = command.split()
+    does_nothing = PurePosixPath(words[0]).name in NO_OPERATIONS or words[-1] == "/dev/null"
+    return does_nothing and not re.search(r"[;&|`<>\n]|\$\(", command)
 
 
 def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:

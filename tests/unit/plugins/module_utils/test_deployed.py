@@ -166,8 +166,9 @@ def test_parse_patroni():
 def test_parse_files():
     assert sut.parse_version("17\n") == "17"
     assert sut.parse_version("root:x:0") == ""
-    assert sut.parse_archive_command("a = 'b'\narchive_command = 'push ''x'' %p'\n") == "push 'x' %p"
-    assert sut.parse_archive_command("") == ""
+    archiving = "a = 'b'\narchive_command = 'push ''x'' %p'\narchive_mode = 'on'\n#archive_library = 'x'\n"
+    assert sut.parse_archiving(archiving) == {"archive_command": "push 'x' %p", "archive_mode": "on"}
+    assert sut.parse_archiving("") == {}
     assert sut.parse_environment("# A=B\nETCD_NAME=db1\n\nX = y=z\n") == {"ETCD_NAME": "db1", "X": "y=z"}
     assert sut.parse_pooler_users('"pgbouncer" "a""b"\n"holdfast" "c"\n') == ['a"b', "c"]
     assert sut.parse_watcher_passwords('{"access": {"password": "p"}}') == ["p"]

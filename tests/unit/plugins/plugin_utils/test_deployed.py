@@ -55,7 +55,7 @@ def deployed(ha):
         }
         archive = f"/usr/local/lib/holdfast/pgbackrest-push {ha['cluster']} %p"
         found["postgresql"] = {"data_directory": directory, "version": "17", "archive_command": archive}
-        found["postgresql"] |= {"encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
+        found["postgresql"] |= {"archive_mode": "on", "encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
         found["patroni_members"] = names
         found["secrets"] = found["secrets"] | {
             **{f"postgresql_{kind}": SAME for kind in USERS},
@@ -109,6 +109,49 @@ def test_what_is_deployed_against_what_is_wished(case, judged):
     assert "never-show-me" not in str(told)
 
 
+NO_OPS = [
+    *("/bin/true", "/usr/bin/true", "/bin/true %p", " true", "true # %p", ":", ": %p", "exit 0", "exit", "cd .", "cd"),
+    *(
+        "test -n %p",
+        "[ -n %p ]",
+        "test 1",
+        "echo",
+        "echo %p",
+        "printf ''",
+        "",
+        "  ",
+        "sleep 0",
+        "/usr/bin/env true",
+        None,
+    ),
+    *("cp %p /dev/null", "true %p >/dev/null 2>&1"),
+]
+KEEPERS = [
+    *(
+        "cp %p /mnt/%f",
+        "test ! -f /mnt/%f && cp %p /mnt/%f",
+        "true; cp %p /m",
+        "env WALG_S3_PREFIX=x wal-g wal-push %p",
+    ),
+    *("cp %p /mnt/%f >/dev/null 2>&1", "scp %p nas:/mnt/%f < /dev/null", "/etc/archive.sh %p"),
+]
+
+
+@pytest.mark.parametrize("group_left", [True, False], ids=["pgbackrest", "own"])
+@pytest.mark.parametrize("command", [*NO_OPS, *KEEPERS])
+def test_what_archives_nothing_is_asked_about(judged, command, group_left):
+    case = {
+        "cluster": {"groups": {"backup": None}},
+        "variables": {"patroni_parameters": {"archive_command": command}},
+        "absent": ["db2", "db3"],
+    }
+    if not group_left:
+        case["found"] = {"db1": {"postgresql": {"archive_command": "cp %p /srv/%f"}}}
+    told = judged(case)
+    assert [one.host for one in told] == (["db1"] if group_left or command in NO_OPS else [])
+    assert all("preflight_accept=no_archiving:lab" in one.finding.fix for one in told)
+
+
 def test_repositories_are_those_of_the_role():
     variables = {
         "ha_secrets": {"pgbackrest_cipher": " shared "},
@@ -140,6 +183,8 @@ def test_paths_are_those_that_the_roles_write():
     }
     assert sut.UNITS["etcd"][1] == variables["etcd"]["etcd__environment"]
     assert sut.UNITS["postgresql"][1] == variables["patroni"]["patroni__config"]
+    push = yaml.safe_load((ROOT / "playbooks" / "vars" / "patroni.yml").read_text(encoding="utf-8"))
+    assert f"'{sut.PUSH}' ~" in push["patroni_archive_command"]
     for component in ("haproxy", "keepalived"):
         assert sut.UNITS[component][1] in str(variables[component])
 
