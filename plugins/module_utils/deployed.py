@@ -86,15 +86,20 @@ class Repository:
     place: str
     cipher_type: str = "none"
     cipher_pass: str = field(default="", repr=False)
+    retention: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PgBackRest:
-    """pgBackRest's configuration: hosts are those of repositories that others keep, places those that are read here."""
+    """pgBackRest's configuration: hosts are those of repositories that others keep, places those that are read here.
+
+    retention: by place the options repoN-retention-*, without this prefix, where backups expire by this host's.
+    """
 
     stanza: str
     hosts: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    retention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -131,7 +136,9 @@ class Deployed:
             patroni=Patroni(**data["patroni"]) if data["patroni"] else None,
             postgresql=PostgreSql(**data["postgresql"]) if data["postgresql"] else None,
             etcd=Etcd(**data["etcd"]) if data["etcd"] else None,
-            pgbackrest=PgBackRest(backup["stanza"], tuple(backup["hosts"]), tuple(backup["places"]))
+            pgbackrest=PgBackRest(
+                backup["stanza"], tuple(backup["hosts"]), tuple(backup["places"]), dict(backup["retention"])
+            )
             if backup
             else None,
             components=tuple(data["components"]),
@@ -208,7 +215,9 @@ def parse_pgbackrest(text: str) -> tuple[PgBackRest, tuple[Repository, ...]] | N
     options = dict(parser["global"]) if parser.has_section("global") else {}
     direct = tuple(_repository(options, number) for number in _numbers(options, "path"))
     hosts = tuple(options[f"repo{number}-host"] for number in _numbers(options, "host"))
-    return PgBackRest(stanzas[0], hosts, tuple(repository.place for repository in direct)), direct
+    places = tuple(repository.place for repository in direct)
+    retention = {repository.place: repository.retention for repository in direct if "full" in repository.retention}
+    return PgBackRest(stanzas[0], hosts, places, retention), direct
 
 
 def _numbers(options: Iterable[str], key: str) -> list[int]:
@@ -225,6 +234,7 @@ def _repository(options: Mapping[str, str], number: int) -> Repository:
         place=place(own),
         cipher_type=own.get("cipher-type", "none"),
         cipher_pass=own.get("cipher-pass", ""),
+        retention=retention(own),
     )
 
 
@@ -233,12 +243,22 @@ def place(options: Mapping[str, t.Any]) -> str:
 
     options: pgBackRest's, without their prefix repoN-.
     """
-    path = str(options["path"]).rstrip("/")
-    if options["type"] == "s3":
-        return f"s3:{_s3_server(options)}:{options.get('s3-bucket')}:{path}"
-    if options["type"] == "sftp":
-        return f"sftp:{options.get('sftp-host')}:{options.get('sftp-host-port') or 22}:{path}"
-    return path if options["type"] == "posix" else f"{options['type']}:{path}"
+    kind, path = options["type"], str(options["path"]).rstrip("/")
+    if kind == "posix":
+        return path
+    where = {
+        "s3": (_s3_server(options), options.get("s3-bucket")),
+        "sftp": (options.get("sftp-host"), options.get("sftp-host-port") or 22),
+        "azure": (options.get("azure-account"), options.get("azure-container")),
+        "gcs": (options.get("gcs-bucket"),),
+    }
+    return ":".join(map(str, (kind, *where.get(kind, ()), path)))
+
+
+def retention(options: Mapping[str, t.Any]) -> dict[str, str]:
+    """Return what says how much of a repository is kept, without the prefix retention-, of options as place() takes."""
+    prefix = "retention-"
+    return {key.removeprefix(prefix): str(value) for key, value in options.items() if key.startswith(prefix)}
 
 
 def _s3_server(options: Mapping[str, t.Any]) -> str:

@@ -59,7 +59,7 @@ deployed:
       {name: db1, data_directory: /var/lib/etcd/holdfast-lab, wal_directory: /var/lib/etcd/holdfast-lab/member/wal,
        client_url: "https://198.51.100.11:2379", peer_url: "https://198.51.100.11:2380",
        members: {"https://198.51.100.11:2380": db1}}
-    pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: []}
+    pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: [], retention: {}}
     components: [etcd, postgresql]
     patroni_members: [db1, db2, db3]
     secrets: {postgresql_replication: {stored: true, accepted: true}}

@@ -8,6 +8,7 @@ A finding that can be meant has a word of confirmation, KIND:SUBJECT; all others
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -26,11 +27,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     Verdict,
     combined,
     place,
+    retention,
     wal_directory,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 
+RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
     "ha_secrets",
     "etcd_data_directory",
@@ -46,13 +49,17 @@ VARIABLES = (
     "patroni_superuser_username",
     "pgbackrest_cipher_type",
     "pgbackrest_repositories",
+    "pgbackrest_repository_options",
     "pgbackrest_repository_path",
+    *(f"pgbackrest_retention_{kind}" for kind in RETENTION),
 )
+ONLY_OPTIONS = "pgbackrest_repository_options"
 TAKE_BACK = "take the change back"
 NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not supported yet"
 NO_ARCHIVING = "no_archiving"
 BACKUP_REPOSITORY = "backup_repository"
-KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, *(f"{component}_members" for component in UNITS))
+BACKUP_RETENTION = "backup_retention"
+KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
 PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
 NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
 ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
@@ -339,6 +346,33 @@ def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
         yield Difference(host.name, _repository_variable(host), text, fix, word)
 
 
+def judge_retention(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where the next backup would expire others, or WAL, that are kept by now."""
+    found, wished = deployed.pgbackrest, host.ha["backup"]
+    if found is None or not wished or "repository" not in wished["kinds"]:
+        return
+    word = f"{BACKUP_RETENTION}:{host.ha['cluster']}"
+    for repository in wished_repositories(host.variables):
+        after = repository["retention"]
+        before = found.retention.get(repository["place"], after)
+        for kind in keeps_less(before, after):
+            old, new = (one.get(kind.replace("_", "-")) or "all" for one in (before, after))
+            text = f"found {old}, wished {new}: the next backup would expire what is kept by now"
+            yield Difference(host.name, repository["retention_variable"] + kind, text, TAKE_BACK, word)
+
+
+def keeps_less(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return those of RETENTION by which a repository would keep less, or count otherwise."""
+    if before.get("full-type", "count") != after.get("full-type", "count"):
+        return ["full_type"]
+    counts = {kind: [_count(one.get(kind, "")) for one in (before, after)] for kind in RETENTION[1:]}
+    return [kind for kind, (old, new) in counts.items() if new < old]
+
+
+def _count(text: str) -> float:
+    return int(text) if text.isdecimal() and int(text) else math.inf
+
+
 def _repository_variable(host: Host) -> str:
     several = "pgbackrest_repositories"
     return several if host.variables.get(several) else "pgbackrest_repository_path"
@@ -353,7 +387,15 @@ def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
             yield Difference(host.name, f"group {component}", text, fix, f"{component}_members:{host.ha['cluster']}")
 
 
-JUDGES = (judge_identity, judge_etcd, judge_data, judge_archiving, judge_repositories, judge_components)
+JUDGES = (
+    judge_identity,
+    judge_etcd,
+    judge_data,
+    judge_archiving,
+    judge_repositories,
+    judge_retention,
+    judge_components,
+)
 
 
 def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
@@ -449,26 +491,30 @@ def judge_ends(hosts: Sequence[Host], *, whole: bool) -> Iterator[Difference]:
             yield Difference(changed[0], f"ha_secrets.{name}", text, "run site.yml, which changes it everywhere")
 
 
-def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the repositories as the role pgbackrest makes them, each with the variable of its passphrase.
+def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the repositories as the role pgbackrest makes them, each with its variables of passphrase and retention.
 
     variables: evaluated, with the role's defaults.
     """
     common = str((variables.get("ha_secrets") or {}).get("pgbackrest_cipher", ""))
+    listed = variables.get("pgbackrest_repositories")
     found = []
-    for number, given in enumerate(variables.get("pgbackrest_repositories") or [{}]):
+    for number, given in enumerate(listed or [{}]):
         kind = str(given.get("type") or "posix")
         own = given.get("cipher_pass")
         shared = not own and kind == "posix"
         cipher_type = str(given.get("cipher_type") or variables.get("pgbackrest_cipher_type", ""))
         passphrase = common if shared else str(own or "")
-        path = str(given.get("path") or variables.get("pgbackrest_repository_path", ""))
+        element = f"pgbackrest_repositories[{number}]."
+        options = repository_options(given, variables)
         found.append(
             {
-                "variable": "pgbackrest_cipher" if shared else f"pgbackrest_repositories[{number}].cipher_pass",
-                "type": kind,
-                "path": path,
-                "place": place({**_options(given), "type": kind, "path": path}),
+                "variable": "pgbackrest_cipher" if shared else f"{element}cipher_pass",
+                "type": options["type"],
+                "path": options["path"],
+                "place": place(options),
+                "retention": retention(options),
+                "retention_variable": f"{element if listed else 'pgbackrest_'}retention_",
                 "cipher_type": cipher_type,
                 "cipher_pass": "" if cipher_type == "none" else passphrase.strip(),  # as pgBackRest reads it
             }
@@ -476,11 +522,15 @@ def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
     return found
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+def repository_options(given: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
     """Return an element of pgbackrest_repositories as pgBackRest's options, without their prefix repoN-."""
     names = {"sftp_port": "sftp-host-port"}
-    own = {names.get(key, key.replace("_", "-")): value for key, value in given.items() if key != "options"}
-    return own | dict(given.get("options") or {})
+    common = {f"retention_{kind}": variables.get(f"pgbackrest_retention_{kind}", "") for kind in RETENTION}
+    common |= {"type": "posix", "path": variables.get("pgbackrest_repository_path", "")}
+    declared = common | {key: value for key, value in given.items() if value is not None and key != "options"}
+    more = given.get("options") if variables.get("pgbackrest_repositories") else variables.get(ONLY_OPTIONS)
+    options = {names.get(key, key.replace("_", "-")): str(value) for key, value in declared.items()}
+    return options | {str(key).removeprefix("repo1-"): str(value) for key, value in (more or {}).items()}
 
 
 def wished(host: Host) -> dict[str, Any]:

@@ -86,6 +86,8 @@ tls-server-auth=db2=lab
 repo1-path=/var/lib/pgbackrest
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=a "b" # % ; {c} = d
+repo1-retention-full=2
+repo1-retention-full-type=count
 repo2-type=s3
 repo2-path=/repo
 repo2-s3-bucket=bucket
@@ -101,8 +103,10 @@ pg1-path=/var/lib/postgresql/lab
     assert found is not None
     configuration, repositories = found
     places = ("/var/lib/pgbackrest", "s3:minio-a:9000:bucket:/repo")
-    assert configuration == sut.PgBackRest("lab", ("198.51.100.31",), places)
-    assert repositories[0] == sut.Repository("/var/lib/pgbackrest", "aes-256-cbc", 'a "b" # % ; {c} = d')
+    kept = {"/var/lib/pgbackrest": {"full": "2", "full-type": "count"}}
+    assert configuration == sut.PgBackRest("lab", ("198.51.100.31",), places, kept)
+    passphrase = 'a "b" # % ; {c} = d'
+    assert repositories[0] == sut.Repository(places[0], "aes-256-cbc", passphrase, kept[places[0]])
     assert "{c}" not in repr(repositories)
 
 
@@ -177,7 +181,7 @@ def test_parse_files():
 
 def test_what_was_deployed_comes_back_from_plain_data():
     found = sut.Deployed(
-        pgbackrest=sut.PgBackRest("lab", (), ("/a",)),
+        pgbackrest=sut.PgBackRest("lab", (), ("/a",), {"/a": {"full": "2"}}),
         secrets={"etcd_root": sut.Verdict(None, True)},
         system="Debian 13",
     )

@@ -64,8 +64,9 @@ def deployed(ha):
     if (ha["backup"] or {}).get("kinds"):
         keeps = "repository" in ha["backup"]["kinds"]
         hosts, places = ([], ["/var/lib/pgbackrest"]) if keeps else (["198.51.100.31"], [])
-        found["pgbackrest"] = {"stanza": ha["cluster"], "hosts": hosts, "places": places}
+        found["pgbackrest"] = {"stanza": ha["cluster"], "hosts": hosts, "places": places, "retention": {}}
         if keeps:
+            found["pgbackrest"]["retention"] = {places[0]: {"full-type": "count", "full": "2", "diff": "7"}}
             found["secrets"] = {"pgbackrest_cipher": SAME}
     return found
 
@@ -107,6 +108,24 @@ def test_what_is_deployed_against_what_is_wished(case, judged):
         where = (item["host"], item["check"], item.get("level", "error"))
         assert any(where == tuple(one) and all(part in text for part in item["tells"]) for *one, text in told), told
     assert "never-show-me" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "less"),
+    [
+        ({"full": "2", "full-type": "count"}, {"full": "2"}, []),
+        ({"full": "2"}, {"full": "3", "diff": "0"}, []),
+        ({"full": "10"}, {"full": "9"}, ["full"]),
+        ({"full": "2", "diff": "7"}, {"full": "2"}, []),
+        ({"full": "2"}, {"full": "2", "diff": "7"}, ["diff"]),
+        ({"full": "2", "archive": "3"}, {"full": "2", "archive": ""}, []),
+        ({"full": "2", "archive": ""}, {"full": "2", "archive": "3"}, ["archive"]),
+        ({"full": "2", "full-type": "count"}, {"full": "90", "full-type": "time"}, ["full_type"]),
+        ({"full": "2"}, {"full": "what no server takes"}, []),
+    ],
+)
+def test_what_keeps_less(before, after, less):
+    assert sut.keeps_less(before, after) == less
 
 
 NO_OPS = [
