@@ -38,7 +38,10 @@ SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
 @dataclass(frozen=True)
 class Patroni:
-    """Patroni's configuration; users are the roles by their kind: superuser, replication, rewind."""
+    """Patroni's configuration; users are the roles by their kind: superuser, replication, rewind.
+
+    stores are the addresses of etcd's members.
+    """
 
     scope: str
     namespace: str
@@ -48,6 +51,7 @@ class Patroni:
     rest_port: int
     data_directory: str
     users: Mapping[str, str]
+    stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -131,9 +135,9 @@ class Deployed:
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
         """Return what asdict() made plain."""
-        backup, members = data["pgbackrest"], data["patroni_members"]
+        patroni, backup, members = data["patroni"], data["pgbackrest"], data["patroni_members"]
         return cls(
-            patroni=Patroni(**data["patroni"]) if data["patroni"] else None,
+            patroni=Patroni(**patroni | {"stores": tuple(patroni["stores"])}) if patroni else None,
             postgresql=PostgreSql(**data["postgresql"]) if data["postgresql"] else None,
             etcd=Etcd(**data["etcd"]) if data["etcd"] else None,
             pgbackrest=PgBackRest(
@@ -164,9 +168,16 @@ def parse_patroni(config: t.Any) -> Patroni | None:
             rest_port=rest.port or 0,
             data_directory=str(config["postgresql"]["data_dir"]),
             users={kind: str(login[kind]["username"]) for kind in AUTHENTICATION},
+            stores=_addresses((config.get("etcd3") or {}).get("hosts") or ()),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _addresses(hosts: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses of hosts with ports, as Patroni takes them: a list, or a text with commas."""
+    listed = hosts.split(",") if isinstance(hosts, str) else hosts
+    return tuple(re.sub(r":\d+$", "", str(host).strip()).strip("[]") for host in listed)
 
 
 def patroni_secrets(config: t.Any) -> dict[str, str]:

@@ -51,7 +51,8 @@ deployed:
   sample:
     patroni:
       {scope: lab, namespace: /service/, name: db1, address: 198.51.100.11, port: 5432, rest_port: 8008,
-       data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder}}
+       data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder},
+       stores: [198.51.100.11, 198.51.100.12, 198.51.100.13]}
     postgresql:
       {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, archive_library: "",
        archive_mode: "on", encoding: UTF8, locale: C.UTF-8, idle: false}

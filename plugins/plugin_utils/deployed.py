@@ -237,6 +237,18 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
     yield from _changed(host, pairs)
 
 
+def judge_stores(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where Patroni would find none of its etcd's members any more, but perhaps an empty etcd."""
+    found, postgresql, etcd = deployed.patroni, host.ha["postgresql"], host.ha["etcd"]
+    if found is None or deployed.postgresql is None or not postgresql or not etcd or found.scope != postgresql["scope"]:
+        return
+    wished = [member["address"] for member in etcd["members"]]
+    if found.stores and not {*found.stores} & {*wished}:
+        text = f"Patroni has the etcd of {', '.join(sorted(found.stores))}, wished {', '.join(sorted(wished))}"
+        fix = f"{TAKE_BACK}, or replace one member after the other; a new etcd knows nothing of the cluster"
+        yield Difference(host.name, "group etcd", text, fix, f"etcd_members:{host.ha['cluster']}")
+
+
 def _path(text: Any) -> str:
     return str(PurePosixPath(str(text)))
 
@@ -390,6 +402,7 @@ def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
 JUDGES = (
     judge_identity,
     judge_etcd,
+    judge_stores,
     judge_data,
     judge_archiving,
     judge_repositories,

@@ -151,13 +151,15 @@ def test_parse_patroni():
         "namespace": "/service/",
         "name": "db1",
         "restapi": {"connect_address": "[2001:db8::1]:8008", "authentication": {"username": "u", "password": "r"}},
-        "etcd3": {"username": "patroni", "password": 'e"'},
+        "etcd3": {"username": "patroni", "password": 'e"', "hosts": ["[2001:db8::1]:2379", "db2:2379"]},
         "postgresql": {"connect_address": "[2001:db8::1]:5432", "data_dir": "/data", "authentication": login},
     }
     found = sut.parse_patroni(config)
-    assert found == sut.Patroni(
-        "lab", "/service/", "db1", "2001:db8::1", 5432, 8008, "/data", {kind: kind for kind in sut.AUTHENTICATION}
-    )
+    users = {kind: kind for kind in sut.AUTHENTICATION}
+    stores = ("2001:db8::1", "db2")
+    assert found == sut.Patroni("lab", "/service/", "db1", "2001:db8::1", 5432, 8008, "/data", users, stores)
+    assert sut.parse_patroni({**config, "etcd3": {"hosts": "db1:2379, [::1]:2379"}}).stores == ("db1", "::1")
+    assert sut.parse_patroni({**config, "etcd3": None}).stores == ()
     assert sut.patroni_secrets(config) == {
         "postgresql_superuser": "superuser secret",
         "postgresql_replication": "replication secret",

@@ -52,6 +52,7 @@ def deployed(ha):
             "port": 5432,
             "rest_port": 8008,
             "users": USERS,
+            "stores": ["198.51.100.11", "198.51.100.12", "198.51.100.13"],
         }
         archive = f"/usr/local/lib/holdfast/pgbackrest-push {ha['cluster']} %p"
         found["postgresql"] = {"data_directory": directory, "version": "17", "archive_command": archive}
