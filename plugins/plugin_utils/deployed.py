@@ -525,6 +525,7 @@ def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
                 "variable": "pgbackrest_cipher" if shared else f"{element}cipher_pass",
                 "type": options["type"],
                 "path": options["path"],
+                "path_variable": f"{element}path" if given.get("path") else "pgbackrest_repository_path",
                 "place": place(options),
                 "retention": retention(options),
                 "retention_variable": f"{element if listed else 'pgbackrest_'}retention_",
