@@ -119,7 +119,7 @@ class Deployed:
     """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
 
     system is the distribution with its release, as the role patroni writes it. strangers are the addresses of those
-    that send VRRP adverts here and are none of the peers.
+    that send VRRP adverts here and are none of the peers. taken says by variable whose a wished directory is already.
     """
 
     patroni: Patroni | None = None
@@ -131,6 +131,7 @@ class Deployed:
     secrets: Mapping[str, Verdict] = field(default_factory=dict)
     system: str = ""
     strangers: tuple[str, ...] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
@@ -150,6 +151,7 @@ class Deployed:
             secrets={name: Verdict(**verdict) for name, verdict in data["secrets"].items()},
             system=data["system"],
             strangers=tuple(data["strangers"]),
+            taken=dict(data["taken"]),
         )
 
 

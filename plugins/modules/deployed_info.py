@@ -27,7 +27,8 @@ options:
       - >-
         C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
         C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
-        C(cipher_type) and C(cipher_pass).
+        C(cipher_type) and C(cipher_pass); C(directories) that the host's components have, each with C(variable),
+        C(path) and C(owner).
       - The action plugin fills it in.
     type: str
     default: "{}"
@@ -44,8 +45,8 @@ deployed:
   description: >-
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
     those whose unit is enabled, C(patroni_members) names, C(strangers) the
-    addresses of who sends VRRP adverts here and is no peer, C(secrets) by name whether this one is C(stored) and
-    C(accepted).
+    addresses of who sends VRRP adverts here and is no peer, C(taken) by variable whose a wished directory is already,
+    C(secrets) by name whether this one is C(stored) and C(accepted).
   returned: always
   type: dict
   sample:
@@ -66,10 +67,12 @@ deployed:
     secrets: {postgresql_replication: {stored: true, accepted: true}}
     system: Debian 13
     strangers: []
+    taken: {}
 """
 
 import json
 import os
+import pwd
 import stat
 import sys
 import typing as t
@@ -85,6 +88,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, whose
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
 from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import strangers
 
@@ -234,6 +238,22 @@ def patroni_members(found: sut.Patroni) -> tuple[str, ...] | None:
         return None
 
 
+def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return by variable whose a directory is that is there, where its wished owner can't have it for himself."""
+    accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_dir) for entry in pwd.getpwall()]
+    names = {account.uid: account.name for account in accounts}
+    found = {}
+    for item in directories:
+        with suppress(OSError):
+            real = os.path.realpath(item["path"])
+            status = os.stat(real)  # noqa: PTH116 (text)
+            access = Access(names.get(status.st_uid, str(status.st_uid)), stat.S_IMODE(status.st_mode))
+            wanted = Access(item["owner"], 0o700)
+            why = whose(item["path"], access, wanted, accounts) or whose(real, access, wanted, accounts)
+            found[item["variable"]] = f"{item['path']} {why}" if why else ""
+    return {variable: why for variable, why in found.items() if why}
+
+
 def components() -> tuple[str, ...]:
     """Return the components that are enabled here with a configuration of ours."""
     enabled = (
@@ -313,6 +333,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
         },
         system=system(),
         strangers=tuple(strangers(module)),
+        taken=taken_directories(wished.get("directories", ())),
     )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import cache
@@ -19,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleUndefinedVariable
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     AUTHENTICATION,
     UNITS,
@@ -35,6 +34,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostF
 
 RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
+    "backup_jobs",
     "ha_secrets",
     "etcd_data_directory",
     "etcd_settings",
@@ -48,10 +48,12 @@ VARIABLES = (
     "patroni_rewind_username",
     "patroni_superuser_username",
     "pgbackrest_cipher_type",
+    "pgbackrest_log_path",
     "pgbackrest_repositories",
     "pgbackrest_repository_options",
     "pgbackrest_repository_path",
     *(f"pgbackrest_retention_{kind}" for kind in RETENTION),
+    "pgbackrest_spool_path",
 )
 ONLY_OPTIONS = "pgbackrest_repository_options"
 TAKE_BACK = "take the change back"
@@ -390,6 +392,12 @@ def _repository_variable(host: Host) -> str:
     return several if host.variables.get(several) else "pgbackrest_repository_path"
 
 
+def judge_directories(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where a directory would be given away that others need."""
+    for variable, told in deployed.taken.items():
+        yield Difference(host.name, variable, told, "name a directory of its own")
+
+
 def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
     """Yield each component that is enabled on a host which its group has lost."""
     for component in deployed.components:
@@ -407,6 +415,7 @@ JUDGES = (
     judge_archiving,
     judge_repositories,
     judge_retention,
+    judge_directories,
     judge_components,
 )
 
@@ -569,11 +578,21 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
     if deployed:
         platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
         given["patroni_postgresql_version"] = platforms.get(deployed.system, {}).get("postgresql")
-    for key in VARIABLES:
-        with suppress(AnsibleUndefinedVariable):
-            if key in variables:
-                given[key] = variables[key]
+    for key in (key for key in VARIABLES if key in variables):
+        try:
+            given[key] = _evaluated(variables[key])
+        except AnsibleUndefinedVariable:
+            continue
+        except AnsibleError:  # it would show a secret that is no template; whoever uses the variable says so
+            given[key] = None
     return Host(name, variables["ha"], {key: value for key, value in given.items() if value is not None}, deployed)
+
+
+def _evaluated(value: Any) -> Any:
+    """Return a variable with all that is in it, which is evaluated where it is read."""
+    if isinstance(value, Mapping):
+        return {key: _evaluated(value[key]) for key in value}
+    return [_evaluated(item) for item in value] if isinstance(value, list) else value
 
 
 def _defaults(root: Path, role: str) -> dict[str, Any]:

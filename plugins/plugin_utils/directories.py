@@ -77,8 +77,8 @@ def _of_etcd(etcd: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[
     yield from (Directory(variable, str(path), "etcd") for variable, path in given.items() if path)
 
 
-def _of_job(job: Mapping[str, Any]) -> Iterator[Directory]:
-    kind = KINDS.get(str(job.get("kind")))
+def _of_job(job: Any) -> Iterator[Directory]:
+    kind = KINDS.get(str(job.get("kind"))) if isinstance(job, Mapping) else None
     if kind is None:
         return
     path = local_repository(job) or (job.get("directory") or DEFAULTS["directory"] if "directory" in kind.takes else "")

@@ -243,6 +243,7 @@ THROWN = {
     "secrets": {},
     "system": "Debian 13",
     "strangers": [],
+    "taken": {},
 }
 
 

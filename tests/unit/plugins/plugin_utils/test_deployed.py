@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed as sut
 
 from tests.unit.plugins.plugin_utils.conftest import merge
@@ -24,6 +25,7 @@ NOTHING = {
     "secrets": {},
     "system": "Debian 13",
     "strangers": [],
+    "taken": {},
 }
 SAME = {"stored": True, "accepted": True}
 
@@ -194,6 +196,18 @@ def test_repositories_are_those_of_the_role():
         ("sftp:nas:2222:/r", ""),
     ]
     assert several[1]["variable"] == "pgbackrest_repositories[1].cipher_pass"
+
+
+@pytest.mark.parametrize("error", [AnsibleError, AnsibleUndefinedVariable])
+def test_what_can_t_be_evaluated_is_not_shown(error):
+    class Secrets(dict):
+        def __getitem__(self, key):
+            raise error(f"no template: {super().__getitem__(key)}")
+
+    secrets = Secrets(etcd_root="never-show-me{{x")
+    host = sut.host_of("db1", {"ha": {"backup": None, "postgresql": None}, "ha_secrets": secrets}, ROOT)
+    assert "ha_secrets" not in host.variables
+    assert sut.wished(host)["secrets"] == {}
 
 
 def test_paths_are_those_that_the_roles_write():
