@@ -119,7 +119,8 @@ class Deployed:
     """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
 
     system is the distribution with its release, as the role patroni writes it. strangers are the addresses of those
-    that send VRRP adverts here and are none of the peers. taken says by variable whose a wished directory is already.
+    that send VRRP adverts here and are none of the peers. taken says by variable whose a wished directory is already;
+    kept by backup job how many it keeps, or how many of each period, {} for all.
     """
 
     patroni: Patroni | None = None
@@ -132,6 +133,7 @@ class Deployed:
     system: str = ""
     strangers: tuple[str, ...] = ()
     taken: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
@@ -152,6 +154,7 @@ class Deployed:
             system=data["system"],
             strangers=tuple(data["strangers"]),
             taken=dict(data["taken"]),
+            kept=dict(data["kept"]),
         )
 
 
@@ -293,6 +296,15 @@ def parse_watcher_passwords(text: str) -> list[str]:
         return [str(json.loads(text)["access"]["password"])]
     except (ValueError, KeyError, TypeError):
         return []
+
+
+def parse_job(text: str) -> dict[str, t.Any]:
+    """Return by its name how many snapshots a backup job keeps, {} for one that keeps none or can't be read."""
+    try:
+        document = json.loads(text)
+        return {str(document["name"]): document["settings"]["keep"]}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def opens(information: str) -> bool | None:

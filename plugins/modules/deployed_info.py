@@ -46,7 +46,7 @@ deployed:
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
     those whose unit is enabled, C(patroni_members) names, C(strangers) the
     addresses of who sends VRRP adverts here and is no peer, C(taken) by variable whose a wished directory is already,
-    C(secrets) by name whether this one is C(stored) and C(accepted).
+    C(kept) by backup job how many snapshots it keeps, C(secrets) by name whether this one is C(stored) and C(accepted).
   returned: always
   type: dict
   sample:
@@ -68,6 +68,7 @@ deployed:
     system: Debian 13
     strangers: []
     taken: {}
+    kept: {etcd: 14, etc: {daily: 30}}
 """
 
 import json
@@ -101,6 +102,7 @@ PATRONICTL = "/root/.config/patroni/patronictl.yaml"
 PGBACKREST = "/etc/pgbackrest.conf"
 POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
 WATCHER = "/etc/holdfast/lease-watcher.json"
+JOBS = Path("/etc/holdfast/jobs")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
 ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
@@ -334,6 +336,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
         system=system(),
         strangers=tuple(strangers(module)),
         taken=taken_directories(wished.get("directories", ())),
+        kept={name: keep for path in JOBS.glob("*.json") for name, keep in sut.parse_job(read(str(path))).items()},
     )
 
 

@@ -30,6 +30,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     wal_directory,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 
 RETENTION = ("full_type", "full", "diff", "archive")
@@ -392,6 +393,26 @@ def _repository_variable(host: Host) -> str:
     return several if host.variables.get(several) else "pgbackrest_repository_path"
 
 
+def judge_jobs(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where the next run of a backup job would remove snapshots that are kept by now."""
+    for job in (job for job in host.variables.get("backup_jobs") or () if isinstance(job, Mapping)):
+        before = deployed.kept.get(str(job.get("name")))
+        key = "keep_newest" if job.get("kind") == "etcd_snapshot" else "keep"
+        after = job.get(key) or DEFAULTS[key]
+        if before is not None and keeps_fewer(before, after):
+            text = f"found {before}, wished {after}: the next run would remove what is kept by now"
+            word = f"{BACKUP_RETENTION}:{host.ha['cluster']}"
+            yield Difference(host.name, f"backup_jobs[{job['name']}].{key}", text, TAKE_BACK, word)
+
+
+def keeps_fewer(before: Any, after: Any) -> bool:
+    """Return whether a job would keep fewer snapshots, by their number, or by those of each period, {} for all."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return isinstance(before, int) and str(after).isdecimal() and int(after) < before
+    counts = {period: int(count) for period, count in after.items() if str(count).isdecimal() and int(count)}
+    return bool(counts) and (not any(before.values()) or any(counts.get(key, 0) < old for key, old in before.items()))
+
+
 def judge_directories(host: Host, deployed: Deployed) -> Iterator[Difference]:
     """Yield where a directory would be given away that others need."""
     for variable, told in deployed.taken.items():
@@ -415,6 +436,7 @@ JUDGES = (
     judge_archiving,
     judge_repositories,
     judge_retention,
+    judge_jobs,
     judge_directories,
     judge_components,
 )

@@ -244,6 +244,7 @@ THROWN = {
     "system": "Debian 13",
     "strangers": [],
     "taken": {},
+    "kept": {},
 }
 
 

@@ -179,6 +179,8 @@ def test_parse_files():
     assert sut.parse_pooler_users('"pgbouncer" "a""b"\n"holdfast" "c"\n') == ['a"b', "c"]
     assert sut.parse_watcher_passwords('{"access": {"password": "p"}}') == ["p"]
     assert sut.parse_watcher_passwords("") == []
+    assert sut.parse_job('{"name": "etcd", "settings": {"keep": 14, "password": "p"}}') == {"etcd": 14}
+    assert sut.parse_job('{"name": "x", "settings": {"commands": []}}') == sut.parse_job("x") == {}
 
 
 def test_what_was_deployed_comes_back_from_plain_data():

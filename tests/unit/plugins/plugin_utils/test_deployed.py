@@ -26,6 +26,7 @@ NOTHING = {
     "system": "Debian 13",
     "strangers": [],
     "taken": {},
+    "kept": {},
 }
 SAME = {"stored": True, "accepted": True}
 
@@ -129,6 +130,27 @@ def test_what_is_deployed_against_what_is_wished(case, judged):
 )
 def test_what_keeps_less(before, after, less):
     assert sut.keeps_less(before, after) == less
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fewer"),
+    [
+        (14, 1, True),
+        (14, "1", True),
+        (14, "14", False),
+        (14, 30, False),
+        ({"daily": 30}, {"daily": 7}, True),
+        ({"daily": 30, "weekly": 4}, {"weekly": 4}, True),
+        ({}, {"daily": 7}, True),
+        ({"daily": 30}, {"daily": 30, "weekly": 1}, False),
+        ({"daily": 30}, {}, False),
+        ({"daily": 30}, {"daily": None}, False),
+        ({"daily": 30}, 7, False),
+        ({}, {}, False),
+    ],
+)
+def test_what_keeps_fewer_snapshots(before, after, fewer):
+    assert sut.keeps_fewer(before, after) is fewer
 
 
 NO_OPS = [
