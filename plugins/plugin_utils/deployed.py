@@ -221,7 +221,7 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
     address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
-    own = host.variables.get("etcd_settings") or {}
+    own = _mapping(host.variables.get("etcd_settings"))
     directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
     # Where the data would be elsewhere, its own line says so.
     kept = wal_directory({"ETCD_DATA_DIR": found.data_directory, "ETCD_WAL_DIR": own.get("ETCD_WAL_DIR")})
@@ -305,10 +305,15 @@ def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
 
 def wished_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
     """Return PostgreSQL's parameters as the role patroni declares them, names in small letters, without its own."""
-    dynamic = (variables.get("patroni_dynamic_configuration") or {}).get("postgresql") or {}
-    own = ((variables.get("patroni_parameters") or {}), (dynamic.get("parameters") or {}))
+    dynamic = _mapping(_mapping(variables.get("patroni_dynamic_configuration")).get("postgresql"))
+    own = (_mapping(variables.get("patroni_parameters")), _mapping(dynamic.get("parameters")))
     given = {str(name).lower(): value for parameters in own for name, value in parameters.items()}
     return {"archive_mode": "on", "archive_command": "/bin/true", **given}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, {} for what is none, which others refuse."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def archiver(parameters: Mapping[str, Any]) -> str:
