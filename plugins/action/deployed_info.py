@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import host_of, wished
+from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directories_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -25,7 +27,9 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         name = variables["inventory_hostname"]
-        arguments = {"wished": json.dumps(wished(host_of(name, variables["hostvars"][name], ROOT)))}
+        host = host_of(name, variables["hostvars"][name], ROOT)
+        directories = [asdict(directory) for directory in directories_of(host.ha, host.variables)]
+        arguments = {"wished": json.dumps(wished(host) | {"directories": directories})}
         done = self._execute_module(module_args=arguments, task_vars=task_vars)
         if "deployed" in done:
             return result | {"deployed": done["deployed"]}

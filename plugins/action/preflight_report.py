@@ -20,6 +20,7 @@ from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
@@ -216,7 +217,9 @@ class ActionModule(ActionBase):
                     if not is_secret_variable(name, roles):
                         raise
                     yield HostFinding(host, Finding(name, NOT_EVALUATED, LITERAL))
-            for finding in preflight.variable_findings(variables, roles):
+            refused = list(preflight.variable_findings(variables, roles))
+            known = {**roles["pgbackrest"].defaults, **variables}
+            for finding in refused or directory_findings(hostvars[host]["ha"], known):
                 yield HostFinding(host, finding)
             for finding in preflight.lease_watch_findings(hostvars[host]["ha"], variables, roles):
                 yield HostFinding(host, finding)

@@ -6,14 +6,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.module_utils.places import in_use, of_the_system
+from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, in_use, of_the_system, whose
 
 MARK = ".holdfast"
 MASK = "(content not shown)\n"
@@ -160,6 +160,20 @@ def refuse_system(plan: Collection[PathChange]) -> None:
         item = change.wanted
         if item.kind is not Kind.FILE and change.found.kind is Kind.DIRECTORY and of_the_system(item.path):
             raise NotOwnError(f"{item.path}: is the system's, and stays as it is; name a directory of its own")
+
+
+def refuse_others(plan: Collection[PathChange], accounts: Collection[Account], real: Callable[[str], str]) -> None:
+    """Raise NotOwnError when a directory that is somebody else's would get another owner, or be closed to him.
+
+    real: returns where a path really is.
+    """
+    for change in plan:
+        path, found, wanted = change.wanted.path, change.found.ownership, change.wanted.ownership
+        if change.wanted.kind is change.found.kind is Kind.DIRECTORY and found and wanted:
+            accesses = Access(found.owner, found.mode), Access(wanted.owner, wanted.mode)
+            told = whose(path, *accesses, accounts) or whose(real(path), *accesses, accounts)
+            if told:
+                raise NotOwnError(f"{path}: {told}; name a directory of its own")
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import typing as t
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 MARK = "Managed by Ansible"
@@ -37,7 +38,10 @@ SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
 @dataclass(frozen=True)
 class Patroni:
-    """Patroni's configuration; users are the roles by their kind: superuser, replication, rewind."""
+    """Patroni's configuration; users are the roles by their kind: superuser, replication, rewind.
+
+    stores are the addresses of etcd's members.
+    """
 
     scope: str
     namespace: str
@@ -47,11 +51,12 @@ class Patroni:
     rest_port: int
     data_directory: str
     users: Mapping[str, str]
+    stores: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class PostgreSql:
-    """A data directory; archive_command is "" where none is set, encoding and locale where no server answers.
+    """A data directory; archive_* are "" where they are not set, encoding and locale where no server answers.
 
     idle: Patroni runs here, and nothing below it: no server, and nothing that fills the directory.
     """
@@ -59,6 +64,8 @@ class PostgreSql:
     data_directory: str
     version: str
     archive_command: str = ""
+    archive_library: str = ""
+    archive_mode: str = ""
     encoding: str = ""
     locale: str = ""
     idle: bool = False
@@ -70,6 +77,7 @@ class Etcd:
 
     name: str
     data_directory: str
+    wal_directory: str
     client_url: str
     peer_url: str
     members: Mapping[str, str] | None = None
@@ -82,15 +90,20 @@ class Repository:
     place: str
     cipher_type: str = "none"
     cipher_pass: str = field(default="", repr=False)
+    retention: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class PgBackRest:
-    """pgBackRest's configuration: hosts are those of repositories that others keep, places those that are read here."""
+    """pgBackRest's configuration: hosts are those of repositories that others keep, places those that are read here.
+
+    retention: by place the options repoN-retention-*, without this prefix, where backups expire by this host's.
+    """
 
     stanza: str
     hosts: tuple[str, ...] = ()
     places: tuple[str, ...] = ()
+    retention: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,8 @@ class Deployed:
     """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
 
     system is the distribution with its release, as the role patroni writes it. vrrp_peers are the addresses of
-    keepalived's peers here, and of whoever else sends VRRP adverts.
+    keepalived's peers here, and of whoever else sends VRRP adverts. taken says by variable whose a wished directory is
+    already; kept by backup job how many it keeps, or how many of each period, {} for all.
     """
 
     patroni: Patroni | None = None
@@ -118,16 +132,20 @@ class Deployed:
     secrets: Mapping[str, Verdict] = field(default_factory=dict)
     system: str = ""
     vrrp_peers: tuple[str, ...] = ()
+    taken: Mapping[str, str] = field(default_factory=dict)
+    kept: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
 
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
         """Return what asdict() made plain."""
-        backup, members = data["pgbackrest"], data["patroni_members"]
+        patroni, backup, members = data["patroni"], data["pgbackrest"], data["patroni_members"]
         return cls(
-            patroni=Patroni(**data["patroni"]) if data["patroni"] else None,
+            patroni=Patroni(**patroni | {"stores": tuple(patroni["stores"])}) if patroni else None,
             postgresql=PostgreSql(**data["postgresql"]) if data["postgresql"] else None,
             etcd=Etcd(**data["etcd"]) if data["etcd"] else None,
-            pgbackrest=PgBackRest(backup["stanza"], tuple(backup["hosts"]), tuple(backup["places"]))
+            pgbackrest=PgBackRest(
+                backup["stanza"], tuple(backup["hosts"]), tuple(backup["places"]), dict(backup["retention"])
+            )
             if backup
             else None,
             components=tuple(data["components"]),
@@ -135,6 +153,8 @@ class Deployed:
             secrets={name: Verdict(**verdict) for name, verdict in data["secrets"].items()},
             system=data["system"],
             vrrp_peers=tuple(data["vrrp_peers"]),
+            taken=dict(data["taken"]),
+            kept=dict(data["kept"]),
         )
 
 
@@ -153,9 +173,16 @@ def parse_patroni(config: t.Any) -> Patroni | None:
             rest_port=rest.port or 0,
             data_directory=str(config["postgresql"]["data_dir"]),
             users={kind: str(login[kind]["username"]) for kind in AUTHENTICATION},
+            stores=_addresses((config.get("etcd3") or {}).get("hosts") or ()),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _addresses(hosts: str | Iterable[str]) -> tuple[str, ...]:
+    """Return the addresses of hosts with ports, as Patroni takes them: a list, or a text with commas."""
+    listed = hosts.split(",") if isinstance(hosts, str) else hosts
+    return tuple(re.sub(r":\d+$", "", str(host).strip()).strip("[]") for host in listed)
 
 
 def patroni_secrets(config: t.Any) -> dict[str, str]:
@@ -167,10 +194,10 @@ def patroni_secrets(config: t.Any) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if value is not None}
 
 
-def parse_archive_command(configuration: str) -> str:
-    """Return the archive_command in the postgresql.conf that Patroni writes."""
-    match = re.search(r"^archive_command = '((?:[^']|'')*)'", configuration, re.MULTILINE)
-    return match[1].replace("''", "'") if match else ""
+def parse_archiving(configuration: str) -> dict[str, str]:
+    """Return what the postgresql.conf that Patroni writes has of archive_command, archive_library and archive_mode."""
+    found = re.findall(r"^(archive_(?:command|library|mode)) = '((?:[^']|'')*)'", configuration, re.MULTILINE)
+    return {name: value.replace("''", "'") for name, value in found}
 
 
 def parse_version(text: str) -> str:
@@ -183,6 +210,12 @@ def parse_environment(text: str) -> dict[str, str]:
     """Return the variables of an environment file."""
     pairs = (line.partition("=") for line in text.splitlines() if not line.lstrip().startswith("#"))
     return {name.strip(): value.strip() for name, separator, value in pairs if separator}
+
+
+def wal_directory(settings: Mapping[str, t.Any]) -> str:
+    """Return where etcd keeps its write-ahead log by its settings, "" where they name no data directory."""
+    own, data = settings.get("ETCD_WAL_DIR"), settings.get("ETCD_DATA_DIR")
+    return str(PurePosixPath(own or f"{data}/member/wal")) if data else ""
 
 
 def parse_pgbackrest(text: str) -> tuple[PgBackRest, tuple[Repository, ...]] | None:
@@ -198,7 +231,9 @@ def parse_pgbackrest(text: str) -> tuple[PgBackRest, tuple[Repository, ...]] | N
     options = dict(parser["global"]) if parser.has_section("global") else {}
     direct = tuple(_repository(options, number) for number in _numbers(options, "path"))
     hosts = tuple(options[f"repo{number}-host"] for number in _numbers(options, "host"))
-    return PgBackRest(stanzas[0], hosts, tuple(repository.place for repository in direct)), direct
+    places = tuple(repository.place for repository in direct)
+    retention = {repository.place: repository.retention for repository in direct if "full" in repository.retention}
+    return PgBackRest(stanzas[0], hosts, places, retention), direct
 
 
 def _numbers(options: Iterable[str], key: str) -> list[int]:
@@ -207,17 +242,46 @@ def _numbers(options: Iterable[str], key: str) -> list[int]:
 
 
 def _repository(options: Mapping[str, str], number: int) -> Repository:
-    own = {key: options.get(f"repo{number}-{key}", "") for key in ("type", "s3-bucket", "sftp-host", "path")}
+    prefix = f"repo{number}-"
+    own = {"type": "posix"} | {
+        key.removeprefix(prefix): value for key, value in options.items() if key.startswith(prefix)
+    }
     return Repository(
-        place=place(own["type"] or "posix", own["s3-bucket"] or own["sftp-host"], own["path"]),
-        cipher_type=options.get(f"repo{number}-cipher-type", "none"),
-        cipher_pass=options.get(f"repo{number}-cipher-pass", ""),
+        place=place(own),
+        cipher_type=own.get("cipher-type", "none"),
+        cipher_pass=own.get("cipher-pass", ""),
+        retention=retention(own),
     )
 
 
-def place(kind: str, container: str, path: str) -> str:
-    """Return what tells a repository from others: its path, and for one elsewhere its type and its bucket or host."""
-    return path if kind == "posix" else f"{kind}:{container}:{path}"
+def place(options: Mapping[str, t.Any]) -> str:
+    """Return what tells a repository from others: its path, and for one elsewhere its type, server and bucket.
+
+    options: pgBackRest's, without their prefix repoN-.
+    """
+    kind, path = options["type"], str(options["path"]).rstrip("/")
+    if kind == "posix":
+        return path
+    where = {
+        "s3": (_s3_server(options), options.get("s3-bucket")),
+        "sftp": (options.get("sftp-host"), options.get("sftp-host-port") or 22),
+        "azure": (options.get("azure-account"), options.get("azure-container")),
+        "gcs": (options.get("gcs-bucket"),),
+    }
+    return ":".join(map(str, (kind, *where.get(kind, ()), path)))
+
+
+def retention(options: Mapping[str, t.Any]) -> dict[str, str]:
+    """Return what says how much of a repository is kept, without the prefix retention-, of options as place() takes."""
+    prefix = "retention-"
+    return {key.removeprefix(prefix): str(value) for key, value in options.items() if key.startswith(prefix)}
+
+
+def _s3_server(options: Mapping[str, t.Any]) -> str:
+    """Return host and port as pgBackRest connects to them."""
+    endpoint = str(options.get("s3-endpoint", "")).lower().rpartition("://")[2].rstrip("/")
+    host, port = re.findall(r"^(.*?)(?::(\d+))?$", endpoint, re.DOTALL)[0]
+    return f"{options.get('storage-host') or host}:{options.get('storage-port') or port or 443}"
 
 
 def parse_pooler_users(text: str) -> list[str]:
@@ -232,6 +296,15 @@ def parse_watcher_passwords(text: str) -> list[str]:
         return [str(json.loads(text)["access"]["password"])]
     except (ValueError, KeyError, TypeError):
         return []
+
+
+def parse_job(text: str) -> dict[str, t.Any]:
+    """Return by its name how many snapshots a backup job keeps, {} for one that keeps none or can't be read."""
+    try:
+        document = json.loads(text)
+        return {str(document["name"]): document["settings"]["keep"]}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def opens(information: str) -> bool | None:

@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-SYSTEM = ("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/home", "/root")
+SYSTEM = (
+    *("/bin", "/boot", "/dev", "/etc", "/lib", "/lib64", "/proc", "/run", "/sbin", "/sys", "/usr", "/home", "/root"),
+    *("/var/cache/apt", "/var/lib/apt", "/var/lib/dpkg", "/var/lib/private", "/var/lib/ucf", "/var/log/apt"),
+    *("/var/log/journal", "/var/log/private", "/var/spool/cron"),
+)
 """Neither they, nor what lies in them."""
 
 SHARED = (
     *("/lost+found", "/media", "/mnt", "/opt", "/srv", "/tmp", "/var", "/var/backups", "/var/cache"),  # noqa: S108
-    *("/var/lib", "/var/lib/dpkg", "/var/lib/systemd", "/var/local", "/var/log", "/var/mail", "/var/opt"),
+    *("/var/lib", "/var/lib/systemd", "/var/local", "/var/log", "/var/mail", "/var/opt"),
     *("/var/spool", "/var/tmp"),  # noqa: S108
 )
 """Not they themselves; what lies in them may be had."""
@@ -36,6 +41,8 @@ def in_use(path: str, reserved: Iterable[str] = (), homes: Iterable[str] = ()) -
 
     ``reserved`` are paths of others as SYSTEM, ``homes`` as SHARED: those of the host's users.
     """
+    if path in SHARED:
+        return path
     inside = (other for other in (*reserved, *SYSTEM) if overlaps(path, other))
     above = (other for other in (*SHARED, *homes) if holds(path, other))
     return next(inside, None) or next(above, None)
@@ -44,6 +51,45 @@ def in_use(path: str, reserved: Iterable[str] = (), homes: Iterable[str] = ()) -
 def of_the_system(path: str) -> bool:
     """Return whether a directory is one of those that every host has."""
     return any(holds(path, other) for other in (*SYSTEM, *SHARED))
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the host."""
+
+    name: str
+    uid: int
+    home: str
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is neither root nor somebody who logs in, as Debian numbers them."""
+        return 0 < self.uid < 1000
+
+
+@dataclass(frozen=True)
+class Access:
+    """The name of a directory's owner, and its permission bits."""
+
+    owner: str
+    mode: int
+
+
+def whose(path: str, found: Access, wanted: Access, accounts: Collection[Account]) -> str:
+    """Return why a directory that is there can't be made the wanted owner's, "" where nothing speaks against it."""
+    closes = bool(found.mode & ~wanted.mode & 0o005)
+    if found.owner == wanted.owner and not closes:
+        return ""
+    system = next((other for other in SYSTEM if other != "/home" and holds(other, path)), "")
+    if system and (wanted.owner != "root" or (closes and system != "/root")):
+        return f"lies in {system}, which is the system's"
+    for account in accounts:
+        if account.name != wanted.owner and holds(path, account.home):
+            return f"is or holds the home of {account.name}"
+    services = {account.name for account in accounts if account.is_service}
+    if found.owner in services - {wanted.owner} and not system:
+        return f"is {found.owner}'s, who may need it (if not, chown it to {wanted.owner})"
+    return ""
 
 
 def mount_points(mountinfo: str) -> frozenset[str]:

@@ -30,7 +30,10 @@ notes:
   - Logs none of its parameters on the host.
 options:
   directories:
-    description: Directories that must exist. Missing parents are made with mode 0755.
+    description:
+      - Directories that must exist. Missing parents are made with mode 0755.
+      - One that is there is refused where another owner or a narrower mode would take it from others. Such are the
+        system's directories, another user's home, and another service user's directories.
     type: list
     elements: dict
     default: []
@@ -249,8 +252,10 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     plan_purge,
     plan_unit,
     purged_units,
+    refuse_others,
     refuse_system,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.places import Account
 
 _POLL_SECONDS = 0.1
 _OWNERSHIP = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
@@ -356,6 +361,11 @@ def own_paths(params: dict[str, Any]) -> list[WantedPath]:
         for item in params["own_directories"]
     ]
     return [path for item in wanted for path in plan_own(item, find_own(item))]
+
+
+def accounts() -> list[Account]:
+    """Return the users of the host."""
+    return [Account(entry.pw_name, entry.pw_uid, entry.pw_dir) for entry in pwd.getpwall()]
 
 
 def find_own(wanted: OwnDirectory) -> FoundDirectory:
@@ -608,6 +618,7 @@ def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
     wanted = [*declared, *purged]
     path_plan = plan_paths(wanted, find_paths(wanted))
     refuse_system(path_plan)
+    refuse_others(path_plan, accounts(), os.path.realpath)
     changed_paths = [change.wanted.path for change in path_plan]
     units = wanted_units(module.params)
     leaving = purged_units(purged, [unit.name for unit in units])

@@ -27,7 +27,8 @@ options:
       - >-
         C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
         C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
-        C(cipher_type) and C(cipher_pass).
+        C(cipher_type) and C(cipher_pass); C(directories) that the host's components have, each with C(variable),
+        C(path) and C(owner).
       - The action plugin fills it in.
     type: str
     default: "{}"
@@ -44,30 +45,35 @@ deployed:
   description: >-
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
     those whose unit is enabled, C(patroni_members) names, C(vrrp_peers) the
-    addresses of keepalived's peers here and of whoever else sends VRRP adverts, C(secrets) by name whether this one is
-    C(stored) and C(accepted).
+    addresses of keepalived's peers here and of whoever else sends VRRP adverts, C(taken) by variable whose a wished
+    directory is already, C(kept) by backup job how many snapshots it keeps, C(secrets) by name whether this one is C(stored) and C(accepted).
   returned: always
   type: dict
   sample:
     patroni:
       {scope: lab, namespace: /service/, name: db1, address: 198.51.100.11, port: 5432, rest_port: 8008,
-       data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder}}
+       data_directory: /var/lib/postgresql/lab, users: {superuser: postgres, replication: replicator, rewind: rewinder},
+       stores: [198.51.100.11, 198.51.100.12, 198.51.100.13]}
     postgresql:
-      {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, encoding: UTF8,
-       locale: C.UTF-8, idle: false}
+      {data_directory: /var/lib/postgresql/lab, version: "17", archive_command: /bin/true, archive_library: "",
+       archive_mode: "on", encoding: UTF8, locale: C.UTF-8, idle: false}
     etcd:
-      {name: db1, data_directory: /var/lib/etcd/holdfast-lab, client_url: "https://198.51.100.11:2379",
-       peer_url: "https://198.51.100.11:2380", members: {"https://198.51.100.11:2380": db1}}
-    pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: []}
+      {name: db1, data_directory: /var/lib/etcd/holdfast-lab, wal_directory: /var/lib/etcd/holdfast-lab/member/wal,
+       client_url: "https://198.51.100.11:2379", peer_url: "https://198.51.100.11:2380",
+       members: {"https://198.51.100.11:2380": db1}}
+    pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: [], retention: {}}
     components: [etcd, postgresql]
     patroni_members: [db1, db2, db3]
     secrets: {postgresql_replication: {stored: true, accepted: true}}
     system: Debian 13
     vrrp_peers: []
+    taken: {}
+    kept: {etcd: 14, etc: {daily: 30}}
 """
 
 import json
 import os
+import pwd
 import stat
 import sys
 import typing as t
@@ -83,6 +89,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, whose
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
 from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import parse_peers, strangers
 
@@ -95,6 +102,7 @@ PATRONICTL = "/root/.config/patroni/patronictl.yaml"
 PGBACKREST = "/etc/pgbackrest.conf"
 POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
 WATCHER = "/etc/holdfast/lease-watcher.json"
+JOBS = Path("/etc/holdfast/jobs")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
 ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
@@ -145,9 +153,9 @@ def patroni_config() -> t.Any:
 def postgresql(directory: str) -> sut.PostgreSql | None:
     """Return what a data directory tells by itself, None where it is none."""
     version = sut.parse_version(read(f"{directory}/PG_VERSION"))
-    archive_command = sut.parse_archive_command(read(f"{directory}/postgresql.conf"))
+    archiving = sut.parse_archiving(read(f"{directory}/postgresql.conf"))
     idle = len(processes_of(sut.UNITS["postgresql"][0])) == 1
-    return sut.PostgreSql(directory, version, archive_command, idle=idle) if version else None
+    return sut.PostgreSql(directory, version, **archiving, idle=idle) if version else None
 
 
 def processes_of(unit: str) -> list[int]:
@@ -188,12 +196,13 @@ def taken_by_server(patroni: sut.Patroni, server: Server, secrets: Mapping[str, 
 def etcd() -> sut.Etcd | None:
     """Return etcd's configuration, None where it has no data."""
     settings = sut.parse_environment(read(sut.UNITS["etcd"][1]))
-    directory = settings.get("ETCD_DATA_DIR", "")
-    if not directory or not any(Path(directory, "member", "wal").glob("*.wal")):
+    wal = sut.wal_directory(settings)
+    if not wal or not any(Path(wal).glob("*.wal")):
         return None
     return sut.Etcd(
         name=settings.get("ETCD_NAME", ""),
-        data_directory=directory,
+        data_directory=settings["ETCD_DATA_DIR"],
+        wal_directory=wal,
         client_url=settings.get("ETCD_ADVERTISE_CLIENT_URLS", ""),
         peer_url=settings.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", ""),
     )
@@ -229,6 +238,22 @@ def patroni_members(found: sut.Patroni) -> tuple[str, ...] | None:
         return tuple(sorted(str(member["name"]) for member in answer["members"]))
     except (EndpointError, OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return by variable whose a directory is that is there, where its wished owner can't have it for himself."""
+    accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_dir) for entry in pwd.getpwall()]
+    names = {account.uid: account.name for account in accounts}
+    found = {}
+    for item in directories:
+        with suppress(OSError):
+            real = os.path.realpath(item["path"])
+            status = os.stat(real)  # noqa: PTH116 (text)
+            access = Access(names.get(status.st_uid, str(status.st_uid)), stat.S_IMODE(status.st_mode))
+            wanted = Access(item["owner"], 0o700)
+            why = whose(item["path"], access, wanted, accounts) or whose(real, access, wanted, accounts)
+            found[item["variable"]] = f"{item['path']} {why}" if why else ""
+    return {variable: why for variable, why in found.items() if why}
 
 
 def components() -> tuple[str, ...]:
@@ -310,6 +335,8 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
         },
         system=system(),
         vrrp_peers=tuple(sorted({*parse_peers(read(sut.UNITS["keepalived"][1])), *strangers(module)})),
+        taken=taken_directories(wished.get("directories", ())),
+        kept={name: keep for path in JOBS.glob("*.json") for name, keep in sut.parse_job(read(str(path))).items()},
     )
 
 

@@ -63,7 +63,9 @@ options:
     type: str
     default: ""
   settings_path:
-    description: File with the settings of the member on this host, which says whether O(peer_name) is required already.
+    description:
+      - File with the settings of the member on this host. It says whether O(peer_name) is required already, and where
+        the member has had its data.
     type: path
   token:
     description: Token of the initial cluster.
@@ -166,6 +168,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, dns_name
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import prove
+from ansible_collections.holdfast.ha.plugins.module_utils.deployed import parse_environment, wal_directory
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     ROOT,
     Join,
@@ -354,8 +357,13 @@ def peer_names(module: AnsibleModule) -> PeerNames:
 
 def is_required(params: dict[str, t.Any]) -> bool:
     """Tell whether this member's settings require the cluster's name already."""
+    return f"{REQUIRED}={params['peer_name']}" in read_settings(params).splitlines()
+
+
+def read_settings(params: dict[str, t.Any]) -> str:
+    """Return the member's settings as they are deployed, "" where there are none."""
     path = Path(params["settings_path"] or "")
-    return path.is_file() and f"{REQUIRED}={params['peer_name']}" in path.read_text().splitlines()
+    return path.read_text() if path.is_file() else ""
 
 
 def members_or_none(http: HttpJsonClient) -> tuple[Member, ...] | None:
@@ -379,8 +387,12 @@ def running_data_directory(module: AnsibleModule) -> str | None:
 
 def has_data(module: AnsibleModule) -> bool:
     """Tell whether a member has ever been started on the data directory: etcd looks for the same files."""
-    wal = module.params["wal_directory"] or Path(module.params["data_directory"], "member", "wal")
-    return any(Path(wal).glob("*.wal"))
+    return any(Path(wal_of(module.params)).glob("*.wal"))
+
+
+def wal_of(params: dict[str, t.Any]) -> str:
+    """Return where the member is to have its write-ahead log."""
+    return wal_directory({"ETCD_DATA_DIR": params["data_directory"], "ETCD_WAL_DIR": params["wal_directory"]})
 
 
 def result(module: AnsibleModule, **more: t.Any) -> dict[str, t.Any]:
@@ -405,11 +417,17 @@ def look(module: AnsibleModule) -> dict[str, t.Any]:
 
 
 def refuse_other_data_directory(module: AnsibleModule) -> None:
-    """Fail when the unit runs on another data directory: that one isn't lost."""
+    """Fail when the unit runs on another data directory, or is set up for other data: that isn't lost."""
     used = running_data_directory(module)
     wanted = module.params["data_directory"]
     if used is not None and used.startswith("/") and used != wanted and not used.endswith("/default"):
         raise RefusedError(f"{wanted} has no data, but etcd runs on {used}: stop it and move its data first")
+    kept = wal_directory(parse_environment(read_settings(module.params)))
+    if kept and any(Path(kept).glob("*.wal")):
+        raise RefusedError(
+            f"the member's write-ahead log is in {kept}, not in {wal_of(module.params)}: "
+            "take the change of its directories back, or stop etcd and move its data first"
+        )
 
 
 def write(module: AnsibleModule, path: Path, content: str) -> None:

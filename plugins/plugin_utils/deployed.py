@@ -8,16 +8,17 @@ A finding that can be meant has a word of confirmation, KIND:SUBJECT; all others
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from difflib import get_close_matches
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import yaml
-from ansible.errors import AnsibleUndefinedVariable
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     AUTHENTICATION,
     UNITS,
@@ -25,14 +26,20 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     Verdict,
     combined,
     place,
+    retention,
+    wal_directory,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 
+RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
+    "backup_jobs",
     "ha_secrets",
     "etcd_data_directory",
     "etcd_settings",
+    "patroni_dynamic_configuration",
     "patroni_encoding",
     "patroni_locale",
     "patroni_namespace",
@@ -42,15 +49,22 @@ VARIABLES = (
     "patroni_rewind_username",
     "patroni_superuser_username",
     "pgbackrest_cipher_type",
+    "pgbackrest_log_path",
     "pgbackrest_repositories",
+    "pgbackrest_repository_options",
     "pgbackrest_repository_path",
+    *(f"pgbackrest_retention_{kind}" for kind in RETENTION),
+    "pgbackrest_spool_path",
 )
+ONLY_OPTIONS = "pgbackrest_repository_options"
 TAKE_BACK = "take the change back"
 NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not supported yet"
 NO_ARCHIVING = "no_archiving"
 BACKUP_REPOSITORY = "backup_repository"
-KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, *(f"{component}_members" for component in UNITS))
-KEEPS_NOTHING = ("", "/bin/true", "true", ":")
+BACKUP_RETENTION = "backup_retention"
+KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
+PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
+NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
 ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
 ENDS = {
     "etcd_patroni": ("etcd", "postgresql"),
@@ -207,10 +221,13 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
     address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
-    own = host.variables.get("etcd_settings") or {}
+    own = _mapping(host.variables.get("etcd_settings"))
     directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
+    # Where the data would be elsewhere, its own line says so.
+    kept = wal_directory({"ETCD_DATA_DIR": found.data_directory, "ETCD_WAL_DIR": own.get("ETCD_WAL_DIR")})
     pairs = {
-        "etcd_data_directory": (found.data_directory, own.get("ETCD_DATA_DIR", directory)),
+        "etcd_data_directory": (_path(found.data_directory), _path(own.get("ETCD_DATA_DIR", directory))),
+        "etcd_settings.ETCD_WAL_DIR": (found.wal_directory, kept),
         f"{ports}.etcd_client": (
             found.client_url,
             own.get("ETCD_ADVERTISE_CLIENT_URLS", f"https://{address}:{wished['client_port']}"),
@@ -221,6 +238,22 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         ),
     }
     yield from _changed(host, pairs)
+
+
+def judge_stores(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where Patroni would find none of its etcd's members any more, but perhaps an empty etcd."""
+    found, postgresql, etcd = deployed.patroni, host.ha["postgresql"], host.ha["etcd"]
+    if found is None or deployed.postgresql is None or not postgresql or not etcd or found.scope != postgresql["scope"]:
+        return
+    wished = [member["address"] for member in etcd["members"]]
+    if found.stores and not {*found.stores} & {*wished}:
+        text = f"Patroni has the etcd of {', '.join(sorted(found.stores))}, wished {', '.join(sorted(wished))}"
+        fix = f"{TAKE_BACK}, or replace one member after the other; a new etcd knows nothing of the cluster"
+        yield Difference(host.name, "group etcd", text, fix, f"etcd_members:{host.ha['cluster']}")
+
+
+def _path(text: Any) -> str:
+    return str(PurePosixPath(str(text)))
 
 
 def _changed(host: Host, pairs: Mapping[str, tuple[Any, Any]]) -> Iterator[Difference]:
@@ -252,15 +285,60 @@ def _plain(name: str) -> str:
 
 
 def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where a cluster that archives would throw its WAL away."""
+    """Yield where a cluster that archives would throw its WAL away, or send it elsewhere than to its backups."""
     data = deployed.postgresql
     if data is None or "postgresql" not in host.ha["components"] or host.ha["backup"]:
         return
-    wished = (host.variables.get("patroni_parameters") or {}).get("archive_command", "")
-    if data.archive_command not in KEEPS_NOTHING and wished in KEEPS_NOTHING:
-        text = f"found archive_command = {data.archive_command}, wished no backup host: WAL would be thrown away"
-        fix = "put the backup host back into the group backup"
-        yield Difference(host.name, "group backup", text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
+    found = archiver(asdict(data))
+    wished = wished_parameters(host.variables)
+    kept, served = archiver(wished), data.archive_command.startswith(PUSH)
+    if not found or (kept and not served):
+        return
+    then = kept or ("archive_mode = off" if is_off(wished) else f"archive_command = {wished['archive_command']}")
+    lost = "no WAL would follow the backups in the repository" if kept else "WAL would be thrown away"
+    variable, fix = f"patroni_parameters.{then.partition(' ')[0]}", TAKE_BACK
+    if served:
+        variable, fix = "group backup", "put the backup host back into the group backup"
+    text = f"found {found}, wished {then} and no backup host: {lost}"
+    yield Difference(host.name, variable, text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
+
+
+def wished_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return PostgreSQL's parameters as the role patroni declares them, names in small letters, without its own."""
+    dynamic = _mapping(_mapping(variables.get("patroni_dynamic_configuration")).get("postgresql"))
+    own = (_mapping(variables.get("patroni_parameters")), _mapping(dynamic.get("parameters")))
+    given = {str(name).lower(): value for parameters in own for name, value in parameters.items()}
+    return {"archive_mode": "on", "archive_command": "/bin/true", **given}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping, {} for what is none, which others refuse."""
+    return value if isinstance(value, Mapping) else {}
+
+
+def archiver(parameters: Mapping[str, Any]) -> str:
+    """Return the parameter that has WAL archived, with its value, "" where nothing is kept."""
+    library, command = (str(parameters.get(f"archive_{name}") or "") for name in ("library", "command"))
+    if is_off(parameters):
+        return ""
+    if library:
+        return f"archive_library = {library}"
+    return "" if keeps_nothing(command) else f"archive_command = {command}"
+
+
+def is_off(parameters: Mapping[str, Any]) -> bool:
+    """Return whether PostgreSQL archives nothing at all."""
+    return str(parameters["archive_mode"] or "off").lower() in {"off", "false", "no", "0"}
+
+
+def keeps_nothing(command: str) -> bool:
+    """Return whether a shell command can't archive: it is not told which file, or does nothing with it."""
+    command = re.sub(r"\d?>+\s*(&\d|/dev/null)", "", command)
+    if not re.search("%[pf]", command):
+        return True
+    words = command.split()
+    does_nothing = PurePosixPath(words[0]).name in NO_OPERATIONS or words[-1] == "/dev/null"
+    return does_nothing and not re.search(r"[;&|`<>\n]|\$\(", command)
 
 
 def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -285,7 +363,65 @@ def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
     if gone:
         text = f"found a repository in {', '.join(gone)}, wished {', '.join(places)}"
         fix = f"{TAKE_BACK}: the backups and the WAL there would not be used any more"
-        yield Difference(host.name, "pgbackrest_repository_path", text, fix, word)
+        yield Difference(host.name, _repository_variable(host), text, fix, word)
+
+
+def judge_retention(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where the next backup would expire others, or WAL, that are kept by now."""
+    found, wished = deployed.pgbackrest, host.ha["backup"]
+    if found is None or not wished or "repository" not in wished["kinds"]:
+        return
+    word = f"{BACKUP_RETENTION}:{host.ha['cluster']}"
+    for repository in wished_repositories(host.variables):
+        after = repository["retention"]
+        before = found.retention.get(repository["place"], after)
+        for kind in keeps_less(before, after):
+            old, new = (one.get(kind.replace("_", "-")) or "all" for one in (before, after))
+            text = f"found {old}, wished {new}: the next backup would expire what is kept by now"
+            yield Difference(host.name, repository["retention_variable"] + kind, text, TAKE_BACK, word)
+
+
+def keeps_less(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
+    """Return those of RETENTION by which a repository would keep less, or count otherwise."""
+    if before.get("full-type", "count") != after.get("full-type", "count"):
+        return ["full_type"]
+    counts = {kind: [_count(one.get(kind, "")) for one in (before, after)] for kind in RETENTION[1:]}
+    return [kind for kind, (old, new) in counts.items() if new < old]
+
+
+def _count(text: str) -> float:
+    return int(text) if text.isdecimal() and int(text) else math.inf
+
+
+def _repository_variable(host: Host) -> str:
+    several = "pgbackrest_repositories"
+    return several if host.variables.get(several) else "pgbackrest_repository_path"
+
+
+def judge_jobs(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where the next run of a backup job would remove snapshots that are kept by now."""
+    for job in (job for job in host.variables.get("backup_jobs") or () if isinstance(job, Mapping)):
+        before = deployed.kept.get(str(job.get("name")))
+        key = "keep_newest" if job.get("kind") == "etcd_snapshot" else "keep"
+        after = job.get(key) or DEFAULTS[key]
+        if before is not None and keeps_fewer(before, after):
+            text = f"found {before}, wished {after}: the next run would remove what is kept by now"
+            word = f"{BACKUP_RETENTION}:{host.ha['cluster']}"
+            yield Difference(host.name, f"backup_jobs[{job['name']}].{key}", text, TAKE_BACK, word)
+
+
+def keeps_fewer(before: Any, after: Any) -> bool:
+    """Return whether a job would keep fewer snapshots, by their number, or by those of each period, {} for all."""
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return isinstance(before, int) and str(after).isdecimal() and int(after) < before
+    counts = {period: int(count) for period, count in after.items() if str(count).isdecimal() and int(count)}
+    return bool(counts) and (not any(before.values()) or any(counts.get(key, 0) < old for key, old in before.items()))
+
+
+def judge_directories(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield where a directory would be given away that others need."""
+    for variable, told in deployed.taken.items():
+        yield Difference(host.name, variable, told, "name a directory of its own")
 
 
 def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -297,7 +433,18 @@ def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
             yield Difference(host.name, f"group {component}", text, fix, f"{component}_members:{host.ha['cluster']}")
 
 
-JUDGES = (judge_identity, judge_etcd, judge_data, judge_archiving, judge_repositories, judge_components)
+JUDGES = (
+    judge_identity,
+    judge_etcd,
+    judge_stores,
+    judge_data,
+    judge_archiving,
+    judge_repositories,
+    judge_retention,
+    judge_jobs,
+    judge_directories,
+    judge_components,
+)
 
 
 def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
@@ -393,31 +540,47 @@ def judge_ends(hosts: Sequence[Host], *, whole: bool) -> Iterator[Difference]:
             yield Difference(changed[0], f"ha_secrets.{name}", text, "run site.yml, which changes it everywhere")
 
 
-def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the repositories as the role pgbackrest makes them, each with the variable of its passphrase.
+def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the repositories as the role pgbackrest makes them, each with its variables of passphrase and retention.
 
     variables: evaluated, with the role's defaults.
     """
     common = str((variables.get("ha_secrets") or {}).get("pgbackrest_cipher", ""))
+    listed = variables.get("pgbackrest_repositories")
     found = []
-    for number, given in enumerate(variables.get("pgbackrest_repositories") or [{}]):
+    for number, given in enumerate(listed or [{}]):
         kind = str(given.get("type") or "posix")
         own = given.get("cipher_pass")
         shared = not own and kind == "posix"
         cipher_type = str(given.get("cipher_type") or variables.get("pgbackrest_cipher_type", ""))
         passphrase = common if shared else str(own or "")
-        path = str(given.get("path") or variables.get("pgbackrest_repository_path", ""))
+        element = f"pgbackrest_repositories[{number}]."
+        options = repository_options(given, variables)
         found.append(
             {
-                "variable": "pgbackrest_cipher" if shared else f"pgbackrest_repositories[{number}].cipher_pass",
-                "type": kind,
-                "path": path,
-                "place": place(kind, str(given.get("s3_bucket") or given.get("sftp_host") or ""), path),
+                "variable": "pgbackrest_cipher" if shared else f"{element}cipher_pass",
+                "type": options["type"],
+                "path": options["path"],
+                "path_variable": f"{element}path" if given.get("path") else "pgbackrest_repository_path",
+                "place": place(options),
+                "retention": retention(options),
+                "retention_variable": f"{element if listed else 'pgbackrest_'}retention_",
                 "cipher_type": cipher_type,
                 "cipher_pass": "" if cipher_type == "none" else passphrase.strip(),  # as pgBackRest reads it
             }
         )
     return found
+
+
+def repository_options(given: Mapping[str, Any], variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return an element of pgbackrest_repositories as pgBackRest's options, without their prefix repoN-."""
+    names = {"sftp_port": "sftp-host-port"}
+    common = {f"retention_{kind}": variables.get(f"pgbackrest_retention_{kind}", "") for kind in RETENTION}
+    common |= {"type": "posix", "path": variables.get("pgbackrest_repository_path", "")}
+    declared = common | {key: value for key, value in given.items() if value is not None and key != "options"}
+    more = given.get("options") if variables.get("pgbackrest_repositories") else variables.get(ONLY_OPTIONS)
+    options = {names.get(key, key.replace("_", "-")): str(value) for key, value in declared.items()}
+    return options | {str(key).removeprefix("repo1-"): str(value) for key, value in (more or {}).items()}
 
 
 def wished(host: Host) -> dict[str, Any]:
@@ -442,11 +605,21 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
     if deployed:
         platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
         given["patroni_postgresql_version"] = platforms.get(deployed.system, {}).get("postgresql")
-    for key in VARIABLES:
-        with suppress(AnsibleUndefinedVariable):
-            if key in variables:
-                given[key] = variables[key]
+    for key in (key for key in VARIABLES if key in variables):
+        try:
+            given[key] = _evaluated(variables[key])
+        except AnsibleUndefinedVariable:
+            continue
+        except AnsibleError:  # it would show a secret that is no template; whoever uses the variable says so
+            given[key] = None
     return Host(name, variables["ha"], {key: value for key, value in given.items() if value is not None}, deployed)
+
+
+def _evaluated(value: Any) -> Any:
+    """Return a variable with all that is in it, which is evaluated where it is read."""
+    if isinstance(value, Mapping):
+        return {key: _evaluated(value[key]) for key in value}
+    return [_evaluated(item) for item in value] if isinstance(value, list) else value
 
 
 def _defaults(root: Path, role: str) -> dict[str, Any]:

@@ -14,9 +14,10 @@ from tests.unit.playbooks.test_targets import ROOT, run
 
 NAMES = ("db1", "db2", "db3", "lb1")
 MEMBERS = [{"name": name, "address": f"192.0.2.{number}"} for number, name in enumerate(NAMES[:3], 1)]
-STORE = {"name": "x", "data_directory": "/d", "client_url": "", "peer_url": ""}
+STORE = {"name": "x", "data_directory": "/d", "wal_directory": "/d/member/wal", "client_url": "", "peer_url": ""}
 DATA = {"data_directory": "/d", "version": "17", "archive_command": "push %p"}
-DEPLOYED = {"patroni": None, "pgbackrest": None, "patroni_members": None, "secrets": {}, "system": "", "vrrp_peers": []}
+DEPLOYED = {"patroni": None, "pgbackrest": None, "patroni_members": None, "secrets": {}, "system": ""}
+DEPLOYED |= {"vrrp_peers": [], "taken": {}, "kept": {}}
 DOWN = {"down": True, "msg": "Task failed: No route to host"}
 
 

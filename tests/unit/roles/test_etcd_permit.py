@@ -163,6 +163,46 @@ class Module:
         shutil.move(source, target)
 
 
+@pytest.mark.parametrize(
+    ("deployed", "wal", "data", "refused"),
+    [
+        ("ETCD_DATA_DIR={0}/data", None, "data", False),
+        ("ETCD_DATA_DIR={0}/data", "wal", "data", True),
+        ("ETCD_DATA_DIR={0}/data\nETCD_WAL_DIR={0}/wal", None, "data", True),
+        ("ETCD_DATA_DIR={0}/data\nETCD_WAL_DIR={0}/wal/", "wal", "data", False),
+        ("ETCD_DATA_DIR={0}/data", None, "new", True),
+        ("# ETCD_DATA_DIR={0}/data", None, "new", False),
+        (None, "wal", "data", False),
+    ],
+)
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_stopped_member_s_data_elsewhere_are_not_lost(tmp_path, *, deployed, wal, data, refused, lost):
+    settings = tmp_path / "etcd"
+    if deployed is not None:
+        settings.write_text(deployed.format(tmp_path))
+        kept = tmp_path / ("wal" if "WAL" in deployed else "data/member/wal")
+        kept.mkdir(parents=True)
+        if not lost:
+            (kept / "0.wal").touch()
+    module = Module(
+        {
+            "name": "m1",
+            "token": "test",
+            "data_directory": str(tmp_path / data),
+            "wal_directory": wal and str(tmp_path / wal),
+            "settings_path": str(settings),
+            "permit_path": str(tmp_path / "permit"),
+            "unit": "etcd.service",
+        },
+        tmp_path,
+    )
+    if refused and not lost:
+        with pytest.raises(etcd_member.RefusedError, match=r"move its data first"):
+            etcd_member.look(module)
+    else:
+        assert etcd_member.look(module)["has_data"] is (not lost and deployed is not None and "# " not in deployed)
+
+
 class Cluster:
     """Three members on three addresses, each started through its unit."""
 
@@ -184,6 +224,7 @@ class Cluster:
             "token": "test",
             "data_directory": str(unit.data),
             "wal_directory": None,
+            "settings_path": None,
             "permit_path": str(unit.permit),
             "ca_path": self.tls.ca,
             "certificate_path": self.tls.cert,

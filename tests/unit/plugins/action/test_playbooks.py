@@ -230,7 +230,12 @@ def test_preflight_judges_secrets_of_the_command_line_too(tmp_path, secret, told
 
 THROWN = {
     "patroni": None,
-    "postgresql": {"data_directory": "/d", "version": "17", "archive_command": "push %p"},
+    "postgresql": {
+        "data_directory": "/d",
+        "version": "17",
+        "archive_command": "/usr/local/lib/holdfast/pgbackrest-push x %p",
+        "archive_mode": "on",
+    },
     "etcd": None,
     "pgbackrest": None,
     "components": ["postgresql"],
@@ -238,19 +243,26 @@ THROWN = {
     "secrets": {},
     "system": "Debian 13",
     "vrrp_peers": [],
+    "taken": {},
+    "kept": {},
 }
 
 
 @pytest.mark.parametrize(
     ("report", "extra", "code", "expected"),
     [
-        ({}, [], 2, "error a group backup found archive_command = push %p"),
-        ({"part": True}, [], 2, "error a group backup found archive_command = push %p"),
+        ({}, [], 2, "error a group backup found archive_command = /usr/local/lib/holdfast/pgbackrest-push x %p"),
+        (
+            {"part": True},
+            [],
+            2,
+            "error a group backup found archive_command = /usr/local/lib/holdfast/pgbackrest-push x %p",
+        ),
         (
             {"part": True},
             ["preflight_accept=no_archiving:x"],
             0,
-            "warning a group backup found archive_command = push %p",
+            "warning a group backup found archive_command = /usr/local/lib/holdfast/pgbackrest-push x %p",
         ),
         (
             {"part": True},
@@ -321,6 +333,16 @@ def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variab
     lines = [" ".join(line.split()) for line in output.splitlines()]
     assert (code != 0) == (expected is not None), output
     assert expected is None or any(expected in line for line in lines), output
+
+
+def test_preflight_judges_directories_by_evaluated_variables(tmp_path):
+    ha = {"cluster": "x", "components": ["etcd"], "etcd": {"token": "t"}}
+    job = {"name": "a", "kind": "etcd_snapshot", "schedule": "daily", "directory": "/srv", "user": "postgres"}
+    mine = {"etcd_data_directory": "{{ '/srv/etcd' }}", "backup_jobs": [job | {"directory": "/srv/etcd/snapshots"}]}
+    hosts = {"a": {"ha": ha, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}, **mine}}
+    code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
+    assert code != 0
+    assert "error a backup_jobs[a] /srv/etcd/snapshots overlaps with /srv/etcd" in " ".join(output.split())
 
 
 @pytest.mark.parametrize(

@@ -86,9 +86,12 @@ tls-server-auth=db2=lab
 repo1-path=/var/lib/pgbackrest
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass=a "b" # % ; {c} = d
+repo1-retention-full=2
+repo1-retention-full-type=count
 repo2-type=s3
 repo2-path=/repo
 repo2-s3-bucket=bucket
+repo2-s3-endpoint=https://MinIO-a:9000
 repo3-host=198.51.100.31
 repo3-host-type=tls
 [global:archive-push]
@@ -99,10 +102,36 @@ pg1-path=/var/lib/postgresql/lab
     found = sut.parse_pgbackrest(text)
     assert found is not None
     configuration, repositories = found
-    places = ("/var/lib/pgbackrest", "s3:bucket:/repo")
-    assert configuration == sut.PgBackRest("lab", ("198.51.100.31",), places)
-    assert repositories[0] == sut.Repository("/var/lib/pgbackrest", "aes-256-cbc", 'a "b" # % ; {c} = d')
+    places = ("/var/lib/pgbackrest", "s3:minio-a:9000:bucket:/repo")
+    kept = {"/var/lib/pgbackrest": {"full": "2", "full-type": "count"}}
+    assert configuration == sut.PgBackRest("lab", ("198.51.100.31",), places, kept)
+    passphrase = 'a "b" # % ; {c} = d'
+    assert repositories[0] == sut.Repository(places[0], "aes-256-cbc", passphrase, kept[places[0]])
     assert "{c}" not in repr(repositories)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ({"path": "/srv/repo"}, {"path": "/srv/repo/", "type": "posix"}, True),
+        ({"path": "/srv/repo"}, {"path": "/srv/other"}, False),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "minio-b"}, False),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "https://Minio-A:443/"}, True),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "minio-a:9000"}, False),
+        ({"s3-endpoint": "minio-a"}, {"s3-endpoint": "minio-a", "storage-port": "9000"}, False),
+        ({"s3-endpoint": "a", "storage-host": "m"}, {"s3-endpoint": "a", "storage-host": "n"}, False),
+        ({"s3-endpoint": "a", "s3-bucket": "b"}, {"s3-endpoint": "a", "s3-bucket": "c"}, False),
+        ({"s3-endpoint": "a", "s3-region": "x"}, {"s3-endpoint": "a", "s3-region": "y"}, True),
+        ({"sftp-host": "nas"}, {"sftp-host": "nas", "sftp-host-port": "22"}, True),
+        ({"sftp-host": "nas"}, {"sftp-host": "nas", "sftp-host-port": "2222"}, False),
+        ({"sftp-host": "nas"}, {"sftp-host": "nas2"}, False),
+        ({"sftp-host": "2001:db8::1"}, {"sftp-host": "2001:db8::2"}, False),
+    ],
+)
+def test_repositories_are_told_apart_by_server_and_path(one, other, same):
+    both = [{"type": next(iter(item)).split("-")[0], "path": "/repo", **item} for item in (one, other)]
+    places = [sut.place({**item, "type": item["type"].replace("path", "posix")}) for item in both]
+    assert (places[0] == places[1]) is same, places
 
 
 @pytest.mark.parametrize("text", ["", "[global]\nx=1\n", "no section\n", "[broken\n"])
@@ -122,13 +151,15 @@ def test_parse_patroni():
         "namespace": "/service/",
         "name": "db1",
         "restapi": {"connect_address": "[2001:db8::1]:8008", "authentication": {"username": "u", "password": "r"}},
-        "etcd3": {"username": "patroni", "password": 'e"'},
+        "etcd3": {"username": "patroni", "password": 'e"', "hosts": ["[2001:db8::1]:2379", "db2:2379"]},
         "postgresql": {"connect_address": "[2001:db8::1]:5432", "data_dir": "/data", "authentication": login},
     }
     found = sut.parse_patroni(config)
-    assert found == sut.Patroni(
-        "lab", "/service/", "db1", "2001:db8::1", 5432, 8008, "/data", {kind: kind for kind in sut.AUTHENTICATION}
-    )
+    users = {kind: kind for kind in sut.AUTHENTICATION}
+    stores = ("2001:db8::1", "db2")
+    assert found == sut.Patroni("lab", "/service/", "db1", "2001:db8::1", 5432, 8008, "/data", users, stores)
+    assert sut.parse_patroni({**config, "etcd3": {"hosts": "db1:2379, [::1]:2379"}}).stores == ("db1", "::1")
+    assert sut.parse_patroni({**config, "etcd3": None}).stores == ()
     assert sut.patroni_secrets(config) == {
         "postgresql_superuser": "superuser secret",
         "postgresql_replication": "replication secret",
@@ -141,17 +172,20 @@ def test_parse_patroni():
 def test_parse_files():
     assert sut.parse_version("17\n") == "17"
     assert sut.parse_version("root:x:0") == ""
-    assert sut.parse_archive_command("a = 'b'\narchive_command = 'push ''x'' %p'\n") == "push 'x' %p"
-    assert sut.parse_archive_command("") == ""
+    archiving = "a = 'b'\narchive_command = 'push ''x'' %p'\narchive_mode = 'on'\n#archive_library = 'x'\n"
+    assert sut.parse_archiving(archiving) == {"archive_command": "push 'x' %p", "archive_mode": "on"}
+    assert sut.parse_archiving("") == {}
     assert sut.parse_environment("# A=B\nETCD_NAME=db1\n\nX = y=z\n") == {"ETCD_NAME": "db1", "X": "y=z"}
     assert sut.parse_pooler_users('"pgbouncer" "a""b"\n"holdfast" "c"\n') == ['a"b', "c"]
     assert sut.parse_watcher_passwords('{"access": {"password": "p"}}') == ["p"]
     assert sut.parse_watcher_passwords("") == []
+    assert sut.parse_job('{"name": "etcd", "settings": {"keep": 14, "password": "p"}}') == {"etcd": 14}
+    assert sut.parse_job('{"name": "x", "settings": {"commands": []}}') == sut.parse_job("x") == {}
 
 
 def test_what_was_deployed_comes_back_from_plain_data():
     found = sut.Deployed(
-        pgbackrest=sut.PgBackRest("lab", (), ("/a",)),
+        pgbackrest=sut.PgBackRest("lab", (), ("/a",), {"/a": {"full": "2"}}),
         secrets={"etcd_root": sut.Verdict(None, True)},
         system="Debian 13",
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -115,3 +116,34 @@ def test_the_system_s_directories_stay_as_they_are(capsys, path: str, what: str)
         message = run(capsys, check=check, **{what: asked})["msg"]
         assert "is the system's, and stays as it is" in message or "write the whole path" in message
     assert (Path(path).stat().st_uid, Path(path).stat().st_mode) == (before.st_uid, before.st_mode)
+
+
+@pytest.mark.parametrize("check", [True, False])
+@pytest.mark.parametrize("kind", ["directories", "own_directories"])
+def test_a_directory_of_another_service_is_not_given_away(capsys, host: Host, kind: str, check: bool) -> None:
+    os.chown(host.precious, 1, 1)
+    before = host.untouched()
+    (host.root / "link").symlink_to(host.precious)
+    for path in (host.precious, host.root / "link"):
+        item = {"path": str(path), "mode": "0700", **THEIRS} | (
+            {"contents": ["*"]} if kind == "own_directories" else {}
+        )
+        assert "is daemon's, who may need it" in run(capsys, check=check, **{kind: [item]})["msg"]
+    assert host.untouched() == before
+
+
+def test_a_link_of_root_s_into_the_system_gives_nothing_away(capsys, host: Host) -> None:
+    with TemporaryDirectory(dir="/usr/local") as directory:
+        before = Path(directory).stat()
+        (host.root / "link").symlink_to(directory)
+        message = run(capsys, directories=[{"path": str(host.root / "link"), "mode": "0700", **THEIRS}])["msg"]
+        assert "link: lies in /usr, which is the system's; name a directory of its own" in message
+        assert Path(directory).stat().st_uid == before.st_uid
+
+
+def test_directories_that_are_right_stay_whoever_s_they_are(capsys, host: Host) -> None:
+    os.chown(host.service, 1, 1)
+    host.service.chmod(0o750)
+    item = {"path": str(host.service), "mode": "0750", "owner": "daemon", "group": "daemon"}
+    assert not run(capsys, directories=[item])["changed"]
+    assert run(capsys, directories=[{**item, "mode": "0700"}])["changed"]

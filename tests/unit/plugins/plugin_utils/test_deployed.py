@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed as sut
 
 from tests.unit.plugins.plugin_utils.conftest import merge
@@ -24,6 +25,8 @@ NOTHING = {
     "secrets": {},
     "system": "Debian 13",
     "vrrp_peers": [],
+    "taken": {},
+    "kept": {},
 }
 SAME = {"stored": True, "accepted": True}
 
@@ -36,6 +39,7 @@ def deployed(ha):
         found["etcd"] = {
             "name": ha["name"],
             "data_directory": f"/var/lib/etcd/{ha['etcd']['token']}",
+            "wal_directory": f"/var/lib/etcd/{ha['etcd']['token']}/member/wal",
             "client_url": f"https://{ha['address']}:2379",
             "peer_url": f"https://{ha['address']}:2380",
             "members": {f"https://{member['address']}:2380": member["name"] for member in ha["etcd"]["members"]},
@@ -51,10 +55,11 @@ def deployed(ha):
             "port": 5432,
             "rest_port": 8008,
             "users": USERS,
+            "stores": ["198.51.100.11", "198.51.100.12", "198.51.100.13"],
         }
         archive = f"/usr/local/lib/holdfast/pgbackrest-push {ha['cluster']} %p"
         found["postgresql"] = {"data_directory": directory, "version": "17", "archive_command": archive}
-        found["postgresql"] |= {"encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
+        found["postgresql"] |= {"archive_mode": "on", "encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
         found["patroni_members"] = names
         found["secrets"] = found["secrets"] | {
             **{f"postgresql_{kind}": SAME for kind in USERS},
@@ -63,8 +68,9 @@ def deployed(ha):
     if (ha["backup"] or {}).get("kinds"):
         keeps = "repository" in ha["backup"]["kinds"]
         hosts, places = ([], ["/var/lib/pgbackrest"]) if keeps else (["198.51.100.31"], [])
-        found["pgbackrest"] = {"stanza": ha["cluster"], "hosts": hosts, "places": places}
+        found["pgbackrest"] = {"stanza": ha["cluster"], "hosts": hosts, "places": places, "retention": {}}
         if keeps:
+            found["pgbackrest"]["retention"] = {places[0]: {"full-type": "count", "full": "2", "diff": "7"}}
             found["secrets"] = {"pgbackrest_cipher": SAME}
     return found
 
@@ -108,6 +114,88 @@ def test_what_is_deployed_against_what_is_wished(case, judged):
     assert "never-show-me" not in str(told)
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "less"),
+    [
+        ({"full": "2", "full-type": "count"}, {"full": "2"}, []),
+        ({"full": "2"}, {"full": "3", "diff": "0"}, []),
+        ({"full": "10"}, {"full": "9"}, ["full"]),
+        ({"full": "2", "diff": "7"}, {"full": "2"}, []),
+        ({"full": "2"}, {"full": "2", "diff": "7"}, ["diff"]),
+        ({"full": "2", "archive": "3"}, {"full": "2", "archive": ""}, []),
+        ({"full": "2", "archive": ""}, {"full": "2", "archive": "3"}, ["archive"]),
+        ({"full": "2", "full-type": "count"}, {"full": "90", "full-type": "time"}, ["full_type"]),
+        ({"full": "2"}, {"full": "what no server takes"}, []),
+    ],
+)
+def test_what_keeps_less(before, after, less):
+    assert sut.keeps_less(before, after) == less
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "fewer"),
+    [
+        (14, 1, True),
+        (14, "1", True),
+        (14, "14", False),
+        (14, 30, False),
+        ({"daily": 30}, {"daily": 7}, True),
+        ({"daily": 30, "weekly": 4}, {"weekly": 4}, True),
+        ({}, {"daily": 7}, True),
+        ({"daily": 30}, {"daily": 30, "weekly": 1}, False),
+        ({"daily": 30}, {}, False),
+        ({"daily": 30}, {"daily": None}, False),
+        ({"daily": 30}, 7, False),
+        ({}, {}, False),
+    ],
+)
+def test_what_keeps_fewer_snapshots(before, after, fewer):
+    assert sut.keeps_fewer(before, after) is fewer
+
+
+NO_OPS = [
+    *("/bin/true", "/usr/bin/true", "/bin/true %p", " true", "true # %p", ":", ": %p", "exit 0", "exit", "cd .", "cd"),
+    *(
+        "test -n %p",
+        "[ -n %p ]",
+        "test 1",
+        "echo",
+        "echo %p",
+        "printf ''",
+        "",
+        "  ",
+        "sleep 0",
+        "/usr/bin/env true",
+        None,
+    ),
+    *("cp %p /dev/null", "true %p >/dev/null 2>&1"),
+]
+KEEPERS = [
+    *(
+        "cp %p /mnt/%f",
+        "test ! -f /mnt/%f && cp %p /mnt/%f",
+        "true; cp %p /m",
+        "env WALG_S3_PREFIX=x wal-g wal-push %p",
+    ),
+    *("cp %p /mnt/%f >/dev/null 2>&1", "scp %p nas:/mnt/%f < /dev/null", "/etc/archive.sh %p"),
+]
+
+
+@pytest.mark.parametrize("group_left", [True, False], ids=["pgbackrest", "own"])
+@pytest.mark.parametrize("command", [*NO_OPS, *KEEPERS])
+def test_what_archives_nothing_is_asked_about(judged, command, group_left):
+    case = {
+        "cluster": {"groups": {"backup": None}},
+        "variables": {"patroni_parameters": {"archive_command": command}},
+        "absent": ["db2", "db3"],
+    }
+    if not group_left:
+        case["found"] = {"db1": {"postgresql": {"archive_command": "cp %p /srv/%f"}}}
+    told = judged(case)
+    assert [one.host for one in told] == (["db1"] if group_left or command in NO_OPS else [])
+    assert all("preflight_accept=no_archiving:lab" in one.finding.fix for one in told)
+
+
 def test_repositories_are_those_of_the_role():
     variables = {
         "ha_secrets": {"pgbackrest_cipher": " shared "},
@@ -120,13 +208,28 @@ def test_repositories_are_those_of_the_role():
         "/var/lib/pgbackrest",
         "shared",
     )
-    s3 = {"type": "s3", "path": "/r", "s3_bucket": "b", "cipher_pass": "own"}
-    several = sut.wished_repositories({**variables, "pgbackrest_repositories": [{"cipher_type": "none"}, s3]})
+    s3 = {"type": "s3", "path": "/r", "s3_bucket": "b", "s3_endpoint": "e", "cipher_pass": "own"}
+    s3 |= {"options": {"storage-port": 9000}}
+    sftp = {"type": "sftp", "path": "/r", "sftp_host": "nas", "sftp_port": 2222, "cipher_type": "none"}
+    several = sut.wished_repositories({**variables, "pgbackrest_repositories": [{"cipher_type": "none"}, s3, sftp]})
     assert [(item["place"], item["cipher_pass"]) for item in several] == [
         ("/var/lib/pgbackrest", ""),
-        ("s3:b:/r", "own"),
+        ("s3:e:9000:b:/r", "own"),
+        ("sftp:nas:2222:/r", ""),
     ]
     assert several[1]["variable"] == "pgbackrest_repositories[1].cipher_pass"
+
+
+@pytest.mark.parametrize("error", [AnsibleError, AnsibleUndefinedVariable])
+def test_what_can_t_be_evaluated_is_not_shown(error):
+    class Secrets(dict):
+        def __getitem__(self, key):
+            raise error(f"no template: {super().__getitem__(key)}")
+
+    secrets = Secrets(etcd_root="never-show-me{{x")
+    host = sut.host_of("db1", {"ha": {"backup": None, "postgresql": None}, "ha_secrets": secrets}, ROOT)
+    assert "ha_secrets" not in host.variables
+    assert sut.wished(host)["secrets"] == {}
 
 
 def test_paths_are_those_that_the_roles_write():
@@ -136,6 +239,8 @@ def test_paths_are_those_that_the_roles_write():
     }
     assert sut.UNITS["etcd"][1] == variables["etcd"]["etcd__environment"]
     assert sut.UNITS["postgresql"][1] == variables["patroni"]["patroni__config"]
+    push = yaml.safe_load((ROOT / "playbooks" / "vars" / "patroni.yml").read_text(encoding="utf-8"))
+    assert f"'{sut.PUSH}' ~" in push["patroni_archive_command"]
     for component in ("haproxy", "keepalived"):
         assert sut.UNITS[component][1] in str(variables[component])
 
@@ -160,7 +265,7 @@ def test_every_playbook_that_changes_a_part_compares_first():
         assert compares == (path.stem not in {*verbs, "guard", "preflight", "site"}), path.name
 
 
-STORE = {"name": "db1", "data_directory": "/d", "client_url": "", "peer_url": ""}
+STORE = {"name": "db1", "data_directory": "/d", "wal_directory": "/d/member/wal", "client_url": "", "peer_url": ""}
 SERVES, STOPPED = {**STORE, "members": {}}, {**STORE, "members": None}
 DATA = {
     "data_directory": "/d",
