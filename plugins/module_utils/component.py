@@ -62,6 +62,7 @@ class WantedPath:
     secret: bool = False
     validate: str | None = None
     secret_keys: tuple[str, ...] = ()
+    validate_shown: bool = False
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,12 @@ options:
       validate:
         description: Command that must exit with 0 for the staged file, whose path stands in for V(%s).
         type: str
+      validate_shown:
+        description: >-
+          Whether the words of O(files[].validate) are shown for a secret file, too; the command itself keeps secrets
+          out of them.
+        type: bool
+        default: false
   secrets:
     description:
       - Contents of secret files by path. The action fills it in from O(files); there is no need to set it.
@@ -283,6 +289,7 @@ def argument_spec() -> dict[str, Any]:
                 "secret_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
                 "mode": {"type": "str", "default": "0644"},
                 "validate": {"type": "str"},
+                "validate_shown": {"type": "bool", "default": False},
                 **_OWNERSHIP,
             },
             "mutually_exclusive": [("content", "template")],
@@ -375,8 +382,16 @@ def find_own(wanted: OwnDirectory) -> FoundDirectory:
 
 def _wanted_file(item: dict[str, Any], secrets: Mapping[str, str]) -> WantedPath:
     content = secrets[item["path"]] if item["secret"] else item["content"]
-    keys = tuple(item["secret_keys"])
-    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, item["secret"], item["validate"], keys)
+    return WantedPath(
+        item["path"],
+        Kind.FILE,
+        _ownership(item),
+        content,
+        item["secret"],
+        item["validate"],
+        tuple(item["secret_keys"]),
+        item["validate_shown"],
+    )
 
 
 def without_content(item: dict[str, Any], secrets: Mapping[str, str]) -> bool:
@@ -526,7 +541,8 @@ class Host:
         command = shlex.split(wanted.validate.replace("%s", shlex.quote(f"{stage.place.path}/{stage.staged}")))
         rc, out, err = self._module.run_command(command)
         if rc:
-            shown = "its output is not shown, for the file holds secrets" if wanted.secret else (err or out).strip()
+            hidden = wanted.secret and not wanted.validate_shown
+            shown = "its output is not shown, for the file holds secrets" if hidden else (err or out).strip()
             self._module.fail_json(
                 msg=f"{wanted.path} was not replaced: {Path(command[0]).name} exited with {rc}: {shown}"
             )

@@ -116,3 +116,14 @@ def test_an_administrator_s_link_to_another_volume_stays(capsys, host):
     assert (host.root / "volume").stat().st_uid == AS_USER.pw_uid
     assert (host.root / "data").is_symlink()
     assert not run(capsys, **arguments)["changed"]
+
+
+@pytest.mark.parametrize(("shown", "told"), [(True, "why it is refused"), (False, "its output is not shown")])
+def test_the_words_about_a_secret_file_are_shown_on_demand_only(capsys, tmp_path, shown, told):
+    path = str(tmp_path / "conf")
+    validate = "sh -c 'echo why it is refused >&2; exit 1' %s"
+    file = {"path": path, "secret": True, "validate": validate, "validate_shown": shown, **THEIRS}
+    result = run(capsys, files=[file], secrets={path: "hidden"})
+    assert told in result["msg"]
+    assert "hidden" not in result["msg"]
+    assert list(tmp_path.iterdir()) == []

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import runpy
-import shlex
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ import pytest
 import yaml
 
 from scripts.etcd import find_etcd
-from tests.unit.roles.render import render
-from tests.unit.roles.test_wiring import evaluate
+from tests.unit.roles.render import judge_arguments, render
 
 ROLE = Path(__file__).resolve().parents[4] / "roles" / "etcd"
 SCRIPT = runpy.run_path(str(ROLE / "files" / "judge.py"))
@@ -101,11 +99,8 @@ def test_a_quote_without_its_end_would_take_the_next_line_along():
         SCRIPT["settings_of"]('ETCD_NAME="db1\nETCD_PRE_VOTE=true\n')
 
 
-def test_the_staged_file_is_judged_before_it_is_put_in_place(tmp_path):
+def test_the_staged_file_is_judged_before_it_is_put_in_place():
     (configure,) = [task for task in yaml.safe_load((ROLE / "tasks/configure.yml").read_text()) if COMPONENT in task]
     (file,) = [file for file in configure[COMPONENT]["files"] if file.get("template") == "etcd.env.j2"]
     assert file["validate"] == "{{ etcd__judge }}"
-    argv = shlex.split(str(evaluate(tmp_path, "etcd", "etcd__judge", INPUTS)))
-    assert argv[:3] == ["/usr/bin/python3", "-I", "-c"]
-    assert argv[3].strip() == (ROLE / "files/judge.py").read_text().strip()
-    assert argv[4:] == ["%s", "ssl-cert"]
+    assert judge_arguments("etcd", etcd_tls_group="ssl-cert") == ["%s", "ssl-cert"]
