@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Brings a component's directories, files and systemd units into their declared state, in this order, in one call.
   - All files are staged and validated before the first one is replaced; each is replaced atomically.
+  - systemd verifies unit files and services' drop-ins in C(/etc/systemd/system). A value that it can't read is refused.
   - >-
     A unit is restarted (or reloaded) when it started (or last changed its state) before one of the files it depends on
     was last modified. That is read from the host each time, so a run that was interrupted between writing a file
@@ -223,6 +224,7 @@ import os
 import pwd
 import shlex
 import stat
+import tempfile
 import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
@@ -256,6 +258,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     plan_unit,
     purged_units,
     refuse_system,
+    unit_trial,
+    unread_values,
 )
 
 _POLL_SECONDS = 0.1
@@ -511,6 +515,7 @@ class Host:
             staged = [self._stage(change, opened) for change in plan if change.wanted.kind is Kind.FILE]
             for stage in staged:
                 self._validate(stage)
+                self._verify_unit(stage.change.wanted)
             for stage in staged:
                 self._put(stage)
 
@@ -546,6 +551,23 @@ class Host:
             self._module.fail_json(
                 msg=f"{wanted.path} was not replaced: {Path(command[0]).name} exited with {rc}: {shown}"
             )
+
+    def _verify_unit(self, wanted: WantedPath) -> None:
+        """Fail for values of a unit file that systemd can't read: it would take its defaults for them."""
+        trial = unit_trial(wanted.path, wanted.content or "")
+        if not trial or not self._module.get_bin_path("systemd-analyze"):
+            return
+        with tempfile.TemporaryDirectory(prefix="holdfast-units-") as scratch:
+            for name, content in trial.items():
+                file = Path(scratch, name)
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(content, encoding="utf-8", errors="surrogateescape")
+            command = ["systemd-analyze", "verify", "--man=no", f"{scratch}/{next(iter(trial))}"]
+            _rc, out, err = self._module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})
+        unread = unread_values(out + err, f"{scratch}/{next(reversed(trial))}", wanted.content or "")
+        if unread:
+            told = "a value, which is not shown" if wanted.secret else "; ".join(unread)
+            self._module.fail_json(msg=f"{wanted.path} was not replaced: systemd does not understand {told}")
 
     def _put(self, stage: Stage) -> None:
         change = stage.change
