@@ -106,7 +106,8 @@ class Deployed:
     """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
 
     system is the distribution with its release, as the role patroni writes it. strangers are the addresses of those
-    that send VRRP adverts here and are none of the peers.
+    that send VRRP adverts here and are none of the peers. emptied are the paths of repositories that backups were made
+    to, and that know nothing of the stanza now.
     """
 
     patroni: Patroni | None = None
@@ -118,6 +119,7 @@ class Deployed:
     secrets: Mapping[str, Verdict] = field(default_factory=dict)
     system: str = ""
     strangers: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
@@ -135,6 +137,7 @@ class Deployed:
             secrets={name: Verdict(**verdict) for name, verdict in data["secrets"].items()},
             system=data["system"],
             strangers=tuple(data["strangers"]),
+            emptied=tuple(data.get("emptied", ())),
         )
 
 
@@ -244,6 +247,32 @@ def opens(information: str) -> bool | None:
     if status["code"] in OPENED:
         return True
     return False if status["code"] not in ABSENT and WRONG_KEY.search(status["message"]) else None
+
+
+def is_empty(information: str) -> bool:
+    """Say by the answer of ``pgbackrest info`` whether a repository knows nothing of the stanza."""
+    try:
+        documents = json.loads(information, strict=False)
+        return (documents[0].get("repo") or documents)[0]["status"]["code"] in ABSENT
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return False
+
+
+def backup_log(configuration: str, stanza: str) -> str:
+    """Return where pgBackRest tells of a stanza's backups by its configuration, "" where that says nothing of logs."""
+    found = re.search(r"^log-path=(.+)$", configuration, re.MULTILINE)
+    return f"{found[1].strip()}/{stanza}-backup.log" if found else ""
+
+
+def backed_up_to(log: str, path: str) -> bool:
+    """Say by pgBackRest's log whether a backup was completed in the repository in a directory."""
+    for backup in log.split("backup command begin ")[1:]:
+        options, _newline, rest = backup.partition("\n")
+        number = re.search(r"--repo=(\d+)", options)
+        into = f"--repo{number[1] if number else 1}-path={path}"
+        if into in options.split() and "backup command end: completed successfully" in rest:
+            return True
+    return False
 
 
 def is_password_of(role: str, password: str, stored: str | None) -> bool | None:

@@ -317,7 +317,7 @@ def _plan_creation(stanza: Stanza, leftovers: tuple[str, ...]) -> tuple[StanzaSt
     if others := [name for name in leftovers if not CREATED.match(name)]:
         raise PgBackRestError(
             f"stanza {stanza.name}: {stanza.message}, but repository {stanza.repository} still holds "
-            f"{', '.join(others)}, such as archived WAL; restore the stanza's info files, or, if nobody needs that, run "
+            f"{', '.join(others)}, such as archived WAL; restore the stanza's info files, or, if nobody needs it, run "
             f"as postgres on this host pgbackrest --stanza={stanza.name} stop and pgbackrest --stanza={stanza.name} "
             f"--repo={stanza.repository} --force stanza-delete, and run again"
         )
