@@ -567,7 +567,9 @@ class Host:
         unread = unread_values(out + err, f"{scratch}/{next(reversed(trial))}", wanted.content or "")
         if unread:
             told = "a value, which is not shown" if wanted.secret else "; ".join(unread)
-            self._module.fail_json(msg=f"{wanted.path} was not replaced: systemd does not understand {told}")
+            self._module.fail_json(
+                msg=f"{wanted.path} was not replaced: systemd does not understand {told}; correct it"
+            )
 
     def _put(self, stage: Stage) -> None:
         change = stage.change
