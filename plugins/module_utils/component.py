@@ -62,6 +62,7 @@ class WantedPath:
     secret: bool = False
     validate: str | None = None
     secret_keys: tuple[str, ...] = ()
+    validate_shown: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,25 @@ def unit_of(path: str) -> str | None:
         directory.startswith(_SYSTEMD_DIRECTORY) and directory.endswith((".wants", ".requires"))
     )
     return name if of_systemd and name.endswith(_UNIT_SUFFIXES) and "@." not in name else None
+
+
+def unit_trial(path: str, content: str) -> dict[str, str]:
+    """Return the files, the unit's first, that systemd reads a unit file or a service's drop-in with; {} for others."""
+    name = path.removeprefix(_SYSTEMD_DIRECTORY)
+    if not path.startswith(_SYSTEMD_DIRECTORY) or not name.endswith((*_UNIT_SUFFIXES, ".conf")):
+        return {}
+    if "/" not in name:
+        return {name: content}
+    directory, _slash, _file = name.partition("/")
+    is_drop_in = directory.endswith(".service.d") and name.count("/") == 1
+    return {directory.removesuffix(".d"): "[Service]\nExecStart=/bin/true\n", name: content} if is_drop_in else {}
+
+
+def unread_values(output: str, path: str, content: str) -> list[str]:
+    """Return the lines of a unit file of which systemd says, when it verifies it, that it can't read their values."""
+    lines = content.splitlines()
+    unread = re.findall(rf"^{re.escape(path)}:(\d+): ((?:Failed to parse|Invalid) .*), ignoring", output, re.MULTILINE)
+    return [f"{lines[int(number) - 1]} ({words})" for number, words in unread if 0 < int(number) <= len(lines)]
 
 
 def purged_units(purged: Collection[WantedPath], declared: Collection[str]) -> list[WantedUnit]:

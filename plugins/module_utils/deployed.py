@@ -120,7 +120,8 @@ class Deployed:
 
     system is the distribution with its release, as the role patroni writes it. vrrp_peers are the addresses of
     keepalived's peers here, and of whoever else sends VRRP adverts. taken says by variable whose a wished directory is
-    already; kept by backup job how many it keeps, or how many of each period, {} for all.
+    already; kept by backup job how many it keeps, or how many of each period, {} for all. emptied are the paths of
+    repositories that backups were made to, and that know nothing of the stanza now.
     """
 
     patroni: Patroni | None = None
@@ -134,6 +135,7 @@ class Deployed:
     vrrp_peers: tuple[str, ...] = ()
     taken: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
+    emptied: tuple[str, ...] = ()
 
     @classmethod
     def load(cls, data: Mapping[str, t.Any]) -> Deployed:
@@ -155,6 +157,7 @@ class Deployed:
             vrrp_peers=tuple(data["vrrp_peers"]),
             taken=dict(data["taken"]),
             kept=dict(data["kept"]),
+            emptied=tuple(data.get("emptied", ())),
         )
 
 
@@ -317,6 +320,32 @@ def opens(information: str) -> bool | None:
     if status["code"] in OPENED:
         return True
     return False if status["code"] not in ABSENT and WRONG_KEY.search(status["message"]) else None
+
+
+def is_empty(information: str) -> bool:
+    """Say by the answer of ``pgbackrest info`` whether a repository knows nothing of the stanza."""
+    try:
+        documents = json.loads(information, strict=False)
+        return (documents[0].get("repo") or documents)[0]["status"]["code"] in ABSENT
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        return False
+
+
+def backup_log(configuration: str, stanza: str) -> str:
+    """Return where pgBackRest tells of a stanza's backups by its configuration, "" where that says nothing of logs."""
+    found = re.search(r"^log-path=(.+)$", configuration, re.MULTILINE)
+    return f"{found[1].strip()}/{stanza}-backup.log" if found else ""
+
+
+def backed_up_to(log: str, path: str) -> bool:
+    """Say by pgBackRest's log whether a backup was completed in the repository in a directory."""
+    for backup in log.split("backup command begin ")[1:]:
+        options, _newline, rest = backup.partition("\n")
+        number = re.search(r"--repo=(\d+)", options)
+        into = f"--repo{number[1] if number else 1}-path={path}"
+        if into in options.split() and "backup command end: completed successfully" in rest:
+            return True
+    return False
 
 
 def is_password_of(role: str, password: str, stored: str | None) -> bool | None:

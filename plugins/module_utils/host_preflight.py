@@ -225,6 +225,11 @@ def judge_calendar(where: str, expression: str, code: int, output: str, error: s
     return None
 
 
+def judge_span(where: str, span: str, code: int, _output: str, error: str) -> Finding | None:
+    """Return why a time span can't be, from what `systemd-analyze timespan` said, or None."""
+    return Finding(where, f"{span}: {error.strip()}", "write a time span, such as 5min or 12h") if code else None
+
+
 def parse_os_release(text: str) -> tuple[str, str]:
     """Return (ID, VERSION_ID) of an os-release file, "" for what it lacks."""
     values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)

@@ -38,6 +38,8 @@ STATUS_MISSING_DATA = 3
 DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
 
 BACKUP_LABEL = re.compile(r"^\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?$")
+# What a creation writes, and all that one which was interrupted can leave.
+CREATED = re.compile(r"^(archive|backup)\.info(\.copy)?(\.pgbackrest\.tmp)?$")
 
 
 class PgBackRestError(Exception):
@@ -223,7 +225,8 @@ def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaSt
     """Return the steps that make the stanza usable.
 
     *leftovers* are the names found under the stanza's paths in the repository. They matter when pgBackRest no longer
-    knows the stanza: an interrupted creation leaves files that only deletion clears. Backup sets are never deleted.
+    knows the stanza: an interrupted creation leaves files that only deletion clears. What else there is, such as backup
+    sets and archived WAL, is never deleted.
     """
     if stanza.exists:
         return ()
@@ -310,6 +313,13 @@ def _plan_creation(stanza: Stanza, leftovers: tuple[str, ...]) -> tuple[StanzaSt
         raise PgBackRestError(
             f"stanza {stanza.name}: {stanza.message}, but repository {stanza.repository} still holds the backup sets "
             f"{', '.join(labels)}; restore the stanza's info files, or move these backups away, and run again"
+        )
+    if others := [name for name in leftovers if not CREATED.match(name)]:
+        raise PgBackRestError(
+            f"stanza {stanza.name}: {stanza.message}, but repository {stanza.repository} still holds "
+            f"{', '.join(others)}, such as archived WAL; restore the stanza's info files, or, if nobody needs it, run "
+            f"as postgres on this host pgbackrest --stanza={stanza.name} stop and pgbackrest --stanza={stanza.name} "
+            f"--repo={stanza.repository} --force stanza-delete, and run again"
         )
     return ("delete", "create") if leftovers else ("create",)
 

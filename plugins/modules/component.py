@@ -12,6 +12,7 @@ version_added: 0.1.0
 description:
   - Brings a component's directories, files and systemd units into their declared state, in this order, in one call.
   - All files are staged and validated before the first one is replaced; each is replaced atomically.
+  - systemd verifies unit files and services' drop-ins in C(/etc/systemd/system). A value that it can't read is refused.
   - >-
     A unit is restarted (or reloaded) when it started (or last changed its state) before one of the files it depends on
     was last modified. That is read from the host each time, so a run that was interrupted between writing a file
@@ -73,6 +74,12 @@ options:
       validate:
         description: Command that must exit with 0 for the staged file, whose path stands in for V(%s).
         type: str
+      validate_shown:
+        description: >-
+          Whether the words of O(files[].validate) are shown for a secret file, too; the command itself keeps secrets
+          out of them.
+        type: bool
+        default: false
   secrets:
     description:
       - Contents of secret files by path. The action fills it in from O(files); there is no need to set it.
@@ -220,6 +227,7 @@ import os
 import pwd
 import shlex
 import stat
+import tempfile
 import time
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
@@ -254,6 +262,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     purged_units,
     refuse_others,
     refuse_system,
+    unit_trial,
+    unread_values,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.places import Account
 
@@ -288,6 +298,7 @@ def argument_spec() -> dict[str, Any]:
                 "secret_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
                 "mode": {"type": "str", "default": "0644"},
                 "validate": {"type": "str"},
+                "validate_shown": {"type": "bool", "default": False},
                 **_OWNERSHIP,
             },
             "mutually_exclusive": [("content", "template")],
@@ -385,8 +396,16 @@ def find_own(wanted: OwnDirectory) -> FoundDirectory:
 
 def _wanted_file(item: dict[str, Any], secrets: Mapping[str, str]) -> WantedPath:
     content = secrets[item["path"]] if item["secret"] else item["content"]
-    keys = tuple(item["secret_keys"])
-    return WantedPath(item["path"], Kind.FILE, _ownership(item), content, item["secret"], item["validate"], keys)
+    return WantedPath(
+        item["path"],
+        Kind.FILE,
+        _ownership(item),
+        content,
+        item["secret"],
+        item["validate"],
+        tuple(item["secret_keys"]),
+        item["validate_shown"],
+    )
 
 
 def without_content(item: dict[str, Any], secrets: Mapping[str, str]) -> bool:
@@ -506,6 +525,7 @@ class Host:
             staged = [self._stage(change, opened) for change in plan if change.wanted.kind is Kind.FILE]
             for stage in staged:
                 self._validate(stage)
+                self._verify_unit(stage.change.wanted)
             for stage in staged:
                 self._put(stage)
 
@@ -536,9 +556,29 @@ class Host:
         command = shlex.split(wanted.validate.replace("%s", shlex.quote(f"{stage.place.path}/{stage.staged}")))
         rc, out, err = self._module.run_command(command)
         if rc:
-            shown = "its output is not shown, for the file holds secrets" if wanted.secret else (err or out).strip()
+            hidden = wanted.secret and not wanted.validate_shown
+            shown = "its output is not shown, for the file holds secrets" if hidden else (err or out).strip()
             self._module.fail_json(
                 msg=f"{wanted.path} was not replaced: {Path(command[0]).name} exited with {rc}: {shown}"
+            )
+
+    def _verify_unit(self, wanted: WantedPath) -> None:
+        """Fail for values of a unit file that systemd can't read: it would take its defaults for them."""
+        trial = unit_trial(wanted.path, wanted.content or "")
+        if not trial or not self._module.get_bin_path("systemd-analyze"):
+            return
+        with tempfile.TemporaryDirectory(prefix="holdfast-units-") as scratch:
+            for name, content in trial.items():
+                file = Path(scratch, name)
+                file.parent.mkdir(exist_ok=True)
+                file.write_text(content, encoding="utf-8", errors="surrogateescape")
+            command = ["systemd-analyze", "verify", "--man=no", f"{scratch}/{next(iter(trial))}"]
+            _rc, out, err = self._module.run_command(command, environ_update={"LC_ALL": "C.UTF-8"})
+        unread = unread_values(out + err, f"{scratch}/{next(reversed(trial))}", wanted.content or "")
+        if unread:
+            told = "a value, which is not shown" if wanted.secret else "; ".join(unread)
+            self._module.fail_json(
+                msg=f"{wanted.path} was not replaced: systemd does not understand {told}; correct it"
             )
 
     def _put(self, stage: Stage) -> None:

@@ -46,7 +46,9 @@ deployed:
     What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
     those whose unit is enabled, C(patroni_members) names, C(vrrp_peers) the
     addresses of keepalived's peers here and of whoever else sends VRRP adverts, C(taken) by variable whose a wished
-    directory is already, C(kept) by backup job how many snapshots it keeps, C(secrets) by name whether this one is C(stored) and C(accepted).
+    directory is already, C(kept) by backup job how many snapshots it keeps, C(emptied) the paths of repositories that
+    backups were made to and that know nothing of the stanza now, C(secrets) by name whether this one is C(stored) and
+    C(accepted).
   returned: always
   type: dict
   sample:
@@ -69,6 +71,7 @@ deployed:
     vrrp_peers: []
     taken: {}
     kept: {etcd: 14, etc: {daily: 30}}
+    emptied: []
 """
 
 import json
@@ -266,8 +269,23 @@ def components() -> tuple[str, ...]:
 
 def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> bool | None:
     """Try a repository on this host with the wished passphrase; None where there is nothing to try."""
+    return sut.opens(information(module, stanza, repository))
+
+
+def emptied(module: AnsibleModule, wished: Mapping[str, t.Any], configuration: str) -> tuple[str, ...]:
+    """Return the paths of the repositories that have lost the stanza, as when their volume is not mounted."""
+    log = read(sut.backup_log(configuration, wished.get("stanza", "")))
+    return tuple(
+        item["path"]
+        for item in wished.get("repositories", ())
+        if sut.backed_up_to(log, item["path"]) and sut.is_empty(information(module, wished["stanza"], item))
+    )
+
+
+def information(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> str:
+    """Return what pgBackRest tells of a repository on this host, "" where there is nothing to ask."""
     if repository["type"] != "posix" or not module.get_bin_path("pgbackrest"):
-        return None
+        return ""
     environment = {
         "LC_ALL": "C.UTF-8",
         "PGBACKREST_REPO1_PATH": repository["path"],
@@ -278,7 +296,7 @@ def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> 
     command = ["pgbackrest", "--no-config", "--log-level-file=off", f"--stanza={stanza}", "--output=json", "info"]
     user = ["runuser", "-u", "postgres", "--"]
     _code, output, _error = module.run_command([*user, *command], environ_update=environment, cwd="/", errors="replace")
-    return sut.opens(output)
+    return str(output)
 
 
 def try_repositories(
@@ -321,7 +339,8 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
         taken |= taken_by_server(patroni, server, secrets)
         data = replace(data, encoding=server.encoding, locale=server.locale)
     same = {name: set(values) == {secrets.get(name)} for name, values in stored_secrets(config).items()}
-    backup, repositories = sut.parse_pgbackrest(read(PGBACKREST)) or (None, ())
+    configuration = read(PGBACKREST)
+    backup, repositories = sut.parse_pgbackrest(configuration) or (None, ())
     return sut.Deployed(
         patroni=patroni,
         postgresql=data,
@@ -337,6 +356,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
         vrrp_peers=tuple(sorted({*parse_peers(read(sut.UNITS["keepalived"][1])), *strangers(module)})),
         taken=taken_directories(wished.get("directories", ())),
         kept={name: keep for path in JOBS.glob("*.json") for name, keep in sut.parse_job(read(str(path))).items()},
+        emptied=emptied(module, wished, configuration),
     )
 
 

@@ -76,6 +76,10 @@ options:
     description: systemd calendar expressions of jobs, by the variables that hold them.
     type: dict
     default: {}
+  spans:
+    description: systemd time spans of jobs, by the variables that hold them; empty ones are passed over.
+    type: dict
+    default: {}
 """
 
 EXAMPLES = r"""
@@ -328,12 +332,15 @@ def store(module: AnsibleModule, known: Packages) -> dict[str, Any]:
     }
 
 
-def calendar_findings(module: AnsibleModule) -> Iterator[preflight.Finding]:
-    """Yield the calendar expressions that systemd does not take; where there is none another finding says so."""
+def time_findings(module: AnsibleModule) -> Iterator[preflight.Finding]:
+    """Yield calendar expressions and spans that systemd does not take; where there is none another finding says so."""
     analyze = module.get_bin_path("systemd-analyze")
-    for where, expression in module.params["calendars"].items() if analyze else ():
-        told = module.run_command([analyze, "calendar", "--", expression], environ_update={"LC_ALL": "C.UTF-8"})
-        finding = preflight.judge_calendar(where, expression, *told)
+    judges = {"calendar": preflight.judge_calendar, "timespan": preflight.judge_span}
+    asked = [("calendar", *item) for item in module.params["calendars"].items()]
+    asked += [("timespan", *item) for item in module.params["spans"].items() if item[1] not in ("", None)]
+    for verb, where, text in asked if analyze else ():
+        told = module.run_command([analyze, verb, "--", str(text)], environ_update={"LC_ALL": "C.UTF-8"})
+        finding = judges[verb](where, str(text), *told)
         if finding:
             yield finding
 
@@ -349,6 +356,7 @@ def main() -> None:
             "disk": {"type": "int", "default": 2048},
             "packages": {"type": "list", "elements": "str", "default": []},
             "calendars": {"type": "dict", "default": {}},
+            "spans": {"type": "dict", "default": {}},
             "directories": {"type": "dict", "default": {}},
         },
         supports_check_mode=True,
@@ -370,7 +378,7 @@ def main() -> None:
     facts = observe(module, {port.port for port in expected.ports})
     module.exit_json(
         changed=False,
-        findings=[asdict(finding) for finding in (*preflight.judge(facts, expected), *calendar_findings(module))],
+        findings=[asdict(finding) for finding in (*preflight.judge(facts, expected), *time_findings(module))],
         packages=asdict(known),
         store=store(module, known),
         jobs=sorted(path.name for path in UNIT_DIRECTORY.glob("holdfast-job-*.*")),

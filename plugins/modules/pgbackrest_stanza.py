@@ -11,8 +11,8 @@ short_description: Make a pgBackRest stanza exist, fit its database and archive 
 version_added: 0.1.0
 description:
   - Creates the stanza in each repository where it is missing, from whichever configured database is the primary.
-  - Clears what an interrupted creation left behind. A repository that still holds backup sets is never cleared,
-    that is an error.
+  - Clears what an interrupted creation left behind, its info files. A repository that still holds backup sets, archived
+    WAL or anything else of the stanza is never cleared, that is an error.
   - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. A database that was
     initialized anew or upgraded is noticed by it. The stanza is upgraded to fit when it holds no backups or
     O(upgrade) allows it; otherwise that is an error, because the new database's backups would expire the old ones.

@@ -187,13 +187,21 @@ def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def calendars(jobs: Any) -> dict[str, str]:
-    """Return the schedules of jobs by what they are called in messages."""
-    return {
+def calendars(jobs: Any, **others: Any) -> dict[str, str]:
+    """Return the schedules of jobs, and those of other variables, by what they are called in messages."""
+    found = {
         f"{VARIABLE}[{job['name']}].schedule": str(job["schedule"])
         for job in _listed(jobs)
         if isinstance(job, Mapping) and "name" in job and "schedule" in job
     }
+    for variable, value in others.items():
+        named = (
+            {f"{variable}.{key}": part for key, part in value.items()}
+            if isinstance(value, Mapping)
+            else {variable: value}
+        )
+        found |= {where: str(schedule) for where, schedule in named.items()}
+    return found
 
 
 @dataclass(frozen=True)

@@ -424,6 +424,15 @@ def judge_directories(host: Host, deployed: Deployed) -> Iterator[Difference]:
         yield Difference(host.name, variable, told, "name a directory of its own")
 
 
+def judge_emptied(host: Host, deployed: Deployed) -> Iterator[Difference]:
+    """Yield repositories that would be made anew, beside the backups that they had."""
+    if deployed.emptied and host.ha["backup"]:
+        text = f"backups were made to {', '.join(deployed.emptied)}, which holds none of the stanza now"
+        fix = "mount its volume"
+        word = f"{BACKUP_REPOSITORY}:{host.ha['cluster']}"
+        yield Difference(host.name, "pgbackrest_repository_path", text, fix, word)
+
+
 def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
     """Yield each component that is enabled on a host which its group has lost."""
     for component in deployed.components:
@@ -440,6 +449,7 @@ JUDGES = (
     judge_data,
     judge_archiving,
     judge_repositories,
+    judge_emptied,
     judge_retention,
     judge_jobs,
     judge_directories,

@@ -54,9 +54,9 @@ def run_playbook(playbook: Path, *arguments: str, inventory: Path = INVENTORY) -
     return Run(done.returncode, output, {host: int(changed) for host, _ok, changed, *_rest in _RECAP.findall(output)})
 
 
-def converge() -> Run:
+def converge(*arguments: str) -> Run:
     """Run site.yml, which must succeed. What it said stays in the folder .lab."""
-    run = run_playbook(SITE)
+    run = run_playbook(SITE, *arguments)
     log = ROOT / ".lab/converge.log"
     log.write_text(run.output)
     assert run.code == 0, f"{log}:\n{run.output[-4000:]}"

@@ -23,7 +23,7 @@ from backup_lab import (
     superuser_sql,
     take_backup,
 )
-from lab_cluster import Run, assert_converged, attempt, converge, leader, on_node, sql, wait_until
+from lab_cluster import SITE, Run, assert_converged, attempt, converge, leader, on_node, run_playbook, sql, wait_until
 
 REPOSITORY = "/var/lib/pgbackrest"
 UNFINISHED = f"""
@@ -108,7 +108,10 @@ def small_repository() -> Iterator[None]:
     on_node("backup1", "systemctl", "stop", "pgbackrest")
     on_node("backup1", "mount", "-t", "tmpfs", "-o", f"size={SPACE_MIB}m,mode=0750", "tmpfs", REPOSITORY)
     try:
-        converge()
+        refused_run = run_playbook(SITE)
+        assert refused_run.code != 0
+        assert "mount its volume" in " ".join(refused_run.output.split())
+        converge("-e", "preflight_accept=backup_repository:lab")
         yield
     finally:
         on_node("backup1", "systemctl", "stop", "pgbackrest")

@@ -13,7 +13,30 @@ from .problems import HIDDEN, Opaque, Problems
 
 REPOSITORIES = "pgbackrest_repositories"
 QUEUE = "pgbackrest_archive_push_queue_max"
+OPTIONS = "pgbackrest_options"
+REPOSITORY_OPTIONS = "pgbackrest_repository_options"
 MOST = 8
+LEAST_QUEUE = 64 * 2**20
+"""Bytes: below one WAL segment, 16 MiB unless initdb was told otherwise, all WAL would be thrown away."""
+
+NAMED = ("io-timeout", "db-timeout", "process-max", "compress-type", "log-path", "spool-path", "start-fast")
+TLS = ("address", "port", "ca-file", "cert-file", "key-file")
+OWN = {
+    **dict.fromkeys(("lock-path", *(f"tcp-keep-alive-{part}" for part in ("idle", "interval", "count"))), ""),
+    "protocol-timeout": "pgbackrest_db_timeout",
+    "repo1-path": "pgbackrest_repository_path",
+    **{f"tls-server-{part}": f"pgbackrest_tls_{part}".replace("-file", "") for part in TLS},
+    **{
+        name: f"pgbackrest_{name}"
+        for name in (*NAMED, "archive-async", "archive-get-queue-max", "archive-push-queue-max")
+    },
+    **{
+        f"repo1-{name}": f"pgbackrest_{name}"
+        for name in ("cipher-type", "bundle", "retention-full-type", "retention-full")
+    },
+}
+"""The options that the role writes itself, and the variable for each, "" for none. pgBackRest takes none twice."""
+
 NEEDED = {
     "posix": (),
     "s3": ("s3_bucket", "s3_endpoint", "s3_region"),
@@ -38,13 +61,28 @@ def check_repositories(value: Any, problems: Problems) -> None:
             for key, fix in _missing(kind, item):
                 problems.add(f"{where}.{key}", HIDDEN, f"is missing in a repository of the type {kind}", fix)
             _check_foreign(where, kind, item, problems)
+        _check_own(where, item, problems)
     _check_values(value, problems)
 
 
 def check_queue(value: Any, problems: Problems) -> None:
     """Note a size of the queue that is none, for with it nothing would be archived at all."""
-    if isinstance(value, str) and not re.fullmatch(r"|[1-9]\d?%|\d+([kmgtp]i?)?b?", value, re.IGNORECASE):
+    if isinstance(value, bool) or not isinstance(value, (str, int)):
+        return
+    size = re.fullmatch(r"(\d+)(?:([kmgtp])i?)?b?", str(value), re.IGNORECASE)
+    if size and int(size[1]) * 1024 ** " kmgtp".index((size[2] or " ").lower()) < LEAST_QUEUE:
+        what = "is less than 64MiB: pgBackRest would throw WAL away and say that it is archived"
+        problems.add(QUEUE, value, what, "write 64MiB or more, or leave it empty to throw nothing away")
+    elif not size and not re.fullmatch(r"|[1-9]\d?%", str(value)):
         problems.add(QUEUE, value, "is neither a size nor a share of the volume", "write it like 64GiB or 60%")
+
+
+def check_options(variable: str, value: Any, problems: Problems) -> None:
+    """Note options that the role sets itself."""
+    for name in sorted(map(str, value)) if isinstance(value, dict) else ():
+        if name in OWN:
+            fix = f"remove it; {OWN[name].replace('-', '_')} is for that" if OWN[name] else "remove it"
+            problems.add(f"{variable}.{name}", HIDDEN, "is set by the role pgbackrest, and can't be set twice", fix)
 
 
 def _missing(kind: str, item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -73,6 +111,17 @@ def _check_foreign(where: str, kind: str, item: Mapping[str, Any], problems: Pro
         if owner not in {None, kind}:
             what = f"does nothing in a repository of the type {kind}"
             problems.add(f"{where}.{key}", HIDDEN, what, f"remove it, or set type to {owner}")
+
+
+def _check_own(where: str, item: Mapping[str, Any], problems: Problems) -> None:
+    """Note options of a repository that the role sets itself, of which the element has keys."""
+    options = item.get("options")
+    for name in sorted(map(str, options)) if isinstance(options, dict) else ():
+        if f"repo1-{name}" in OWN:
+            what = "is set by the role pgbackrest, and can't be set twice"
+            problems.add(
+                f"{where}.options.{name}", HIDDEN, what, f"remove it; the key {name.replace('-', '_')} is for that"
+            )
 
 
 def _check_values(items: list[dict[str, Any]], problems: Problems) -> None:

@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -22,7 +23,15 @@ from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .node import suggestion
 from .problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
-from .repositories import QUEUE, REPOSITORIES, check_queue, check_repositories
+from .repositories import (
+    OPTIONS,
+    QUEUE,
+    REPOSITORIES,
+    REPOSITORY_OPTIONS,
+    check_options,
+    check_queue,
+    check_repositories,
+)
 from .roles import RoleSpec
 from .sql_names import check_system_roles
 from .timing import patroni_defaults
@@ -180,11 +189,13 @@ def _check_dynamic_configuration(value: Any, problems: Problems) -> None:
     check_dynamic_configuration(value, (), problems)
 
 
-BEYOND_TYPES = {
+BEYOND_TYPES: dict[str, Callable[[Any, Problems], None]] = {
     DYNAMIC: _check_dynamic_configuration,
     JOBS: _check_jobs,
+    OPTIONS: partial(check_options, OPTIONS),
     QUEUE: check_queue,
     REPOSITORIES: check_repositories,
+    REPOSITORY_OPTIONS: partial(check_options, REPOSITORY_OPTIONS),
 }
 """What judges a variable beyond the types of its role's options."""
 

@@ -6,10 +6,12 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jinja2
 import yaml
 from ansible.parsing.dataloader import DataLoader
 from ansible.template import Templar, trust_as_template
@@ -39,3 +41,15 @@ def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     for name, function in FilterModule().filters().items():  # the collection's loader does not get on with pytest's
         templar._engine.environment.filters[f"holdfast.ha.{name}"] = function
     return str(templar.template(trust_as_template(text), escape_backslashes=False))
+
+
+def judge_arguments(role: str, **variables: str) -> list[str]:
+    """Return what a role's judge is run with; what runs is its file."""
+    vars_ = yaml.safe_load((ROLES / role / "vars" / "main.yml").read_text(encoding="utf-8"))
+    environment = jinja2.Environment(autoescape=False)
+    environment.filters["quote"] = shlex.quote
+    files = ROLES / role / "files"
+    known = {**variables, "lookup": lambda _plugin, name: (files / name).read_text(encoding="utf-8")}
+    argv = shlex.split(environment.from_string(vars_[f"{role}__judge"]).render(known))
+    assert argv[:4] == ["/usr/bin/python3", "-I", "-c", (files / "judge.py").read_text(encoding="utf-8")]
+    return argv[4:]

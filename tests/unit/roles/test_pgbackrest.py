@@ -173,7 +173,7 @@ def test_what_is_laid_down_and_what_is_cleared_away(tmp_path) -> None:
     assert cleared == [f"/etc/pgbackrest-repo{number}.key" for number in (1, 2, 4, 5, 6, 7, 8)]
 
 
-@pytest.mark.parametrize(("given", "told"), [("", None), ("64GiB", "64GiB"), ("60%", "614MiB")])
+@pytest.mark.parametrize(("given", "told"), [("", None), ("64GiB", "64GiB"), ("60%", "614MiB"), ("1%", "64MiB")])
 def test_the_queue_takes_a_size_or_a_share_of_the_volume(given: str, told: str | None) -> None:
     changes = {"pgbackrest_archive_push_queue_max": given, "pgbackrest__installed": {"volume_size": 2**30}}
     parser = configparser.RawConfigParser(strict=False)

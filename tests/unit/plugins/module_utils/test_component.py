@@ -27,6 +27,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     plan_unit,
     purged_units,
     unit_of,
+    unit_trial,
+    unread_values,
 )
 
 CASES = yaml.safe_load(Path(__file__).with_name("component_cases.yml").read_text(encoding="utf-8"))
@@ -194,3 +196,36 @@ def test_only_the_values_of_secret_keys_are_masked(secret: str, ttl: int, other:
     assert '"ttl": 20' in diff["after"]
     assert f'"ttl": {ttl}' in diff["before"]
     assert diff["before"] != diff["after"]
+
+
+@pytest.mark.parametrize(
+    ("path", "files"),
+    [
+        ("/etc/systemd/system/a@full.timer", ["a@full.timer"]),
+        ("/etc/systemd/system/etcd.service.d/holdfast.conf", ["etcd.service", "etcd.service.d/holdfast.conf"]),
+        ("/etc/systemd/system/etcd.timer.d/holdfast.conf", []),
+        ("/etc/systemd/system/timers.target.wants/a.timer", []),
+        ("/etc/a.conf", []),
+    ],
+)
+def test_systemd_reads_a_unit_or_a_drop_in_under_its_name(path, files):
+    trial = unit_trial(path, "[Timer]\n")
+    assert list(trial) == files
+    assert list(trial.values())[-1:] == ["[Timer]\n"] * bool(files)
+
+
+@pytest.mark.parametrize(
+    ("said", "line"),
+    [
+        ("Failed to parse calendar specification, ignoring: Sun 25:00", 2),
+        ("Failed to parse sec value, ignoring: 12 hourz", 3),
+        ("Failed to parse RandomizedDelaySec=12 hourz, ignoring: Invalid argument", 3),
+        ("Invalid memory limit 'lots', ignoring: Invalid argument", 4),
+        ("Unknown key name 'New' in section 'Timer', ignoring.", None),
+    ],
+)
+def test_a_value_that_systemd_passes_over_is_told(said, line):
+    content = "[Timer]\nOnCalendar=Sun 25:00\nRandomizedDelaySec=12 hourz\nMemoryMax=lots\nNew=1\n"
+    output = f"/tmp/x/a.timer:{line or 5}: {said}\n/etc/systemd/system/b.timer:1: {said}\na.timer: refusing\n"
+    expected = [f"{content.splitlines()[line - 1]} ({said.partition(', ignoring')[0]})"] if line else []
+    assert unread_values(output, "/tmp/x/a.timer", content) == expected

@@ -77,6 +77,44 @@ def test_a_passphrase_opens_a_repository(answer, opened):
     assert sut.opens(answer) is opened
 
 
+BEGIN = "2026-11-29 01:00:00.000 P00   INFO: backup command begin 2.55.1: --exec-id=1-a"
+END = "2026-11-29 01:00:09.000 P00   INFO: backup command end: completed successfully (9000ms)"
+FAILED = "2026-11-29 01:00:09.000 P00   INFO: backup command end: aborted with exception [055]"
+
+
+@pytest.mark.parametrize(
+    ("lines", "backed_up"),
+    [
+        ([], False),
+        ([f"{BEGIN} --repo1-path=/srv/repo --stanza=lab", "P00   INFO: full backup size = 30MB", END], True),
+        ([f"{BEGIN} --repo1-path=/srv/repo --stanza=lab", FAILED], False),
+        ([f"{BEGIN} --repo1-path=/srv/repo", FAILED, f"{BEGIN} --repo1-path=/srv/repository", END], False),
+        ([f"{BEGIN} --repo=2 --repo1-path=/srv/repo --repo2-path=/srv/other", END], False),
+        ([f"{BEGIN} --repo=2 --repo1-path=/srv/other --repo2-path=/srv/repo", END], True),
+    ],
+)
+def test_a_log_tells_which_repository_had_a_backup(lines, backed_up):
+    assert sut.backed_up_to("\n".join(lines), "/srv/repo") is backed_up
+
+
+@pytest.mark.parametrize(
+    ("answer", "empty"),
+    [
+        ('[{"name": "lab", "repo": [{"key": 1, "status": {"code": 1, "message": "missing stanza path"}}]}]', True),
+        ('[{"name": "lab", "repo": [{"key": 1, "status": {"code": 2, "message": "no valid backups"}}]}]', False),
+        ('[{"name": "lab", "repo": [{"key": 1, "status": {"code": 99, "message": "other"}}]}]', False),
+        ("", False),
+    ],
+)
+def test_a_repository_that_knows_nothing_of_the_stanza(answer, empty):
+    assert sut.is_empty(answer) is empty
+
+
+def test_where_backups_are_logged():
+    assert sut.backup_log("[global]\nlog-path=/var/log/pgbackrest\n", "lab") == "/var/log/pgbackrest/lab-backup.log"
+    assert sut.backup_log("", "lab") == ""
+
+
 def test_parse_pgbackrest():
     text = """
 # Managed by Ansible (holdfast.ha.pgbackrest)

@@ -176,6 +176,16 @@ def test_small_parsers():
     assert sut.parse_interfaces([{"ifname": "lo"}, link, {}]) == {"eth0": ["198.51.100.21/24"]}
 
 
+def test_a_time_span_is_judged_by_systemd():
+    assert sut.judge_span("timeout", "12h", 0, "Original: 12h", "") is None
+    finding = sut.judge_span("timeout", "12 hourz", 1, "", "Failed to parse time span '12 hourz': Invalid argument\n")
+    assert finding is not None
+    assert (finding.check, finding.value) == (
+        "timeout",
+        "12 hourz: Failed to parse time span '12 hourz': Invalid argument",
+    )
+
+
 @pytest.mark.parametrize(
     ("told", "value"),
     [

@@ -9,12 +9,15 @@ import grp
 import json
 import os
 import pwd
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.holdfast.ha.plugins.module_utils import component as module_utils
 from ansible_collections.holdfast.ha.plugins.modules import component
 
 from tests.unit.planting import AS_USER, USER, Host, make_host, needs_root
@@ -116,3 +119,43 @@ def test_an_administrator_s_link_to_another_volume_stays(capsys, host):
     assert (host.root / "volume").stat().st_uid == AS_USER.pw_uid
     assert (host.root / "data").is_symlink()
     assert not run(capsys, **arguments)["changed"]
+
+
+@pytest.mark.parametrize(("shown", "told"), [(True, "why it is refused"), (False, "its output is not shown")])
+def test_the_words_about_a_secret_file_are_shown_on_demand_only(capsys, tmp_path, shown, told):
+    path = str(tmp_path / "conf")
+    validate = "sh -c 'echo why it is refused >&2; exit 1' %s"
+    file = {"path": path, "secret": True, "validate": validate, "validate_shown": shown, **THEIRS}
+    result = run(capsys, files=[file], secrets={path: "hidden"})
+    assert told in result["msg"]
+    assert "hidden" not in result["msg"]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def systemd(tmp_path, monkeypatch):
+    """A directory of units that systemd itself does not read."""
+    monkeypatch.setattr(module_utils, "_SYSTEMD_DIRECTORY", f"{tmp_path}/")
+    monkeypatch.setattr(component.Host, "daemon_reload", lambda _host: None)
+    return tmp_path
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("a@full.timer", "[Timer]\nOnCalendar=Sun *-*-* 01:00:00\n", "OnCalendar=Sun 25:00"),
+        ("a@full.timer", "[Timer]\nOnCalendar=daily\nRandomizedDelaySec=5min\n", "RandomizedDelaySec=12 hourz"),
+        ("a@.service", "[Service]\nExecStart=/not/there %i\nTimeoutStartSec=12h\n", "TimeoutStartSec=12 hourz"),
+        ("etcd.service.d/holdfast.conf", "[Service]\nNice=-10\n", "Nice=fast"),
+        ("a.service", "[Service]\nExecStart=/bin/true\nMemoryMax=1G\n", "MemoryMax=lots"),
+    ],
+)
+def test_a_unit_whose_values_systemd_cannot_read_is_not_put_in_place(capsys, systemd, name, good, bad):
+    path = systemd / name
+    content = re.sub(rf"^{bad.partition('=')[0]}=.*", bad, good, flags=re.MULTILINE)
+    result = run(capsys, files=[{"path": str(path), "content": content, **THEIRS}])
+    assert f"{path} was not replaced: systemd does not understand {bad} (" in result["msg"]
+    assert not path.exists()
+    assert run(capsys, files=[{"path": str(path), "content": good, **THEIRS}])["changed"]
+    assert path.read_text() == good

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import (
@@ -133,6 +134,18 @@ def test_what_the_programs_are_told():
 def test_a_timer_is_judged_by_systemd_before_anything_is_replaced():
     assert file_of(plan([FILES], SETTINGS), ".timer")["validate"] == "systemd-analyze calendar '*-*-* 02:15:00'"
     assert calendars([FILES, "nonsense", {"name": "x"}]) == {"backup_jobs[etc].schedule": "*-*-* 02:15:00"}
+
+
+def test_the_schedules_of_other_variables_are_judged_with_those_of_jobs():
+    others = {
+        "pgbackrest_schedules": {"full": date(2020, 1, 1)},
+        "restore_verify_schedule": "now and then",
+        "not_given": {},
+    }
+    assert calendars([], **others) == {
+        "pgbackrest_schedules.full": "2020-01-01",
+        "restore_verify_schedule": "now and then",
+    }
 
 
 @pytest.mark.parametrize(
