@@ -47,10 +47,24 @@ options:
       variable: {description: "The user's variable, empty for the role itself.", type: str, default: ""}
       local: {description: Whether Patroni has them in its local configuration., type: bool, default: false}
       removes: {description: Whether a null removes a parameter. It is refused otherwise., type: bool, default: false}
+      recovery: {description: Whether Patroni has them in the recovery configuration., type: bool, default: false}
   owned:
     description: Parameters that a user may not declare, each with what to do instead.
     type: dict
     default: {}
+  dynamic:
+    description:
+      - What a user adds to Patroni's dynamic configuration, as in the role P(holdfast.ha.patroni#role).
+      - What Patroni would ignore or take for something else is refused.
+    type: dict
+    default: {}
+  synchronous_mode:
+    description: Patroni's synchronous mode, unless O(dynamic) has one. V(quorum) is refused of a Patroni without it.
+    type: raw
+  patroni_version:
+    description: Version of Patroni where none is installed yet.
+    type: str
+    default: ""
   hba:
     description: Content of pg_hba.conf. Without it neither file is judged.
     type: str
@@ -126,6 +140,7 @@ import hashlib
 import json
 import pwd
 import re
+import shutil
 import time
 import typing as t
 from collections.abc import Mapping
@@ -133,6 +148,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import without_nulls
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_dynamic import (
+    VARIABLE,
+    faults,
+    quorum_fault,
+    undefined_methods,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check import (
     Refusal,
     Report,
@@ -150,6 +172,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check impor
     patroni_refusals,
     reports,
     session_settings,
+    shorten,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import (
     AVAILABLE,
@@ -182,9 +205,11 @@ JUDGED = {
             "variable": {"type": "str", "default": ""},
             "local": {"type": "bool", "default": False},
             "removes": {"type": "bool", "default": False},
+            "recovery": {"type": "bool", "default": False},
         },
     },
     "owned": {"type": "dict", "default": {}},
+    "dynamic": {"type": "dict", "default": {}},
     "hba": {"type": "str", "no_log": True},  # may hold the password of a directory service
     "ident": {"type": "str", "default": ""},
     "hba_path": {"type": "path", "default": "/etc/patroni/pg_hba.conf"},
@@ -224,12 +249,29 @@ def fingerprint(params: Mapping[str, t.Any]) -> str:
 
 def trial_of(params: Mapping[str, t.Any]) -> Trial:
     """Return the settings that the parameters give, and what is refused of them without asking anybody."""
-    sources = [
-        Source(item["parameters"], item["variable"], item["local"], item["removes"]) for item in params["sources"]
-    ]
-    trial = collect(sources, params["owned"])
+    trial = collect([Source(**item) for item in params["sources"]], params["owned"])
+    trial.refusals += dynamic_refusals(params)
     trial.refusals += reserved_refusals([*params["roles"], *params["databases"]], params["reserved"])
     return trial
+
+
+def dynamic_refusals(params: Mapping[str, t.Any]) -> t.Iterator[Refusal]:
+    """Yield what is refused of Patroni's dynamic configuration."""
+    dynamic = params["dynamic"]
+    for fault in (*faults(dynamic), *undefined_methods(dynamic, lambda method: shutil.which(method) is not None)):
+        value = "" if fault.value is None else f" = {shorten(fault.value)}"
+        yield Refusal(f"{fault.where}{value}", fault.what, fault.fix)
+    given = "synchronous_mode" in dynamic
+    mode = dynamic["synchronous_mode"] if given else params["synchronous_mode"]
+    why = quorum_fault(mode, patroni_version() or params["patroni_version"])
+    if why:
+        yield Refusal(f"{f'{VARIABLE}.' if given else 'patroni_'}synchronous_mode = {mode!r}", *why)
+
+
+def patroni_version() -> str:
+    """Return the version of the installed Patroni, empty without one."""
+    found = re.search(r"__version__ = '([^']*)'", PATRONI.read_text(encoding="utf-8")) if PATRONI.exists() else None
+    return found[1] if found else ""
 
 
 def without_missing_certificates(trial: Trial) -> bool:
@@ -304,11 +346,16 @@ class Judge:
         if not PATRONI.exists():
             return
         try:
-            answer = ask_patroni(self.scratch.server, self.trial.settings.values(), self.major, self.known)
+            answer = ask_patroni(
+                self.scratch.server, self.trial.settings.values(), self.params["dynamic"], self.major, self.known
+            )
         except ScratchError as error:
             self.trial.warnings.append(f"{error}; what it would drop is seen afterwards only")
         else:
             patroni_refusals(self.trial, answer["kept"], answer["recovery"])
+            if answer["unread"]:
+                why = f"Patroni would ignore all of it ({answer['unread']})"
+                self.trial.refusals.append(Refusal(VARIABLE, why, "write numbers and true or false without quotes"))
 
     def _session(self, with_ssl: bool) -> None:
         """Have a stand-alone backend load the libraries, read the files and make the objects."""
@@ -339,12 +386,16 @@ class Judge:
         raise ScratchError(f"the scratch cluster gave no answer: {log.strip()[-500:]}")
 
 
-def ask_patroni(server: Server, settings: t.Iterable[Setting], major: int, known: list[str]) -> dict[str, t.Any]:
-    """Return what the installed Patroni would keep of the settings, and the names of recovery parameters."""
-    kinds: dict[bool, dict[str, t.Any]] = {True: {}, False: {}}
+def ask_patroni(
+    server: Server, settings: t.Iterable[Setting], dynamic: Mapping[str, t.Any], major: int, known: list[str]
+) -> dict[str, t.Any]:
+    """Return what the installed Patroni would keep of the settings, the names of recovery parameters, and what it makes
+    of the dynamic configuration."""
+    asked: dict[str, t.Any] = {"local": {}, "cluster": {}, "recovery": {}}
     for setting in settings:
-        kinds[setting.source.local][setting.name] = setting.value
-    asked = {"local": kinds[True], "cluster": kinds[False], "version": major * 10000, "known": known}
+        kind = "recovery" if setting.source.recovery else "local" if setting.source.local else "cluster"
+        asked[kind][setting.name] = setting.value
+    asked |= {"dynamic": without_nulls(dynamic), "version": major * 10000, "known": known}
     return server.patroni(JUDGE, asked)
 
 
@@ -399,7 +450,9 @@ def effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect 
         return None
     answer = json.loads(out)
     running = {row["name"]: Running(**row) for row in answer["rows"]}
-    missing = not_in_effect(trial.settings, running, {})
+    # A primary has none of the recovery configuration.
+    wanted = {name: setting for name, setting in trial.settings.items() if not setting.source.recovery}
+    missing = not_in_effect(wanted, running, {})
     return Effect(running, not_in_effect(missing, running, compared(server, missing, running)), answer["leads"])
 
 
@@ -470,6 +523,8 @@ def main() -> None:
         argument_spec={
             **JUDGED,
             "state": {"type": "str", "choices": ["accepted", "in_effect"], "default": "accepted"},
+            "synchronous_mode": {"type": "raw"},
+            "patroni_version": {"type": "str", "default": ""},
             "reserved": {"type": "dict", "default": {}},
             "restarts": {"type": "bool", "default": True},
             "member": {"type": "str", "default": "this host"},

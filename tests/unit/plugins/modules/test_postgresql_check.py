@@ -59,7 +59,8 @@ class Module:
         self.check_mode = check_mode
         defaults = {"sources": [], "owned": {}, "hba": None, "ident": "", "hba_path": "/nowhere/pg_hba.conf"}
         objects = {"roles": [], "databases": [], "extensions": []}
-        rest = {"reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
+        patroni = {"dynamic": {}, "synchronous_mode": None, "patroni_version": "4.0"}
+        rest = {**patroni, "reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
         self.params = {**defaults, **objects, **rest, **params}
 
     def warn(self, message: str) -> None:
@@ -88,7 +89,7 @@ def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: Host) -> Judge:
     (tmp_path / "bin" / "postgres").touch()
 
     def run(parameters: dict[str, Any], *, check_mode: bool = False, **params: Any) -> str | bool:
-        source = {"parameters": parameters, "variable": "patroni_parameters", "local": False, "removes": False}
+        source = {"parameters": parameters, "variable": "patroni_parameters"}
         module = Module(host, {"bin_directory": tmp_path / "bin", "sources": [source], **params}, check_mode)
         trial = postgresql_check.trial_of(module.params)
         server = Server(host, Path(module.params["bin_directory"]))
@@ -163,3 +164,51 @@ def test_a_patroni_that_can_not_be_asked_is_told_and_asked_again(
     assert judge({"work_mem": "16MB"}) is True
     assert "no such thing in this version" in host.warnings[0]
     assert not list(tmp_path.glob("*.accepted"))
+
+
+QUORUM = [
+    (
+        {"synchronous_mode": "quorum", "patroni_version": "3.0"},
+        "",
+        "patroni_synchronous_mode = 'quorum': is for Patroni 4.0; 3.0",
+    ),
+    ({"synchronous_mode": "quorum"}, "3.0.2", "; 3.0.2 would take it for off"),
+    ({"dynamic": {"synchronous_mode": "Quorum"}}, "3.3.2", "patroni_dynamic_configuration.synchronous_mode = 'Quorum'"),
+    ({"synchronous_mode": "quorum", "dynamic": {"synchronous_mode": True}}, "3.0.2", None),
+    ({"synchronous_mode": True}, "3.0.2", None),
+    ({"synchronous_mode": "quorum", "patroni_version": "3.0"}, "4.0.7", None),
+    ({"synchronous_mode": "quorum"}, "10.1", None),
+]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Install a version of Patroni, whose version.py is all there is of it."""
+
+    def install(version: str) -> None:
+        path = tmp_path / "version.py"
+        path.write_text(f'"""Version."""\n__version__ = \'{version}\'\n', encoding="utf-8")
+        monkeypatch.setattr(postgresql_check, "PATRONI", path)
+
+    return install
+
+
+@pytest.mark.parametrize(("params", "version", "says"), QUORUM)
+def test_a_quorum_is_refused_of_a_patroni_that_replicates_asynchronously_then(
+    judge: Judge, installed: Callable[[str], None], params: Any, version: str, says: str | None
+) -> None:
+    if version:
+        installed(version)
+    told = judge({}, bin_directory="/nowhere", **params)
+    assert told is False if says is None else says in str(told)
+    assert says is None or "patroni_synchronous_mode to auto" in str(told)
+
+
+def test_a_dynamic_configuration_that_patroni_would_ignore_is_refused_on_a_bare_host(
+    judge: Judge, tmp_path: Path
+) -> None:
+    dynamic = {"primary_start_timeout": "soon", "postgresql": {"create_replica_methods": ["nosuch", "sh"]}}
+    told = str(judge({}, bin_directory=tmp_path / "not there", dynamic=dynamic))
+    assert "patroni_dynamic_configuration.primary_start_timeout = 'soon': is not a whole number of seconds" in told
+    assert "postgresql.create_replica_methods = 'nosuch': is neither basebackup nor" in told
+    assert "'sh'" not in told
