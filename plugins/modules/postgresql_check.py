@@ -13,7 +13,7 @@ description:
   - Gives parameters, pg_hba.conf and pg_ident.conf to the installed server, which reads them as if it started, on an
     empty scratch cluster. No server is started, nothing listens, and the real cluster is not touched.
   - The installed Patroni is asked as well, which leaves out or replaces what it does not take.
-  - Roles, databases and extensions are tried in the scratch cluster.
+  - Roles, databases and extensions are tried in the scratch cluster. Where a server runs, it is asked what it has.
   - What was accepted once is not tried again until the configuration, the server or the host's memory changes.
   - Where PostgreSQL is not installed, only what needs no server is judged.
 author: Holdfast contributors (@holdfast)
@@ -90,6 +90,11 @@ options:
     default: []
   extensions:
     description: Extensions as in the role P(holdfast.ha.postgresql_objects#role).
+    type: list
+    elements: dict
+    default: []
+  privileges:
+    description: Privileges as in the role P(holdfast.ha.postgresql_objects#role).
     type: list
     elements: dict
     default: []
@@ -176,11 +181,18 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check impor
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import (
     AVAILABLE,
+    NOTHING,
+    Existing,
     Statement,
+    existing_query,
+    existing_refusals,
     extension_refusals,
+    is_present,
     object_refusals,
     reserved_refusals,
     statements_of,
+    template_refusals,
+    unknown_refusals,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import (
     COMPARE,
@@ -293,6 +305,7 @@ class Judge:
     trial: Trial
     major: int
     known: list[str]
+    existing: Existing = NOTHING
 
     def run(self) -> None:
         """Find all that is refused."""
@@ -360,7 +373,7 @@ class Judge:
     def _session(self, with_ssl: bool) -> None:
         """Have a stand-alone backend load the libraries, read the files and make the objects."""
         params = self.params
-        statements = statements_of(params["roles"], params["databases"])
+        statements = statements_of(params["roles"], params["databases"], self.existing)
         views = [view for view in READ_BY if params["hba"] is not None and (view == HBA or self.major >= 15)]
         rows = self._rows(
             {**{view: UNREADABLE.format(view=view) for view in views}, "available": AVAILABLE}, statements
@@ -399,10 +412,33 @@ def ask_patroni(
     return server.patroni(JUDGE, asked)
 
 
+def ask_existing(server: Server, params: Mapping[str, t.Any]) -> Existing | None:
+    """Return what the running server has of what is declared, None without a running server."""
+    if not any(params[kind] for kind in ("databases", "extensions", "privileges")):
+        return None
+    answer = ask_server(server, params, existing_query(params["databases"]))
+    return None if answer is None else Existing(**{key: value or {} for key, value in answer.items()})
+
+
+def misfits(params: Mapping[str, t.Any], existing: Existing) -> t.Iterator[Refusal]:
+    """Yield what is refused of the declared objects because of what there is and is not."""
+    yield from existing_refusals(params["databases"], existing)
+    yield from template_refusals(params["databases"], existing)
+    declared = {kind: {str(one["name"]): is_present(one) for one in params[kind]} for kind in ("databases", "roles")}
+    databases, roles = (
+        {name for name in {*there, *declared[kind]} if declared[kind].get(name, True)}
+        for kind, there in (("databases", existing.databases), ("roles", existing.roles))
+    )
+    yield from unknown_refusals(params["extensions"], params["privileges"], databases, roles | set(params["reserved"]))
+
+
 def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
     """Judge, unless the same was accepted before. Return whether the installed server has judged."""
     if not (server.bin / "postgres").exists():
         return False
+    existing = ask_existing(server, module.params)
+    if existing is not None:
+        trial.refusals += misfits(module.params, existing)
     record = BASE / f"{module.params['record']}.accepted"
     mark = fingerprint(module.params)
     if record.is_file() and record.read_text(encoding="ascii") == mark and not trial.refusals:
@@ -410,7 +446,7 @@ def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
     user = pwd.getpwnam(server.user)
     with scratch_directory(BASE, user.pw_uid, user.pw_gid) as directory:
         major = int((re.match(r"\d+", server.version()) or ["0"])[0])
-        Judge(module.params, Scratch(server, directory), trial, major, server.known()).run()
+        Judge(module.params, Scratch(server, directory), trial, major, server.known(), existing or NOTHING).run()
     for warning in trial.warnings:
         module.warn(warning)
     if not (trial.refusals or trial.warnings or module.check_mode):
@@ -432,23 +468,18 @@ class Effect:
         return [name for name in self.missing if self.running[name].restarts]
 
 
+def ask_server(server: Server, params: Mapping[str, t.Any], query: str) -> dict[str, t.Any] | None:
+    """Return the one JSON object that the running server answers with, None without a running server."""
+    target = ("-h", params["socket_directory"], "-p", str(params["port"]), "-U", params["superuser"], "-d", "postgres")
+    rc, out, _err = server.call(str(server.bin / "psql"), "-XAtq", *target, "-c", query)
+    return None if rc else t.cast("dict[str, t.Any]", json.loads(out))
+
+
 def effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:
     """Return what is not in effect, None without a running server."""
-    argv = (
-        "-XAtq",
-        "-h",
-        params["socket_directory"],
-        "-p",
-        str(params["port"]),
-        "-U",
-        params["superuser"],
-        "-d",
-        "postgres",
-    )
-    rc, out, _err = server.call(str(server.bin / "psql"), *argv, "-c", RUNNING)
-    if rc:
+    answer = ask_server(server, params, RUNNING)
+    if answer is None:
         return None
-    answer = json.loads(out)
     running = {row["name"]: Running(**row) for row in answer["rows"]}
     # A primary has none of the recovery configuration.
     wanted = {name: setting for name, setting in trial.settings.items() if not setting.source.recovery}
@@ -525,6 +556,7 @@ def main() -> None:
             "state": {"type": "str", "choices": ["accepted", "in_effect"], "default": "accepted"},
             "synchronous_mode": {"type": "raw"},
             "patroni_version": {"type": "str", "default": ""},
+            "privileges": DICTS,
             "reserved": {"type": "dict", "default": {}},
             "restarts": {"type": "bool", "default": True},
             "member": {"type": "str", "default": "this host"},

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch imp
 from ansible_collections.holdfast.ha.plugins.modules import postgresql_check
 
 REFUSED = 'LOG:  invalid value for parameter "work_mem": "16XB"\nFATAL:  configuration file "x" contains errors\n'
-NO_ROWS = "".join(f'\t 1: {name} = "5b5d"\n' for name in ("pg_hba_file_rules", "pg_ident_file_mappings", "available"))
+NO_ROWS = "".join(f'\t 1: {name} = "5b5d"\n' for name in ("pg_hba_file_rules", "pg_ident_file_mappings"))
 
 
 class Host:
@@ -27,18 +28,24 @@ class Host:
         self.directory = directory
         self.programs: list[str] = []
         self.warnings: list[str] = []
+        self.existing = ""
+        self.available: list[str] = []
 
     def __call__(self, argv: list[str], data: str = "", **_options: Any) -> tuple[int, str, str]:
         program = Path(argv[6]).name
         self.programs.append(" ".join([program, *argv[7:8]]))
         if program == "python3":
             return 1, "", "Traceback\nAttributeError: no such thing in this version\n"
+        if program == "psql":
+            return (0, self.existing, "") if self.existing else (2, "", "connection failed")
         if argv[7:8] == ["--version"]:
             return 0, "postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)\n", ""
         if argv[7:8] == ["--single"]:
             hba = self._read("pg_hba.conf")
             rows = b'[{"line": 1, "error": "invalid CIDR mask"}]'.hex() if "/33" in hba else "5b5d"
-            return 0, NO_ROWS.replace('pg_hba_file_rules = "5b5d"', f'pg_hba_file_rules = "{rows}"'), ""
+            available = json.dumps([{"name": name, "version": "1"} for name in self.available]).encode().hex()
+            no_rows = f'{NO_ROWS}\t 1: available = "{available}"\n'
+            return 0, no_rows.replace('pg_hba_file_rules = "5b5d"', f'pg_hba_file_rules = "{rows}"'), ""
         if argv[7:8] == ["-C"]:
             return (1, "", REFUSED) if "16XB" in self._read("postgresql.conf") else (0, "143\n", "")
         return 0, "", ""
@@ -58,7 +65,8 @@ class Module:
         self.run_command = host
         self.check_mode = check_mode
         defaults = {"sources": [], "owned": {}, "hba": None, "ident": "", "hba_path": "/nowhere/pg_hba.conf"}
-        objects = {"roles": [], "databases": [], "extensions": []}
+        objects: dict[str, Any] = {"roles": [], "databases": [], "extensions": [], "privileges": []}
+        objects |= {"socket_directory": "/run", "port": 5432, "superuser": "postgres"}
         patroni = {"dynamic": {}, "synchronous_mode": None, "patroni_version": "4.0"}
         rest = {**patroni, "reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
         self.params = {**defaults, **objects, **rest, **params}
@@ -212,3 +220,42 @@ def test_a_dynamic_configuration_that_patroni_would_ignore_is_refused_on_a_bare_
     assert "patroni_dynamic_configuration.primary_start_timeout = 'soon': is not a whole number of seconds" in told
     assert "postgresql.create_replica_methods = 'nosuch': is neither basebackup nor" in told
     assert "'sh'" not in told
+
+
+THERE = {
+    "databases": {"app": {"encoding": "UTF8", "LC_COLLATE": "C.UTF-8", "LC_CTYPE": "C.UTF-8"}},
+    "roles": ["boss", "pg_monitor"],
+    "encodings": {"LATIN1": "LATIN1"},
+}
+OBJECTS = [
+    ({"databases": [{"name": "app", "encoding": "LATIN1"}]}, "has encoding UTF8, not LATIN1"),
+    ({"extensions": [{"name": "x", "database": "app"}]}, None),
+    (
+        {"extensions": [{"name": "x", "database": "appp"}]},
+        "name the database 'appp', which is neither declared nor there",
+    ),
+    ({"databases": [{"name": "app", "state": "absent"}], "extensions": [{"name": "x", "database": "app"}]}, "neither"),
+    (
+        {
+            "databases": [{"name": "new"}],
+            "privileges": [{"database": "new", "roles": "boss,me"}],
+            "roles": [{"name": "me"}],
+        },
+        None,
+    ),
+    ({"privileges": [{"database": "app", "roles": "public,pg_monitor,pgbouncer"}]}, None),
+    ({"privileges": [{"database": "app", "roles": "boss,bos"}]}, "name the role 'bos'"),
+]
+
+
+@pytest.mark.parametrize(("objects", "says"), OBJECTS)
+def test_what_is_declared_fits_what_there_is(
+    judge: Judge, host: Host, objects: dict[str, Any], says: str | None
+) -> None:
+    reserved = {"pgbouncer": "pooler"}
+    objects.setdefault("extensions", [])
+    host.available = [extension["name"] for extension in objects["extensions"]]
+    assert judge({}, **objects, reserved=reserved) is True, "without a running server nobody knows"
+    host.existing = json.dumps(THERE)
+    told = judge({}, **objects, reserved=reserved)
+    assert told is True if says is None else says in str(told)
