@@ -156,8 +156,9 @@ OF_HOSTS = {
 
 
 def faults(configuration: Mapping[str, t.Any]) -> Iterator[Fault]:
-    """Yield what Patroni would ignore or take for something else. A null removes a key, so it is right anywhere."""
+    """Yield what Patroni would ignore or take for something else. A null removes a key, which few places forbid."""
     postgresql = _mapping(configuration.get("postgresql"))
+    yield from _emptied(configuration, postgresql)
     methods = {method for _path, method in replica_methods(configuration)} - POSTGRESQL.keys()
     yield from _section("", configuration, CLUSTER)
     yield from _section("postgresql.", postgresql, {**POSTGRESQL, **dict.fromkeys(methods, MAPPING)})
@@ -165,6 +166,20 @@ def faults(configuration: Mapping[str, t.Any]) -> Iterator[Fault]:
     yield from _section("standby_cluster.", _mapping(configuration.get("standby_cluster")), STANDBY_CLUSTER)
     for name, slot in _mapping(configuration.get("slots")).items():
         yield from _slot(str(name), slot)
+
+
+def _emptied(configuration: Mapping[str, t.Any], postgresql: Mapping[str, t.Any]) -> Iterator[Fault]:
+    """Yield nulls that remove what a cluster needs; a key whose lines are all comments is one."""
+    if configuration.get("synchronous_mode", True) is None:
+        what = "is null, after which replication is asynchronous"
+        yield Fault("synchronous_mode", None, what, "write false, if that is meant, or remove the line")
+    for path, values, key in (
+        ("postgresql", configuration, "postgresql"),
+        ("postgresql.parameters", postgresql, "parameters"),
+    ):
+        if values.get(key, {}) is None:
+            what = "is null, which removes what the role declares there, such as archive_mode"
+            yield Fault(path, None, what, "remove the line, or set single keys to null")
 
 
 def _section(prefix: str, values: Mapping[str, t.Any], known: Mapping[str, Kind]) -> Iterator[Fault]:

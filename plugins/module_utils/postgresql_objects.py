@@ -157,7 +157,7 @@ def unknown_refusals(
         if str(one["database"]) not in databases:
             why = f"name the database {one['database']!r}, which is neither declared nor there"
             yield Refusal(where, why, "declare it, or correct the name")
-        for role in str(one.get("roles") or "").split(","):
+        for role in ",".join(str(one.get(key) or "") for key in ("roles", "target_roles")).split(","):
             if role and role.upper() not in IMPLICIT_ROLES and role not in roles:
                 yield Refusal(where, f"name the role {role!r}, which is neither declared nor there", "declare it")
 

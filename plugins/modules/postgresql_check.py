@@ -273,6 +273,9 @@ def dynamic_refusals(params: Mapping[str, t.Any]) -> t.Iterator[Refusal]:
     for fault in (*faults(dynamic), *undefined_methods(dynamic, lambda method: shutil.which(method) is not None)):
         value = "" if fault.value is None else f" = {shorten(fault.value)}"
         yield Refusal(f"{fault.where}{value}", fault.what, fault.fix)
+    restore, section = params["owned"].get("restore_command"), dynamic.get("postgresql")
+    if restore and isinstance(section, Mapping) and section.get("recovery_conf", {}) is None:
+        yield Refusal(f"{VARIABLE}.postgresql.recovery_conf", "is null, which removes restore_command", restore)
     given = "synchronous_mode" in dynamic
     mode = dynamic["synchronous_mode"] if given else params["synchronous_mode"]
     why = quorum_fault(mode, patroni_version() or params["patroni_version"])

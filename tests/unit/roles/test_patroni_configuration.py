@@ -67,3 +67,9 @@ def test_who_has_backups_restores_from_them(tmp_path):
     owned, command = evaluate(tmp_path, "patroni", given, GIVEN | {"patroni_restore_command": "get %f"})
     assert owned == "pgBackRest restores; remove it"
     assert command.endswith("patroni-may-restore %f && get %f")
+
+
+@pytest.mark.parametrize("dynamic", [{"postgresql": "text"}, {"postgresql": {"parameters": "text"}}])
+def test_what_is_no_mapping_is_left_to_the_judge(tmp_path, dynamic):
+    inputs = GIVEN | {"patroni_dynamic_configuration": dynamic}
+    assert evaluate(tmp_path, "patroni", "patroni__sources[3].parameters", inputs) == {}

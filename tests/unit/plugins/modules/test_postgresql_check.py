@@ -245,6 +245,7 @@ OBJECTS = [
     ),
     ({"privileges": [{"database": "app", "roles": "public,pg_monitor,pgbouncer"}]}, None),
     ({"privileges": [{"database": "app", "roles": "boss,bos"}]}, "name the role 'bos'"),
+    ({"privileges": [{"database": "app", "roles": "boss", "target_roles": "bos"}]}, "name the role 'bos'"),
 ]
 
 
@@ -259,3 +260,13 @@ def test_what_is_declared_fits_what_there_is(
     host.existing = json.dumps(THERE)
     told = judge({}, **objects, reserved=reserved)
     assert told is True if says is None else says in str(told)
+
+
+@pytest.mark.parametrize("owned", [{}, {"restore_command": "pgBackRest restores; remove it"}])
+def test_an_emptied_recovery_configuration_would_end_restoring(judge: Judge, owned: dict[str, str]) -> None:
+    told = judge({}, bin_directory="/nowhere", owned=owned, dynamic={"postgresql": {"recovery_conf": None}})
+    assert (
+        "recovery_conf: is null, which removes restore_command. Fix: pgBackRest restores" in str(told)
+        if owned
+        else not told
+    )
