@@ -131,7 +131,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 accepted:
-  description: Whether the installed server judged, and took, all of it. V(false) where it is not installed.
+  description:
+    - Whether the installed server judged, and took, all of it. V(false) where it is not installed, and where none runs
+      that could be asked about databases, extensions or privileges.
   returned: success
   type: bool
 restart:
@@ -416,9 +418,9 @@ def ask_patroni(
 
 
 def ask_existing(server: Server, params: Mapping[str, t.Any]) -> Existing | None:
-    """Return what the running server has of what is declared, None without a running server."""
+    """Return what the running server has, as far as that matters to what is declared; None without a running server."""
     if not any(params[kind] for kind in ("databases", "extensions", "privileges")):
-        return None
+        return NOTHING
     answer = ask_server(server, params, existing_query(params["databases"]))
     return None if answer is None else Existing(**{key: value or {} for key, value in answer.items()})
 
@@ -436,16 +438,15 @@ def misfits(params: Mapping[str, t.Any], existing: Existing) -> t.Iterator[Refus
 
 
 def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
-    """Judge, unless the same was accepted before. Return whether the installed server has judged."""
+    """Judge, unless the same was accepted before. Return whether the installed server has judged all."""
     if not (server.bin / "postgres").exists():
         return False
     existing = ask_existing(server, module.params)
-    if existing is not None:
-        trial.refusals += misfits(module.params, existing)
+    trial.refusals += misfits(module.params, existing) if existing else ()
     record = BASE / f"{module.params['record']}.accepted"
     mark = fingerprint(module.params)
     if record.is_file() and record.read_text(encoding="ascii") == mark and not trial.refusals:
-        return True
+        return existing is not None
     user = pwd.getpwnam(server.user)
     with scratch_directory(BASE, user.pw_uid, user.pw_gid) as directory:
         major = int((re.match(r"\d+", server.version()) or ["0"])[0])
@@ -454,7 +455,7 @@ def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
         module.warn(warning)
     if not (trial.refusals or trial.warnings or module.check_mode):
         record.write_text(mark, encoding="ascii")
-    return True
+    return existing is not None
 
 
 @dataclass(frozen=True)
