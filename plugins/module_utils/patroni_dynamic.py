@@ -188,7 +188,9 @@ def _section(prefix: str, values: Mapping[str, t.Any], known: Mapping[str, Kind]
         if prefix == "postgresql." and key in OF_HOSTS:
             yield Fault(path, None, "is ignored by Patroni", OF_HOSTS[key])
         elif key not in known:
-            yield Fault(path, None, "is ignored by Patroni", suggestion(str(key), known))
+            is_method = prefix == "postgresql." and "command" in _mapping(value)
+            fix = "name it in create_replica_methods, or remove it" if is_method else suggestion(str(key), known)
+            yield Fault(path, None, "is ignored by Patroni", fix)
         elif is_known(value) and not known[key].fits(value):
             yield Fault(path, value, f"is not {known[key].name}", f"write {known[key].name}")
 

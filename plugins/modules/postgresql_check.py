@@ -280,7 +280,11 @@ def dynamic_refusals(params: Mapping[str, t.Any]) -> t.Iterator[Refusal]:
         yield Refusal(f"{VARIABLE}.postgresql.recovery_conf", "is null, which removes restore_command", restore)
     given = "synchronous_mode" in dynamic
     mode = dynamic["synchronous_mode"] if given else params["synchronous_mode"]
-    why = quorum_fault(mode, patroni_version() or params["patroni_version"])
+    expected = params["patroni_version"]
+    installed = patroni_version() or expected
+    why = quorum_fault(mode, installed)
+    if why and not quorum_fault(mode, expected) and not given:
+        why = (why[0], f"{why[1]}, and take back patroni_version = {expected!r}")
     if why:
         yield Refusal(f"{f'{VARIABLE}.' if given else 'patroni_'}synchronous_mode = {mode!r}", *why)
 

@@ -183,6 +183,7 @@ QUORUM = [
     ({"synchronous_mode": "quorum"}, "3.0.2", "; 3.0.2 would take it for off"),
     ({"dynamic": {"synchronous_mode": "Quorum"}}, "3.3.2", "patroni_dynamic_configuration.synchronous_mode = 'Quorum'"),
     ({"synchronous_mode": "quorum", "dynamic": {"synchronous_mode": True}}, "3.0.2", None),
+    ({"synchronous_mode": "quorum", "patroni_version": "4.0"}, "3.3", "and take back patroni_version = '4.0'"),
     ({"synchronous_mode": True}, "3.0.2", None),
     ({"synchronous_mode": "quorum", "patroni_version": "3.0"}, "4.0.7", None),
     ({"synchronous_mode": "quorum"}, "10.1", None),
