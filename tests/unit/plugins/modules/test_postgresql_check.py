@@ -29,13 +29,15 @@ class Host:
         self.programs: list[str] = []
         self.warnings: list[str] = []
         self.existing = ""
+        self.patroni: dict[str, Any] = {}
         self.available: list[str] = []
 
     def __call__(self, argv: list[str], data: str = "", **_options: Any) -> tuple[int, str, str]:
         program = Path(argv[6]).name
         self.programs.append(" ".join([program, *argv[7:8]]))
         if program == "python3":
-            return 1, "", "Traceback\nAttributeError: no such thing in this version\n"
+            unlike = (1, "", "Traceback\nAttributeError: no such thing in this version\n")
+            return (0, json.dumps(self.patroni), "") if self.patroni else unlike
         if program == "psql":
             return (0, self.existing, "") if self.existing else (2, "", "connection failed")
         if argv[7:8] == ["--version"]:
@@ -271,3 +273,15 @@ def test_an_emptied_recovery_configuration_would_end_restoring(judge: Judge, own
         if owned
         else not told
     )
+
+
+def test_a_dynamic_configuration_that_the_installed_patroni_can_not_read_is_refused(
+    judge: Judge, host: Host, installed: Callable[[str], None]
+) -> None:
+    installed("3.0.2")
+    answer = {"kept": {"work_mem": "16MB"}, "recovery": []}
+    host.patroni = {**answer, "unread": "invalid literal for int() with base 10: 'on'"}
+    told = judge({"work_mem": "16MB"}, dynamic={"check_timeline": "on"})
+    assert "patroni_dynamic_configuration: Patroni would ignore all of it (invalid literal" in str(told)
+    host.patroni = {**answer, "unread": ""}
+    assert judge({"work_mem": "16MB"}, dynamic={"check_timeline": True}) is True
