@@ -121,4 +121,4 @@ def timing_problem(configuration: Mapping[str, t.Any]) -> str | None:
 
 def is_synchronous(configuration: Mapping[str, t.Any] | None) -> bool:
     """Whether the configuration asks for synchronous replication, in any of its modes."""
-    return scalar((configuration or {}).get("synchronous_mode", False)) in {"true", "on", "quorum"}
+    return str((configuration or {}).get("synchronous_mode")).lower() in {"true", "on", "yes", "1", "quorum"}

@@ -24,6 +24,11 @@ SSL_IS_OFF = "because SSL is disabled"
 # What a session reads of libraries, and what reading pg_hba.conf depends on; the rest needs no memory of its own.
 OF_SESSIONS = re.compile(r".*\..*|.*_preload_libraries|dynamic_library_path|ssl.*|krb_.*")
 MOST_OF_MEMORY = 0.9
+PATRONIS_RECOVERY = re.compile(r"recovery_target.*|primary_conninfo|primary_slot_name")
+FOR_RECOVERY = (
+    "is for recovery only, which is Patroni's",
+    "patroni_dynamic_configuration.postgresql.recovery_conf takes what a standby needs",
+)
 FILES = {
     "pg_hba.conf": "correct patroni_hba_rules",
     "pg_ident.conf": "correct patroni_superuser_username",
@@ -46,13 +51,15 @@ class Refusal:
 class Source:
     """Parameters by name and the variable that declares them, "" for the role itself.
 
-    A null in a source that ``removes`` takes the parameter away. Patroni takes a ``local`` one for this host only.
+    A null in a source that ``removes`` takes the parameter away. Patroni takes a ``local`` one for this host only, and
+    one of ``recovery`` for standbys.
     """
 
     parameters: Mapping[str, t.Any]
     variable: str = ""
     local: bool = False
     removes: bool = False
+    recovery: bool = False
 
 
 @dataclass(frozen=True)
@@ -128,9 +135,12 @@ def collect(sources: Iterable[Source], owned: Mapping[str, str]) -> Trial:
         seen: set[str] = set()
         for key, value in source.parameters.items():
             setting = Setting(str(key).lower(), value, source)
-            if value is None and source.removes:
+            former = trial.settings.get(setting.name)
+            if value is None and source.removes and not (former and setting.name in owned):
                 trial.settings.pop(setting.name, None)
                 continue
+            if former and source.recovery and not former.source.recovery:
+                trial.refuse(former, *FOR_RECOVERY)
             problem = typed_problem(setting, seen, owned)
             seen.add(setting.name)
             if problem:
@@ -147,6 +157,11 @@ def typed_problem(setting: Setting, seen: set[str], owned: Mapping[str, str]) ->
         (not NAME.fullmatch(setting.name), "is no name of a parameter", "write it as PostgreSQL's documentation does"),
         (setting.name in seen, "stands twice, in other letters", "keep one of the two"),
         (setting.declared and setting.name in owned, "is set by the role", owned.get(setting.name, "")),
+        (
+            setting.source.recovery and bool(PATRONIS_RECOVERY.fullmatch(setting.name)),
+            "is ignored by Patroni, which sets it itself",
+            "remove it",
+        ),
         (value is None, "has no value", "write a value, or remove the line"),
         (
             isinstance(value, (dict, list)),
@@ -288,9 +303,8 @@ def file_refusals(
 def patroni_refusals(trial: Trial, kept: Mapping[str, t.Any], recovery: Sequence[str]) -> None:
     """Refuse what Patroni would leave out or write otherwise; ``kept`` is what it would write."""
     for setting in list(trial.settings.values()):
-        if setting.name in recovery:
-            fix = "patroni_dynamic_configuration.postgresql.recovery_conf takes what a standby needs"
-            trial.refuse(setting, "is for recovery only, which is Patroni's", fix)
+        if setting.name in recovery and not setting.source.recovery:
+            trial.refuse(setting, *FOR_RECOVERY)
         elif setting.name not in kept:
             trial.refuse(setting, "is ignored by Patroni, or too small for it", "remove it, or write a value it takes")
         elif str(kept[setting.name]).lower() != setting.text.lower():

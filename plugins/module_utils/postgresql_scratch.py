@@ -33,13 +33,20 @@ import inspect, json, logging, sys
 logging.disable(logging.CRITICAL)
 from patroni.config import Config
 from patroni.postgresql.validator import recovery_parameters, transform_postgresql_parameter_value as transform
+from patroni.postgresql.validator import transform_recovery_parameter_value as recover
 asked = json.load(sys.stdin)
 process = Config._process_postgresql_parameters
 given = {**process(asked["cluster"], False), **process(asked["local"], True)}
 rest = [set(asked["known"])][: len(inspect.signature(transform).parameters) - 3]
 kept = {name: transform(asked["version"], name, value, *rest) for name, value in given.items()}
+kept.update({name: recover(asked["version"], name, value, *rest) for name, value in asked["recovery"].items()})
 kept = {name: value for name, value in kept.items() if value is not None}
-json.dump({"kept": kept, "recovery": sorted(recovery_parameters)}, sys.stdout)
+unread = ""
+try:
+    Config.__new__(Config)._safe_copy_dynamic_configuration(asked["dynamic"])
+except (TypeError, ValueError) as error:
+    unread = str(error)
+json.dump({"kept": kept, "recovery": sorted(recovery_parameters), "unread": unread}, sys.stdout)
 """
 COMPARE = r"""
 import json, sys

@@ -45,6 +45,10 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore import (
 
 SYSTEM_CONFIG = "/etc/pgbackrest.conf"
 IN_PLACE = "the former data is in place, playbooks/site.yml starts it again"
+FETCHED = ("PG_VERSION", "backup.manifest")
+"""What shows that pgBackRest has begun to fill a directory."""
+KEPT = ("spool", "lock", "log")
+"""Directories of pgBackRest's in the run directory."""
 NOT_A_TARGET = frozenset({"stopped", "aside", "finished"})
 
 
@@ -137,7 +141,7 @@ class Restore:
         """Fetch the files; what an interrupted fetch left is made use of."""
         self._ready_run()
         self.instance(self.staged).stop()
-        resumable = any((self.staged / name).exists() for name in ("PG_VERSION", "backup.manifest"))
+        resumable = any((self.staged / name).exists() for name in FETCHED)
         if self.staged.exists() and not resumable:
             shutil.rmtree(self.staged)
         self.staged.mkdir(mode=0o700, exist_ok=True)
@@ -228,6 +232,18 @@ class Restore:
                 f"chown {user} {parent}"
             )
 
+    def see_what_is_beside(self) -> None:
+        """Raise RestoreError when what a restore removes beside the data directory is not of a restore."""
+        if parse_marker(_read(self.marker_file)) is not None:
+            return
+        for path, signs in ((self.staged, FETCHED), (self.run, KEPT)):
+            if _filled(path) and not any((path / name).exists() for name in signs):
+                held = ", ".join(sorted(entry.name for entry in path.iterdir())[:3])
+                raise RestoreError(
+                    f"{path} is where a restore works and removes what it finds, but no restore made it (it holds "
+                    f"{held}); move it away -- nothing was touched"
+                )
+
     def room(self) -> None:
         """Raise RestoreError when a second copy does not fit, or could not take the data directory's place."""
         self._see_what_can_not_move()
@@ -266,7 +282,7 @@ class Restore:
         shutil.rmtree(self.run, ignore_errors=True)
 
     def _ready_run(self) -> None:
-        for path in (self.run, *(self.run / name for name in ("spool", "lock", "log"))):
+        for path in (self.run, *(self.run / name for name in KEPT)):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, text in private_files().items() | self._private_config().items():
             file = self.run / name
@@ -362,6 +378,7 @@ def converge(restore: Restore, state: State, keep: bool, dry_run: bool) -> dict[
         steps = plan(state, replace(found, marker=restore.prepared()), restore.request)
     if state == "room" or set(steps) - {"stop"}:
         restore.see_the_parent()
+        restore.see_what_is_beside()
     seconds: dict[str, float] = {}
     for step in () if dry_run else steps:
         started = time.monotonic()

@@ -13,7 +13,7 @@ description:
   - Gives parameters, pg_hba.conf and pg_ident.conf to the installed server, which reads them as if it started, on an
     empty scratch cluster. No server is started, nothing listens, and the real cluster is not touched.
   - The installed Patroni is asked as well, which leaves out or replaces what it does not take.
-  - Roles, databases and extensions are tried in the scratch cluster.
+  - Roles, databases and extensions are tried in the scratch cluster. Where a server runs, it is asked what it has.
   - What was accepted once is not tried again until the configuration, the server or the host's memory changes.
   - Where PostgreSQL is not installed, only what needs no server is judged.
 author: Holdfast contributors (@holdfast)
@@ -47,10 +47,24 @@ options:
       variable: {description: "The user's variable, empty for the role itself.", type: str, default: ""}
       local: {description: Whether Patroni has them in its local configuration., type: bool, default: false}
       removes: {description: Whether a null removes a parameter. It is refused otherwise., type: bool, default: false}
+      recovery: {description: Whether Patroni has them in the recovery configuration., type: bool, default: false}
   owned:
     description: Parameters that a user may not declare, each with what to do instead.
     type: dict
     default: {}
+  dynamic:
+    description:
+      - What a user adds to Patroni's dynamic configuration, as in the role P(holdfast.ha.patroni#role).
+      - What Patroni would ignore or take for something else is refused.
+    type: dict
+    default: {}
+  synchronous_mode:
+    description: Patroni's synchronous mode, unless O(dynamic) has one. V(quorum) is refused of a Patroni without it.
+    type: raw
+  patroni_version:
+    description: Version of Patroni where none is installed yet.
+    type: str
+    default: ""
   hba:
     description: Content of pg_hba.conf. Without it neither file is judged.
     type: str
@@ -76,6 +90,11 @@ options:
     default: []
   extensions:
     description: Extensions as in the role P(holdfast.ha.postgresql_objects#role).
+    type: list
+    elements: dict
+    default: []
+  privileges:
+    description: Privileges as in the role P(holdfast.ha.postgresql_objects#role).
     type: list
     elements: dict
     default: []
@@ -112,7 +131,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 accepted:
-  description: Whether the installed server judged, and took, all of it. V(false) where it is not installed.
+  description:
+    - Whether the installed server judged, and took, all of it. V(false) where it is not installed, and where none runs
+      that could be asked about databases, extensions or privileges.
   returned: success
   type: bool
 restart:
@@ -126,6 +147,7 @@ import hashlib
 import json
 import pwd
 import re
+import shutil
 import time
 import typing as t
 from collections.abc import Mapping
@@ -133,6 +155,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import without_nulls
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_dynamic import (
+    VARIABLE,
+    faults,
+    quorum_fault,
+    undefined_methods,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check import (
     Refusal,
     Report,
@@ -150,14 +179,22 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check impor
     patroni_refusals,
     reports,
     session_settings,
+    shorten,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import (
     AVAILABLE,
+    NOTHING,
+    Existing,
     Statement,
+    existing_query,
+    existing_refusals,
     extension_refusals,
+    is_present,
     object_refusals,
     reserved_refusals,
     statements_of,
+    template_refusals,
+    unknown_refusals,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import (
     COMPARE,
@@ -182,9 +219,11 @@ JUDGED = {
             "variable": {"type": "str", "default": ""},
             "local": {"type": "bool", "default": False},
             "removes": {"type": "bool", "default": False},
+            "recovery": {"type": "bool", "default": False},
         },
     },
     "owned": {"type": "dict", "default": {}},
+    "dynamic": {"type": "dict", "default": {}},
     "hba": {"type": "str", "no_log": True},  # may hold the password of a directory service
     "ident": {"type": "str", "default": ""},
     "hba_path": {"type": "path", "default": "/etc/patroni/pg_hba.conf"},
@@ -224,12 +263,36 @@ def fingerprint(params: Mapping[str, t.Any]) -> str:
 
 def trial_of(params: Mapping[str, t.Any]) -> Trial:
     """Return the settings that the parameters give, and what is refused of them without asking anybody."""
-    sources = [
-        Source(item["parameters"], item["variable"], item["local"], item["removes"]) for item in params["sources"]
-    ]
-    trial = collect(sources, params["owned"])
+    trial = collect([Source(**item) for item in params["sources"]], params["owned"])
+    trial.refusals += dynamic_refusals(params)
     trial.refusals += reserved_refusals([*params["roles"], *params["databases"]], params["reserved"])
     return trial
+
+
+def dynamic_refusals(params: Mapping[str, t.Any]) -> t.Iterator[Refusal]:
+    """Yield what is refused of Patroni's dynamic configuration."""
+    dynamic = params["dynamic"]
+    for fault in (*faults(dynamic), *undefined_methods(dynamic, lambda method: shutil.which(method) is not None)):
+        value = "" if fault.value is None else f" = {shorten(fault.value)}"
+        yield Refusal(f"{fault.where}{value}", fault.what, fault.fix)
+    restore, section = params["owned"].get("restore_command"), dynamic.get("postgresql")
+    if restore and isinstance(section, Mapping) and section.get("recovery_conf", {}) is None:
+        yield Refusal(f"{VARIABLE}.postgresql.recovery_conf", "is null, which removes restore_command", restore)
+    given = "synchronous_mode" in dynamic
+    mode = dynamic["synchronous_mode"] if given else params["synchronous_mode"]
+    expected = params["patroni_version"]
+    installed = patroni_version() or expected
+    why = quorum_fault(mode, installed)
+    if why and not quorum_fault(mode, expected) and not given:
+        why = (why[0], f"{why[1]}, and take back patroni_version = {expected!r}")
+    if why:
+        yield Refusal(f"{f'{VARIABLE}.' if given else 'patroni_'}synchronous_mode = {mode!r}", *why)
+
+
+def patroni_version() -> str:
+    """Return the version of the installed Patroni, empty without one."""
+    found = re.search(r"__version__ = '([^']*)'", PATRONI.read_text(encoding="utf-8")) if PATRONI.exists() else None
+    return found[1] if found else ""
 
 
 def without_missing_certificates(trial: Trial) -> bool:
@@ -251,6 +314,7 @@ class Judge:
     trial: Trial
     major: int
     known: list[str]
+    existing: Existing = NOTHING
 
     def run(self) -> None:
         """Find all that is refused."""
@@ -304,16 +368,21 @@ class Judge:
         if not PATRONI.exists():
             return
         try:
-            answer = ask_patroni(self.scratch.server, self.trial.settings.values(), self.major, self.known)
+            answer = ask_patroni(
+                self.scratch.server, self.trial.settings.values(), self.params["dynamic"], self.major, self.known
+            )
         except ScratchError as error:
             self.trial.warnings.append(f"{error}; what it would drop is seen afterwards only")
         else:
             patroni_refusals(self.trial, answer["kept"], answer["recovery"])
+            if answer["unread"]:
+                why = f"Patroni would ignore all of it ({answer['unread']})"
+                self.trial.refusals.append(Refusal(VARIABLE, why, "write numbers and true or false without quotes"))
 
     def _session(self, with_ssl: bool) -> None:
         """Have a stand-alone backend load the libraries, read the files and make the objects."""
         params = self.params
-        statements = statements_of(params["roles"], params["databases"])
+        statements = statements_of(params["roles"], params["databases"], self.existing)
         views = [view for view in READ_BY if params["hba"] is not None and (view == HBA or self.major >= 15)]
         rows = self._rows(
             {**{view: UNREADABLE.format(view=view) for view in views}, "available": AVAILABLE}, statements
@@ -339,32 +408,58 @@ class Judge:
         raise ScratchError(f"the scratch cluster gave no answer: {log.strip()[-500:]}")
 
 
-def ask_patroni(server: Server, settings: t.Iterable[Setting], major: int, known: list[str]) -> dict[str, t.Any]:
-    """Return what the installed Patroni would keep of the settings, and the names of recovery parameters."""
-    kinds: dict[bool, dict[str, t.Any]] = {True: {}, False: {}}
+def ask_patroni(
+    server: Server, settings: t.Iterable[Setting], dynamic: Mapping[str, t.Any], major: int, known: list[str]
+) -> dict[str, t.Any]:
+    """Return what the installed Patroni would keep of the settings, the names of recovery parameters, and what it makes
+    of the dynamic configuration."""
+    asked: dict[str, t.Any] = {"local": {}, "cluster": {}, "recovery": {}}
     for setting in settings:
-        kinds[setting.source.local][setting.name] = setting.value
-    asked = {"local": kinds[True], "cluster": kinds[False], "version": major * 10000, "known": known}
+        kind = "recovery" if setting.source.recovery else "local" if setting.source.local else "cluster"
+        asked[kind][setting.name] = setting.value
+    asked |= {"dynamic": without_nulls(dynamic), "version": major * 10000, "known": known}
     return server.patroni(JUDGE, asked)
 
 
+def ask_existing(server: Server, params: Mapping[str, t.Any]) -> Existing | None:
+    """Return what the running server has, as far as that matters to what is declared; None without a running server."""
+    if not any(params[kind] for kind in ("databases", "extensions", "privileges")):
+        return NOTHING
+    answer = ask_server(server, params, existing_query(params["databases"]))
+    return None if answer is None else Existing(**{key: value or {} for key, value in answer.items()})
+
+
+def misfits(params: Mapping[str, t.Any], existing: Existing) -> t.Iterator[Refusal]:
+    """Yield what is refused of the declared objects because of what there is and is not."""
+    yield from existing_refusals(params["databases"], existing)
+    yield from template_refusals(params["databases"], existing)
+    declared = {kind: {str(one["name"]): is_present(one) for one in params[kind]} for kind in ("databases", "roles")}
+    databases, roles = (
+        {name for name in {*there, *declared[kind]} if declared[kind].get(name, True)}
+        for kind, there in (("databases", existing.databases), ("roles", existing.roles))
+    )
+    yield from unknown_refusals(params["extensions"], params["privileges"], databases, roles | set(params["reserved"]))
+
+
 def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
-    """Judge, unless the same was accepted before. Return whether the installed server has judged."""
+    """Judge, unless the same was accepted before. Return whether the installed server has judged all."""
     if not (server.bin / "postgres").exists():
         return False
+    existing = ask_existing(server, module.params)
+    trial.refusals += misfits(module.params, existing) if existing else ()
     record = BASE / f"{module.params['record']}.accepted"
     mark = fingerprint(module.params)
     if record.is_file() and record.read_text(encoding="ascii") == mark and not trial.refusals:
-        return True
+        return existing is not None
     user = pwd.getpwnam(server.user)
     with scratch_directory(BASE, user.pw_uid, user.pw_gid) as directory:
         major = int((re.match(r"\d+", server.version()) or ["0"])[0])
-        Judge(module.params, Scratch(server, directory), trial, major, server.known()).run()
+        Judge(module.params, Scratch(server, directory), trial, major, server.known(), existing or NOTHING).run()
     for warning in trial.warnings:
         module.warn(warning)
     if not (trial.refusals or trial.warnings or module.check_mode):
         record.write_text(mark, encoding="ascii")
-    return True
+    return existing is not None
 
 
 @dataclass(frozen=True)
@@ -381,25 +476,22 @@ class Effect:
         return [name for name in self.missing if self.running[name].restarts]
 
 
+def ask_server(server: Server, params: Mapping[str, t.Any], query: str) -> dict[str, t.Any] | None:
+    """Return the one JSON object that the running server answers with, None without a running server."""
+    target = ("-h", params["socket_directory"], "-p", str(params["port"]), "-U", params["superuser"], "-d", "postgres")
+    rc, out, _err = server.call(str(server.bin / "psql"), "-XAtq", *target, "-c", query)
+    return None if rc else t.cast("dict[str, t.Any]", json.loads(out))
+
+
 def effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:
     """Return what is not in effect, None without a running server."""
-    argv = (
-        "-XAtq",
-        "-h",
-        params["socket_directory"],
-        "-p",
-        str(params["port"]),
-        "-U",
-        params["superuser"],
-        "-d",
-        "postgres",
-    )
-    rc, out, _err = server.call(str(server.bin / "psql"), *argv, "-c", RUNNING)
-    if rc:
+    answer = ask_server(server, params, RUNNING)
+    if answer is None:
         return None
-    answer = json.loads(out)
     running = {row["name"]: Running(**row) for row in answer["rows"]}
-    missing = not_in_effect(trial.settings, running, {})
+    # A primary has none of the recovery configuration.
+    wanted = {name: setting for name, setting in trial.settings.items() if not setting.source.recovery}
+    missing = not_in_effect(wanted, running, {})
     return Effect(running, not_in_effect(missing, running, compared(server, missing, running)), answer["leads"])
 
 
@@ -470,6 +562,9 @@ def main() -> None:
         argument_spec={
             **JUDGED,
             "state": {"type": "str", "choices": ["accepted", "in_effect"], "default": "accepted"},
+            "synchronous_mode": {"type": "raw"},
+            "patroni_version": {"type": "str", "default": ""},
+            "privileges": DICTS,
             "reserved": {"type": "dict", "default": {}},
             "restarts": {"type": "bool", "default": True},
             "member": {"type": "str", "default": "this host"},

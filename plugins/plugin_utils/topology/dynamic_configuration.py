@@ -9,38 +9,11 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .node import suggestion
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_dynamic import VARIABLE, faults
+
 from .problems import HIDDEN, Problems
 
-VARIABLE = "patroni_dynamic_configuration"
-KEYS = (
-    "check_timeline",
-    "failsafe_mode",
-    "ignore_slots",
-    "loop_wait",
-    "master_start_timeout",
-    "master_stop_timeout",
-    "max_timelines_history",
-    "maximum_lag_on_failover",
-    "maximum_lag_on_syncnode",
-    "member_slots_ttl",
-    "pause",
-    "postgresql",
-    "primary_race_backoff",
-    "primary_start_timeout",
-    "primary_stop_timeout",
-    "retry_timeout",
-    "slots",
-    "standby_cluster",
-    "synchronous_mode",
-    "synchronous_mode_strict",
-    "synchronous_node_count",
-    "ttl",
-)
-"""What Patroni reads there; it ignores anything else."""
-
-FILES = {"pg_hba": "add the lines to patroni_hba_rules", "pg_ident": "remove it; the role writes pg_ident.conf"}
-"""Keys of C(postgresql) that Patroni ignores because the files are given by their paths."""
+__all__ = ["VARIABLE", "check_dynamic_configuration", "slot_name"]
 
 
 def slot_name(member: str) -> str:
@@ -49,21 +22,14 @@ def slot_name(member: str) -> str:
 
 
 def check_dynamic_configuration(value: Any, members: Iterable[str], problems: Problems) -> None:
-    """Note unknown keys, ignored ones, and slots that are a member's. What is not a mapping is for others to tell."""
+    """Note what Patroni would ignore, and slots that are a member's. What is not a mapping is for others to tell."""
     if not isinstance(value, Mapping):
         return
-    for key in value:
-        if key not in KEYS:
-            problems.add(f"{VARIABLE}.{key}", HIDDEN, "is ignored by Patroni", suggestion(str(key), KEYS))
-    for key in _mapping(value.get("postgresql")):
-        if key in FILES:
-            problems.add(f"{VARIABLE}.postgresql.{key}", HIDDEN, "is ignored by Patroni", FILES[key])
+    for fault in faults(value):
+        problems.add(fault.where, HIDDEN if fault.value is None else fault.value, fault.what, fault.fix)
     slots = {slot_name(member): member for member in members}
-    for slot in _mapping(value.get("slots")):
+    declared = value.get("slots")
+    for slot in declared if isinstance(declared, Mapping) else ():
         if str(slot) in slots:
             what = f"is the slot of the member {slots[str(slot)]}"
             problems.add(f"{VARIABLE}.slots.{slot}", HIDDEN, what, "choose another name")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import FLAGS
+
 from .model import Cluster, Inventory, SqlObject
 from .problems import OPAQUE, Opaque, Problems
 from .roles import RoleSpec
@@ -46,6 +48,11 @@ def check_sql(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSp
         if objects and "postgresql" not in cluster.members:
             where, fix = objects[0].path.partition("[")[0], f"name a group in {cluster.path}.groups.postgresql"
             problems.add(where, OPAQUE, "has no PostgreSQL to live in", fix)
+    for role in cluster.roles:
+        flags = role.values.get("flags")
+        if isinstance(flags, str) and not FLAGS.fullmatch(flags):
+            fix = "use CREATEDB, CREATEROLE, NOLOGIN and the like, separated by commas without blanks"
+            problems.add(f"{role.path}.flags", flags, "is no list of attributes of a role", fix)
     superusers = {name for name, variable in taken.items() if variable == "patroni_superuser_username"}
     for database in cluster.databases:
         _owner(cluster, database, superusers, problems)

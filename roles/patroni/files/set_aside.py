@@ -7,13 +7,15 @@
 
 Patroni never starts on a data directory that is neither empty nor a database, which is what remains when a host dies
 while it creates or copies one: pg_control is missing. Such a directory becomes DATA_DIRECTORY.unfinished; the last one
-is kept. One that something still fills stays: Patroni's children outlive it.
+is kept, and each that holds anything which no program of PostgreSQL or pgBackRest puts there. One that something still
+fills stays: Patroni's children outlive it.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -22,6 +24,14 @@ from pathlib import Path
 
 PROC = Path("/proc")
 MARK = ".set-aside-by-patroni-set-aside"
+MADE = re.compile(
+    r"PG_VERSION|base|global|log|current_logfiles(\.tmp)?|postgresql(\.auto|\.base)?\.conf(\.backup|\.tmp)?"
+    r"|pg_(commit_ts|dynshmem|logical|multixact|notify|replslot|serial|snapshots|stat|stat_tmp|subtrans|tblspc|twophase)"
+    r"|pg_(wal|xact)|pg_(hba|ident)\.conf(\.backup)?|postmaster\.(opts|pid)|patroni\.dynamic\.json"
+    r"|backup_label(\.old)?|backup_manifest(\.tmp)?|backup\.manifest(\.copy)?|tablespace_map(\.old)?"
+    r"|(recovery|standby)\.signal|.*\.pgbackrest\.tmp|" + re.escape(MARK)
+)
+"""What initdb, pg_basebackup, pgBackRest, PostgreSQL and Patroni put at the top of a data directory."""
 WRITES = os.O_WRONLY | os.O_RDWR
 
 
@@ -86,15 +96,24 @@ def unit(process: Path) -> str:
     return (process / "cgroup").read_text(encoding="utf-8").rstrip("\n").removesuffix("/.control")
 
 
+def foreign(directory: Path) -> list[str]:
+    """Return what lies in a directory and was not put there to make a database."""
+    return sorted(entry.name for entry in directory.iterdir() if not MADE.fullmatch(entry.name))
+
+
 def place_for(data: Path) -> Path:
-    """Return where to set a directory aside; one that was set aside there before is removed, nothing else."""
+    """Return where to set a directory aside. One that was set aside before is removed, if it is half-made."""
     for number in range(1, 100):
         place = data.with_name(f"{data.name}.unfinished{f'.{number}' if number > 1 else ''}")
         if (place / MARK).exists() and not place.is_symlink():
-            shutil.rmtree(place)
+            kept = foreign(place)
+            if kept:
+                print(f"{place} is kept: it holds {', '.join(kept)}; remove it by hand", flush=True)
+            else:
+                shutil.rmtree(place)
         if not os.path.lexists(place):
             return place
-    raise FileExistsError(errno.EEXIST, "it and 98 like it are not of this program's making", str(place))
+    raise FileExistsError(errno.EEXIST, "it and 98 like it are not this program's to remove", str(place))
 
 
 def set_aside(data: Path) -> None:
@@ -102,7 +121,9 @@ def set_aside(data: Path) -> None:
     if data.is_mount():
         raise OSError(errno.EBUSY, "it is a mount point, which can't be renamed: empty it by hand", str(data))
     place = place_for(data)
-    print(f"{data} holds no database: moving it to {place}", flush=True)
+    others = foreign(data)
+    held = f", with {', '.join(others)} in it, which stays there" if others else ""
+    print(f"{data} holds no database: moving it to {place}{held}", flush=True)
     (data / MARK).touch()
     data.rename(place)
     data.mkdir(mode=0o700)

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.unit.roles.render import render
+from tests.unit.roles.test_wiring import evaluate
 
 FACTS = {"distribution": "Debian", "distribution_major_version": "13", "memtotal_mb": 2048}
 GIVEN = {
@@ -41,3 +42,34 @@ def test_a_data_directory_may_be_removed_while_replication_is_synchronous(mode, 
 def test_a_user_decides_it_all_the_same():
     dynamic = {"postgresql": {"remove_data_directory_on_rewind_failure": False}}
     assert not shared(patroni_dynamic_configuration=dynamic)["postgresql"]["remove_data_directory_on_rewind_failure"]
+
+
+@pytest.mark.parametrize(
+    ("dynamic", "expected"),
+    [
+        ({}, [{}, {}, {}]),
+        ({"postgresql": {"recovery_conf": {"a": 1}}}, [{}, {"a": 1}, {}]),
+        ({"postgresql": {"recovery_conf": "text"}, "standby_cluster": "text"}, [{}, {}, {}]),
+        (
+            {"standby_cluster": {"host": "b", "recovery_min_apply_delay": "5min"}},
+            [{}, {}, {"recovery_min_apply_delay": "5min"}],
+        ),
+    ],
+)
+def test_the_server_judges_what_a_standby_recovers_with(tmp_path, dynamic, expected):
+    sources = "patroni__sources | selectattr('recovery', 'defined') | map(attribute='parameters') | list"
+    inputs = GIVEN | {"patroni_dynamic_configuration": dynamic}
+    assert evaluate(tmp_path, "patroni", sources, inputs) == expected
+
+
+def test_who_has_backups_restores_from_them(tmp_path):
+    given = "[patroni__owned_parameters.restore_command, patroni__sources[4].parameters.restore_command]"
+    owned, command = evaluate(tmp_path, "patroni", given, GIVEN | {"patroni_restore_command": "get %f"})
+    assert owned == "pgBackRest restores; remove it"
+    assert command.endswith("patroni-may-restore %f && get %f")
+
+
+@pytest.mark.parametrize("dynamic", [{"postgresql": "text"}, {"postgresql": {"parameters": "text"}}])
+def test_what_is_no_mapping_is_left_to_the_judge(tmp_path, dynamic):
+    inputs = GIVEN | {"patroni_dynamic_configuration": dynamic}
+    assert evaluate(tmp_path, "patroni", "patroni__sources[3].parameters", inputs) == {}

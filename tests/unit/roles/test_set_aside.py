@@ -146,6 +146,39 @@ def test_only_what_was_set_aside_before_is_removed(member):
     assert (member.aside / "PG_VERSION").read_text() == "second"
 
 
+@pytest.mark.parametrize("foreign", ["dumps", "15", "notes.txt", "pg_dump", ".hidden"])
+def test_what_no_program_of_postgresql_made_is_never_removed(member, foreign):
+    member.half_made()
+    (member.data / foreign).mkdir()
+    (member.data / foreign / "precious").touch()
+    assert f"with {foreign} in it" in member.start().stdout
+    member.half_made("second")
+    done = member.start()
+    assert (done.returncode, f"{member.aside} is kept: it holds {foreign}" in done.stdout) == (0, True)
+    assert (member.aside / foreign / "precious").exists()
+    assert (member.aside.with_name(f"{member.aside.name}.2") / "PG_VERSION").read_text() == "second"
+
+
+MADE = """
+    PG_VERSION backup.manifest backup.manifest.copy backup_label backup_label.old backup_manifest base current_logfiles
+    global log patroni.dynamic.json pg_commit_ts pg_dynshmem pg_hba.conf pg_hba.conf.backup pg_ident.conf pg_logical
+    pg_multixact pg_notify pg_replslot pg_serial pg_snapshots pg_stat pg_stat_tmp pg_subtrans pg_tblspc pg_twophase
+    pg_wal pg_xact postgresql.auto.conf postgresql.base.conf postgresql.conf postgresql.conf.backup postmaster.opts
+    postmaster.pid recovery.signal standby.signal tablespace_map 16384_1.pgbackrest.tmp
+"""
+
+
+def test_all_that_makes_a_database_is_removed(member):
+    member.half_made()
+    for name in MADE.split():
+        (member.data / name).touch()
+    assert member.starts_afresh()
+    member.half_made("second")
+    assert member.starts_afresh()
+    assert [path.name for path in member.aside.parent.iterdir() if "unfinished" in path.name] == [member.aside.name]
+    assert (member.aside / "PG_VERSION").read_text() == "second"
+
+
 @pytest.mark.parametrize("kind", ["directory", "link"])
 def test_what_somebody_else_keeps_under_that_name_stays(member, tmp_path, kind):
     kept = tmp_path / "kept"

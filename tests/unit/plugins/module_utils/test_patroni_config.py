@@ -44,7 +44,10 @@ def test_timing(case: Case) -> None:
 
 @pytest.mark.parametrize(
     ("mode", "synchronous"),
-    [(True, True), ("on", True), ("quorum", True), ("true", True), (False, False), ("off", False), (None, False)],
+    [
+        *((mode, True) for mode in (True, "on", "quorum", "true", "yes", 1, "Quorum")),
+        *((mode, False) for mode in (False, "off", None, 0)),
+    ],
 )
 def test_synchronous(mode: t.Any, synchronous: bool) -> None:
     assert is_synchronous({"synchronous_mode": mode}) is synchronous

@@ -94,6 +94,37 @@ def test_what_patroni_leaves_out_is_refused(case: dict[str, t.Any]) -> None:
     assert case["says"] in told(trial) if "says" in case else not trial.refusals
 
 
+RECOVERY = "patroni_dynamic_configuration.postgresql.recovery_conf"
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"recovery_min_apply_delay": "5min"}, None),
+        ({"archive_cleanup_command": None}, None),
+        ({"work_mem": "1MB"}, f"{RECOVERY}.work_mem = '1MB': is ignored by Patroni"),
+        ({"recovery_target_time": "now"}, f"{RECOVERY}.recovery_target_time = 'now': is ignored by Patroni"),
+        ({"Primary_Conninfo": "host=x"}, "is ignored by Patroni, which sets it itself. Fix: remove it"),
+        ({"restore_command": "/bin/false"}, "is set by the role. Fix: pgBackRest restores"),
+        ({"restore_command": None}, f"{RECOVERY}.restore_command = None: is set by the role"),
+    ],
+)
+def test_recovery_parameters_are_judged_where_they_belong(given: dict[str, t.Any], says: str | None) -> None:
+    own = Source({"restore_command": "get %f"}, recovery=True)
+    owned = {"restore_command": "pgBackRest restores; remove it"}
+    trial = collect([own, Source(given, RECOVERY, removes=True, recovery=True)], owned)
+    kept = {"restore_command": "get %f", "recovery_min_apply_delay": "5min"}
+    patroni_refusals(trial, kept, [*kept, "archive_cleanup_command"])
+    assert not trial.refusals if says is None else says in told(trial)
+
+
+def test_a_recovery_parameter_among_the_others_is_refused_beside_one_in_its_place() -> None:
+    delay = {"recovery_min_apply_delay": 5}
+    trial = collect([Source(delay, "patroni_parameters"), Source(delay, RECOVERY, recovery=True)], {})
+    assert told(trial).startswith("patroni_parameters.recovery_min_apply_delay = 5: is for recovery only")
+    assert trial.settings["recovery_min_apply_delay"].source.recovery
+
+
 @cases("files")
 def test_the_line_of_a_file_is_shown_without_secrets(case: dict[str, t.Any]) -> None:
     rows = [{"line": 2, "error": case["error"]}]

@@ -116,6 +116,25 @@ def test_a_whole_restore_keeps_the_former_data(host: Host) -> None:
     assert host.names() == {"lab", Path(finished["aside"]).name}
 
 
+@pytest.mark.parametrize("suffix", ["restoring", "restoring-run"])
+@pytest.mark.parametrize("state", ["room", "prepared"])
+def test_what_no_restore_made_is_not_removed(host: Host, suffix: str, state: str) -> None:
+    foreign = host.root / f"lab.{suffix}"
+    (foreign / "dumps").mkdir(parents=True)
+    with pytest.raises(RestoreError, match=f"lab.{suffix} is where a restore works .* holds dumps.; move it away"):
+        go(host, state)
+    assert (foreign / "dumps").exists()
+    assert not host.commands
+
+
+@pytest.mark.parametrize(
+    ("suffix", "sign"), [("restoring", "backup.manifest"), ("restoring-run", "log"), ("restoring", "")]
+)
+def test_what_a_former_restore_left_is_removed(host: Host, suffix: str, sign: str) -> None:
+    (host.root / f"lab.{suffix}" / sign).mkdir(parents=True)
+    assert go(host, "prepared")["phase"] == "prepared"
+
+
 def test_the_former_data_goes_when_it_is_not_to_be_kept(host: Host) -> None:
     prepared = go(host, "prepared", kind="latest")
     assert prepared["steps"] == ["begin", "fetch"]

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch imp
 from ansible_collections.holdfast.ha.plugins.modules import postgresql_check
 
 REFUSED = 'LOG:  invalid value for parameter "work_mem": "16XB"\nFATAL:  configuration file "x" contains errors\n'
-NO_ROWS = "".join(f'\t 1: {name} = "5b5d"\n' for name in ("pg_hba_file_rules", "pg_ident_file_mappings", "available"))
+NO_ROWS = "".join(f'\t 1: {name} = "5b5d"\n' for name in ("pg_hba_file_rules", "pg_ident_file_mappings"))
 
 
 class Host:
@@ -27,18 +28,26 @@ class Host:
         self.directory = directory
         self.programs: list[str] = []
         self.warnings: list[str] = []
+        self.existing = ""
+        self.patroni: dict[str, Any] = {}
+        self.available: list[str] = []
 
     def __call__(self, argv: list[str], data: str = "", **_options: Any) -> tuple[int, str, str]:
         program = Path(argv[6]).name
         self.programs.append(" ".join([program, *argv[7:8]]))
         if program == "python3":
-            return 1, "", "Traceback\nAttributeError: no such thing in this version\n"
+            unlike = (1, "", "Traceback\nAttributeError: no such thing in this version\n")
+            return (0, json.dumps(self.patroni), "") if self.patroni else unlike
+        if program == "psql":
+            return (0, self.existing, "") if self.existing else (2, "", "connection failed")
         if argv[7:8] == ["--version"]:
             return 0, "postgres (PostgreSQL) 17.12 (Debian 17.12-0+deb13u1)\n", ""
         if argv[7:8] == ["--single"]:
             hba = self._read("pg_hba.conf")
             rows = b'[{"line": 1, "error": "invalid CIDR mask"}]'.hex() if "/33" in hba else "5b5d"
-            return 0, NO_ROWS.replace('pg_hba_file_rules = "5b5d"', f'pg_hba_file_rules = "{rows}"'), ""
+            available = json.dumps([{"name": name, "version": "1"} for name in self.available]).encode().hex()
+            no_rows = f'{NO_ROWS}\t 1: available = "{available}"\n'
+            return 0, no_rows.replace('pg_hba_file_rules = "5b5d"', f'pg_hba_file_rules = "{rows}"'), ""
         if argv[7:8] == ["-C"]:
             return (1, "", REFUSED) if "16XB" in self._read("postgresql.conf") else (0, "143\n", "")
         return 0, "", ""
@@ -58,8 +67,10 @@ class Module:
         self.run_command = host
         self.check_mode = check_mode
         defaults = {"sources": [], "owned": {}, "hba": None, "ident": "", "hba_path": "/nowhere/pg_hba.conf"}
-        objects = {"roles": [], "databases": [], "extensions": []}
-        rest = {"reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
+        objects: dict[str, Any] = {"roles": [], "databases": [], "extensions": [], "privileges": []}
+        objects |= {"socket_directory": "/run", "port": 5432, "superuser": "postgres"}
+        patroni = {"dynamic": {}, "synchronous_mode": None, "patroni_version": "4.0"}
+        rest = {**patroni, "reserved": {}, "encoding": "UTF8", "locale": "C", "member": "db1", "record": "server"}
         self.params = {**defaults, **objects, **rest, **params}
 
     def warn(self, message: str) -> None:
@@ -88,7 +99,7 @@ def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: Host) -> Judge:
     (tmp_path / "bin" / "postgres").touch()
 
     def run(parameters: dict[str, Any], *, check_mode: bool = False, **params: Any) -> str | bool:
-        source = {"parameters": parameters, "variable": "patroni_parameters", "local": False, "removes": False}
+        source = {"parameters": parameters, "variable": "patroni_parameters"}
         module = Module(host, {"bin_directory": tmp_path / "bin", "sources": [source], **params}, check_mode)
         trial = postgresql_check.trial_of(module.params)
         server = Server(host, Path(module.params["bin_directory"]))
@@ -163,3 +174,114 @@ def test_a_patroni_that_can_not_be_asked_is_told_and_asked_again(
     assert judge({"work_mem": "16MB"}) is True
     assert "no such thing in this version" in host.warnings[0]
     assert not list(tmp_path.glob("*.accepted"))
+
+
+QUORUM = [
+    (
+        {"synchronous_mode": "quorum", "patroni_version": "3.0"},
+        "",
+        "patroni_synchronous_mode = 'quorum': is for Patroni 4.0; 3.0",
+    ),
+    ({"synchronous_mode": "quorum"}, "3.0.2", "; 3.0.2 would take it for off"),
+    ({"dynamic": {"synchronous_mode": "Quorum"}}, "3.3.2", "patroni_dynamic_configuration.synchronous_mode = 'Quorum'"),
+    ({"synchronous_mode": "quorum", "dynamic": {"synchronous_mode": True}}, "3.0.2", None),
+    ({"synchronous_mode": "quorum", "patroni_version": "4.0"}, "3.3", "and take back patroni_version = '4.0'"),
+    ({"synchronous_mode": True}, "3.0.2", None),
+    ({"synchronous_mode": "quorum", "patroni_version": "3.0"}, "4.0.7", None),
+    ({"synchronous_mode": "quorum"}, "10.1", None),
+]
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str], None]:
+    """Install a version of Patroni, whose version.py is all there is of it."""
+
+    def install(version: str) -> None:
+        path = tmp_path / "version.py"
+        path.write_text(f'"""Version."""\n__version__ = \'{version}\'\n', encoding="utf-8")
+        monkeypatch.setattr(postgresql_check, "PATRONI", path)
+
+    return install
+
+
+@pytest.mark.parametrize(("params", "version", "says"), QUORUM)
+def test_a_quorum_is_refused_of_a_patroni_that_replicates_asynchronously_then(
+    judge: Judge, installed: Callable[[str], None], params: Any, version: str, says: str | None
+) -> None:
+    if version:
+        installed(version)
+    told = judge({}, bin_directory="/nowhere", **params)
+    assert told is False if says is None else says in str(told)
+    assert says is None or "patroni_synchronous_mode to auto" in str(told)
+
+
+def test_a_dynamic_configuration_that_patroni_would_ignore_is_refused_on_a_bare_host(
+    judge: Judge, tmp_path: Path
+) -> None:
+    dynamic = {"primary_start_timeout": "soon", "postgresql": {"create_replica_methods": ["nosuch", "sh"]}}
+    told = str(judge({}, bin_directory=tmp_path / "not there", dynamic=dynamic))
+    assert "patroni_dynamic_configuration.primary_start_timeout = 'soon': is not a whole number of seconds" in told
+    assert "postgresql.create_replica_methods = 'nosuch': is neither basebackup nor" in told
+    assert "'sh'" not in told
+
+
+THERE = {
+    "databases": {"app": {"encoding": "UTF8", "LC_COLLATE": "C.UTF-8", "LC_CTYPE": "C.UTF-8"}},
+    "roles": ["boss", "pg_monitor"],
+    "encodings": {"LATIN1": "LATIN1"},
+}
+OBJECTS = [
+    ({"databases": [{"name": "app", "encoding": "LATIN1"}]}, "has encoding UTF8, not LATIN1"),
+    ({"extensions": [{"name": "x", "database": "app"}]}, None),
+    (
+        {"extensions": [{"name": "x", "database": "appp"}]},
+        "name the database 'appp', which is neither declared nor there",
+    ),
+    ({"databases": [{"name": "app", "state": "absent"}], "extensions": [{"name": "x", "database": "app"}]}, "neither"),
+    (
+        {
+            "databases": [{"name": "new"}],
+            "privileges": [{"database": "new", "roles": "boss,me"}],
+            "roles": [{"name": "me"}],
+        },
+        None,
+    ),
+    ({"privileges": [{"database": "app", "roles": "public,pg_monitor,pgbouncer"}]}, None),
+    ({"privileges": [{"database": "app", "roles": "boss,bos"}]}, "name the role 'bos'"),
+    ({"privileges": [{"database": "app", "roles": "boss", "target_roles": "bos"}]}, "name the role 'bos'"),
+]
+
+
+@pytest.mark.parametrize(("objects", "says"), OBJECTS)
+def test_what_is_declared_fits_what_there_is(
+    judge: Judge, host: Host, objects: dict[str, Any], says: str | None
+) -> None:
+    reserved = {"pgbouncer": "pooler"}
+    objects.setdefault("extensions", [])
+    host.available = [extension["name"] for extension in objects["extensions"]]
+    assert judge({}, **objects, reserved=reserved) is False, "without a running server nobody knows yet"
+    host.existing = json.dumps(THERE)
+    told = judge({}, **objects, reserved=reserved)
+    assert told is True if says is None else says in str(told)
+
+
+@pytest.mark.parametrize("owned", [{}, {"restore_command": "pgBackRest restores; remove it"}])
+def test_an_emptied_recovery_configuration_would_end_restoring(judge: Judge, owned: dict[str, str]) -> None:
+    told = judge({}, bin_directory="/nowhere", owned=owned, dynamic={"postgresql": {"recovery_conf": None}})
+    assert (
+        "recovery_conf: is null, which removes restore_command. Fix: pgBackRest restores" in str(told)
+        if owned
+        else not told
+    )
+
+
+def test_a_dynamic_configuration_that_the_installed_patroni_can_not_read_is_refused(
+    judge: Judge, host: Host, installed: Callable[[str], None]
+) -> None:
+    installed("3.0.2")
+    answer = {"kept": {"work_mem": "16MB"}, "recovery": []}
+    host.patroni = {**answer, "unread": "invalid literal for int() with base 10: 'on'"}
+    told = judge({"work_mem": "16MB"}, dynamic={"check_timeline": "on"})
+    assert "patroni_dynamic_configuration: Patroni would ignore all of it (invalid literal" in str(told)
+    host.patroni = {**answer, "unread": ""}
+    assert judge({"work_mem": "16MB"}, dynamic={"check_timeline": True}) is True
