@@ -11,7 +11,8 @@ from typing import Any
 
 from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network, Pool
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
-from .pools import leads_to_postgresql, pool_dict, primary_pool
+from .pool_targets import common_networks
+from .pools import pool_dict, primary_pool
 from .timing import timing_dict
 from .vrrp import priorities, router_id
 
@@ -151,10 +152,10 @@ def pool_clients(cluster: Cluster, pool: Pool) -> list[str] | None:
 
     PostgreSQL and the poolers see a balancer's address only, so it is here that their clients are told from strangers.
     """
-    if not leads_to_postgresql(pool, cluster):
+    if not pool.guards:
         return None if pool.clients is None else _with_hosts(pool.clients, ())
     poolers = cluster.of("pgbouncer") if pool == primary_pool(cluster) else ()
-    networks = cluster.clients if pool.clients is None else pool.clients
+    networks = common_networks(pool.guards) if pool.clients is None else pool.clients
     return _with_hosts(networks, (*cluster.of("haproxy"), *poolers))
 
 
