@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
-from .hosts import known_addresses
+from .hosts import is_address, known_addresses
 from .model import Address, Cluster, Inventory, Pool, Vip
 from .pool_targets import common_networks, is_part
 from .problems import OPAQUE, Problems
@@ -69,6 +70,12 @@ def _host_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems:
                 where = f"{host.name}: {_variable_of(address, inventory.hosts[host.name])}"
                 what = f"is also the address of {owner[address]}"
                 problems.add(where, str(address), what, "give every host its own address")
+    for cluster in clusters:
+        for host in cluster.hosts:
+            named = owner.get(ip_address(host.name), host.name) if is_address(host.name) else host.name
+            if named != host.name:
+                what = f"is also the address of {named}, and the host's certificate would have it"
+                problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 
 
 def _variable_of(address: Address, variables: Mapping[str, Any]) -> str:
