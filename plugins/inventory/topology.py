@@ -71,9 +71,9 @@ options:
       - C(clients) of a pool lists the networks it lets in. Without it a pool that leads to PostgreSQL lets in the
         cluster's C(clients), of which its own must be parts, and any other one everybody. A pool leads to PostgreSQL,
         whatever its service is called, where one of its servers is the PostgreSQL or the pooler of any cluster in the
-        file, or the address and port of a pool that does. It is the address of the connection itself that counts, not
-        what a PROXY header says, and also where another frontend leads to the pool. Servers that C(backend_options)
-        and the like name in HAProxy's own words are not looked at.
+        file, or the address and port of a pool that does; one that C(backend_options) name counts too. It is the
+        address of the connection itself that counts, not what a PROXY header says, and also where another frontend
+        leads to the pool.
       - C(balance), C(server_options), C(bind_options), C(frontend_options), C(backend_options), C(shutdown_sessions),
         C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
       - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a

@@ -5,13 +5,19 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
+from typing import Any
 
 from .model import Address, Cluster, Host, Network, Pool
 
 Place = tuple[Address, int]
+PLACE = re.compile(r"(?:\w+@)?\[?([0-9A-Fa-f:.]+?)\]?:(\d{1,5})")
+"""An address and a port as HAProxy takes them."""
+
 Guards = Mapping[str, tuple[Network, ...]]
 
 
@@ -46,7 +52,7 @@ def is_part(network: Network, whole: Network) -> bool:
 
 
 def _guarded(pool: Pool, clusters: Iterable[Cluster]) -> Pool:
-    places = [(_plain(ip_address(server.address)), server.port) for server in pool.servers]
+    places = {(_plain(ip_address(server.address)), server.port) for server in pool.servers} | set(_named(pool))
     reached = {
         where: networks
         for other in clusters
@@ -55,6 +61,23 @@ def _guarded(pool: Pool, clusters: Iterable[Cluster]) -> Pool:
         for where, networks in guards.items()
     }
     return replace(pool, guards=reached)
+
+
+def _named(pool: Pool) -> Iterator[Place]:
+    """Places that the pool's options name in HAProxy's own words, such as those of a server line."""
+    for word in " ".join(_texts(list(pool.extra.values()))).split():
+        match = PLACE.fullmatch(word)
+        with suppress(ValueError):
+            if match:
+                yield _plain(ip_address(match[1])), int(match[2])
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
 
 
 def _plain(address: Address) -> Address:
