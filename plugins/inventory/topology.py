@@ -68,9 +68,12 @@ options:
         other service has C(servers), either C(group), C(port) and C(check_port), or a list of C(name), C(address),
         C(port) and C(check_port); C(mode) V(tcp) or V(http); and C(check) with C(type) V(tcp), V(http) or V(none),
         C(path), C(tls), C(method), C(host), C(status), C(body), C(drains) and C(body_pattern).
-      - C(clients) of a pool lists the networks it lets in. Without it a pool of another service lets everybody in, and
-        one that leads to PostgreSQL the cluster's C(clients), of which its own must be parts. It is the address of the
-        connection itself that counts, not what a PROXY header says.
+      - C(clients) of a pool lists the networks it lets in. Without it a pool that leads to PostgreSQL lets in the
+        cluster's C(clients), of which its own must be parts, and any other one everybody. A pool leads to PostgreSQL,
+        whatever its service is called, where one of its servers is the PostgreSQL or the pooler of any cluster in the
+        file, or the address and port of a pool that does; one that C(backend_options) name counts too. It is the
+        address of the connection itself that counts, not what a PROXY header says, and also where another frontend
+        leads to the pool.
       - C(balance), C(server_options), C(bind_options), C(frontend_options), C(backend_options), C(shutdown_sessions),
         C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
       - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a

@@ -6,17 +6,20 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import random
 import re
 import shutil
+import stat
 import time
 import typing as t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.backup_job_tools import JobError, Runner, plain_environment
 
 DAY = 86400
@@ -236,25 +239,28 @@ class Files:
 
     def _remembered(self) -> State:
         try:
-            return State(**json.loads(self.memory.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return State(**json.loads(safe_path.read(self.memory) or b"{}"))
+        except (safe_path.UnsafePathError, OSError, ValueError, TypeError):
             return State()
 
     def _remember(self, state: State) -> None:
-        staged = self.memory.with_suffix(".new")
-        staged.write_text(json.dumps(asdict(state)), encoding="utf-8")
-        staged.replace(self.memory)
+        access = safe_path.Access(os.geteuid(), os.getegid(), 0o600)
+        try:
+            safe_path.replace(self.memory, json.dumps(asdict(state)).encode(), access)
+        except safe_path.UnsafePathError as error:
+            raise JobError(str(error)) from error
 
 
 def prove_file(target: Path, file: Saved, began: float) -> bool:
     """Compare a restored file; return whether the host's could be compared too, raise JobError when they differ."""
-    restored, there = Path(f"{target}{file.path}"), Path(file.path)
+    restored = Path(f"{target}{file.path}")
     if not restored.is_file() or restored.stat().st_size != file.size:
         raise JobError(f"{file.path} was not restored as it was saved")
     try:
-        before = there.stat()
-        same = digest(restored) == digest(there)
-        after = there.stat()
+        with restored.open("rb") as copy, open_regular(file.path) as there:
+            before = os.fstat(there.fileno())
+            same = digest(copy) == digest(there)
+            after = os.fstat(there.fileno())
     except OSError:
         return False
     if max(before.st_ctime, after.st_ctime) >= int(began):
@@ -264,7 +270,15 @@ def prove_file(target: Path, file: Saved, began: float) -> bool:
     return True
 
 
-def digest(path: Path) -> str:
+def open_regular(path: str) -> io.BufferedReader:
+    """Open a file that may have become anything since: OSError where it is a link or no regular file any more."""
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise OSError(f"{path} is no regular file")
+    return file
+
+
+def digest(file: io.BufferedReader) -> str:
     """Return the hash of a file's contents."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.file_digest(file, "sha256").hexdigest()

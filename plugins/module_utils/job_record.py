@@ -5,11 +5,12 @@
 
     python3 -m ansible_collections.holdfast.ha.plugins.module_utils.job_record
 
-    begin UNIT [--lock=FILE]                        ExecStartPre=
+    begin UNIT [--lock=FILE] [--lock-user=USER]     ExecStartPre=
     end UNIT [--textfile=DIRECTORY] [--skip=STATUS] ExecStopPost=
 
-``begin`` tells the job which attempt it is, and makes its lock file. ``end`` writes the record (see Record) from what
-systemd says of the job, and the same for Prometheus into a directory, which may be another user's.
+``begin`` tells the job which attempt it is, and makes its lock file, for root and one user if it is told one. ``end``
+writes the record (see Record) from what systemd says of the job, and the same for Prometheus into a directory, which
+may be another user's.
 """
 
 # A program that runs without Ansible.
@@ -20,6 +21,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import pwd
 import subprocess
 import sys
 import time
@@ -136,12 +138,12 @@ def properties_of(unit: str) -> dict[str, int]:
     return parse_properties(done.stdout)
 
 
-def begin(unit: str, lock: str) -> None:
-    """Tell the job its attempt, and make its lock file."""
+def begin(unit: str, lock: str, user: str) -> None:
+    """Tell the job its attempt, and make its lock file; an empty user is several of them."""
     RUN.mkdir(mode=0o755, exist_ok=True)
     safe_path.replace(RUN / f"{job_of(unit)}.attempt", f"{properties_of(unit)['NRestarts'] + 1}\n".encode())
     if lock:
-        Path(lock).touch(mode=0o644)
+        os.close(safe_path.lock_file(lock, pwd.getpwnam(user).pw_uid if user else None, 0o600 if user else 0o644))
 
 
 def end(unit: str, textfile: str, skip: str) -> None:
@@ -163,12 +165,13 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("verb", choices=["begin", "end"])
     parser.add_argument("unit")
     parser.add_argument("--lock", default="")
+    parser.add_argument("--lock-user", default="")
     parser.add_argument("--textfile", default="")
     parser.add_argument("--skip", default="")
     options = parser.parse_args(arguments)
     os.umask(0o022)
     if options.verb == "begin":
-        begin(options.unit, options.lock)
+        begin(options.unit, options.lock, options.lock_user)
     else:
         end(options.unit, options.textfile, options.skip)
     return 0

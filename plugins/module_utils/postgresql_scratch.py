@@ -20,6 +20,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
+
 SECONDS = 120
 TIMED_OUT = 124
 FILES = {"config_file": "postgresql.conf", "hba_file": "pg_hba.conf", "ident_file": "pg_ident.conf"}
@@ -79,7 +81,7 @@ def scratch_directory(base: Path, user_id: int, group_id: int) -> Iterator[Path]
     """
     base.mkdir(mode=0o755, parents=True, exist_ok=True)
     directory = base / "scratch"
-    with (base / "lock").open("w") as lock:
+    with os.fdopen(safe_path.lock_file(base / "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         shutil.rmtree(directory, ignore_errors=True)
         try:

@@ -267,6 +267,13 @@ def replace(path: str | os.PathLike[str], content: bytes, access: Access | None 
             raise
 
 
+def lock_file(path: str | os.PathLike[str], uid: int | None = None, mode: int = 0o600) -> int:
+    """Open a lock's file in a directory of root's, and make it if need be; whoever can open it can hold the lock."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    _give(descriptor, Access(os.geteuid() if uid is None else uid, -1, mode))
+    return descriptor
+
+
 def remove(path: str | os.PathLike[str]) -> None:
     """Remove a file, a link or a whole directory, if it is there; raises UnsafePathError, OSError."""
     status = look(path)

@@ -133,6 +133,10 @@ options:
         type: list
         elements: path
         default: []
+      keep_of:
+        description: Names of users by path. Such a path stays unless it is another user's.
+        type: dict
+        default: {}
   units:
     description: systemd units, brought into their state in this order.
     type: list
@@ -229,8 +233,8 @@ import shlex
 import stat
 import tempfile
 import time
-from collections.abc import Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path, PurePath
 from typing import Any
@@ -322,7 +326,11 @@ def argument_spec() -> dict[str, Any]:
             "type": "list",
             "elements": "dict",
             "default": [],
-            "options": {"pattern": {"type": "path", "required": True}, "keep": _PATHS},
+            "options": {
+                "pattern": {"type": "path", "required": True},
+                "keep": _PATHS,
+                "keep_of": {"type": "dict", "default": {}},
+            },
         },
         "units": {
             "type": "list",
@@ -345,9 +353,19 @@ def argument_spec() -> dict[str, Any]:
 def purges(params: dict[str, Any]) -> list[Purge]:
     """What the patterns of the parameters find now; pathlib would leave out links that lead nowhere."""
     return [
-        Purge(tuple(glob.glob(item["pattern"])), frozenset(item["keep"]))  # noqa: PTH207
+        Purge(tuple(glob.glob(item["pattern"])), frozenset([*item["keep"], *_kept(item["keep_of"])]))  # noqa: PTH207
         for item in params["purge"]
     ]
+
+
+def _kept(users: dict[str, str]) -> Iterator[str]:
+    """The paths that are not another user's; one that the host does not know yet owns nothing."""
+    for path, user in users.items():
+        status = safe_path.look(path)
+        with suppress(KeyError):
+            if status is None or status.st_uid != pwd.getpwnam(user).pw_uid:
+                continue
+        yield path
 
 
 def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:

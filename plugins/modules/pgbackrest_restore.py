@@ -150,6 +150,7 @@ last_transaction:
 """
 
 import fcntl
+import os
 import time
 import typing as t
 from collections.abc import Iterator
@@ -157,6 +158,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import COMMON_SPEC, client_of
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance import InstanceError
@@ -172,7 +174,7 @@ ERRORS = (PgBackRestError, RestoreError, InstanceError, OSError)
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
     """Hold the lock of a data directory's restore: a run whose controller died may still be at work."""
-    with path.open("w", encoding="utf-8") as lock:
+    with os.fdopen(safe_path.lock_file(path), "w", encoding="utf-8") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
             try:

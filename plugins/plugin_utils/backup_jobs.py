@@ -226,7 +226,7 @@ def plan(jobs: Sequence[Mapping[str, Any]], settings: Settings) -> dict[str, Any
     problems = list(job_problems(list(jobs)))
     if problems:
         raise ValueError(" ".join(map(str, problems)))
-    complete = [completed(job, settings) for job in jobs]
+    complete = with_lock_users([completed(job, settings) for job in jobs])
     return {
         "files": [file for job in complete for file in files_of(job, settings)],
         "directories": [directory for job in complete for directory in directories_of(job)],
@@ -235,7 +235,15 @@ def plan(jobs: Sequence[Mapping[str, Any]], settings: Settings) -> dict[str, Any
         ],
         "packages": sorted({"restic" for job in complete if job["kind"] == "files"}),
         "names": [job["unit"] for job in complete],
+        "users": {job["unit"]: job["user"] for job in complete},
     }
+
+
+def with_lock_users(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the jobs with who shall be able to take their locks beside root: a user, root, or "" for several users."""
+    users = {job["lock"]: {one["user"] for one in jobs if one["lock"] == job["lock"]} for job in jobs}
+    others = {lock: sorted(found - {"root"}) or ["root"] for lock, found in users.items()}
+    return [{**job, "lock_user": others[job["lock"]][0] if len(others[job["lock"]]) == 1 else ""} for job in jobs]
 
 
 def completed(job: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
@@ -255,7 +263,8 @@ def files_of(job: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]
     """Return a job's files as holdfast.ha.component takes them."""
     unit, document = job["unit"], f"{DOCUMENTS}/{job['name']}.json"
     shown = {key: job[key] for key in (*IDENTITY, *COMMON, "unit", "group")}
-    shown |= {"document": document, "lock_file": lock_of(job), "writable": writable(job), "scratch": scratch_of(job)}
+    shown |= {"document": document, "lock_file": lock_of(job), "lock_user": job["lock_user"]}
+    shown |= {"writable": writable(job), "scratch": scratch_of(job)}
     check = f"systemd-analyze calendar {shlex.quote(str(job['schedule']))}"
     return [
         {

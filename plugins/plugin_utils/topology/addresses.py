@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from typing import Any
 
-from .hosts import known_addresses
-from .model import Address, Cluster, Inventory, Network, Vip
-from .pools import leads_to_postgresql
+from .hosts import is_address, known_addresses
+from .model import Address, Cluster, Inventory, Pool, Vip
+from .pool_targets import common_networks, is_part
 from .problems import OPAQUE, Problems
 
 
@@ -37,21 +38,23 @@ def _clients(cluster: Cluster, problems: Problems) -> None:
         what = f"is missing, and its default {default}, the virtual addresses' networks, holds nobody who could log in"
         problems.add(where, OPAQUE, what, f"{fix}, or correct the prefix lengths of the virtual addresses")
     for pool in cluster.pools:
-        for network in (pool.clients or ()) if leads_to_postgresql(pool, cluster) else ():
-            if not any(_is_part(network, whole) for whole in cluster.clients):
+        _pool_clients(pool, problems)
+
+
+def _pool_clients(pool: Pool, problems: Problems) -> None:
+    for where, networks in pool.guards.items():
+        for network in pool.clients or ():
+            if not any(is_part(network, whole) for whole in networks):
                 what = f"is no part of {where}, the networks that PostgreSQL lets in"
                 problems.add(f"{pool.path}.clients", str(network), what, f"add it to {where}, or remove it here")
+    if pool.clients is None and len(pool.guards) > 1 and not common_networks(pool.guards):
+        what = f"leads to PostgreSQL, and {' and '.join(pool.guards)} have no network in common: it would let nobody in"
+        problems.add(f"{pool.path}.servers", OPAQUE, what, "give each of them a pool of its own")
 
 
 def _holds_others(cluster: Cluster) -> bool:
     """Whether any network of clients has an address beside that of a VIP."""
     return any(network.num_addresses > 1 for network in cluster.clients)
-
-
-def _is_part(network: Network, whole: Network) -> bool:
-    return network.version == whole.version and (
-        network.network_address in whole and network.broadcast_address in whole
-    )
 
 
 def vip_path(cluster: Cluster, vip: Vip) -> str:
@@ -67,6 +70,12 @@ def _host_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems:
                 where = f"{host.name}: {_variable_of(address, inventory.hosts[host.name])}"
                 what = f"is also the address of {owner[address]}"
                 problems.add(where, str(address), what, "give every host its own address")
+    for cluster in clusters:
+        for host in cluster.hosts:
+            named = owner.get(ip_address(host.name), host.name) if is_address(host.name) else host.name
+            if named != host.name:
+                what = f"is also the address of {named}, and the host's certificate would have it"
+                problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 
 
 def _variable_of(address: Address, variables: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .derive import derive_groups, derive_host
+from .derive import count_labels, derive_groups, derive_host
 from .model import Inventory
 from .parse import parse
 from .ports import check_ports
@@ -55,7 +55,8 @@ def build(
             check_secrets(cluster, inventory, problems)
     if problems.found:
         raise TopologyError(problems.found)
-    hosts = {host.name: derive_host(cluster, host) for cluster in clusters for host in cluster.hosts}
+    labels = count_labels(clusters)
+    hosts = {host.name: derive_host(cluster, host, labels) for cluster in clusters for host in cluster.hosts}
     return Topology(hosts, derive_groups(clusters))
 
 

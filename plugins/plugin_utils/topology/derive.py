@@ -5,19 +5,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from .hosts import is_address
 from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network, Pool
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
-from .pools import leads_to_postgresql, pool_dict, primary_pool
+from .pool_targets import common_networks
+from .pools import pool_dict, primary_pool
 from .timing import timing_dict
 from .vrrp import priorities, router_id
 
 
-def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
-    """The host's C(ha): who it is, and all it needs to know of its cluster."""
+def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict[str, Any]:
+    """The host's C(ha): who it is, and all it needs to know of its cluster; C(labels) as C(count_labels) says."""
     return {
         "cluster": cluster.name,
         "name": host.name,
@@ -29,7 +32,7 @@ def derive_host(cluster: Cluster, host: Host) -> dict[str, Any]:
             {**_peer(member), "zone": member.zone, "components": cluster.components(member.name)}
             for member in cluster.hosts
         ],
-        "certificate": certificate(cluster, host),
+        "certificate": certificate(cluster, host, labels),
         "etcd": etcd(cluster, host),
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
@@ -61,10 +64,21 @@ def packages(cluster: Cluster, host: Host) -> list[str]:
     return sorted({*COMMON_PACKAGES, *wanted, *added})
 
 
-def certificate(cluster: Cluster, host: Host) -> dict[str, Any]:
-    """Names and addresses under which others reach the host."""
+def count_labels(clusters: Iterable[Cluster]) -> Mapping[str, int]:
+    """How many hosts have a name, as their whole name or as its first label; capitals don't tell names apart."""
+    hosts = [host for cluster in clusters for host in cluster.hosts]
+    return Counter(label for host in hosts for label in {host.name.lower(), _first_label(host)})
+
+
+def _first_label(host: Host) -> str:
+    return host.name.partition(".")[0].lower()
+
+
+def certificate(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict[str, Any]:
+    """Names and addresses under which others reach the host; a short name that could mean another one is left out."""
     is_name = host.name != host.address
-    names = [host.name, host.name.partition(".")[0]] if is_name else []
+    short = [host.name.partition(".")[0]] if labels[_first_label(host)] == 1 and not is_address(host.name) else []
+    names = [host.name, *short] if is_name else []
     behind = (*cluster.of("haproxy"), *cluster.of("postgresql"))
     virtual = [str(vip.address.ip) for vip in cluster.vips] if host in behind else []
     addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
@@ -151,10 +165,10 @@ def pool_clients(cluster: Cluster, pool: Pool) -> list[str] | None:
 
     PostgreSQL and the poolers see a balancer's address only, so it is here that their clients are told from strangers.
     """
-    if not leads_to_postgresql(pool, cluster):
+    if not pool.guards:
         return None if pool.clients is None else _with_hosts(pool.clients, ())
     poolers = cluster.of("pgbouncer") if pool == primary_pool(cluster) else ()
-    networks = cluster.clients if pool.clients is None else pool.clients
+    networks = common_networks(pool.guards) if pool.clients is None else pool.clients
     return _with_hosts(networks, (*cluster.of("haproxy"), *poolers))
 
 

@@ -124,6 +124,8 @@ class Pool:
     extra: Mapping[str, Any]
     clients: tuple[Network, ...] | None = None
     """Networks it lets in, where declared."""
+    guards: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
+    """Networks that the PostgreSQL lets in to which it leads, by where they are declared."""
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 from .hosts import read_host
 from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Pooler, Ports, SqlObject, SyncGroup, Vip
 from .node import Node, suggestion
+from .pool_targets import with_guards
 from .pools import Surroundings, read_pools
 from .problems import HIDDEN, Problems
 from .timing import DEFAULT_PROFILE, PROFILES
@@ -49,7 +50,7 @@ def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Clus
     named = root["clusters"].named()
     if root["clusters"].value == {}:
         root["clusters"].fail("names no cluster", "add one, like 'clusters: {main: {}}'")
-    return tuple(_cluster(name, node, inventory) for name, node in sorted(named))
+    return with_guards(tuple(_cluster(name, node, inventory) for name, node in sorted(named)))
 
 
 def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:

@@ -281,11 +281,6 @@ def primary_pool(cluster: Cluster) -> Pool | None:
     return next((pool for pool in cluster.pools if pool.role == "primary"), None)
 
 
-def leads_to_postgresql(pool: Pool, cluster: Cluster) -> bool:
-    """Whether whoever a pool lets in reaches PostgreSQL, itself or through the poolers."""
-    return pool.service == POSTGRESQL or (pool.service == PGBOUNCER and cluster.pooler is not None)
-
-
 def pool_dict(pool: Pool, addresses: list[str], clients: list[str] | None) -> dict[str, Any]:
     """A pool in the shape of the haproxy role's input."""
     return {

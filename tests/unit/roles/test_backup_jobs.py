@@ -47,10 +47,14 @@ def test_systemd_takes_the_units(tmp_path, job):
 def test_a_service_is_held_to_what_it_may():
     service = rendered({**FILES, "memory_max": "1G"}, ".service")
     assert 'ReadWritePaths="/srv/restic"\n' in service
-    assert {"ProtectSystem=strict", "MemoryMax=1G", "TimeoutStartSec=6h"} <= set(service.splitlines())
+    assert {"ProtectSystem=strict", "PrivateDevices=true", "MemoryMax=1G", "TimeoutStartSec=6h"} <= set(
+        service.splitlines()
+    )
     loose = rendered(COMMAND, ".service").splitlines()
     assert "ProtectSystem=full" in loose
-    assert not [line for line in loose if line.startswith(("ReadWritePaths", "MemoryMax", "NoNewPrivileges"))]
+    assert not [
+        line for line in loose if line.startswith(("ReadWritePaths", "MemoryMax", "NoNewPrivileges", "PrivateDevices"))
+    ]
 
 
 def test_a_recorder_s_failure_is_not_the_job_s():
@@ -89,7 +93,7 @@ def test_the_role_lays_down_all_that_the_program_imports():
         for names in re.findall(r"from ansible_collections\.holdfast\.ha\.plugins\.module_utils import (.*)", text):
             imported |= {word.strip() for word in names.split(",")}
         assert "import ansible\n" not in text
-    assert imported | {"backup_job"} == there
+    assert imported - {"safe_path"} | {"backup_job"} == there  # safe_path comes with the recorder
 
 
 def test_the_recorder_comes_with_all_that_it_imports():
@@ -113,9 +117,11 @@ def test_what_is_declared_is_kept_when_the_rest_is_purged(tmp_path):
     kept = [path for item in purges for path in item.get("keep", [])]
     assert kept == [
         "/etc/systemd/system/timers.target.wants/holdfast-job-dump.timer",
-        "/var/cache/holdfast-job-dump",
-        "/var/lib/holdfast-job-dump",
         "/var/lib/metrics/holdfast-job-dump.prom",
+    ]
+    assert [item["keep_of"] for item in purges if "keep_of" in item] == [
+        {"/var/cache/holdfast-job-dump": "root"},
+        {"/var/lib/holdfast-job-dump": "root"},
     ]
 
 

@@ -120,26 +120,42 @@ def sections(pool: dict[str, Any], variables: dict[str, Any] | None = None) -> d
     return {part[0].split()[1]: {line.strip() for line in part} for part in parts if part[0].startswith("backend")}
 
 
+KNOWN = "acl holdfast_clients var(sess.holdfast_client) -m ip "
+UNLESS = " unless holdfast_clients"
+
+
 @pytest.mark.parametrize(
-    ("clients", "expected"),
+    ("clients", "acls", "condition"),
     [
-        (None, []),
-        ([], ["tcp-request connection reject"]),
-        (
-            ["192.0.2.0/24", "2001:db8::/64"],
-            [
-                "acl holdfast_clients src 192.0.2.0/24",
-                "acl holdfast_clients src 2001:db8::/64",
-                "tcp-request connection reject unless holdfast_clients",
-            ],
-        ),
+        (None, [], None),
+        ([], [], ""),
+        (["192.0.2.0/24", "2001:db8::/64"], [KNOWN + "192.0.2.0/24", KNOWN + "2001:db8::/64"], UNLESS),
         # HAProxy takes 64 words in a line.
-        ([f"192.0.{n}.0/24" for n in range(99)], [f"acl holdfast_clients src 192.0.{n}.0/24" for n in range(99)]
-         + ["tcp-request connection reject unless holdfast_clients"]),
+        ([f"192.0.{n}.0/24" for n in range(99)], [f"{KNOWN}192.0.{n}.0/24" for n in range(99)], UNLESS),
     ],
 )  # fmt: skip
-def test_a_pool_lets_its_clients_in_and_nobody_else(clients: list[str] | None, expected: list[str]) -> None:
+def test_a_pool_lets_its_clients_in_and_nobody_else(
+    clients: list[str] | None, acls: list[str], condition: str | None
+) -> None:
     pool: dict[str, Any] = {"name": "web", "port": 80, "servers": [{"name": "web1", "address": "192.0.2.1"}]}
     told = pool if clients is None else {**pool, "clients": clients}
-    lines = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [told]}).splitlines()
-    assert [line.strip() for line in lines if "holdfast_clients" in line or "connection reject" in line] == expected
+    lines = [line.strip() for line in render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": [told]}).splitlines()]
+    found = [line for line in lines if line.startswith(("acl ", "tcp-request con"))]
+    seen = [] if condition is None else ["tcp-request connection set-var(sess.holdfast_client) src"]
+    reject = [[*acls, f"tcp-request {layer} reject{condition}"] for layer in ("connection", "content")]
+    released = ["tcp-request content set-bandwidth-limit unreached"]
+    assert found == [*seen, *([] if condition is None else reject[0] + reject[1]), *released]
+
+
+def test_no_other_frontend_leads_more_clients_to_a_pool() -> None:
+    server = {"name": "db1", "address": "192.0.2.1", "port": 5432}
+    strict = {"name": "rw", "port": 5000, "clients": ["192.0.2.0/24"], "timeouts": {"connect": "1s"}}
+    options = {"bind_options": "accept-proxy", "frontend_options": ["use_backend rw", "use_backend rw.checks"]}
+    pools = [{**strict, "servers": [server]}, {"name": "web", "port": 80, "servers": [server], **options}]
+    text = render("haproxy", "haproxy.cfg.j2", {"haproxy_pools": pools, "haproxy_fallbacks": {"web": "rw"}})
+    parts = [[line.strip() for line in part.splitlines()] for part in re.split(r"(?m)^(?=frontend|backend)", text)]
+    found = {part[0]: [line for line in part if line.startswith(("tcp-request con", "use_backend"))] for part in parts}
+    # The address that is judged is the connection's, kept before a PROXY header is read.
+    assert found["frontend web"][0] == "tcp-request connection set-var(sess.holdfast_client) src"
+    assert found["backend rw"][0] == "tcp-request content reject unless holdfast_clients"
+    assert found["backend rw.checks"] == ["tcp-request content reject"]

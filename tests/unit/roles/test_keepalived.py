@@ -36,42 +36,61 @@ def test_a_peers_adverts_come_from_the_same_segment(
     assert [line for line in lines if "ttl" in line or line.split(" ")[0] in peers] == expected
 
 
-def filtered(instances: list[dict[str, Any]], **variables: Any) -> list[str]:
-    lines = render("keepalived", "filter.nft.j2", {"keepalived_instances": instances, **variables}).splitlines()
-    assert sum("update @strangers" in line for line in lines) == len({item["source"] for item in instances})
-    lines = [line for line in lines if "update" not in line]
-    return [line.strip().removeprefix("meta l4proto 112 ") for line in lines if "l4proto" in line]
-
-
 @pytest.mark.parametrize(
     ("instances", "min_ttl", "expected"),
     [
         (
-            [("192.0.2.21", ["192.0.2.22"])],
+            [("192.0.2.21", 51, ["192.0.2.22"])],
             255,
             [
-                "ip daddr 192.0.2.21 ip ttl < 255 drop",
-                "ip daddr 192.0.2.21 ip saddr != { 192.0.2.22 } drop",
+                "meta nfproto ipv4 @th,8,8 != { 51 } accept",
+                "ip ttl < 255 drop",
+                "ip saddr != { 192.0.2.22 } update @strangers4 { ip saddr }",
+                "ip saddr != { 192.0.2.22 } drop",
             ],
         ),
         (
-            [("2001:db8::21", ["2001:db8::22", "2001:db8::23"])],
+            [("2001:db8::21", 61, ["2001:db8::22", "2001:db8::23"])],
             "254",
             [
-                "ip6 daddr 2001:db8::21 ip6 hoplimit < 254 drop",
-                "ip6 daddr 2001:db8::21 ip6 saddr != { 2001:db8::22, 2001:db8::23 } drop",
+                "meta nfproto ipv6 @th,8,8 != { 61 } accept",
+                "ip6 hoplimit < 254 drop",
+                "ip6 saddr != { 2001:db8::22, 2001:db8::23 } update @strangers6 { ip6 saddr }",
+                "ip6 saddr != { 2001:db8::22, 2001:db8::23 } drop",
             ],
         ),
         (
-            [("192.0.2.21", ["192.0.2.22"]), ("192.0.2.21", ["192.0.2.23", "192.0.2.22"])],
+            [("192.0.2.21", 51, ["192.0.2.22"]), ("192.0.2.20", 52, ["192.0.2.23", "192.0.2.22"])],
             "0",
-            ["ip daddr 192.0.2.21 ip saddr != { 192.0.2.22, 192.0.2.23 } drop"],
+            [
+                "meta nfproto ipv4 @th,8,8 != { 51, 52 } accept",
+                "ip saddr != { 192.0.2.22, 192.0.2.23 } update @strangers4 { ip saddr }",
+                "ip saddr != { 192.0.2.22, 192.0.2.23 } drop",
+            ],
         ),
-        ([("192.0.2.21", [])], 255, ["ip daddr 192.0.2.21 drop"]),
+        (
+            [("192.0.2.21", 51, []), ("2001:db8::21", 51, ["2001:db8::22"])],
+            255,
+            [
+                "meta nfproto ipv4 @th,8,8 != { 51 } accept",
+                "meta nfproto ipv4 update @strangers4 { ip saddr }",
+                "meta nfproto ipv4 drop",
+                "meta nfproto ipv6 @th,8,8 != { 51 } accept",
+                "ip6 hoplimit < 255 drop",
+                "ip6 saddr != { 2001:db8::22 } update @strangers6 { ip6 saddr }",
+                "ip6 saddr != { 2001:db8::22 } drop",
+            ],
+        ),
         ([], 255, []),
     ],
-    ids=["IPv4", "IPv6 routed once", "two instances, any TTL", "no peer", "no instance"],
+    ids=["IPv4", "IPv6 routed once", "two instances, any TTL", "no peer, both families", "no instance"],
 )
-def test_what_no_peer_can_have_sent_is_dropped(instances: list[Any], min_ttl: Any, expected: list[str]) -> None:
-    given = [{"source": source, "peers": peers} for source, peers in instances]
-    assert filtered(given, keepalived_min_ttl=min_ttl) == expected
+def test_what_no_peer_can_have_sent_is_dropped_whatever_address_it_is_sent_to(
+    instances: list[Any], min_ttl: Any, expected: list[str]
+) -> None:
+    keys = ("source", "virtual_router_id", "peers")
+    given = [dict(zip(keys, values, strict=True)) for values in instances]
+    told = {"keepalived_instances": given, "keepalived_min_ttl": min_ttl}
+    lines = [line.strip() for line in render("keepalived", "filter.nft.j2", told).splitlines()]
+    first = lines.index("meta l4proto != 112 accept")
+    assert [line for line in lines[first + 1 :] if not line.startswith(("#", "}"))] == expected

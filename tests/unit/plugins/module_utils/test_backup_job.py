@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -173,6 +174,32 @@ def test_a_restored_file_is_compared_with_the_host_s(restored):
     copy.write_text("short")
     with pytest.raises(JobError, match="was not restored"):
         files.prove_file(target, saved, later)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero"), Path.mkdir])
+def test_a_path_that_is_no_file_any_more_is_not_compared(restored, make):
+    target, there, _copy = restored
+    there.unlink()
+    make(there)
+    assert not files.prove_file(target, files.Saved(str(there), 8), there.lstat().st_ctime + 10)
+
+
+def test_what_a_job_remembers_is_written_through_no_link(tmp_path):
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    own = tmp_path / "own"
+    own.mkdir(mode=0o700)
+    for name in ("state.json", "state.new", ".state.json.new"):
+        (own / name).symlink_to(victim)
+    job = files.Files(SAVED, own, tmp_path / "cache")
+    job._remember(files.State("known", 1.0, 2))
+    assert victim.read_text() == "precious"
+    assert not (own / "state.json").is_symlink()
+    assert (own / "state.json").stat().st_mode & 0o777 == 0o600
+    assert job._remembered() == files.State("known", 1.0, 2)
+    (own / "state.json").unlink()
+    os.mkfifo(own / "state.json")
+    assert job._remembered() == files.State()
 
 
 def test_a_path_that_is_not_there_is_a_failure(tmp_path):

@@ -3,6 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import pwd
 from dataclasses import asdict, replace
 
 import pytest
@@ -90,6 +91,21 @@ def test_the_begin_tells_the_attempt_and_makes_the_lock(places):
     sut.main(["begin", UNIT, f"--lock={places / 'run' / 'disk.lock'}"])
     assert (places / "run" / "etc.attempt").read_text() == "2\n"
     assert (places / "run" / "disk.lock").exists()
+
+
+@needs_root
+@pytest.mark.parametrize(("user", "mode"), [("root", 0o600), ("daemon", 0o600), ("", 0o644)])
+def test_a_lock_is_held_by_root_or_its_user(places, user, mode):
+    lock = places / "run" / "disk.lock"
+    lock.parent.mkdir()
+    lock.touch(mode=0o644)  # as earlier versions made it
+    sut.main(["begin", UNIT, f"--lock={lock}", f"--lock-user={user}"])
+    assert (lock.stat().st_uid, lock.stat().st_mode & 0o777) == (pwd.getpwnam(user or "root").pw_uid, mode)
+    lock.unlink()
+    lock.symlink_to(places / "elsewhere")
+    with pytest.raises(OSError, match="symbolic"):
+        sut.main(["begin", UNIT, f"--lock={lock}", f"--lock-user={user}"])
+    assert not (places / "elsewhere").exists()
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "nonsense"])

@@ -107,6 +107,21 @@ def test_a_file_is_replaced_whole(host: Host) -> None:
     assert host.secret.read_text() == "root's own"
 
 
+def test_a_lock_that_others_could_read_is_root_s_again(host: Host) -> None:
+    lock = host.root / "x.lock"
+    lock.write_text("")
+    lock.chmod(0o644)  # as earlier versions made it
+    os.close(safe_path.lock_file(lock))
+    assert (lock.stat().st_uid, lock.stat().st_mode & 0o777) == (0, 0o600)
+    os.close(safe_path.lock_file(lock, THEIRS.uid))
+    assert (lock.stat().st_uid, lock.stat().st_mode & 0o777) == (THEIRS.uid, 0o600)
+    lock.unlink()
+    lock.symlink_to(host.secret)
+    with pytest.raises(OSError, match="symbolic"):
+        safe_path.lock_file(lock, THEIRS.uid)
+    assert host.secret.stat().st_uid == 0
+
+
 def test_a_whole_directory_goes_but_not_what_its_links_lead_to(host: Host) -> None:
     (host.service / "data" / "below").mkdir(parents=True)
     (host.service / "data" / "link").symlink_to(host.precious)

@@ -92,6 +92,23 @@ def test_purging_never_leaves_the_directory(capsys, host):
     assert host.untouched() == before
 
 
+def test_what_another_user_left_is_purged_with_its_links(capsys, host):
+    (host.root / "job-a").mkdir()
+    os.chown(host.root / "job-a", AS_USER.pw_uid, AS_USER.pw_gid)
+    host.plant(host.root / "job-a" / "cache", host.precious)
+    (host.root / "job-b").mkdir()
+    before = host.untouched()
+    users = {f"{host.root}/job-a": USER, f"{host.root}/job-b": "root", f"{host.root}/job-c": "root"}
+    purge = {"pattern": f"{host.root}/job-*"}
+    assert not run(capsys, purge=[{**purge, "keep_of": users}])["changed"]
+    assert not run(capsys, purge=[{**purge, "keep_of": {**users, f"{host.root}/job-a": "unknown-user"}}])["changed"]
+    now = {**users, f"{host.root}/job-a": "root"}
+    assert run(capsys, check=True, purge=[{**purge, "keep_of": now}])["changed_paths"] == [f"{host.root}/job-a"]
+    assert run(capsys, purge=[{**purge, "keep_of": now}])["changed_paths"] == [f"{host.root}/job-a"]
+    assert host.untouched() == before
+    assert not run(capsys, purge=[{**purge, "keep_of": now}])["changed"]
+
+
 def test_a_service_s_own_directory_is_made_and_left_alone(capsys, host):
     arguments = {
         "directories": [{"path": str(host.service / "a" / "data"), "mode": "0700", **THEIRS}],

@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBa
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
 from ansible_collections.holdfast.ha.plugins.module_utils.restore import RestoreError, request_of
 from ansible_collections.holdfast.ha.plugins.module_utils.restore_work import Restore, converge
-from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import newest_bin
+from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import newest_bin, only_one
 
 pytestmark = pytest.mark.xdist_group("restores")
 CONTROL = "echo 'Database cluster state: shut down in recovery'; echo \"Latest checkpoint's TimeLineID: 2\""
@@ -245,6 +245,11 @@ def test_a_data_directory_that_is_a_mount_point_is_refused(host: Host, monkeypat
     monkeypatch.setattr(restore_work, "mount_points", lambda _text: frozenset({str(host.data)}))
     with pytest.raises(RestoreError, match=f"is a mount point, .* mount the volume at {host.data.parent}, "):
         converge(host.restore(), "room", keep=True, dry_run=True)
+
+
+def test_nobody_else_can_hold_up_a_restore(tmp_path: Path) -> None:
+    with only_one(tmp_path / "x.lock"):
+        assert (tmp_path / "x.lock").stat().st_mode & 0o777 == 0o600
 
 
 def test_the_newest_server_is_taken(tmp_path: Path) -> None:

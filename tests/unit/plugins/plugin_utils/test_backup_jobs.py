@@ -123,6 +123,22 @@ def test_the_options_of_a_job_win():
     assert file_of(planned, "jobs/dump.json")["owner"] == "backup"
 
 
+@pytest.mark.parametrize(
+    ("users", "expected"),
+    [
+        (["root"], "root"),
+        (["root", "alice"], "alice"),
+        (["alice", "alice"], "alice"),
+        (["alice", "bob", "root"], ""),
+    ],
+)
+def test_a_lock_is_for_root_and_one_user_of_its_jobs(users, expected):
+    jobs = [{**COMMAND, "name": f"j{n}", "lock": "disk", "user": user} for n, user in enumerate(users)]
+    planned = plan([*jobs, {**COMMAND, "name": "other", "user": "carol", "lock": "another"}], SETTINGS)
+    told = [file["template_vars"]["job"] for file in planned["files"] if file["path"].endswith(".service")]
+    assert [job["lock_user"] for job in told] == [expected] * len(users) + ["carol"]
+
+
 def test_what_the_programs_are_told():
     assert document(COMMAND)["settings"] == {"commands": [["/bin/dump", "-a", "1"]], "environment": {}}
     assert document(SNAPSHOT)["settings"]["password"] == "the password"

@@ -22,7 +22,8 @@ def test_derives(case, build_case):
         assert part(topology.hosts[host], expected) == expected
     assert part(topology.groups, case.get("groups_expected", {})) == case.get("groups_expected", {})
     if "admitted" in case:
-        assert {pool["name"]: pool.get("clients") for pool in topology.hosts["lb1"]["pools"]} == case["admitted"]
+        balancer = case.get("admitted_on", "lb1")
+        assert {pool["name"]: pool.get("clients") for pool in topology.hosts[balancer]["pools"]} == case["admitted"]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
