@@ -55,6 +55,9 @@ FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 LINES_MAY_BREAK = ("_private_key", ".environment")
 """Ends of the names of secrets that reach hosts as files of their own, or as JSON."""
 
+FREE = re.compile(r".*(_|^)(options|settings|parameters|rules|commands?|configuration|environment)")
+"""Names of what is written in a program's own words, which may hold a password wherever it is."""
+
 PATTERNS = {
     "patroni_postgresql_version": (r"[1-9]\d", 'write a major version, such as "17"'),
     "patroni_version": (r"\d+(\.\d+)+", 'write a version, such as "4.0"'),
@@ -283,9 +286,10 @@ def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Pr
     """Let Ansible's own validator judge one variable, as the role would."""
     alone = {key: part for key, part in option.items() if key not in {"required", "default"}}
     secret = _is_secret(option)
+    shown = HIDDEN if secret or _is_free(re.split(r"[.\[]", where)[0], option) else value
     for message in _refusals(value, alone):
         what = "is not what the role takes" if secret else f"is not what the role takes ({message})"
-        problems.add(where, HIDDEN if secret else value, what, _fix(option, isinstance(value, str)))
+        problems.add(where, shown, what, _fix(option, isinstance(value, str)))
 
 
 def _refusals(value: Any, option: Mapping[str, Any]) -> list[str]:
@@ -309,6 +313,16 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
         return [f"a {type(value).__name__} in place of a text"]
     messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
     return messages
+
+
+def _is_free(name: str, option: Mapping[str, Any]) -> bool:
+    """Whether an option, or one in it, is written in a program's own words."""
+    options = option.get("options") or {}
+    return (
+        bool(FREE.fullmatch(name))
+        or (option.get("type") == "dict" and not options)
+        or any(_is_free(key, part) for key, part in options.items())
+    )
 
 
 def _is_secret(option: Mapping[str, Any]) -> bool:
