@@ -13,12 +13,16 @@ from collections.abc import Collection, Iterator, Mapping
 HIDDEN = "***"
 # PostgreSQL and HAProxy take quotes within a word, too.
 WORDS = "|".join(
-    "[\"'\\\\]*".join(word) for word in ("passwd", "password", "passphrase", "secret", "token", "credential")
+    "[\"'\\\\]*".join(word)
+    for word in ("passwd", "password", "passphrase", "secret", "token", "credential", "authorization")
 )
 # keycloak is no key, and neither is keyfile.
 KEY = r"(?:(?<![a-z])|access|account|api|auth|encryption|master|private|shared|(?-i:[a-z](?=K)))keys?"
-NAMED = re.compile(rf"{WORDS}|pass(?![a-z])|{KEY}(?![a-z]|[_-]?(?:file|path))", re.IGNORECASE)
+NAMED = re.compile(
+    rf"{WORDS}|pass(?![a-z])|pwd(?![a-z])|basic_?auth|bearer|{KEY}(?![a-z]|[_-]?(?:file|path))", re.IGNORECASE
+)
 IN_URL = re.compile(r"(\w://)[^/\s@]*:[^\s]*@")
+KEY_BEGINS, KEY_ENDS = "PRIVATE KEY-----", "-----END "
 ITEM = re.compile(r"(?P<start>\s*(?:-\s+)*)(?P<name>[^\s:=#][^:=]*?)(?P<separator>\s*[:=]\s*)(?P<value>.*)")
 
 
@@ -29,12 +33,19 @@ def mask(value: t.Any, name: str = "", keys: Collection[str] = ()) -> t.Any:
     :arg keys: further names whose values are secrets.
     """
     if isinstance(value, Mapping):
-        return {key: mask(part, str(key), keys) for key, part in value.items()}
+        told = str(value.get("name", ""))  # as in {name: TOKEN, value: …}
+        return {key: mask(part, told if key == "value" else str(key), keys) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [mask(part, name, keys) for part in value]
+        before = ["", *value]  # as in [--password, …]
+        return [mask(part, _last_name(before[at]) or name, keys) for at, part in enumerate(value)]
     if value is not None and (name in keys or NAMED.search(name)):
         return HIDDEN
     return mask_line(value) if isinstance(value, str) else value
+
+
+def _last_name(word: t.Any) -> str:
+    """The name of a secret that a word ends in, and whose value is the next word."""
+    return word if isinstance(word, str) and word.split() and NAMED.search(word) and mask_line(word) == word else ""
 
 
 def mask_line(text: str) -> str:
@@ -60,19 +71,25 @@ def _masked_lines(content: str, keys: Collection[str]) -> Iterator[str]:
         text = line.rstrip("\r\n")
         end, indent = line[len(text) :], len(text) - len(text.lstrip())
         if not text.strip():
-            yield line
-            continue
-        if continued or (within is not None and indent > within):
-            yield f"{text[:indent]}{HIDDEN}{end}"
-            continued = continued and text.endswith("\\")
-            continue
-        shown, within = _masked_line(text, keys)
+            shown = text
+        elif continued or _belongs(text, indent, within):
+            shown = f"{text[:indent]}{HIDDEN}"
+            within = None if KEY_ENDS in text else within
+        else:
+            shown, within = _masked_line(text, keys)
         continued = shown != text and text.endswith("\\")
         yield f"{shown}{end}"
 
 
+def _belongs(text: str, indent: int, within: int | None) -> bool:
+    """Whether a line is part of the value of a name in a column; the elements of a list may begin in that."""
+    return within is not None and (indent > within or (indent == within and text[indent] == "-"))
+
+
 def _masked_line(text: str, keys: Collection[str]) -> tuple[str, int | None]:
-    """Return a line as it is shown, and the column of its name where that is a secret's."""
+    """Return a line as it is shown, and the column of its name where that is a secret's; -1 where a key begins."""
+    if KEY_BEGINS in text:
+        return mask_line(text), -1
     item = ITEM.fullmatch(text)
     if not item:
         return mask_line(text), None
