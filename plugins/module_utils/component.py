@@ -51,6 +51,11 @@ class Ownership:
     mode: int
 
 
+def is_private(ownership: Ownership | None) -> bool:
+    """Whether not everybody may read it, as it is with what holds secrets."""
+    return ownership is not None and not ownership.mode & 0o007
+
+
 @dataclass(frozen=True)
 class WantedPath:
     """A file (with content), a directory (without) or nothing at all, wanted at a path."""
@@ -175,11 +180,6 @@ class FoundPath:
     ownership: Ownership | None = None
     content: str | None = None
 
-    @property
-    def private(self) -> bool:
-        """Whether not everybody may read it, as it is with what holds secrets."""
-        return self.ownership is not None and not self.ownership.mode & 0o007
-
 
 @dataclass(frozen=True)
 class PathChange:
@@ -194,7 +194,7 @@ class PathChange:
 
     def as_diff(self) -> dict[str, Any]:
         """One entry of Ansible's `diff`; the content of secret files is masked."""
-        before = self._shown(self.found.content, MASK, self.wanted.secret or self.found.private)
+        before = self._shown(self.found.content, MASK, self.wanted.secret or is_private(self.found.ownership))
         after = self._shown(self.wanted.content, MASK_CHANGED if self.content_differs else MASK, self.wanted.secret)
         if self.content_differs and before is not None and before == after:
             after += VALUE_CHANGED
@@ -206,9 +206,11 @@ class PathChange:
         }
 
     def _shown(self, content: str | None, mask: str, secret: bool) -> str | None:
-        if not secret or content is None:
-            return content
-        return mask_text(content, self.wanted.secret_keys) if self.wanted.secret_keys else mask
+        if content is None:
+            return None
+        if secret and not self.wanted.secret_keys:
+            return mask
+        return mask_text(content, self.wanted.secret_keys) if secret or is_private(self.wanted.ownership) else content
 
 
 def _describe(kind: Kind, ownership: Ownership | None, content: str | None) -> str:

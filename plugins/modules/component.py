@@ -26,7 +26,8 @@ attributes:
   diff_mode:
     description: >-
       Shows what changes in every file; the content of secret files is masked, as is that of removed files that are no
-      units, and what was in a file that not everybody could read.
+      units, and what was in a file that not everybody could read. Of what comes into such a file it masks what is
+      named as a secret.
     support: full
 notes:
   - Its parameters are neither in the host's log nor in the result.

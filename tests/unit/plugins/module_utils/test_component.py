@@ -229,3 +229,11 @@ def test_a_pg_hba_file_s_other_lines_are_shown(option: str) -> None:
     assert "S3" not in diff["after"]
     assert "10.0.0.0/8 scram-sha-256\nhost a b c ldap" in diff["after"]
     assert "local all all peer" in diff["before"]
+
+
+@pytest.mark.parametrize(("ownership", "shown"), [(PRIVATE, False), (OPEN, True)])
+def test_what_is_named_a_secret_in_a_private_file_is_not_shown(ownership: Ownership, shown: bool) -> None:
+    wanted = WantedPath("/x", Kind.FILE, ownership, "ttl: 20\npassword: S3CRET\n")
+    diff = PathChange(wanted, FoundPath(Kind.NOTHING)).as_diff()
+    assert ("S3CRET" in diff["after"]) is shown
+    assert "ttl: 20" in diff["after"]
