@@ -24,6 +24,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import dir
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, is_secret_variable, role_of
 
@@ -111,9 +112,21 @@ def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> It
             yield HostFinding(host, Finding("down", reason, f"left out; {fix}, then run this again", WARNING))
 
 
-def evaluated(value: Any) -> Any:
-    """Return a variable with all that is in it, for a mapping is evaluated key by key. Raises AnsibleError."""
-    return {key: value[key] for key in value} if isinstance(value, Mapping) else value
+def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: list[AnsibleError]) -> Any:
+    """Return an item with all that is in it, OPAQUE where it can't be evaluated; a container is, part by part.
+
+    :arg failed: takes why something could not.
+    """
+    try:
+        value = container[key]
+    except AnsibleError as error:
+        failed.append(error)
+        return OPAQUE
+    if isinstance(value, Mapping):
+        return {part: evaluated(value, part, failed) for part in value}
+    if isinstance(value, list):
+        return [evaluated(value, number, failed) for number in range(len(value))]
+    return value
 
 
 def deployed_findings(
@@ -162,8 +175,11 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         hosts = list(variables["groups"].get(arguments["group"], []))
         hostvars = variables["hostvars"]
-        found = [] if arguments["part"] else self._complete(hosts, hostvars, arguments)
         whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
+        found = self._complete(hosts, hostvars, arguments) if whole else []
+        # A part asks nothing of hosts that it leaves alone, nor of what it may not need.
+        judged = hosts if whole else [host for host in hosts if host in variables["ansible_play_hosts_all"]]
+        found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
         found += authority_findings(hosts, hostvars)
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
         reasons = {host: why_down(hostvars[host], (arguments["register"], arguments["deployed"])) for host in hosts}
@@ -195,48 +211,50 @@ class ActionModule(ActionBase):
         return [
             *(HostFinding("controller", finding) for finding in controller_findings(ROOT)),
             *(HostFinding("controller", finding) for finding in preflight.topology_findings(hosts)),
-            *self._secrets(hosts, hostvars),
-            *self._variables(hosts, hostvars),
             *(finding for host in hosts for finding in host_findings(host, seen[host])),
             *store_findings(seen, hostvars),
             *preflight.clock_findings(clocks, arguments["clock_skew"]),
         ]
 
     @staticmethod
-    def _variables(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+    def _variables(hosts: list[str], hostvars: Mapping[str, Any], whole: bool) -> Iterator[HostFinding]:
         """Yield what the roles would refuse; what needs a variable of the role itself can't be evaluated here."""
         roles = load_roles(ROOT, ROLES)
         for host in hosts:
             variables: dict[str, Any] = {}
             for name in (name for name in hostvars[host] if role_of(name) or name == FOREIGN):
-                try:
-                    variables[name] = hostvars[host][name]
-                except AnsibleUndefinedVariable:
-                    continue
-                except AnsibleError:  # it would show the text that is no template
+                failed: list[AnsibleError] = []
+                value = evaluated(hostvars[host], name, failed)
+                if value is not OPAQUE:
+                    variables[name] = value
+                broken = [error for error in failed if not isinstance(error, AnsibleUndefinedVariable)]
+                if whole and broken:  # the error would show the text that is no template
                     if not is_secret_variable(name, roles):
-                        raise
+                        raise broken[0]
                     yield HostFinding(host, Finding(name, NOT_EVALUATED, LITERAL))
-            refused = list(preflight.variable_findings(variables, roles))
+            refused = list(preflight.variable_findings(variables, roles, values_only=not whole))
             known = {**roles["pgbackrest"].defaults, **variables}
-            for finding in refused or directory_findings(hostvars[host]["ha"], known):
+            for finding in refused or (directory_findings(hostvars[host]["ha"], known) if whole else ()):
                 yield HostFinding(host, finding)
-            for finding in preflight.lease_watch_findings(hostvars[host]["ha"], variables, roles):
+            for finding in preflight.lease_watch_findings(hostvars[host]["ha"], variables, roles) if whole else ():
                 yield HostFinding(host, finding)
 
     @staticmethod
-    def _secrets(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+    def _secrets(hosts: list[str], hostvars: Mapping[str, Any], whole: bool) -> Iterator[HostFinding]:
         """Yield what is wrong with the secrets, asked once for each cluster."""
         clusters: dict[str, str] = {}
         for host in hosts:
             clusters.setdefault(hostvars[host]["ha"]["cluster"], host)
         for host in clusters.values():
-            names = ("ha_secrets", "ha_role_passwords")
             variables: dict[str, Any] = {}
-            for name in (name for name in names if name in hostvars[host]):
-                try:
-                    variables[name] = evaluated(hostvars[host][name])
-                except AnsibleError:
+            for name in (name for name in ("ha_secrets", "ha_role_passwords") if name in hostvars[host]):
+                failed: list[AnsibleError] = []
+                value = evaluated(hostvars[host], name, failed)
+                if isinstance(value, dict):
+                    value = {key: part for key, part in value.items() if part is not OPAQUE}
+                if value is not OPAQUE:
+                    variables[name] = value
+                if whole and failed:
                     yield HostFinding(host, Finding(name, NOT_EVALUATED, LITERAL))
             for finding in preflight.secrets_findings(variables):
                 yield HostFinding(host, finding)

@@ -37,7 +37,8 @@ class Runner:
         except OSError as error:
             raise JobError(f"{argv[0]}: {error.strerror}") from error
         if done.returncode:
-            told = self.hide((done.stderr.strip() or done.stdout.strip())[-SHOWN:]) or "it said nothing"
+            # A secret that is cut in two would not be found.
+            told = self.hide(done.stderr.strip() or done.stdout.strip())[-SHOWN:] or "it said nothing"
             raise JobError(f"{shown(argv)} exited with {done.returncode}: {told}")
         return done.stdout
 

@@ -13,6 +13,7 @@ from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_text
 from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, in_use, of_the_system, whose
 
 MARK = ".holdfast"
@@ -51,6 +52,11 @@ class Ownership:
     mode: int
 
 
+def is_private(ownership: Ownership | None) -> bool:
+    """Whether not everybody may read it, as it is with what holds secrets."""
+    return ownership is not None and not ownership.mode & 0o007
+
+
 @dataclass(frozen=True)
 class WantedPath:
     """A file (with content), a directory (without) or nothing at all, wanted at a path."""
@@ -77,7 +83,12 @@ def plan_purge(purges: Collection[Purge], wanted: Collection[WantedPath]) -> lis
     """The absences that purging asks for beside what is wanted; only a unit file's content is shown in the diff."""
     declared = {item.path for item in wanted}
     paths = sorted({path for purge in purges for path in purge.found if path not in purge.keep} - declared)
-    return [WantedPath(path, Kind.NOTHING, secret=unit_of(path) is None) for path in paths]
+    return [absence(path) for path in paths]
+
+
+def absence(path: str) -> WantedPath:
+    """The wish that nothing be at a path; what is removed may hold secrets, unless it is a unit's file."""
+    return WantedPath(path, Kind.NOTHING, secret=unit_of(path) is None)
 
 
 def unit_of(path: str) -> str | None:
@@ -218,8 +229,8 @@ class PathChange:
 
     def as_diff(self) -> dict[str, Any]:
         """One entry of Ansible's `diff`; the content of secret files is masked."""
-        before = self._shown(self.found.content, MASK)
-        after = self._shown(self.wanted.content, MASK_CHANGED if self.content_differs else MASK)
+        before = self._shown(self.found.content, MASK, self.wanted.secret or is_private(self.found.ownership))
+        after = self._shown(self.wanted.content, MASK_CHANGED if self.content_differs else MASK, self.wanted.secret)
         if self.content_differs and before is not None and before == after:
             after += VALUE_CHANGED
         return {
@@ -229,17 +240,12 @@ class PathChange:
             "after": _describe(self.wanted.kind, self.wanted.ownership, after),
         }
 
-    def _shown(self, content: str | None, mask: str) -> str | None:
-        if not self.wanted.secret or content is None:
-            return content
-        return mask_values(content, self.wanted.secret_keys) if self.wanted.secret_keys else mask
-
-
-def mask_values(content: str, keys: Collection[str]) -> str:
-    """The text without the values of these keys, each to its line's end, and in JSON to the end of its text."""
-    names = "|".join(map(re.escape, keys))
-    in_json = re.sub(rf'("(?:{names})"\s*:\s*)"(?:[^"\\]|\\.)*"', r'\1"***"', content)
-    return re.sub(rf"^(\s*(?:{names})\s*[:=]).*$", r"\1 ***", in_json, flags=re.MULTILINE)
+    def _shown(self, content: str | None, mask: str, secret: bool) -> str | None:
+        if content is None:
+            return None
+        if secret and not self.wanted.secret_keys:
+            return mask
+        return mask_text(content, self.wanted.secret_keys) if secret or is_private(self.wanted.ownership) else content
 
 
 def _describe(kind: Kind, ownership: Ownership | None, content: str | None) -> str:

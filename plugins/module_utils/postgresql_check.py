@@ -9,17 +9,19 @@ Nothing here does I/O.
 from __future__ import annotations
 
 import difflib
+import functools
 import re
 import typing as t
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import HIDDEN, mask, mask_text
 
 OWN = "the role's defaults"
 NAME = re.compile(r"[a-z_][a-z0-9_$]*(\.[a-z_][a-z0-9_$]*)*")
 MESSAGE = re.compile(r"(LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT):\s+(.*)")
 IN_FILE = re.compile(r' in file "[^"]*postgresql\.conf" line \d+')
 SUMMARY = re.compile(r'configuration file ".*" contains errors')
-SECRET_OPTION = re.compile(r"(\w*(?:passwd|secrets?))=(\"[^\"]*\"|\S+)", re.IGNORECASE)
 SSL_IS_OFF = "because SSL is disabled"
 # What a session reads of libraries, and what reading pg_hba.conf depends on; the rest needs no memory of its own.
 OF_SESSIONS = re.compile(r".*\..*|.*_preload_libraries|dynamic_library_path|ssl.*|krb_.*")
@@ -83,7 +85,12 @@ class Setting:
     @property
     def where(self) -> str:
         """Variable and value, for people."""
-        return f"{self.source.variable or OWN}.{self.name} = {shorten(self.value)}"
+        return f"{self.source.variable or OWN}.{self.name} = {shorten(mask(self.value, self.name))}"
+
+    def hide(self, text: str) -> str:
+        """A text without the value, where that holds a secret."""
+        secret = bool(self.text) and mask(self.value, self.name) != self.value
+        return text.replace(self.text, HIDDEN) if secret else text
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,7 @@ class Trial:
     def refuse(self, setting: Setting, why: str, fix: str) -> None:
         """Take a setting out, and say why."""
         self.settings.pop(setting.name, None)
-        self.refusals.append(Refusal(setting.where, why, fix))
+        self.refusals.append(Refusal(setting.where, setting.hide(why), setting.hide(fix)))
 
 
 def shorten(value: object, limit: int = 80) -> str:
@@ -239,7 +246,8 @@ def apply_reports(
         setting = culprit(report, before) or blame(report)
         if setting is None:
             left += 1
-            trial.refusals.append(Refusal("PostgreSQL's parameters", str(report), "correct patroni_parameters"))
+            why = functools.reduce(lambda text, one: one.hide(text), before.values(), str(report))
+            trial.refusals.append(Refusal("PostgreSQL's parameters", why, "correct patroni_parameters"))
         else:
             trial.refuse(setting, str(report), fix_of(setting, report, known))
     return bool(found) and not left
@@ -289,15 +297,23 @@ def file_refusals(
 
     ``path`` is where the file will be, ``scratch`` the directory in which the server read it.
     """
-    lines = content.splitlines()
+    lines, masked = content.splitlines(), mask_text(content).splitlines()
     directory, _slash, name = path.rpartition("/")
     for row in rows:
         number, error = int(row["line"]), str(row["error"]).replace(scratch, directory)
         if not with_ssl and SSL_IS_OFF in error:
             continue
-        line = lines[number - 1].strip() if 0 < number <= len(lines) else ""
-        shown = SECRET_OPTION.sub(r"\1=***", line)
-        yield Refusal(f"line {number} of {path}, {shown!r}", SECRET_OPTION.sub(r"\1=***", error), FILES[name])
+        shown = masked[number - 1].strip() if 0 < number <= len(lines) else ""
+        last = next((at for at in range(number - 1, len(lines)) if not lines[at].endswith("\\")), number)
+        if lines[number - 1 : last + 1] != masked[number - 1 : last + 1]:
+            error = _without_words(error)
+        yield Refusal(f"line {number} of {path}, {shown!r}", error, FILES[name])
+
+
+def _without_words(error: str) -> str:
+    """An error without the words of the line, which may be part of a secret that is not quoted as it should be."""
+    said, quotes, _words = re.match(r"([^\":]*)([\":]?)(.*)", error, re.DOTALL).groups()  # type: ignore[union-attr]
+    return f"{said.rstrip()} {HIDDEN}" if quotes else error
 
 
 def patroni_refusals(trial: Trial, kept: Mapping[str, t.Any], recovery: Sequence[str]) -> None:
@@ -308,7 +324,7 @@ def patroni_refusals(trial: Trial, kept: Mapping[str, t.Any], recovery: Sequence
         elif setting.name not in kept:
             trial.refuse(setting, "is ignored by Patroni, or too small for it", "remove it, or write a value it takes")
         elif str(kept[setting.name]).lower() != setting.text.lower():
-            trial.refuse(setting, f"becomes {kept[setting.name]} in Patroni", "write that")
+            trial.refuse(setting, f"becomes {mask(kept[setting.name], setting.name)} in Patroni", "write that")
 
 
 @dataclass(frozen=True)
@@ -348,10 +364,11 @@ def not_in_effect(
 def effect_problem(setting: Setting, there: Running) -> str:
     """Return why a setting is not in effect, and the fix."""
     unit = f" (in {there.unit})" if there.unit else ""
+    now = mask(there.setting, setting.name)
     if (there.sourcefile or "").endswith("postgresql.auto.conf"):
-        why, fix = f"ALTER SYSTEM has set {there.setting!r}{unit}", f"ALTER SYSTEM RESET {setting.name}"
+        why, fix = f"ALTER SYSTEM has set {now!r}{unit}", f"ALTER SYSTEM RESET {setting.name}"
     elif there.pending_restart:
-        why, fix = f"{there.setting!r}{unit} is in effect until a restart", "restart the member"
+        why, fix = f"{now!r}{unit} is in effect until a restart", "restart the member"
     else:
-        why, fix = f"{there.setting!r}{unit} is in effect", "see Patroni's journal on this host"
+        why, fix = f"{now!r}{unit} is in effect", "see Patroni's journal on this host"
     return str(Refusal(setting.where, why, fix))

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 MOST_LINKS = 40
+MOST_BYTES = 16 * 1024 * 1024
 MOUNTS = Path("/proc/self/mountinfo")
 
 
@@ -189,7 +190,7 @@ def look(path: str | os.PathLike[str]) -> os.stat_result | None:
 
 
 def read(path: str | os.PathLike[str]) -> bytes | None:
-    """Return a regular file's content, None for anything else; raises UnsafePathError."""
+    """Return a regular file's content, None for anything else and beyond 16 MiB; raises UnsafePathError."""
     try:
         with parent(path) as (place, name):
             return read_in(place, name)
@@ -198,13 +199,14 @@ def read(path: str | os.PathLike[str]) -> bytes | None:
 
 
 def read_in(place: Place, name: str) -> bytes | None:
-    """Return the content of a regular file in a directory, None for anything else."""
+    """Return the content of a regular file in a directory, None for anything else and beyond 16 MiB."""
     try:
         descriptor = place.open(name, os.O_RDONLY)
     except OSError:
         return None
     with os.fdopen(descriptor, "rb") as file:
-        return file.read() if regular(place, os.fstat(descriptor)) else None
+        content = file.read(MOST_BYTES + 1) if regular(place, os.fstat(descriptor)) else None
+    return None if content is None or len(content) > MOST_BYTES else content
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,13 @@ attributes:
     description: Predicts the same plan that a run would carry out.
     support: full
   diff_mode:
-    description: Shows what changes in every file; the content of secret files is masked.
+    description: >-
+      Shows what changes in every file; the content of secret files is masked, as is that of removed files that are no
+      units, and what was in a file that not everybody could read. Of what comes into such a file it masks what is
+      named as a secret.
     support: full
 notes:
-  - Logs none of its parameters on the host.
+  - Its parameters are neither in the host's log nor in the result.
 options:
   directories:
     description:
@@ -63,8 +66,9 @@ options:
         default: false
       secret_keys:
         description: >-
-          Keys whose values are the secrets of a YAML or ini file. The diff masks these values and shows the rest.
-          Without them it masks the whole content.
+          Keys whose values are the secrets of a YAML, ini or pg_hba file. The diff masks these values, and those whose
+          names say that they are secrets, such as C(jwt_secret) or C(API_TOKEN=), and shows the rest. Without keys it
+          masks the whole content.
         type: list
         elements: str
         default: []
@@ -72,7 +76,9 @@ options:
       group: {description: Name of the group., type: str, default: root}
       mode: {description: Permission bits in octal., type: str, default: "0644"}
       validate:
-        description: Command that must exit with 0 for the staged file, whose path stands in for V(%s).
+        description: >-
+          Command that must exit with 0 for the staged file, whose path stands in for V(%s). The path of another of the
+          files, as a word of its own, becomes that of its staged content.
         type: str
       validate_shown:
         description: >-
@@ -119,7 +125,6 @@ options:
     description:
       - What must not exist unless it is declared, such as the files of instances that were declared once.
       - A systemd unit whose file in C(/etc/systemd/system) is removed by it is stopped and disabled first.
-      - In the diff the content of removed files is shown for unit files only.
     type: list
     elements: dict
     default: []
@@ -229,6 +234,7 @@ import glob
 import grp
 import os
 import pwd
+import re
 import shlex
 import stat
 import tempfile
@@ -239,7 +245,6 @@ from dataclasses import astuple, dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     MARK,
@@ -257,6 +262,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     UnitPlan,
     WantedPath,
     WantedUnit,
+    absence,
     needs_daemon_reload,
     parse_units,
     plan_own,
@@ -269,7 +275,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     unit_trial,
     unread_values,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_text
 from ansible_collections.holdfast.ha.plugins.module_utils.places import Account
+from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import UnloggedModule
 
 _POLL_SECONDS = 0.1
 _OWNERSHIP = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
@@ -373,7 +381,7 @@ def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
     return [
         *(WantedPath(item["path"], Kind.DIRECTORY, _ownership(item)) for item in params["directories"]),
         *(_wanted_file(item, params["secrets"]) for item in params["files"]),
-        *(WantedPath(path, Kind.NOTHING) for path in params["absent"]),
+        *(absence(path) for path in params["absent"]),
     ]
 
 
@@ -424,6 +432,15 @@ def _wanted_file(item: dict[str, Any], secrets: Mapping[str, str]) -> WantedPath
         tuple(item["secret_keys"]),
         item["validate_shown"],
     )
+
+
+def shown_in_part(params: dict[str, Any]) -> set[str]:
+    """Contents whose secrets the diff masks; Ansible would mask the whole of one that has none."""
+    return {
+        params["secrets"][item["path"]]
+        for item in params["files"]
+        if item["secret"] and item["secret_keys"] and item["path"] in params["secrets"]
+    }
 
 
 def without_content(item: dict[str, Any], secrets: Mapping[str, str]) -> bool:
@@ -507,6 +524,16 @@ def _group_name(gid: int) -> str:
         return str(gid)
 
 
+def said(wanted: WantedPath, staged: str, output: str) -> str:
+    """What people may see of a validator's output: of a secret file only the numbers of the lines that it names."""
+    if not wanted.secret or wanted.validate_shown:
+        return output
+    if wanted.secret_keys:
+        return mask_text(output, wanted.secret_keys)
+    lines = ", ".join(dict.fromkeys(re.findall(rf"{re.escape(staged)}:(\d+)", output)))
+    return f"its output is not shown, for the file holds secrets{f'; it names line {lines}' if lines else ''}"
+
+
 @dataclass(frozen=True)
 class Stage:
     """A file's new content, staged beside it in its directory, which is kept open."""
@@ -516,11 +543,16 @@ class Stage:
     name: str
     staged: str
 
+    @property
+    def path(self) -> str:
+        """Where the content is now."""
+        return f"{self.place.path}/{self.staged}"
+
 
 class Host:
     """The host's files and units, changed through this class only."""
 
-    def __init__(self, module: AnsibleModule) -> None:
+    def __init__(self, module: UnloggedModule) -> None:
         self._module = module
 
     def units(self, names: list[str]) -> dict[str, FoundUnit]:
@@ -541,8 +573,9 @@ class Host:
                 self._make_directory(change)
         with ExitStack() as opened:
             staged = [self._stage(change, opened) for change in plan if change.wanted.kind is Kind.FILE]
+            paths = {stage.change.wanted.path: stage.path for stage in staged}
             for stage in staged:
-                self._validate(stage)
+                self._validate(stage, paths)
                 self._verify_unit(stage.change.wanted)
             for stage in staged:
                 self._put(stage)
@@ -567,15 +600,15 @@ class Host:
         opened.callback(place.unlink, staged)
         return Stage(change, place, name, staged)
 
-    def _validate(self, stage: Stage) -> None:
+    def _validate(self, stage: Stage, staged: Mapping[str, str]) -> None:
         wanted = stage.change.wanted
         if not wanted.validate:
             return
-        command = shlex.split(wanted.validate.replace("%s", shlex.quote(f"{stage.place.path}/{stage.staged}")))
+        words = shlex.split(wanted.validate.replace("%s", shlex.quote(stage.path)))
+        command = [staged.get(word, word) for word in words]
         rc, out, err = self._module.run_command(command)
         if rc:
-            hidden = wanted.secret and not wanted.validate_shown
-            shown = "its output is not shown, for the file holds secrets" if hidden else (err or out).strip()
+            shown = said(wanted, stage.path, (err or out).strip())
             self._module.fail_json(
                 msg=f"{wanted.path} was not replaced: {Path(command[0]).name} exited with {rc}: {shown}"
             )
@@ -669,7 +702,7 @@ class Host:
         )
 
 
-def converge(module: AnsibleModule, host: Host) -> dict[str, Any]:
+def converge(module: UnloggedModule, host: Host) -> dict[str, Any]:
     """Bring the host into the wanted state, or in check mode only tell what that would change."""
     declared = [*own_paths(module.params), *wanted_paths(module.params)]
     purged = plan_purge(purges(module.params), declared)
@@ -722,7 +755,8 @@ def _result(path_plan: list[PathChange], changed_paths: list[str], plans: dict[s
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=argument_spec(), supports_check_mode=True, no_log=True)
+    module = UnloggedModule(argument_spec=argument_spec(), supports_check_mode=True)
+    module.no_log_values -= shown_in_part(module.params)
     missing = [item["path"] for item in module.params["files"] if without_content(item, module.params["secrets"])]
     if missing:
         module.fail_json(msg=f"files without a content: {', '.join(missing)}")

@@ -24,7 +24,7 @@ attributes:
     description: The same plan is computed, but not applied. Without a cluster a change is predicted.
   diff_mode:
     support: full
-    description: Shows the stored configuration before and after.
+    description: Shows the stored configuration before and after, values that are named as secrets masked.
 options:
   config:
     description:
@@ -65,6 +65,7 @@ options:
     type: int
     default: 120
 notes:
+  - Its parameters are neither in the host's log nor in the result.
   - Refuses timing that Patroni would not honour, such as a C(ttl) below C(loop_wait + 2 * retry_timeout).
 """
 
@@ -97,11 +98,11 @@ EXAMPLES = r"""
 
 RETURN = r"""
 config:
-  description: The configuration after the module ran, or as it would be.
+  description: The configuration after the module ran, or as it would be. Values that are named as secrets are masked.
   returned: success
   type: dict
 patch:
-  description: What was changed; removed keys are null.
+  description: What was changed; removed keys are null. Values that are named as secrets are masked.
   returned: success
   type: dict
 pending_restart:
@@ -114,8 +115,8 @@ pending_restart:
 import time
 import typing as t
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import hindrance, restart_order
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import (
     ARGUMENT_SPEC,
@@ -138,8 +139,10 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import (
     Store,
     WrongPasswordError,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import UnloggedModule
 
 CONFLICT = 409
+VALUE_CHANGED = "(a value that is not shown changed)\n"
 
 
 def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | None:
@@ -189,13 +192,16 @@ def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dic
     patch = plan(current or {}, params["config"], params["exact"], params["keep"])
     if patch and not check_mode:
         apply(api, current, patch, params["timeout"])
-    after = apply_patch(current or {}, patch)
+    before, after = mask(current or {}), mask(apply_patch(current or {}, patch))
+    diff = {"before": before, "after": after}
+    if patch and before == after:
+        diff["prepared"] = VALUE_CHANGED
     return {
         "changed": bool(patch),
         "config": after,
-        "patch": patch,
+        "patch": mask(patch),
         "pending_restart": [member.name for member in restart_order(api.view())],
-        "diff": {"before": current or {}, "after": after},
+        "diff": diff,
     }
 
 
@@ -211,7 +217,7 @@ def converge_despite_others(api: PatroniApi, params: dict[str, t.Any], check_mod
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             **ARGUMENT_SPEC,
             "config": {"type": "dict", "required": True},

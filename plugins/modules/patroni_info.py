@@ -73,7 +73,8 @@ cluster:
       type: list
       elements: dict
 config:
-  description: The dynamic configuration; null where no member answers or none is stored.
+  description: >-
+    The dynamic configuration, values that are named as secrets masked; null where no member answers or none is stored.
   returned: always
   type: dict
 problems:
@@ -91,6 +92,7 @@ import typing as t
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import as_facts, merge_answers, problems, with_reasons
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, PatroniApi
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
@@ -103,7 +105,7 @@ def gather(api: PatroniApi, members: list[str]) -> dict[str, t.Any]:
     config = read_configuration(api) if cluster.members else None
     return {
         "cluster": as_facts(cluster),
-        "config": config,
+        "config": mask(config),
         "problems": with_reasons(
             problems(cluster, members, is_synchronous(config) and len(members) > 1), members, answers
         ),

@@ -154,7 +154,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import without_nulls
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_dynamic import (
     VARIABLE,
@@ -205,6 +205,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch imp
     Server,
     scratch_directory,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import UnloggedModule
 
 BASE = Path("/var/lib/holdfast/postgresql-check")
 PATRONI = Path("/usr/lib/python3/dist-packages/patroni/version.py")
@@ -441,7 +442,7 @@ def misfits(params: Mapping[str, t.Any], existing: Existing) -> t.Iterator[Refus
     yield from unknown_refusals(params["extensions"], params["privileges"], databases, roles | set(params["reserved"]))
 
 
-def accept(module: AnsibleModule, server: Server, trial: Trial) -> bool:
+def accept(module: UnloggedModule, server: Server, trial: Trial) -> bool:
     """Judge, unless the same was accepted before. Return whether the installed server has judged all."""
     if not (server.bin / "postgres").exists():
         return False
@@ -517,11 +518,13 @@ def await_effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> E
         time.sleep(POLL_SECONDS)
 
 
-def predict(module: AnsibleModule, found: Effect | None) -> None:
+def predict(module: UnloggedModule, found: Effect | None) -> None:
     """Say which parameters restart this host's server, and which member that is."""
     if found is None or not found.restart:
         return
-    changes = {name: (found.running[name].setting, found.missing[name].text) for name in found.restart}
+    changes = {
+        name: (mask(found.running[name].setting, name), mask(found.missing[name].text, name)) for name in found.restart
+    }
     member = f"{module.params['member']}, {'the leader' if found.leads else 'a standby'}"
     if not module.params["restarts"]:
         module.warn(f"{member}: a restart will be pending for {', '.join(found.restart)}")
@@ -534,7 +537,7 @@ def predict(module: AnsibleModule, found: Effect | None) -> None:
     module.exit_json(changed=True, restart=found.restart, diff=diff)
 
 
-def tell_effect(module: AnsibleModule, found: Effect | None) -> None:
+def tell_effect(module: UnloggedModule, found: Effect | None) -> None:
     """Fail for what is not in effect."""
     if found is None:
         return
@@ -546,7 +549,7 @@ def tell_effect(module: AnsibleModule, found: Effect | None) -> None:
         module.fail_json(msg=f"{len(problems)} values are not in effect on {module.params['member']}:\n{told}")
 
 
-def refuse(module: AnsibleModule, trial: Trial) -> None:
+def refuse(module: UnloggedModule, trial: Trial) -> None:
     """Fail for what is refused."""
     if trial.refusals:
         told = "\n".join(f"- {text}" for text in dict.fromkeys(map(str, trial.refusals)))
@@ -558,7 +561,7 @@ def refuse(module: AnsibleModule, trial: Trial) -> None:
 
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
+    module = UnloggedModule(
         argument_spec={
             **JUDGED,
             "state": {"type": "str", "choices": ["accepted", "in_effect"], "default": "accepted"},

@@ -52,8 +52,8 @@ options:
     default: []
   part:
     description: >-
-      Only compare what is deployed with what is wished, for a playbook that runs a part of a cluster. No secret may
-      have changed then.
+      Only judge the secrets and variables of the play's hosts, as far as they can be evaluated, and compare what is
+      deployed with what is wished, for a playbook that runs a part of a cluster. No secret may have changed then.
     type: bool
     default: false
 seealso:

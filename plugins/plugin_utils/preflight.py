@@ -131,9 +131,11 @@ def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("secrets", problem, "edit the secrets file (ansible-vault edit)")
 
 
-def variable_findings(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> Iterator[Finding]:
+def variable_findings(
+    variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], *, values_only: bool = False
+) -> Iterator[Finding]:
     """Yield what the roles would refuse in a host's evaluated variables: the topology sees no template's outcome."""
-    for problem in refused(variables, roles):
+    for problem in refused(variables, roles, values_only=values_only):
         yield Finding(problem.variable, problem.what, problem.fix)
 
 

@@ -24,6 +24,11 @@ TEMPLATED = "has {{, {% or {#, by which Ansible takes it for a template"
 LITERAL = "mark it !unsafe, or encrypt it with ansible-vault encrypt_string, where it is no template"
 
 
+def has_control(text: str) -> bool:
+    """Whether a text has a line break or another control character."""
+    return any(unicodedata.category(character) in UNPRINTABLE for character in text)
+
+
 def text_problems(value: object) -> Iterator[str]:
     """Yield what is wrong with the value of any secret of one line. The value itself is never told."""
     if not isinstance(value, str):
@@ -33,7 +38,7 @@ def text_problems(value: object) -> Iterator[str]:
         yield "is blank"
     elif value != value.strip():
         yield "begins or ends with a blank, which pgBackRest and others drop"
-    if any(unicodedata.category(character) in UNPRINTABLE for character in value):
+    if has_control(value):
         yield "has a line break or another control character, which ends a line of a configuration file"
     if any(ord(character) > 0xFFFF or ord(character) in (0xFFFE, 0xFFFF) for character in value):
         yield "has a character beyond U+FFFD, such as an emoji, which Patroni's YAML can't carry"

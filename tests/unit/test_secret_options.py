@@ -18,9 +18,12 @@ import pytest
 from ansible.module_utils import basic
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.holdfast.ha.plugins import action, modules
+from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import UnloggedModule
 
 SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|token|credential|cipher|(^|_)key($|_)")
 NASTY = "q'\"b\\n\\%s $HOME #\t\u00e9\u4e2d: {k}"
+CALLED = {"_ansible_no_log": False, "_ansible_inject_invocation": True}
+"""What the controller adds to each call, with C(-vvv)."""
 LINES = f"{NASTY}\nsecond-line {NASTY}\n"
 
 
@@ -28,17 +31,25 @@ class RecordedError(Exception):
     """A module was about to start; what it is made of is in the arguments."""
 
 
+def class_of(name: str) -> type[basic.AnsibleModule] | None:
+    """What a module makes; None where an action stands in its place."""
+    module = importlib.import_module(f"{modules.__name__}.{name}")
+    known = (UnloggedModule, basic.AnsibleModule)
+    return next((made_of for made_of in known if hasattr(module, made_of.__name__)), None)
+
+
 def arguments_of(name: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a module gives to AnsibleModule, or what the action in its place takes."""
     module = importlib.import_module(f"{modules.__name__}.{name}")
-    if not hasattr(module, "AnsibleModule"):
+    made_of = class_of(name)
+    if made_of is None:
         found = getattr(importlib.import_module(f"{action.__name__}.{name}"), "ARGUMENTS", {})
         return {"argument_spec": found}
 
     def record(*arguments: Any, **named: Any) -> None:
         raise RecordedError({**dict(zip(["argument_spec"], arguments, strict=False)), **named})
 
-    monkeypatch.setattr(module, "AnsibleModule", record)
+    monkeypatch.setattr(module, made_of.__name__, record)
     with pytest.raises(RecordedError) as recorded:
         module.main()
     return recorded.value.args[0]
@@ -77,7 +88,10 @@ GIVEN: dict[str, dict[str, Any]] = {
         "authority_directory": "/pki",
         "authority_passphrase": NASTY,
     },
-    "component": {"files": [{"path": "/etc/a", "secret": True}], "secrets": {"/etc/a": LINES}},
+    "component": {
+        "files": [{"path": "/etc/a", "secret": True}, {"path": "/etc/b", "content": LINES, "validate": NASTY}],
+        "secrets": {"/etc/a": LINES},
+    },
     "deployed_info": {"wished": NASTY},
     "etcd_cluster": {
         **TLS,
@@ -97,7 +111,13 @@ GIVEN: dict[str, dict[str, Any]] = {
         "root_password": NASTY,
     },
     "patroni_cluster": {**ENDPOINTS, "state": "applied", "username": "holdfast", "password": NASTY},
-    "patroni_config": {**ENDPOINTS, "password": NASTY, "config": {}, "etcd": STORE, "etcd_password": NASTY},
+    "patroni_config": {
+        **ENDPOINTS,
+        "password": NASTY,
+        "config": {"slots": {NASTY: LINES}},
+        "etcd": STORE,
+        "etcd_password": NASTY,
+    },
     "patroni_info": {**ENDPOINTS, "password": NASTY},
     "patroni_reset": {"etcd": STORE, "etcd_password": NASTY},
     "patroni_switchover": {
@@ -107,7 +127,12 @@ GIVEN: dict[str, dict[str, Any]] = {
         "superuser": "postgres",
         "superuser_password": NASTY,
     },
-    "postgresql_check": {"bin_directory": "/bin", "hba": LINES},
+    "postgresql_check": {
+        "bin_directory": "/bin",
+        "hba": LINES,
+        "sources": [{"parameters": {"app.jwt_secret": LINES}}],
+        "roles": [{"name": "a", "comment": NASTY}],
+    },
 }
 """Every module with a secret, and secrets in all its options for them."""
 
@@ -121,27 +146,28 @@ def test_every_secret_option_is_tried_below(name: str, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("name", GIVEN)
 def test_neither_the_host_s_log_nor_the_result_shows_a_secret(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = arguments_of(name, monkeypatch)
+    arguments, made_of = arguments_of(name, monkeypatch), class_of(name) or basic.AnsibleModule
     logged: list[str] = []
     monkeypatch.setattr(basic, "has_journal", False)
     monkeypatch.setattr(basic.syslog, "syslog", lambda *words: logged.append(" ".join(map(str, words))))
     shown = io.StringIO()
-    with patch_module_args(GIVEN[name]), contextlib.redirect_stdout(shown):
-        module = basic.AnsibleModule(**arguments)
+    with patch_module_args({**GIVEN[name], **CALLED}), contextlib.redirect_stdout(shown):
+        module = made_of(**arguments)
         with pytest.raises(SystemExit):
             module.exit_json(changed=False)
-    assert bool(logged) is not arguments.get("no_log", False)
+    assert bool(logged) is (made_of is basic.AnsibleModule)
     for text in (*logged, shown.getvalue(), str(json.loads(shown.getvalue()))):
         assert not [part for part in ("$HOME", "\u4e2d", "second-line", "4e2d") if part in text]
 
 
 @pytest.mark.parametrize("name", GIVEN)
 def test_neither_does_a_refusal_of_the_arguments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    arguments = arguments_of(name, monkeypatch)
+    arguments, made_of = arguments_of(name, monkeypatch), class_of(name) or basic.AnsibleModule
     given = GIVEN[name] | dict.fromkeys(("files", "users", "etcd", "config", "members"), "not of the type")
     shown = io.StringIO()
     monkeypatch.setattr(basic, "has_journal", False)
     monkeypatch.setattr(basic.syslog, "syslog", lambda *words: shown.write(" ".join(map(str, words))))
-    with patch_module_args({**given, "unknown": 1}), contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
-        basic.AnsibleModule(**arguments)
+    called = {**given, **(CALLED if made_of is UnloggedModule else {}), "unknown": 1}
+    with patch_module_args(called), contextlib.redirect_stdout(shown), pytest.raises(SystemExit):
+        made_of(**arguments)
     assert not [part for part in ("$HOME", "\u4e2d", "second-line", "4e2d") if part in shown.getvalue()]

@@ -23,6 +23,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import analysis, ledger_file, report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, budgets
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
@@ -114,10 +115,11 @@ def expected_of(plan: Plan) -> Expected:
 
 
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Patroni's dynamic configuration on one level, PostgreSQL's parameters with their own names."""
+    """Return Patroni's dynamic configuration on one level, PostgreSQL's parameters with their own names, no secrets."""
     postgresql = configuration.get("postgresql") or {}
     plain = {name: value for name, value in configuration.items() if not isinstance(value, dict)}
-    return {**plain, **(postgresql.get("parameters") or {})}
+    shown: dict[str, Any] = mask({**plain, **(postgresql.get("parameters") or {})})
+    return shown
 
 
 class Drill:

@@ -13,7 +13,12 @@ from typing import Any
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE as JOBS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import job_problems
-from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, text_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
+    LITERAL,
+    TEMPLATED,
+    has_control,
+    text_problems,
+)
 
 from .derive import pools
 from .dynamic_configuration import VARIABLE as DYNAMIC
@@ -58,6 +63,9 @@ FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 
 LINES_MAY_BREAK = ("_private_key", ".environment")
 """Ends of the names of secrets that reach hosts as files of their own, or as JSON."""
+
+FREE = re.compile(r".*(_|^)(options|settings|parameters|rules|commands?|configuration|environment)")
+"""Names of what is written in a program's own words, which may hold a password wherever it is."""
 
 PATTERNS = {
     "patroni_postgresql_version": (r"[1-9]\d", 'write a major version, such as "17"'),
@@ -115,10 +123,13 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
         _check_sql(cluster.roles, options["postgresql_objects_roles"], problems)
 
 
-def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> list[Problem]:
-    """What the roles would refuse in a host's variables once these are evaluated."""
+def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], *, values_only: bool = False) -> list[Problem]:
+    """What the roles would refuse in a host's variables once these are evaluated.
+
+    :arg values_only: whether names that no role has, or that the playbooks set, are accepted.
+    """
     problems = Problems()
-    _check_host(variables, roles, problems)
+    _check_host(variables, roles, problems, values_only)
     return problems.found
 
 
@@ -154,30 +165,56 @@ def has_opaque(value: Any) -> bool:
     return isinstance(value, Opaque)
 
 
-def _check_host(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], problems: Problems) -> None:
+def _check_host(
+    variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], problems: Problems, values_only: bool = False
+) -> None:
     for variable, value in variables.items():
         role = role_of(variable)
         if role is None or role not in roles or is_foreign(variable, variables):
             continue
-        options = roles[role].options
-        if variable not in options:
-            what = f"is not a variable of the role {role}"
-            fix = f"{suggestion(variable, options)}; if it is not Holdfast's, add it to the list {FOREIGN}"
-            problems.add(variable, OPAQUE, what, fix)
-        elif variable in roles[role].wired:
-            fix = WIRED.get(variable, "use the role in a playbook of your own")
-            problems.add(
-                variable, OPAQUE, "is set by the playbooks, which would ignore this value", f"remove it; {fix}"
-            )
-        else:
-            _check_secrets(variable, value, options[variable], problems)
-            if not has_opaque(value):
-                _check_value(variable, value, options[variable], problems)
-                _check_pattern(variable, value, problems)
+        if values_only or _is_to_be_set(variable, role, roles[role], problems):
+            _check_variable(variable, value, roles[role].options.get(variable), problems)
         if variable in BEYOND_TYPES:
             BEYOND_TYPES[variable](value, problems)
     if "patroni" in roles:
         check_system_roles(variables, problems)
+
+
+def _is_to_be_set(variable: str, role: str, spec: RoleSpec, problems: Problems) -> bool:
+    """Whether a variable is a user's to set; if it is not, note why."""
+    if variable not in spec.options:
+        what = f"is not a variable of the role {role}"
+        fix = f"{suggestion(variable, spec.options)}; if it is not Holdfast's, add it to the list {FOREIGN}"
+        problems.add(variable, OPAQUE, what, fix)
+    elif variable in spec.wired:
+        fix = WIRED.get(variable, "use the role in a playbook of your own")
+        problems.add(variable, OPAQUE, "is set by the playbooks, which would ignore this value", f"remove it; {fix}")
+    else:
+        return True
+    return False
+
+
+def _check_variable(variable: str, value: Any, option: Mapping[str, Any] | None, problems: Problems) -> None:
+    if option is None:
+        return
+    _check_secrets(variable, value, option, problems)
+    _check_keys(variable, value, option, problems)
+    if not has_opaque(value):
+        _check_value(variable, value, option, problems)
+        _check_pattern(variable, value, problems)
+
+
+def _check_keys(where: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
+    """Note keys of free mappings that would end their line in a file, and begin another."""
+    for number, part in enumerate(value) if isinstance(value, list) else ():
+        _check_keys(f"{where}[{number}]", part, option, problems)
+    options = option.get("options") or {}
+    for key, part in value.items() if isinstance(value, dict) else ():
+        if has_control(str(key)):
+            what = "has a key with a line break or another control character, which ends a line of a configuration file"
+            problems.add(where, HIDDEN, what, "write the key as the program's documentation does")
+        else:
+            _check_keys(f"{where}.{key}", part, options.get(key, {}), problems)
 
 
 def _check_jobs(jobs: Any, problems: Problems) -> None:
@@ -221,6 +258,8 @@ def _secrets(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[tupl
         for key, part in value.items():
             if not option.get("no_log"):
                 yield from _secrets(f"{where}.{key}", part, (option.get("options") or {}).get(key, {}))
+            elif isinstance(part, (dict, list)):
+                yield from _secrets(where, part, option)
             elif isinstance(part, (str, Opaque)):
                 yield where, part
     elif isinstance(value, list):
@@ -258,9 +297,10 @@ def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Pr
     """Let Ansible's own validator judge one variable, as the role would."""
     alone = {key: part for key, part in option.items() if key not in {"required", "default"}}
     secret = _is_secret(option)
+    shown = HIDDEN if secret or _is_free(re.split(r"[.\[]", where)[0], option) else value
     for message in _refusals(value, alone):
         what = "is not what the role takes" if secret else f"is not what the role takes ({message})"
-        problems.add(where, HIDDEN if secret else value, what, _fix(option, isinstance(value, str)))
+        problems.add(where, shown, what, _fix(option, isinstance(value, str)))
 
 
 def _refusals(value: Any, option: Mapping[str, Any]) -> list[str]:
@@ -284,6 +324,16 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
         return [f"a {type(value).__name__} in place of a text"]
     messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
     return messages
+
+
+def _is_free(name: str, option: Mapping[str, Any]) -> bool:
+    """Whether an option, or one in it, is written in a program's own words."""
+    options = option.get("options") or {}
+    return (
+        bool(FREE.fullmatch(name))
+        or (option.get("type") == "dict" and not options)
+        or any(_is_free(key, part) for key, part in options.items())
+    )
 
 
 def _is_secret(option: Mapping[str, Any]) -> bool:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have the installed PgBouncer read a configuration: judge.py MAIN START, the contents of its two files.
+"""Have the installed PgBouncer read a configuration: judge.py MAIN START, the paths of its two files.
 
 Exits with 1 and PgBouncer's words if it can't. PgBouncer has no option for that. Told to listen nowhere, it reads all
 of the configuration, sets TLS up, and ends.
@@ -48,8 +48,8 @@ def judge(config: str) -> list[str]:
 
 
 def main() -> None:
-    """Judge the two contents."""
-    refused = judge(tried(*sys.argv[1:3]))
+    """Judge the two files."""
+    refused = judge(tried(*(Path(path).read_text(encoding="utf-8") for path in sys.argv[1:3])))
     if refused:
         sys.exit("; ".join(refused).replace("/run/", "") + ". Fix: correct pgbouncer_settings")
 

@@ -27,6 +27,12 @@ def needed(role: str) -> list[str]:
 
 def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     """Return a template of a role with its defaults and vars, changed by variables."""
+    text = (ROLES / role / "templates" / template).read_text(encoding="utf-8")
+    return str(evaluate(role, text, variables))
+
+
+def evaluate(role: str, text: str, variables: Mapping[str, Any]) -> Any:
+    """Return what a text is to a role with its defaults and vars, changed by variables."""
     # text_forms, which needs none of it, has the collection's path only later.
     from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule
 
@@ -36,11 +42,10 @@ def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     known: dict[str, Any] = {"inventory_hostname": "host1"}
     for file in filter(os.path.exists, files):
         known |= loader.load_from_file(file, trusted_as_template=True)
-    text = (ROLES / role / "templates" / template).read_text(encoding="utf-8")
     templar = Templar(loader=loader, variables=known | dict(variables))
     for name, function in FilterModule().filters().items():  # the collection's loader does not get on with pytest's
         templar._engine.environment.filters[f"holdfast.ha.{name}"] = function
-    return str(templar.template(trust_as_template(text), escape_backslashes=False))
+    return templar.template(trust_as_template(text), escape_backslashes=False)
 
 
 def judge_arguments(role: str, **variables: str) -> list[str]:

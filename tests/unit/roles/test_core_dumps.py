@@ -17,11 +17,9 @@ SERVICES = {
     if path.is_file() and "[Service]" in path.read_text()
 }
 WITHOUT_SECRETS = {
-    "clone/templates/clone.service.j2",
     "keepalived/files/drop-in.conf",
     "keepalived/files/filter.service",
     "keepalived/files/nftables.conf",
-    "pgbackrest/templates/holdfast-canary.service.j2",
 }
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import socket
 import subprocess
@@ -111,6 +112,24 @@ def test_checks_that_move_begin_with_the_states_of_their_pool(
         subprocess.run([sys.executable, "-c", render("haproxy", "save-state.py.j2", paths)], check=True)
     written = (tmp_path / "state").read_text().splitlines()
     assert [line for line in written if line] == [*told, *expected]
+
+
+def test_a_socket_that_never_ends_does_not_fill_the_memory(tmp_path: Path) -> None:
+    paths = {"haproxy__socket": str(tmp_path / "socket"), "haproxy__state_file": str(tmp_path / "state")}
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(paths["haproxy__socket"])
+        listener.listen()
+
+        def answer() -> None:
+            with listener.accept()[0] as asked, contextlib.suppress(OSError):
+                for _part in range(32):
+                    asked.sendall(b"1 " * 524288)
+
+        threading.Thread(target=answer, daemon=True).start()
+        command = [sys.executable, "-c", render("haproxy", "save-state.py.j2", paths)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert "answers without an end" in done.stderr
+    assert not (tmp_path / "state").exists()
 
 
 def sections(pool: dict[str, Any], variables: dict[str, Any] | None = None) -> dict[str, set[str]]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import runpy
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,16 @@ def test_the_trial_listens_nowhere_whatever_is_declared() -> None:
     tried = SCRIPT["tried"]("[pgbouncer]\npool_mode = session\n%include /etc/x.ini\n", "listen_addr = 192.0.2.1\n")
     assert "%include" not in tried
     assert tried.rindex("listen_addr =\n") > tried.index("listen_addr = 192.0.2.1")
+
+
+def test_it_is_told_files_and_no_contents(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    read: list[str] = []
+    (tmp_path / "main").write_text("[pgbouncer]\nauth_ldap_options = never-show-me\n")
+    (tmp_path / "start").write_text("listen_addr = 192.0.2.1\n")
+    monkeypatch.setitem(SCRIPT["main"].__globals__, "judge", lambda config: read.append(config) or [])
+    monkeypatch.setattr(sys, "argv", ["judge.py", str(tmp_path / "main"), str(tmp_path / "start")])
+    SCRIPT["main"]()
+    assert "never-show-me" in read[0]
+    assert "192.0.2.1" in read[0]
+    variables = (FILES.parent / "vars" / "main.yml").read_text(encoding="utf-8")
+    assert "lookup('ansible.builtin.template'" not in variables

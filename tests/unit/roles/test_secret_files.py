@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import Set
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import secret_problems
 
 from tests.unit.plugins.plugin_utils.test_backup_jobs import COMMON, ETCD
-from tests.unit.roles.render import render
+from tests.unit.roles.render import ROLES, evaluate, render
 from tests.unit.roles.test_pgbackrest import S3, inputs, options
 
 EVERY = string.punctuation.replace("$", "")
@@ -128,3 +128,29 @@ def test_what_is_not_refused_arrives_as_it_was_given(reader: str, secret: str) -
 
 def test_the_repository_s_own_passphrase_too() -> None:
     assert options("backup1", 1, pgbackrest_cipher_pass="a#b=c;d")["cipher-pass"] == "a#b=c;d"
+
+
+POOL = {"name": "a", "port": 1, "servers": [{"name": "b", "address": "192.0.2.1"}]}
+
+
+@pytest.mark.parametrize(
+    ("given", "holds"),
+    [
+        ({"haproxy_pools": [POOL]}, False),
+        ({"haproxy_pools": [{**POOL, "frontend_options": [], "server_options": ""}]}, False),
+        ({"haproxy_stats_addresses": ["*"]}, True),
+        ({"haproxy_global_options": ["setenv PW never-show-me"]}, True),
+        ({"haproxy_defaults_options": ["tcp-check send AUTH\\ never-show-me"]}, True),
+        ({"haproxy_pools": [{**POOL, "frontend_options": ["x"]}]}, True),
+        ({"haproxy_pools": [POOL, {**POOL, "backend_options": ["x"]}]}, True),
+        ({"haproxy_pools": [{**POOL, "server_options": "x"}]}, True),
+        ({"haproxy_pools": [{**POOL, "bind_options": "x"}]}, True),
+        ({"haproxy_pools": [{**POOL, "servers": [{"name": "b", "address": "192.0.2.1", "options": "x"}]}]}, True),
+    ],
+)
+def test_lines_in_haproxy_s_own_words_make_its_configuration_secret(given: Mapping[str, Any], holds: bool) -> None:
+    assert evaluate("haproxy", "{{ haproxy__holds_secrets }}", given) is holds
+    (task,) = yaml.safe_load((ROLES / "haproxy" / "tasks" / "service.yml").read_text(encoding="utf-8"))
+    file = task["holdfast.ha.component"]["files"][0]
+    assert evaluate("haproxy", file["secret"], given) is holds
+    assert evaluate("haproxy", file["mode"], given) == ("0600" if holds else "0644")

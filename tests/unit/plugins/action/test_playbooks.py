@@ -228,6 +228,46 @@ def test_preflight_judges_secrets_of_the_command_line_too(tmp_path, secret, told
     assert "never_show_me" not in output
 
 
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"ha_secrets": {"pgbouncer": "never-show-me-long\n"}}, "a secrets ha_secrets.pgbouncer has a line break"),
+        ({"ha_secrets": {"pgbouncer": "{{ never_show_me }}", "etcd_root": "x" * 16}}, None),
+        ({"pgbackrest_options": {"x\nrepo1-path": "/evil"}}, "pgbackrest_options has a key with a line break"),
+        ({"pgbackrest_options": {"x": ["never-show-me\nb"]}}, "pgbackrest_options[0] has a line break"),
+        ({"pgbackrest_options": "never-show-me"}, "pgbackrest_options is not what the role takes"),
+        ({"pgbackrest_repositories": [{"cipher_pass": "never-show-me\nb"}]}, "cipher_pass has a line break"),
+        ({"pgbouncer_password": "never-show-me\nb"}, "pgbouncer_password "),
+        ({"patroni_nothing": 1, "haproxy_stats_password": "it wins with -e"}, None),
+        ({"patroni_ttl": "{{ patroni__known_to_the_role_only }}", "haproxy_maxconn": "{{ 1 / 0 }}"}, None),
+        ({"backup_jobs": [{"environment": {"TOKEN": "{{ never_show_me }}"}}]}, None),
+    ],
+)
+@pytest.mark.parametrize("part", [True, False])
+def test_a_part_s_playbook_judges_secrets_and_variables_too(tmp_path, variables, told, part):
+    ha = {"cluster": "x", "lease_watch": None, "components": []}
+    hosts = {"a": {"ha": ha, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}}}
+    play = {"hosts": "holdfast", "tasks": [{"holdfast.ha.preflight_report": {"part": part}}]}
+    code, output = run(inventory_of(tmp_path, hosts), play, "-e", json.dumps(variables), "-vvv")
+    assert "never-show-me" not in output
+    if told:
+        assert code != 0
+        assert told in " ".join(output.split())
+    elif part:
+        assert code == 0, output
+
+
+def test_a_part_s_playbook_leaves_hosts_alone_that_it_does_not_touch(tmp_path):
+    ha = {"cluster": "x", "lease_watch": None, "components": []}
+    hosts = {"a": {"ha": ha}, "b": {"ha": ha, "patroni_timeout": "soon"}}
+    play = {"hosts": "holdfast", "tasks": [{"holdfast.ha.preflight_report": {"part": True}, "run_once": True}]}
+    inventory = inventory_of(tmp_path, hosts)
+    assert run(inventory, play, "--limit", "a")[0] == 0
+    code, output = run(inventory, play)
+    assert code != 0
+    assert "patroni_timeout = 'soon'" in output
+
+
 THROWN = {
     "patroni": None,
     "postgresql": {

@@ -225,3 +225,12 @@ def test_the_newest_snapshots_stay():
     names = ["etcd-20260103T000000Z.db", "etcd-20260101T000000Z.db", "etcd-20260102T000000Z.db"]
     assert etcd.surplus(names, 2) == ["etcd-20260101T000000Z.db"]
     assert etcd.surplus(names, 3) == []
+
+
+@pytest.mark.parametrize("rest", [1970, 1985, 1999])
+def test_a_secret_across_the_cut_of_a_long_output_is_hidden(rest: int) -> None:
+    secret = "S3CRETsecretsecret0123456789"
+    runner = Runner({"PATH": "/usr/bin:/bin", "SECRET": secret}, (secret,))
+    with pytest.raises(JobError) as raised:
+        runner.output(["sh", "-c", f'printf "%s%0{rest}d" "$SECRET" 0 >&2; exit 1'])
+    assert "23456789" not in str(raised.value)

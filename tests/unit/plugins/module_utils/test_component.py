@@ -20,6 +20,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     Purge,
     WantedPath,
     WantedUnit,
+    absence,
     needs_daemon_reload,
     parse_units,
     plan_paths,
@@ -145,7 +146,7 @@ def test_a_purged_path_is_named_once_however_many_patterns_find_it() -> None:
 
 
 def test_the_content_of_a_purged_file_is_not_in_the_diff_unless_it_is_a_unit() -> None:
-    file = FoundPath(Kind.FILE, Ownership("root", "root", 0o600), "what it held")
+    file = FoundPath(Kind.FILE, Ownership("root", "root", 0o644), "what it held")
     unit, secret = (PathChange(item, file).as_diff() for item in purge(f"{UNITS}/job-b.timer", "/etc/x/job.json"))
 
     assert "what it held" not in str(secret)
@@ -229,3 +230,45 @@ def test_a_value_that_systemd_passes_over_is_told(said, line):
     output = f"/tmp/x/a.timer:{line or 5}: {said}\n/etc/systemd/system/b.timer:1: {said}\na.timer: refusing\n"
     expected = [f"{content.splitlines()[line - 1]} ({said.partition(', ignoring')[0]})"] if line else []
     assert unread_values(output, "/tmp/x/a.timer", content) == expected
+
+
+OPEN, PRIVATE = Ownership("root", "root", 0o644), Ownership("root", "postgres", 0o640)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found", "shown"),
+    [
+        (WantedPath("/x", Kind.FILE, OPEN, "new"), PRIVATE, False),
+        (WantedPath("/x", Kind.FILE, PRIVATE, "new"), PRIVATE, False),
+        (WantedPath("/x", Kind.FILE, OPEN, "new", secret=True), OPEN, False),
+        (absence("/etc/pgbackrest-repo1.key"), OPEN, False),
+        (absence("/etc/systemd/system/a.service"), OPEN, True),
+        (absence("/etc/systemd/system/a.service"), PRIVATE, False),
+        (WantedPath("/x", Kind.FILE, OPEN, "new"), OPEN, True),
+    ],
+)
+def test_what_was_private_or_goes_is_not_shown(wanted: WantedPath, found: Ownership, shown: bool) -> None:
+    diff = PathChange(wanted, FoundPath(Kind.FILE, found, "S3CRET\n")).as_diff()
+    assert ("S3CRET" in diff["before"]) is shown
+
+
+HBA = "hostssl all all 10.0.0.0/8 scram-sha-256\nhost a b c ldap {option}\n"
+
+
+@pytest.mark.parametrize(
+    "option", ["ldapbindpasswd=S3CRET", '"ldapbindpasswd=S3 CRET"', 'radiussecrets="""S3CRET"",""S3"""']
+)
+def test_a_pg_hba_file_s_other_lines_are_shown(option: str) -> None:
+    wanted = WantedPath("/x", Kind.FILE, PRIVATE, HBA.format(option=option), True, secret_keys=("ldapbindpasswd",))
+    diff = PathChange(wanted, FoundPath(Kind.FILE, PRIVATE, "local all all peer\n")).as_diff()
+    assert "S3" not in diff["after"]
+    assert "10.0.0.0/8 scram-sha-256\nhost a b c ldap" in diff["after"]
+    assert "local all all peer" in diff["before"]
+
+
+@pytest.mark.parametrize(("ownership", "shown"), [(PRIVATE, False), (OPEN, True)])
+def test_what_is_named_a_secret_in_a_private_file_is_not_shown(ownership: Ownership, shown: bool) -> None:
+    wanted = WantedPath("/x", Kind.FILE, ownership, "ttl: 20\npassword: S3CRET\n")
+    diff = PathChange(wanted, FoundPath(Kind.NOTHING)).as_diff()
+    assert ("S3CRET" in diff["after"]) is shown
+    assert "ttl: 20" in diff["after"]

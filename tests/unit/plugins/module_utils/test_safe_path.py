@@ -139,3 +139,10 @@ def test_what_is_mounted_stays(host: Host, monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(UnsafePathError, match=r"a file system is mounted at .*data/a b"):
         safe_path.remove(host.service / "data")
     assert (host.service / "data" / "a b").exists()
+
+
+def test_what_is_larger_than_any_configuration_is_not_read(host: Host) -> None:
+    (host.service / "conf").write_bytes(b"x")
+    assert safe_path.read(host.service / "conf") == b"x"
+    os.truncate(host.service / "conf", 1 << 40)
+    assert safe_path.read(host.service / "conf") is None

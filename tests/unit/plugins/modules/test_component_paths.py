@@ -176,3 +176,40 @@ def test_a_unit_whose_values_systemd_cannot_read_is_not_put_in_place(capsys, sys
     assert not path.exists()
     assert run(capsys, files=[{"path": str(path), "content": good, **THEIRS}])["changed"]
     assert path.read_text() == good
+
+
+@pytest.mark.parametrize("keys", [[], ["ldapbindpasswd"]])
+@pytest.mark.parametrize(
+    "content", ["local all all peer\n", "local all all peer\nhost a b c ldap ldapbindpasswd=S3CRET\n"]
+)
+def test_the_diff_of_a_secret_file_shows_what_is_no_secret_if_it_has_keys(capsys, host, content, keys):
+    path = str(host.root / "pg_hba.conf")
+    file = {"path": path, "secret": True, "secret_keys": keys, "mode": "0640"}
+    diff = json.dumps(run(capsys, files=[file], secrets={path: content})["diff"])
+    assert "S3CRET" not in diff
+    assert ("local all all peer" in diff) is bool(keys)
+
+
+def test_what_was_secret_is_not_shown_when_it_goes_or_opens(capsys, host):
+    path = host.root / "users.txt"
+    path.write_text("S3CRET\n")
+    path.chmod(0o640)
+    for arguments in ({"absent": [str(path)]}, {"files": [{"path": str(path), "content": "new\n"}]}):
+        result = run(capsys, check=True, **arguments)
+        assert result["changed"]
+        assert "S3CRET" not in json.dumps(result)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shown"), [(None, "S3CRET\nnew"), (["password"], "***\nnew"), ([], "it names line 3")]
+)
+def test_a_validator_reads_the_staged_files_and_tells_no_secret(capsys, host, keys, shown):
+    main, other = str(host.root / "main"), str(host.root / "other")
+    content, secret = "password: S3CRET\n", keys is not None
+    file = {"path": main, "validate": f"sh -c 'cat $1 $2; echo $0:3: bad; exit 1' %s {main} {other}"}
+    file |= {"secret": True, "secret_keys": keys} if secret else {"content": content}
+    files = [file, {"path": other, "content": "new\n"}]
+    message = run(capsys, files=files, secrets={main: content} if secret else {})["msg"]
+    assert shown in message
+    assert ("S3CRET" in message) is not secret
+    assert not Path(main).exists()

@@ -82,6 +82,22 @@ def test_converge(
     assert check_mode or api.stored == {"ttl": 20}
 
 
+SECRETS = {"postgresql": {"parameters": {"app.jwt_secret": "S3CRET", "archive_command": "AWS_SECRET_ACCESS_KEY=S3 x"}}}
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{}, SECRETS, {"postgresql": {"parameters": {**SECRETS["postgresql"]["parameters"], "app.jwt_secret": "S3"}}}],
+)
+def test_the_result_shows_no_secret_but_says_that_one_changed(stored: dict[str, t.Any]) -> None:
+    api = FakeApi(stored)
+    result = patroni_config.converge(t.cast("t.Any", api), {**PARAMS, "config": SECRETS}, check_mode=False)
+    assert "S3" not in str(result)
+    assert "AWS_SECRET" in str(result["config"])
+    assert result["changed"] is (stored != SECRETS)
+    assert ("prepared" in result["diff"]) is (result["changed"] and stored != {})
+
+
 def test_without_a_cluster_check_mode_predicts() -> None:
     result = patroni_config.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
 

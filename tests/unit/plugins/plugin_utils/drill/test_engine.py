@@ -228,3 +228,14 @@ def test_what_can_not_be_drilled_is_told_before_the_first_injection(drill) -> No
         "ended before its end: drill_client: 'client1': no psycopg2; 3 of 3 injections were not begun"
     )
     assert "<dt>faults judged</dt><dd>0 of 3</dd>" in (directory / "report.html").read_text()
+
+
+def test_the_settings_in_a_report_hold_no_secrets() -> None:
+    parameters = {
+        "app.jwt_secret": "S3CRET",
+        "archive_command": "AWS_SECRET_ACCESS_KEY=S3CRET wal-g",
+        "work_mem": "4MB",
+    }
+    shown = engine.settings_of({"ttl": 20, "postgresql": {"parameters": parameters}})
+    assert "S3CRET" not in str(shown)
+    assert (shown["ttl"], shown["work_mem"]) == (20, "4MB")
