@@ -30,6 +30,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     wal_directory,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
+from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 
@@ -299,7 +300,7 @@ def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
     variable, fix = f"patroni_parameters.{then.partition(' ')[0]}", TAKE_BACK
     if served:
         variable, fix = "group backup", "put the backup host back into the group backup"
-    text = f"found {found}, wished {then} and no backup host: {lost}"
+    text = f"found {mask_line(found)}, wished {mask_line(then)} and no backup host: {lost}"
     yield Difference(host.name, variable, text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
 
 
