@@ -57,6 +57,10 @@ class PatroniApi:
             )
         )
 
+    def without(self, endpoints: Collection[str]) -> PatroniApi:
+        """Return the client without some of the endpoints."""
+        return replace(self, clients=tuple(client for client in self.clients if client.base_url not in endpoints))
+
     @property
     def endpoints(self) -> list[str]:
         """The base URLs, in order."""

@@ -9,8 +9,10 @@ import configparser
 import os
 import re
 import shutil
+import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -61,6 +63,7 @@ POLL_SECONDS = 1.0
 ARCHIVE_TIMEOUT_SECONDS = 45.0
 # A frozen host still completes TCP handshakes, so only the protocol's time-out (half an hour by default) ends the wait.
 SHORT_TIMEOUTS = ("--db-timeout=30", "--protocol-timeout=60")
+CONNECT_SECONDS = 1.0
 PING_SECONDS = 2  # for a pgBackRest server that may be busy; each that is dead costs as much
 ARCHIVED = "successfully archived"  # says check of the primary's segment; it may pass without any
 NEARLY_FULL = 64 * 2**20  # bytes; an unfinished file still takes what is less
@@ -157,6 +160,13 @@ class BackupOutcome:
     repository: int = 1
 
 
+def listens(host: str, port: int) -> bool:
+    """Say whether somebody takes connections; pgBackRest would try a host that is off again and again."""
+    with suppress(OSError), socket.create_connection((host, port), CONNECT_SECONDS):
+        return True
+    return False
+
+
 @dataclass
 class PgBackRest:
     """The ``pgbackrest`` command of this host, run as the user that owns the repository."""
@@ -164,6 +174,7 @@ class PgBackRest:
     run_command: Runner
     user: str = "postgres"
     config: str | None = None
+    listens: Callable[[str, int], bool] = listens
     _prefix: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -198,8 +209,13 @@ class PgBackRest:
 
     def answers(self, database: Database) -> bool:
         """Say whether the pgBackRest server of a database's host answers; this host's own database needs none."""
+        if not database.host:
+            return True
         options = (f"--tls-server-port={database.server_port}", f"--io-timeout={PING_SECONDS}")
-        return not database.host or self.run("server-ping", *options, database.host).code == 0
+        return (
+            self.listens(database.host, int(database.server_port))
+            and self.run("server-ping", *options, database.host).code == 0
+        )
 
     def check(self, *options: str, stanza: str, timeout: float) -> tuple[Answer, tuple[str, ...]]:
         """Check archiving without the hosts whose pgBackRest server is silent; return the answer and their addresses.

@@ -56,6 +56,13 @@ options:
       cert: {description: Client certificate., type: path}
       key: {description: Key of the client certificate., type: path}
       username: {description: "User of etcd, empty where it asks for none.", type: str}
+  others:
+    description: >-
+      Base URLs of members that may be off. They are asked when none of O(endpoints) answers, and whether they have data
+      before a new cluster is permitted; nothing waits until they have applied the configuration.
+    type: list
+    elements: str
+    default: []
   etcd_password:
     description: Password of that user of etcd.
     type: str
@@ -166,13 +173,12 @@ def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | 
     raise ClusterError(f"no dynamic configuration within {timeout:g} s: {reason}")
 
 
-def apply(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.Any], timeout: float) -> None:
-    """Store the planned configuration and wait until the members have applied it."""
+def store(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.Any]) -> None:
+    """Store the planned configuration."""
     if current is None:
         api.put_configuration(patch)
     else:
         api.patch_configuration(patch)
-    await_applied(api, timeout)
 
 
 def rescue_of(params: dict[str, t.Any], check_mode: bool) -> Rescue:
@@ -191,7 +197,8 @@ def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dic
         current = None
     patch = plan(current or {}, params["config"], params["exact"], params["keep"])
     if patch and not check_mode:
-        apply(api, current, patch, params["timeout"])
+        store(api, current, patch)
+        await_applied(api.without(params["others"]), params["timeout"])
     before, after = mask(current or {}), mask(apply_patch(current or {}, patch))
     diff = {"before": before, "after": after}
     if patch and before == after:
@@ -221,6 +228,7 @@ def main() -> None:
         argument_spec={
             **ARGUMENT_SPEC,
             "config": {"type": "dict", "required": True},
+            "others": {"type": "list", "elements": "str", "default": []},
             "exact": {"type": "bool", "default": False},
             "keep": {"type": "list", "elements": "str", "default": ["pause"]},
             "etcd": {"type": "dict", "options": ETCD_ARGUMENT_SPEC},
@@ -233,7 +241,8 @@ def main() -> None:
     if problem:
         module.fail_json(msg=f"config: {problem}")
     try:
-        result = converge_despite_others(PatroniApi.from_params(module.params), module.params, module.check_mode)
+        params = {**module.params, "endpoints": [*module.params["endpoints"], *module.params["others"]]}
+        result = converge_despite_others(PatroniApi.from_params(params), params, module.check_mode)
     except (EndpointError, ClusterError, LostError, WrongPasswordError) as error:
         module.fail_json(msg=str(error))
     module.exit_json(**result)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -31,6 +32,7 @@ from lab_cluster import (
 )
 
 SECONDS = 60
+CHANGED = {"shared_buffers": "128MB", "log_min_duration_statement": "12345ms"}  # the first is the lab's own
 
 
 def power(word: str, *nodes: str) -> None:
@@ -86,7 +88,7 @@ def test_a_database_host_is_off(off: list[str], wished: Path, gone: str) -> None
     on_node("lb1", "systemctl", "stop", "haproxy")
     hba = on_node(there[0], "runuser", "-u", "postgres", "--", "psql", "-XAtc", "SHOW hba_file").strip()
     on_node(there[0], "sh", "-c", f"echo 'host all all 203.0.113.0/24 trust' >>{hba}")
-    run, seconds = site(wished, "-e", '{"patroni_parameters": {"log_min_duration_statement": "12345ms"}}')
+    run, seconds = site(wished, "-e", json.dumps({"patroni_parameters": CHANGED}))
     print(f"site.yml with {gone} off: {seconds:.0f} s")
     assert run.code != 0
     assert f"All but {gone}: down. Start what is down, and run this again." in run.output

@@ -14,21 +14,24 @@ import yaml
 from backup_lab import PLAYBOOKS
 from lab_cluster import INVENTORY, SITE, assert_converged, run_playbook
 
-Hosts = dict[str, dict[str, str]]
+Groups = dict[str, dict[str, dict[str, dict[str, str]]]]
 
 
-def taken_out(databases: Hosts, _balancers: Hosts) -> None:
-    del databases["db3"]
+def taken_out(groups: Groups) -> None:
+    """Of PostgreSQL; two members of etcd would be refused anyway."""
+    del groups["postgresql"]["hosts"]["db3"]
 
 
-def replaced(databases: Hosts, _balancers: Hosts) -> None:
+def replaced(groups: Groups) -> None:
     """By the bare host of the client, under another name."""
-    del databases["db3"]
-    databases["db4"] = {"ansible_host": "198.51.100.41"}
+    for name in ("etcd", "postgresql"):
+        del groups[name]["hosts"]["db3"]
+        groups[name]["hosts"]["db4"] = {"ansible_host": "198.51.100.41"}
+    del groups["client"]
 
 
-def balancer_taken_out(_databases: Hosts, balancers: Hosts) -> None:
-    del balancers["lb2"]
+def balancer_taken_out(groups: Groups) -> None:
+    del groups["haproxy"]["hosts"]["lb2"]
 
 
 @pytest.fixture
@@ -38,10 +41,8 @@ def changed(request: pytest.FixtureRequest) -> Iterator[Path]:
     shutil.copytree(INVENTORY, inventory)
     path = inventory / "hosts.yml"
     groups = yaml.safe_load(path.read_text())["all"]["children"]
-    if request.param is replaced:
-        del groups["client"]
-    request.param(groups["postgresql"]["hosts"], groups["haproxy"]["hosts"])
-    groups["etcd"]["hosts"] = groups["postgresql"]["hosts"]
+    groups["etcd"]["hosts"] = dict(groups["etcd"]["hosts"])
+    request.param(groups)
     path.write_text(yaml.safe_dump({"all": {"children": groups}}))
     yield inventory
     shutil.rmtree(inventory)
@@ -50,7 +51,11 @@ def changed(request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest.mark.parametrize(
     ("changed", "named", "status"),
     [
-        (taken_out, ["etcd has the member db3", "Patroni has the member db3"], "a member that the inventory has not"),
+        (
+            taken_out,
+            ["Patroni has the member db3", "postgresql is enabled on db3"],
+            "a member that the inventory has not",
+        ),
         (replaced, ["etcd has the member db3", "Patroni has the member db3"], "a member that the inventory has not"),
         (balancer_taken_out, ["198.51.100.22 is a VRRP peer of lb1"], ""),
     ],

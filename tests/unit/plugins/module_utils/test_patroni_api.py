@@ -103,6 +103,13 @@ def test_a_view_asks_nobody_after_the_first_that_answers(serve: t.Callable[..., 
     assert {url for url, _method, _path in servers.asked} == {"https://a", "https://b"}
 
 
+def test_a_client_without_some_asks_the_others(serve: t.Callable[..., Servers]) -> None:
+    servers = serve({})
+
+    assert not api("https://a", "https://b").without(["https://b"]).last_seen()
+    assert {url for url, _method, _path in servers.asked} == {"https://a"}
+
+
 def test_answers_keep_the_order_and_the_silent(serve: t.Callable[..., Servers]) -> None:
     serve({"https://b": {"/patroni": ok({"role": "replica"}), "/cluster": Response(503, None, {})}})
 

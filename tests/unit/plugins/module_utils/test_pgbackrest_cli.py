@@ -434,7 +434,8 @@ def test_a_silent_host_is_left_out_of_the_check(
 ) -> None:
     (tmp_path / "pgbackrest.conf").write_text(CONFIG)
     host = FakeHost([("server-ping", ping), ("check", reply)])
-    answer, silent = PgBackRest(host, config=str(tmp_path / "pgbackrest.conf")).check(stanza="lab", timeout=30)
+    client = PgBackRest(host, config=str(tmp_path / "pgbackrest.conf"), listens=lambda _host, _port: True)
+    answer, silent = client.check(stanza="lab", timeout=30)
     assert (answer.code, silent) == expected
     given = [word for word in host.arguments[1] if "pg1-" in word or "pg2-" in word]
     assert given == (
@@ -453,7 +454,7 @@ def test_a_silent_host_is_left_out_of_the_check(
 
 def test_where_nobody_answers_the_check_is_not_begun(tmp_path: Path) -> None:
     (tmp_path / "pgbackrest.conf").write_text("[lab]\npg1-path=/data\npg1-host=198.51.100.11\n")
-    host = FakeHost([("server-ping", (49, "refused"))])
-    answer, silent = PgBackRest(host, config=str(tmp_path / "pgbackrest.conf")).check(stanza="lab", timeout=30)
+    off = PgBackRest(FakeHost([]), config=str(tmp_path / "pgbackrest.conf"), listens=lambda _host, _port: False)
+    answer, silent = off.check(stanza="lab", timeout=30)
     assert "no database host answers: 198.51.100.11" in answer.error
     assert silent == ("198.51.100.11",)

@@ -14,7 +14,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Re
 from ansible_collections.holdfast.ha.plugins.modules import patroni_config
 
 LEADER = Cluster(members=(Member("db1", "leader", "running", pending_restart=True),), agreed=True)
-PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "etcd": None, "timeout": 0}
+PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "etcd": None, "timeout": 0, "others": []}
 
 
 class FakeApi:
@@ -25,6 +25,9 @@ class FakeApi:
         self.conflicts = conflicts
         self.calls: list[str] = []
         self._cluster = cluster
+
+    def without(self, endpoints: list[str]) -> FakeApi:
+        return self
 
     def view(self) -> Cluster:
         return self._cluster
