@@ -67,7 +67,7 @@ def packages(cluster: Cluster, host: Host) -> list[str]:
 def count_labels(clusters: Iterable[Cluster]) -> Mapping[str, int]:
     """How many hosts have a name, as their whole name or as its first label; capitals don't tell names apart."""
     hosts = [host for cluster in clusters for host in cluster.hosts]
-    return Counter(label for host in hosts for label in {host.name.lower(), _first_label(host)})
+    return Counter(label for host in hosts for label in sorted({host.name.lower(), _first_label(host)}))
 
 
 def _first_label(host: Host) -> str:
