@@ -19,6 +19,9 @@ QUESTION = (
 """What to ask a server for parse_answer()."""
 
 
+NAME_IT = "say who leads: -e etcd_lost_leader=NAME, the last primary you know of"
+
+
 class PositionError(Exception):
     """Nobody can be said to have everything; the message says why, for the user."""
 
@@ -57,12 +60,18 @@ def position(control: Mapping[str, str], answer: str | None) -> Position:
     return Position(system_id, timeline, control["Database cluster state"] in PRIMARY_STATES)
 
 
-def most_advanced(positions: Mapping[str, Position]) -> str:
+def most_advanced(positions: Mapping[str, Position | None]) -> str:
     """Return the member that has all that was ever acknowledged; raise PositionError when that can't be told.
 
     A primary has whatever it acknowledged, so the one of the newest timeline has everything. Among standbys it is the
-    one that received most, which only running ones can tell.
+    one that received most, which only running ones can tell. A position of None is that of a member without data.
     """
+    if without := sorted(name for name, each in positions.items() if each is None):
+        raise PositionError(f"{' and '.join(without)} has no data, as where a volume is not mounted; {NAME_IT}")
+    return _most_advanced({name: each for name, each in positions.items() if each is not None})
+
+
+def _most_advanced(positions: Mapping[str, Position]) -> str:
     known = {each.system_id for each in positions.values()}
     if len(known) != 1:
         told = ", ".join(f"{name}: {each.system_id}" for name, each in sorted(positions.items()))
@@ -75,5 +84,5 @@ def most_advanced(positions: Mapping[str, Position]) -> str:
     if primaries or silent:
         why = f"{' and '.join(sorted(primaries))} both were primary" if primaries else ""
         why = why or f"how far {' and '.join(silent)} got can't be told, since PostgreSQL does not run there"
-        raise PositionError(f"{why}; say who leads: -e etcd_lost_leader=NAME, the last primary you know of")
+        raise PositionError(f"{why}; {NAME_IT}")
     return max(sorted(positions), key=lambda name: positions[name].order)

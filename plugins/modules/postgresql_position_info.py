@@ -45,6 +45,7 @@ position:
   description:
     - C(system_id), C(timeline), C(primary) (it is the primary, or was when it stopped or crashed) and C(lsn), the end
       of the WAL that it has; null when the server does not run.
+    - Null where there is no data directory, or none of PostgreSQL's.
   returned: success
   type: dict
   sample: {system_id: "7444412345678901234", timeline: 4, primary: false, lsn: 0/110000A0}
@@ -58,6 +59,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance im
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_position import QUESTION, position
 from ansible_collections.holdfast.ha.plugins.module_utils.service_user import ServiceUserError, as_user
 
+ERRORS = (FileNotFoundError, OSError)
 PROGRAMS = "/usr/lib/postgresql/{version}/bin/{name}"
 
 
@@ -74,7 +76,9 @@ def main() -> None:
     user = module.params["user"]
     as_them = ["runuser", "-u", user, "--"]
     try:
-        version = as_user(user, lambda: (data / "PG_VERSION").read_text(encoding="utf-8").strip(), (OSError,))
+        version = as_user(user, lambda: (data / "PG_VERSION").read_text(encoding="utf-8").strip(), ERRORS)
+    except FileNotFoundError:
+        module.exit_json(changed=False, position=None)
     except (OSError, ServiceUserError) as error:
         module.fail_json(msg=f"no database there: {error}")
     if not version.isdecimal():

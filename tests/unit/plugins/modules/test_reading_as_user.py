@@ -51,6 +51,10 @@ def test_the_version(capsys, host, target):
     assert "root's own" not in printed
 
 
+def test_no_data_is_no_position(capsys, host):
+    assert '"position": null' in shown(capsys, postgresql_position_info, data_directory=str(host.service / "gone"))
+
+
 def test_a_verification_s_record(host):
     host.plant(host.service / "record.json", host.secret)
     assert read_record(host.service / "record.json") is None
