@@ -23,7 +23,7 @@ from backup_lab import (
     fill,
     restore_options,
 )
-from lab_cluster import SITE, Run, assert_converged, converge, on_node, run_playbook, sql
+from lab_cluster import SITE, Run, assert_converged, on_node, run_playbook, sql
 
 SERVER = "client1"
 ADDRESS = "198.51.100.41"
@@ -137,7 +137,8 @@ def second(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """The second repository; afterwards there is one again."""
     with request.param(tmp_path_factory.mktemp("repository")) as made:
         yield made
-        converge()
+        removed = run_playbook(SITE, "-e", "preflight_accept=backup_repository:lab")
+        assert removed.code == 0, removed.output[-4000:]
         assert_converged()
 
 
