@@ -16,10 +16,10 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_position im
 )
 
 
-def by_name(positions: Mapping[str, Mapping[str, t.Any] | None]) -> str:
+def by_name(positions: Mapping[str, Mapping[str, t.Any] | None], leader: str = "") -> str:
     """Return the member's name; see DOCUMENTATION."""
     try:
-        return most_advanced({name: Position(**each) if each else None for name, each in positions.items()})
+        return most_advanced({name: Position(**each) if each else None for name, each in positions.items()}, leader)
     except (PositionError, TypeError) as error:
         raise AnsibleFilterError(f"most_advanced: {error}") from error
 

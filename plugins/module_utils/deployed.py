@@ -157,7 +157,7 @@ class Deployed:
             vrrp_peers=tuple(data["vrrp_peers"]),
             taken=dict(data["taken"]),
             kept=dict(data["kept"]),
-            emptied=tuple(data.get("emptied", ())),
+            emptied=tuple(data["emptied"]),
         )
 
 

@@ -60,12 +60,18 @@ def position(control: Mapping[str, str], answer: str | None) -> Position:
     return Position(system_id, timeline, control["Database cluster state"] in PRIMARY_STATES)
 
 
-def most_advanced(positions: Mapping[str, Position | None]) -> str:
+def most_advanced(positions: Mapping[str, Position | None], leader: str = "") -> str:
     """Return the member that has all that was ever acknowledged; raise PositionError when that can't be told.
 
     A primary has whatever it acknowledged, so the one of the newest timeline has everything. Among standbys it is the
     one that received most, which only running ones can tell. A position of None is that of a member without data.
+
+    :arg leader: who is to lead, if that is known.
     """
+    if leader and positions[leader] is None:
+        raise PositionError(f"etcd_lost_leader = {leader} has no data; name a member that has")
+    if leader:
+        return leader
     if without := sorted(name for name, each in positions.items() if each is None):
         raise PositionError(f"{' and '.join(without)} has no data, as where a volume is not mounted; {NAME_IT}")
     return _most_advanced({name: each for name, each in positions.items() if each is not None})

@@ -285,6 +285,7 @@ THROWN = {
     "vrrp_peers": [],
     "taken": {},
     "kept": {},
+    "emptied": [],
 }
 
 

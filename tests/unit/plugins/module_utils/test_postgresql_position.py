@@ -60,6 +60,13 @@ def test_who_has_everything(members: list[Position], name: str) -> None:
     assert most_advanced({f"db{number}": each for number, each in enumerate(members, 1)}) == name
 
 
+def test_who_is_named_leads_if_it_has_data() -> None:
+    members = {"db1": standby(None), "db2": None, "db3": primary()}
+    assert most_advanced(members, "db1") == "db1"
+    with pytest.raises(PositionError, match="etcd_lost_leader = db2 has no data"):
+        most_advanced(members, "db2")
+
+
 # members, why nobody can be said to
 UNTOLD = [
     pytest.param([], "not the data of one cluster", id="nobody"),

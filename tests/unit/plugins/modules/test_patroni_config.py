@@ -117,6 +117,14 @@ def test_without_a_cluster_it_fails(cluster: Cluster, why: str) -> None:
         patroni_config.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
 
 
+def test_who_may_be_off_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    api, waited = FakeApi({"ttl": 30}), []
+    monkeypatch.setattr(api, "without", lambda endpoints: ("all but", endpoints))
+    monkeypatch.setattr(patroni_config, "await_applied", lambda asked, timeout: waited.append(asked))
+    patroni_config.converge(t.cast("t.Any", api), {**PARAMS, "others": ["https://c"]}, check_mode=False)
+    assert waited == [("all but", ["https://c"])]
+
+
 def test_a_conflict_is_planned_again() -> None:
     api = FakeApi({"ttl": 30}, conflicts=1)
 

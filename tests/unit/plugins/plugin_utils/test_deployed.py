@@ -27,6 +27,7 @@ NOTHING = {
     "vrrp_peers": [],
     "taken": {},
     "kept": {},
+    "emptied": [],
 }
 SAME = {"stored": True, "accepted": True}
 
