@@ -68,7 +68,7 @@ def most_advanced(positions: Mapping[str, Position | None], leader: str = "") ->
 
     :arg leader: who is to lead, if that is known.
     """
-    if leader and positions[leader] is None:
+    if leader and positions.get(leader) is None:
         raise PositionError(f"etcd_lost_leader = {leader} has no data; name a member that has")
     if leader:
         return leader

@@ -259,6 +259,11 @@ def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str
     return {variable: why for variable, why in found.items() if why}
 
 
+def vrrp_peers(module: AnsibleModule) -> tuple[str, ...]:
+    """Return keepalived's peers here, and who else sends VRRP adverts."""
+    return tuple(sorted({*parse_peers(read(sut.UNITS["keepalived"][1])), *strangers(module)}))
+
+
 def components() -> tuple[str, ...]:
     """Return the components that are enabled here with a configuration of ours."""
     enabled = (
@@ -353,7 +358,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
             **try_repositories(module, wished, repositories),
         },
         system=system(),
-        vrrp_peers=tuple(sorted({*parse_peers(read(sut.UNITS["keepalived"][1])), *strangers(module)})),
+        vrrp_peers=vrrp_peers(module),
         taken=taken_directories(wished.get("directories", ())),
         kept={name: keep for path in JOBS.glob("*.json") for name, keep in sut.parse_job(read(str(path))).items()},
         emptied=emptied(module, wished, configuration),

@@ -31,6 +31,14 @@ def test_a_member_has_data_where_its_log_is(tmp_path, monkeypatch, settings, log
     assert (member.wal_directory if member else None) == (found and str(tmp_path / found))
 
 
+def test_a_peer_counts_whether_it_sends_adverts_or_not(tmp_path, monkeypatch):
+    configuration = tmp_path / "keepalived.conf"
+    configuration.write_text("    unicast_peer {\n        198.51.100.22 min_ttl 255\n    }\n")
+    monkeypatch.setitem(sut.sut.UNITS, "keepalived", ("keepalived.service", str(configuration)))
+    monkeypatch.setattr(sut, "strangers", lambda _module: ["198.51.100.23"])
+    assert sut.vrrp_peers(None) == ("198.51.100.22", "198.51.100.23")
+
+
 @needs_root
 def test_whose_a_wished_directory_is_already():
     for host in make_host():
