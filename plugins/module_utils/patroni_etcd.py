@@ -32,8 +32,10 @@ MEMBERS = "members/"
 KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
 INITIALIZED = "initialize"
 LEADER = "leader"
-PERMIT = "holdfast_permit"  # what the amended Patroni (patroni_start.py) looks for before it creates a cluster
+PERMIT = "holdfast_permit"  # what the amended Patroni (patroni_start.py) looks for where etcd knows no cluster
+NEW_CLUSTER = ""  # a permit's value; otherwise it is the name of the member that goes on with its data
 PERMIT_SECONDS = 30
+NAMED_SECONDS = 600  # in which the member that was named has to start
 PERMITTED_EVERY = 5.0
 ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
 LOST_AFTER = 30.0  # seconds in which a member would have told etcd of a database that it adopts
@@ -64,12 +66,12 @@ class Store:
         """
         return bool(self._any(lambda client: client.call("/v3/kv/txn", self._freeing())).get("succeeded"))
 
-    def permit(self) -> bool:
-        """Let a member create the cluster within PERMIT_SECONDS, unless etcd knows one; return whether it may.
+    def permit(self, member: str = NEW_CLUSTER, seconds: int = PERMIT_SECONDS) -> bool:
+        """Let *member* go on with its data, or any create the cluster, unless etcd knows one; return whether it may.
 
         Raises EndpointError and WrongPasswordError.
         """
-        return bool(self._any(self._permitting).get("succeeded"))
+        return bool(self._any(lambda client: self._permitting(client, member, seconds)).get("succeeded"))
 
     def names(self) -> tuple[str, ...]:
         """Return the names of all keys, without the prefix. Raises EndpointError and WrongPasswordError."""
@@ -104,12 +106,10 @@ class Store:
     def _login(self, client: EtcdClient) -> EtcdClient:
         return (self.username and client.login(self.username, self.password)) or client
 
-    def _permitting(self, client: EtcdClient) -> dict[str, t.Any]:
-        lease = client.call("/v3/lease/grant", {"TTL": str(PERMIT_SECONDS)})["ID"]
-        body = {
-            "compare": [self._absent(INITIALIZED), self._absent(LEADER)],
-            "success": [{"requestPut": {"key": self._key(PERMIT), "lease": lease}}],
-        }
+    def _permitting(self, client: EtcdClient, member: str, seconds: int) -> dict[str, t.Any]:
+        lease = client.call("/v3/lease/grant", {"TTL": str(seconds)})["ID"]
+        put = {"key": self._key(PERMIT), "value": encode(member.encode()), "lease": lease}
+        body = {"compare": [self._absent(INITIALIZED), self._absent(LEADER)], "success": [{"requestPut": put}]}
         return client.call("/v3/kv/txn", body)
 
     def _freeing(self) -> dict[str, t.Any]:
@@ -198,6 +198,8 @@ class Rescue:
 
 __all__ = [
     "ARGUMENT_SPEC",
+    "INITIALIZED",
+    "NAMED_SECONDS",
     "PASSWORD_SPEC",
     "LostError",
     "Rescue",

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_reset
-short_description: Have Patroni's store forget the database that was, to begin with a restored one
+short_description: Have Patroni's store forget the database that was, and name the member that begins anew
 version_added: 0.1.0
 description:
   - Deletes what Patroni keeps in etcd about a cluster's database, which is its system identifier, its leader, its
     position, its history and its synchronous standbys. The dynamic configuration is kept.
   - With them a member whose database was restored to an earlier point could not lead.
-  - Refuses while a member's Patroni is alive; a killed one is alive until its lease has run out.
+  - Refuses to forget while a member's Patroni is alive; a killed one is alive until its lease has run out.
+  - Where the store knows no cluster, a member that has data goes on with it only when it is named.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
@@ -36,6 +37,16 @@ options:
       username: {description: "etcd's user, empty where it asks for none.", type: str}
   etcd_password:
     description: Password of etcd's user.
+    type: str
+  state:
+    description:
+      - V(forgotten) deletes the keys.
+      - V(named) lets O(member) go on with its data within ten minutes. Nothing is done where the store knows a cluster.
+    type: str
+    choices: [forgotten, named]
+    default: forgotten
+  member:
+    description: Patroni's name of the member that begins.
     type: str
   stopped:
     description: Members whose Patroni was stopped just before; their leases are not waited for.
@@ -61,11 +72,24 @@ EXAMPLES = r"""
       key: /etc/holdfast/tls/host.key
       username: patroni
     etcd_password: "{{ ha_secrets.etcd_patroni }}"
+
+- name: Name the member that goes on with its data
+  holdfast.ha.patroni_reset:
+    etcd:
+      endpoints: [https://198.51.100.11:2379]
+      prefix: /service/lab/
+      ca: /etc/holdfast/tls/ca.crt
+      cert: /etc/holdfast/tls/client.crt
+      key: /etc/holdfast/tls/host.key
+      username: patroni
+    etcd_password: "{{ ha_secrets.etcd_patroni }}"
+    state: named
+    member: db1
 """
 
 RETURN = r"""
 deleted:
-  description: Names of the keys that were deleted, or would be, without their prefix.
+  description: Names of the keys that were deleted, or would be, without their prefix; empty when a member was named.
   returned: success
   type: list
   elements: str
@@ -81,7 +105,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError, until
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import (
     ARGUMENT_SPEC,
+    INITIALIZED,
     MEMBERS,
+    NAMED_SECONDS,
     PASSWORD_SPEC,
     Store,
     WrongPasswordError,
@@ -110,25 +136,39 @@ def reset(store: Store, stopped: Collection[str], timeout: float, dry_run: bool)
     )
 
 
+def name_member(store: Store, member: str, dry_run: bool) -> bool:
+    """Let a member go on with its data unless the store knows a cluster; return whether it may, or might."""
+    return INITIALIZED not in store.names() if dry_run else store.permit(member, NAMED_SECONDS)
+
+
+def run(params: dict[str, t.Any], dry_run: bool) -> dict[str, t.Any]:
+    """Do what the parameters say, or foretell it, and return the module's result."""
+    store = Store.from_params(params["etcd"], params["etcd_password"])
+    if params["state"] == "named":
+        return {"changed": name_member(store, params["member"], dry_run), "deleted": []}
+    deleted = list(reset(store, params["stopped"], params["timeout"], dry_run))
+    return {"changed": bool(deleted), "deleted": deleted, "diff": {"before": {"keys": deleted}, "after": {"keys": []}}}
+
+
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
             "etcd": {"type": "dict", "options": ARGUMENT_SPEC, "required": True},
             **PASSWORD_SPEC,
+            "state": {"type": "str", "choices": ["forgotten", "named"], "default": "forgotten"},
+            "member": {"type": "str"},
             "stopped": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
+        required_if=[("state", "named", ["member"])],
         supports_check_mode=True,
     )
     try:
-        params = module.params
-        store = Store.from_params(params["etcd"], params["etcd_password"])
-        deleted = reset(store, params["stopped"], params["timeout"], module.check_mode)
+        result = run(module.params, module.check_mode)
     except (EndpointError, ClusterError, WrongPasswordError) as error:
         module.fail_json(msg=str(error))
-    diff: dict[str, t.Any] = {"before": {"keys": list(deleted)}, "after": {"keys": []}}
-    module.exit_json(changed=bool(deleted), deleted=list(deleted), diff=diff)
+    module.exit_json(**result)
 
 
 if __name__ == "__main__":

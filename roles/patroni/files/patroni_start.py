@@ -15,8 +15,9 @@ It promotes with quorum commit only when enough voters no longer receive WAL fro
 of it. Patroni asks voters how far they are while they go on receiving: what they acknowledge after their answer is lost
 when the former primary's Patroni hangs and its PostgreSQL does not.
 
-It creates a new cluster only with a permit of the run that found no member with data. Otherwise a member without data
-makes an empty cluster when etcd has lost its data, leads it, and those that have the data are refused.
+It begins a cluster that etcd does not know only with a permit: without data a new one, where the run found no member
+with data, and with data the one that it has, where it is named. Otherwise, when etcd has lost its data, an empty
+cluster refuses those that have the data, or whoever starts first leads, whatever the others have more.
 
 It removes a data directory that pg_rewind could not repair only while replication is synchronous.
 
@@ -81,6 +82,11 @@ NOT_PERMITTED = (
     "waiting for site.yml to permit a new cluster: etcd knows none, and another member could have data "
     "(etcd_lost.yml lets a cluster go on with its own)"
 )
+NOT_NAMED = (
+    "waiting for etcd_lost.yml to name the member that goes on with its data: etcd knows no cluster, and another "
+    "could have more of it"
+)
+NEW_CLUSTER = ""  # a permit's value; otherwise it is a member's name
 EMPTY = "empty"
 REWIND_FAILURE = "remove_data_directory_on_rewind_failure"
 
@@ -653,19 +659,20 @@ class Removal:
 
 
 class Founding:
-    """Whether a new cluster is permitted, as etcd said when Patroni last read the cluster from it.
+    """What is permitted where etcd knows no cluster, as etcd said when Patroni last read the cluster from it.
 
     The permit lies where the cluster's own keys lie: whatever loses these loses it too. It ends by itself.
     """
 
     def __init__(self) -> None:
-        self._permitted = False
+        self._permit: str | None = None
 
     def noting(self, read: Callable[..., Any]) -> Callable[..., Any]:
         """Return Patroni's reading of etcd's keys (Etcd3._cluster_from_nodes), which notes the permit."""
 
         def note_and_read(etcd: Any, nodes: Mapping[str, Any]) -> Any:
-            self._permitted = PERMIT in nodes
+            permit = nodes.get(PERMIT)
+            self._permit = None if permit is None else permit.get("value") or NEW_CLUSTER
             return read(etcd, nodes)
 
         return note_and_read
@@ -674,11 +681,48 @@ class Founding:
         """Return Patroni's way from an empty data directory (Ha.bootstrap), which waits for the permit."""
 
         def bootstrap_when_permitted(ha: Any) -> Any:
-            if ha.cluster.is_unlocked() and ha.cluster.initialize is None and not self._permitted:
+            if is_unknown(ha.cluster) and self._permit != NEW_CLUSTER:
                 return NOT_PERMITTED
             return bootstrap(ha)
 
         return bootstrap_when_permitted
+
+    def holding(self, handle: Callable[..., Any]) -> Callable[..., Any]:
+        """Return Patroni's step before it looks at the data directory (Ha.handle_starting_instance).
+
+        It ends the cycle of a member with data that is not named. A primary that runs needs no permit: it has whatever
+        it acknowledges.
+        """
+
+        def handle_and_hold(ha: Any) -> Any:
+            message = handle(ha)
+            if message is not None or not is_unknown(ha.cluster) or self._permit == ha.state_handler.name:
+                return message
+            return NOT_NAMED if has_data_at_rest(ha) else None
+
+        return handle_and_hold
+
+
+def is_unknown(cluster: Any) -> bool:
+    """Whether etcd has neither the leader nor the identifier of a cluster."""
+    return cluster.is_unlocked() and cluster.initialize is None
+
+
+def has_data_at_rest(ha: Any) -> bool:
+    """Whether a member has data that no primary serves, nobody creates, and no operator's pause protects."""
+    postgresql = ha.state_handler
+    if ha.is_paused() or postgresql.bootstrapping:
+        return False
+    try:
+        return not postgresql.data_directory_empty() and not runs_as_primary(postgresql)
+    except OSError:  # Patroni says that it can't be read
+        return False
+
+
+def runs_as_primary(postgresql: Any) -> bool:
+    """Whether PostgreSQL is a running primary; Patroni 3 asks for it by another name."""
+    is_primary = getattr(postgresql, "is_primary", None) or postgresql.is_leader
+    return bool(postgresql.is_running() and is_primary())
 
 
 def telling_of_emptiness(status: Callable[..., Any]) -> Callable[..., Any]:
@@ -793,11 +837,12 @@ def electing(process: Any, prepare_promotion: Any, follow: Any, *_used: Any) -> 
     }
 
 
-def founding(bootstrap: Any, read: Any, status: Any, *_used: Any) -> Replacements:
-    """Return the replacements that keep a member from creating a cluster beside those that have data."""
+def founding(bootstrap: Any, handle: Any, read: Any, status: Any, *_used: Any) -> Replacements:
+    """Return the replacements that keep a member from beginning a cluster beside those that have its data."""
     permit = Founding()
     return {
         "patroni.ha:Ha.bootstrap": permit.limiting(bootstrap),
+        "patroni.ha:Ha.handle_starting_instance": permit.holding(handle),
         "patroni.dcs.etcd3:Etcd3._cluster_from_nodes": permit.noting(read),
         "patroni.api:RestApiHandler.get_postgresql_status": telling_of_emptiness(status),
     }
@@ -841,13 +886,16 @@ AMENDMENTS = (
         since=(4, 0),
     ),
     Amendment(
-        "a new cluster wants a permit",
+        "a cluster that etcd does not know wants a permit",
         (
             "patroni.ha:Ha.bootstrap",
+            "patroni.ha:Ha.handle_starting_instance",
             "patroni.dcs.etcd3:Etcd3._cluster_from_nodes(nodes)",
             "patroni.api:RestApiHandler.get_postgresql_status(retry)",
             "patroni.dcs:Cluster.is_unlocked",
+            "patroni.ha:Ha.is_paused",
             "patroni.postgresql:Postgresql.data_directory_empty",
+            "patroni.postgresql:Postgresql.is_running",
         ),
         founding,
     ),

@@ -61,7 +61,12 @@ def test_all_silent(calls: list[Call]) -> None:
         Store.from_params({**PARAMS, "endpoints": ["https://a"]}, "secret").free_initialization()
 
 
-def test_a_permit_ends_by_itself_and_is_none_where_etcd_knows_a_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "seconds", "value"), [((), "30", b""), (("db2", 600), "600", b"db2")], ids=["a new cluster", "db2"]
+)
+def test_a_permit_ends_by_itself_and_is_none_where_etcd_knows_a_cluster(
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[t.Any, ...], seconds: str, value: bytes
+) -> None:
     made: list[t.Any] = []
 
     def request(_client: HttpJsonClient, _method: str, path: str, body: t.Any = None, headers: t.Any = None) -> t.Any:
@@ -69,15 +74,16 @@ def test_a_permit_ends_by_itself_and_is_none_where_etcd_knows_a_cluster(monkeypa
         return {"token": "t0ken", "ID": "4711", "succeeded": True}
 
     monkeypatch.setattr(HttpJsonClient, "request", request)
-    assert Store.from_params(PARAMS, "secret").permit()
+    assert Store.from_params(PARAMS, "secret").permit(*arguments)
 
-    assert made[-2] == ("/v3/lease/grant", {"TTL": "30"})
+    assert made[-2] == ("/v3/lease/grant", {"TTL": seconds})
     path, body = made[-1]
     assert path == "/v3/kv/txn"
     guards = [(base64.b64decode(one["key"]), one["target"], one["version"]) for one in body["compare"]]
     assert guards == [(b"/service/lab/initialize", "VERSION", "0"), (b"/service/lab/leader", "VERSION", "0")]
     put = body["success"][0]["requestPut"]
     assert (base64.b64decode(put["key"]), put["lease"]) == (b"/service/lab/holdfast_permit", "4711")
+    assert base64.b64decode(put["value"]) == value
 
 
 class FakeStore:

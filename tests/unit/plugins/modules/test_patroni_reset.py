@@ -9,7 +9,7 @@ import typing as t
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
-from ansible_collections.holdfast.ha.plugins.modules.patroni_reset import reset
+from ansible_collections.holdfast.ha.plugins.modules.patroni_reset import name_member, reset
 
 
 class FakeStore:
@@ -19,6 +19,14 @@ class FakeStore:
         self.keys = keys
         self.dying = {f"members/{name}" for name in dying or ()}
         self.looks = 0
+        self.named: str | None = None
+
+    def permit(self, member: str, seconds: int) -> bool:
+        assert seconds > 60
+        if "initialize" in self.keys:
+            return False
+        self.named = member
+        return True
 
     def names(self) -> tuple[str, ...]:
         self.looks += 1
@@ -70,3 +78,11 @@ def test_check_mode_deletes_nothing() -> None:
     store = FakeStore(KEYS | {"members/db1"})
     assert reset(t.cast("t.Any", store), (), 0, dry_run=True) == GONE
     assert store.keys >= KEYS
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize(("keys", "may"), [({"config"}, True), (KEYS, False)], ids=["forgotten", "known"])
+def test_a_member_is_named_where_no_cluster_is_known(keys: set[str], may: bool, dry_run: bool) -> None:
+    store = FakeStore(set(keys))
+    assert name_member(t.cast("t.Any", store), "db2", dry_run) is may
+    assert store.named == ("db2" if may and not dry_run else None)
