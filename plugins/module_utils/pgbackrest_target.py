@@ -252,9 +252,12 @@ def _fits(backup: Backup, lineage: Lineage) -> bool:
 
 
 def _refuse_beyond(target: Target, end: ArchiveEnd, now: int) -> None:
-    """Raise PgBackRestError for a time or an LSN that the archive does not reach."""
+    """Raise PgBackRestError for a time or an LSN that the archive does not reach.
+
+    Both times are whole seconds: what lies within such a second may have arrived.
+    """
     if target.type == "time" and target.value is not None:
-        wanted = parse_time(target.value).timestamp()
+        wanted = int(parse_time(target.value).timestamp())
         if wanted > now:
             raise PgBackRestError(f"{target} lies in the future; it is {_shown(now)}")
         if end.arrived is not None and wanted > end.arrived:
