@@ -28,6 +28,7 @@ T = t.TypeVar("T")
 R = t.TypeVar("R")
 
 POLL_SECONDS = 0.2
+UNDECIDED = frozenset({"not_decided", "3.0.0"})  # what a new cluster says of its version until its members agree on one
 
 # The arguments every etcd module takes to reach the cluster.
 CONNECTION_ARGUMENTS: dict[str, t.Any] = {
@@ -80,6 +81,21 @@ class EtcdClient:
             return error.message
         healthy = isinstance(answer, dict) and str(answer.get("health")).lower() == "true"
         return None if healthy else f"its health is {answer}"
+
+    def unready_because(self) -> str | None:
+        """Return why the member is not to be used yet, or None.
+
+        A new cluster says that it has the oldest version until it has agreed on its own, seconds after it is healthy.
+        Patroni, which asks once when it starts, takes it at its word and goes on failing until it is restarted.
+        """
+        reason = self.unhealthy_because()
+        if reason is not None:
+            return reason
+        try:
+            version = self.http.request("GET", "/version")["etcdcluster"]
+        except EndpointError as error:
+            return error.message
+        return f"its cluster has not agreed on a version yet ({version})" if version in UNDECIDED else None
 
     def login(self, name: str, password: str) -> EtcdClient | None:
         """Return a client with a token, or None while authentication is off; raise WrongPasswordError."""
@@ -149,19 +165,35 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(pool.map(function, listed))
 
 
-def health(clients: Sequence[EtcdClient]) -> dict[str, str | None]:
+Reason = Callable[[EtcdClient], "str | None"]
+
+
+def of_health(client: EtcdClient) -> str | None:
+    """Return why a member isn't healthy, or None."""
+    return client.unhealthy_because()
+
+
+def of_readiness(client: EtcdClient) -> str | None:
+    """Return why a member is not to be used yet, or None."""
+    return client.unready_because()
+
+
+def health(clients: Sequence[EtcdClient], reason: Reason = of_health) -> dict[str, str | None]:
     """Return by endpoint why it isn't healthy, or None."""
-    reasons = in_parallel(EtcdClient.unhealthy_because, clients)
+    reasons = in_parallel(reason, clients)
     return {client.http.base_url: reason for client, reason in zip(clients, reasons, strict=True)}
 
 
 def wait_for(
-    clients: Sequence[EtcdClient], enough: Callable[[dict[str, str | None]], bool], seconds: float
+    clients: Sequence[EtcdClient],
+    enough: Callable[[dict[str, str | None]], bool],
+    seconds: float,
+    reason: Reason = of_health,
 ) -> dict[str, str | None]:
     """Poll every endpoint's health until it is enough or the time is over; return the last one seen."""
     deadline = time.monotonic() + seconds
     while True:
-        seen = health(clients)
+        seen = health(clients, reason)
         if enough(seen) or time.monotonic() >= deadline:
             return seen
         time.sleep(POLL_SECONDS)

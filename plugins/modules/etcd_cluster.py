@@ -11,7 +11,8 @@ version_added: 0.1.0
 author: Holdfast contributors (@holdfast)
 description:
   - Waits until the cluster serves, makes root, users and roles as declared, turns authentication on, and then
-    waits until every member that is to be there is healthy. To be called on one host of the cluster.
+    waits until every member that is to be there is healthy and the cluster has agreed on its version. To be called on
+    one host of the cluster.
   - Every user gets a role of its own name, that may do what its prefixes say and nothing else.
     Users and roles that aren't declared are left alone.
   - Authentication is enabled last, and users are completed first, so an interrupted run is finished by the next one.
@@ -126,6 +127,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     all_healthy,
     any_healthy,
     first_healthy,
+    of_readiness,
     wait_for,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -193,8 +195,8 @@ class Cluster:
         return first_healthy(others, wait_for(others, any_healthy, 0))
 
     def wait_for_all(self) -> None:
-        """Wait until every member that is to be there is healthy; raise UnhealthyError."""
-        seen = wait_for(self.awaited, all_healthy, self.seconds)
+        """Wait until every member that is to be there can be used; raise UnhealthyError."""
+        seen = wait_for(self.awaited, all_healthy, self.seconds, of_readiness)
         if not all_healthy(seen):
             raise UnhealthyError(describe(seen))
 

@@ -9,7 +9,7 @@ import pytest
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import AuthState, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
-from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.modules import etcd_cluster, etcd_restart
 
 URLS = {name: f"https://{name}:2379" for name in ("db1", "db2", "db3")}
@@ -30,14 +30,17 @@ def run(monkeypatch):
         return {}
 
     off = set()
+    versions = dict.fromkeys(URLS.values(), "3.5.0")
     monkeypatch.setattr(EtcdClient, "unhealthy_because", health)
+    monkeypatch.setattr(HttpJsonClient, "request", lambda self, method, path: {"etcdcluster": versions[self.base_url]})
     monkeypatch.setattr(EtcdClient, "call", call)
     monkeypatch.setattr(EtcdClient, "login", lambda self, name, password: None)
     monkeypatch.setattr(EtcdClient, "members", lambda self: tuple(Member(1, name, (), ("x",)) for name in URLS))
     monkeypatch.setattr(EtcdClient, "auth_state", lambda self, users, enabled: AuthState(enabled, {}, {}))
     monkeypatch.setattr(etcd_cluster, "OTHERS_SECONDS", 0)
 
-    def run(awaited, silent):
+    def run(awaited, silent, version="3.5.0"):
+        versions[URLS["db2"]] = version
         off.update(URLS[name] for name in silent)
         params = dict.fromkeys(("ca_path", "certificate_path", "private_key_path"), "/none")
         params |= {"endpoints": [URLS[name] for name in awaited], "root_password": "pw", "users": [], "passwords": {}}
@@ -74,6 +77,13 @@ def test_others_are_not_asked_before_they_are_needed(run, monkeypatch):
 def test_a_member_that_is_to_be_there_is_waited_for(run):
     with pytest.raises(etcd_cluster.UnhealthyError, match="db3:2379: no route"):
         run(("db1", "db2", "db3"), ("db3",))
+
+
+@pytest.mark.parametrize("version", ["3.0.0", "not_decided"])
+def test_a_new_cluster_is_waited_for_until_it_has_a_version(run, version):
+    """A Patroni that starts before is lost until somebody restarts it."""
+    with pytest.raises(etcd_cluster.UnhealthyError, match=rf"db2:2379: .* agreed on a version yet \({version}\)"):
+        run(("db1", "db2", "db3"), (), version)
 
 
 @pytest.mark.parametrize(
