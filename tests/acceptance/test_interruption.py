@@ -90,3 +90,6 @@ def test_rows_survive_an_interrupted_run() -> None:
     assert kill_playbook_when(lambda output: "[holdfast.ha.patroni : Configure and run" in output, SITE, seconds=120)
     converge()
     assert sql("SELECT count(*) FROM kept") == "1000"
+    # The nodes are new ones: the next file finds the lab as make lab leaves it.
+    assert run_playbook(ROOT / "playbooks/restore_verify.yml").code == 0
+    assert_healthy()
