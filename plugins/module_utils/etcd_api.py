@@ -165,22 +165,9 @@ def in_parallel(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
         return list(pool.map(function, listed))
 
 
-Reason = Callable[[EtcdClient], "str | None"]
-
-
-def of_health(client: EtcdClient) -> str | None:
-    """Return why a member isn't healthy, or None."""
-    return client.unhealthy_because()
-
-
-def of_readiness(client: EtcdClient) -> str | None:
-    """Return why a member is not to be used yet, or None."""
-    return client.unready_because()
-
-
-def health(clients: Sequence[EtcdClient], reason: Reason = of_health) -> dict[str, str | None]:
-    """Return by endpoint why it isn't healthy, or None."""
-    reasons = in_parallel(reason, clients)
+def health(clients: Sequence[EtcdClient], *, ready: bool = False) -> dict[str, str | None]:
+    """Return by endpoint why it isn't healthy, or *ready* to be used, or None."""
+    reasons = in_parallel(EtcdClient.unready_because if ready else EtcdClient.unhealthy_because, clients)
     return {client.http.base_url: reason for client, reason in zip(clients, reasons, strict=True)}
 
 
@@ -188,12 +175,13 @@ def wait_for(
     clients: Sequence[EtcdClient],
     enough: Callable[[dict[str, str | None]], bool],
     seconds: float,
-    reason: Reason = of_health,
+    *,
+    ready: bool = False,
 ) -> dict[str, str | None]:
     """Poll every endpoint's health until it is enough or the time is over; return the last one seen."""
     deadline = time.monotonic() + seconds
     while True:
-        seen = health(clients, reason)
+        seen = health(clients, ready=ready)
         if enough(seen) or time.monotonic() >= deadline:
             return seen
         time.sleep(POLL_SECONDS)

@@ -127,7 +127,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     all_healthy,
     any_healthy,
     first_healthy,
-    of_readiness,
     wait_for,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -196,7 +195,7 @@ class Cluster:
 
     def wait_for_all(self) -> None:
         """Wait until every member that is to be there can be used; raise UnhealthyError."""
-        seen = wait_for(self.awaited, all_healthy, self.seconds, of_readiness)
+        seen = wait_for(self.awaited, all_healthy, self.seconds, ready=True)
         if not all_healthy(seen):
             raise UnhealthyError(describe(seen))
 

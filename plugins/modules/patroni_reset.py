@@ -75,13 +75,7 @@ EXAMPLES = r"""
 
 - name: Name the member that goes on with its data
   holdfast.ha.patroni_reset:
-    etcd:
-      endpoints: [https://198.51.100.11:2379]
-      prefix: /service/lab/
-      ca: /etc/holdfast/tls/ca.crt
-      cert: /etc/holdfast/tls/client.crt
-      key: /etc/holdfast/tls/host.key
-      username: patroni
+    etcd: "{{ patroni_store }}"
     etcd_password: "{{ ha_secrets.etcd_patroni }}"
     state: named
     member: db1
