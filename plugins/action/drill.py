@@ -20,8 +20,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import BudgetError, parse_overrides
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.hosts import node
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts import node
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     Plan,
     Refusal,
@@ -31,6 +30,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     usable_database,
     wanted_faults,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import BudgetError, parse_overrides
 
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine"
 ARGUMENTS: dict[str, Any] = {

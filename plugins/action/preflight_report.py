@@ -22,9 +22,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, is_secret_variable, role_of
 

@@ -147,17 +147,17 @@ from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils import inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import is_topology
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import running
-from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     HIDDEN,
     OPAQUE,
     TEMPLATE_IN_TEXT,
     Problem,
     TopologyError,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
 

@@ -86,8 +86,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     running,
     target_problems,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem
 
 COLLECTION = Path(__file__).resolve().parents[2]
 LISTING = ("syntax", "listhosts", "listtasks", "listtags")

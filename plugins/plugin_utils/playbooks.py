@@ -16,11 +16,11 @@ from typing import Any
 import yaml
 
 from .backup_jobs import VARIABLE as JOBS
+from .reading.node import suggestion
+from .reading.problems import HIDDEN, OPAQUE, Problem
 from .topology.document import LOADER
 from .topology.hosts import FOREIGN, HOST_VARIABLES
-from .topology.node import suggestion
 from .topology.packages import PACKAGE_VARIABLES
-from .topology.problems import HIDDEN, OPAQUE, Problem
 from .topology.roles import RoleSpec, load_roles
 from .topology.variables import ROLES, judge_option, refused, role_of
 

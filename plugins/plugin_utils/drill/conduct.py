@@ -13,8 +13,6 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils import journal
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Fault,
     Reboot,
@@ -31,14 +29,16 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import (
     silent,
     view,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Event, Ledger, Presence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import longest_silence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import events
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Event, Ledger, Presence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import longest_silence
 
 GATE_SECONDS = 300.0
 REACH_SECONDS = 8.0  # for a pool that is just being changed

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..reading.problems import Opaque, Problem, Problems
 from .model import Cluster, Inventory
-from .problems import Opaque, Problem, Problems
 from .timing import patroni_defaults
 
 LEAST_SECONDS = 2

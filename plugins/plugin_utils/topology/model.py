@@ -7,14 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any
 
+from ..reading.addresses import Address, Interface, Network
 from .timing import DEFAULT_PROFILE
-
-Address = IPv4Address | IPv6Address
-Interface = IPv4Interface | IPv6Interface
-Network = IPv4Network | IPv6Network
 
 GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
 """Components whose members are a group of the user's."""

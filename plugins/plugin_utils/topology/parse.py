@@ -9,12 +9,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from ..reading.addresses import Network
+from ..reading.node import Node, suggestion
+from ..reading.problems import HIDDEN, Problems
 from .hosts import read_host
-from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Pooler, Ports, SqlObject, SyncGroup, Vip
-from .node import Node, suggestion
+from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Pooler, Ports, SqlObject, SyncGroup, Vip
 from .pool_targets import with_guards
 from .pools import Surroundings, read_pools
-from .problems import HIDDEN, Problems
 from .timing import DEFAULT_PROFILE, PROFILES
 
 CLUSTER_KEYS = (

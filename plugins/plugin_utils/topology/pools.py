@@ -11,10 +11,11 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
+from ..reading.addresses import Network
+from ..reading.node import Node, suggestion
+from ..reading.problems import HIDDEN
 from .hosts import host_address
-from .model import Check, Cluster, Host, Inventory, Network, Pool, Pooler, Ports, Server
-from .node import Node, suggestion
-from .problems import HIDDEN
+from .model import Check, Cluster, Host, Inventory, Pool, Pooler, Ports, Server
 
 POSTGRESQL = "postgresql"
 PGBOUNCER = "pgbouncer"

@@ -20,14 +20,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     text_problems,
 )
 
+from ..reading.node import suggestion
+from ..reading.problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .derive import pools
 from .dynamic_configuration import VARIABLE as DYNAMIC
 from .dynamic_configuration import check_dynamic_configuration
 from .hosts import FOREIGN, is_foreign
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
-from .node import suggestion
-from .problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .repositories import (
     OPTIONS,
     QUEUE,

@@ -19,7 +19,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
 from ansible.template import trust_as_template
 from ansible_collections.holdfast.ha.plugins.inventory import topology as sut
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TEMPLATE_IN_TEXT
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, TEMPLATE_IN_TEXT
 
 ROOT = Path(__file__).resolve().parents[4]
 BASE = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "topology_base.yml").read_text(encoding="utf-8"))

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, TopologyError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TopologyError
 
 DATA = Path(__file__).resolve().parents[3] / "data"
 BASE = yaml.safe_load((DATA / "topology_base.yml").read_text(encoding="utf-8"))

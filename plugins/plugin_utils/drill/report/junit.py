@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Prediction
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
 

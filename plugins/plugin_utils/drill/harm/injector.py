@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import TLS, Crew, url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Fault,
     FillDisk,
@@ -24,10 +23,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Switchover,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError, Provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.rules import Cut, ruleset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import TLS, Crew, url
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError, Provider
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut, ruleset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
 PROOF_SECONDS = 10.0
 POLL_SECONDS = 0.1

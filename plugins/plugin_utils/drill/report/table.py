@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Run, Spread
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run, Spread
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 HEAD = (

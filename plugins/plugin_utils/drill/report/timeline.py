@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.lanes import Lane, Mark, Segment, lanes
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import acknowledgements
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.lanes import Lane, Mark, Segment, lanes
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import acknowledgements
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger, Outcome, Presence, Write
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger, Outcome, Presence, Write
 
 Key = tuple[str, int]
 

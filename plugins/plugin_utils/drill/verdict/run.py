@@ -12,7 +12,7 @@ from datetime import datetime
 from statistics import median
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Breach, Budget, Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Breach, Budget, Ledger, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
 Result = tuple[Ledger, Verdict, Budget]

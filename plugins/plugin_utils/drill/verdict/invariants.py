@@ -10,7 +10,7 @@ from itertools import chain, combinations, pairwise
 from math import inf
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Breach,
     Budget,
@@ -19,7 +19,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
     Outcome,
     Write,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import (
     Key,
     acknowledgements,
     duplicated_keys,
@@ -29,7 +29,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
     missing_keys,
     refused_but_present,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import (
     Span,
     by_name,
     dark_spans,
@@ -39,7 +39,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import (
     runs,
     uncovered,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 
 OPEN_AFTER = 2.0
 """Seconds without an acknowledgement at the end of a record that a client's last attempt can't explain."""

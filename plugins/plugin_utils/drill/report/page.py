@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_table import seconds
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Result, Run
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup

@@ -18,7 +18,7 @@ from concurrent.futures import TimeoutError as NotYet
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset, estimate
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset, estimate
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
 
 # The controller has it, from requirements.txt; whoever only reads this module need not.
@@ -27,7 +27,7 @@ try:
 except ImportError:
     paramiko = None  # type: ignore[assignment]
 
-PLUGINS = Path(__file__).resolve().parents[2]
+PLUGINS = Path(__file__).resolve().parents[3]
 PACKAGE = "ansible_collections.holdfast.ha.plugins"
 # The agent's modules, each after those that it imports.
 MODULES = (

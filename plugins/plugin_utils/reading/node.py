@@ -15,7 +15,7 @@ from difflib import get_close_matches
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from .model import Address, Interface, Network
+from .addresses import Address, Interface, Network
 from .problems import HIDDEN, IN_INI, Problems
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")

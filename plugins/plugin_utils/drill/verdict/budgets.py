@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, fields, replace
 from math import isfinite
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problem, Problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Checks, Settings
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem, Problems
 
 VARIABLE = "drill_budgets"
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import BalancerSample, Event, MemberSample
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import grouped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import BalancerSample, Event, MemberSample
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import grouped
 
 SILENCE = 1.0
 

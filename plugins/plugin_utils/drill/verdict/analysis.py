@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.invariants import INVARIANTS
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.invariants import INVARIANTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     Breach,
     Budget,
     Ledger,
@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
     Verdict,
     Write,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import (
     acknowledged_keys,
     acknowledgements,
     duplicated_keys,
@@ -26,7 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import (
     lost_keys,
     missing_keys,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 
 
 def judge(ledger: Ledger, budget: Budget) -> Verdict:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     MemberSample,
     Outcome,

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Ledger,
     MemberSample,
     Outcome,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import every_write
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import by_name
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import every_write
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import by_name
 
 KINDS = ("injected", "detected", "promoted", "pool switched", "vip moved", "healed", "rejoined")
 UNSEEN = 2.0

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Ledger, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import FaultResult, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Ledger, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 
 FORMAT = "holdfast-drill-report/1"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
 
 
 @dataclass(frozen=True, slots=True)

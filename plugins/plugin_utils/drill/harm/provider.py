@@ -14,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import UNCUT
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
 
 LINKS_DOWN = 'for link in /sys/class/net/*; do [ "${link##*/}" = lo ] || ip link set dev "${link##*/}" down; done'
 RESET = "nft -f - <<E\n{rules}E\necho 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger"

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import (
     AgentError,
     Session,
     SessionLostError,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan
 
 TLS = {
     "ca": "/etc/holdfast/tls/ca.crt",

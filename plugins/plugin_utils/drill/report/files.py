@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_data import as_data
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_junit import as_junit
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_page import as_page
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report_table import as_table
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.data import as_data
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.junit import as_junit
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.page import as_page
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import as_table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Run
 
 __all__ = ["Result", "Run", "table", "write"]
 
