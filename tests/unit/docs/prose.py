@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 _FENCE = re.compile(r"^( *)```.*?^\1```", re.MULTILINE | re.DOTALL)
-_GENERATED = re.compile(r"<!-- generated: \w+ -->.*?<!-- end of generated -->", re.DOTALL)
+_GENERATED = re.compile(r"<!-- generated: \w+ -->.*?<!-- end -->", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _CODE = re.compile(r"`[^`]+`")
 _LINK = re.compile(r"!?\[([^\]]*)\]\(([^)\s]+)\)")

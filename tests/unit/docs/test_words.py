@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 
 from .prose import anchors, links, mean_length, sentences, without_code, words
 from .shell_blocks import PAGES, ROOT
@@ -98,6 +99,12 @@ def test_pages_named_elsewhere_exist():
         if not (ROOT / page).is_file() or (anchor and anchor not in anchors(read(ROOT / page)))
     ]
     assert sorted(wrong) == []
+
+
+def test_the_drills_page_has_every_fault():
+    section = read(ROOT / "docs/drill.md").partition("## Faults")[2].partition("\n## ")[0]
+    rows = "".join(line for line in section.splitlines() if line.startswith("|"))
+    assert sorted(re.findall(r"`(\w+)`", rows)) == sorted(CATALOGUE)
 
 
 TEXT = """\
