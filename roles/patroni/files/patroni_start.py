@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts Patroni with the amendments of the table AMENDMENTS. Why: docs/patroni-amendments.md.
+"""Starts Patroni with the amendments of the table AMENDMENTS. Why, and what upstream could take: docs/failover.md.
 
 All of them are applied, or none: each names what it changes, and all of that is looked up before anything is changed.
 
