@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Every shell block of README.md, docs/*.md and their like: it resolves as written, and what needs no hosts runs."""
+"""Every shell block of README.md and docs/*.md: it resolves as written, and what needs no hosts runs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ TEXTS = [command.text for command in COMMANDS]
 CONTROLLER = {
     "ansible",
     "ansible-playbook",
-    "ansible-galaxy",
     "ansible-inventory",
     "make",
     "cp",
@@ -67,9 +66,8 @@ def extra(options):
 
 
 def wrong_playbook(name, variables):
-    """Why a playbook would refuse what it is given; an installed one is named by the collection."""
-    of_collection = name.startswith("holdfast.ha.")
-    path = ROOT / (f"playbooks/{name.removeprefix('holdfast.ha.')}.yml" if of_collection else name)
+    """Why a playbook would refuse what it is given."""
+    path = ROOT / name
     if not path.is_file():
         return f"{name} does not exist"
     if path.parent != ROOT / "playbooks":
@@ -83,22 +81,17 @@ def wrong(words):
     program = words[0]
     if program == "make":
         return wrong_make(words)
-    if program == "ansible-galaxy":
-        return "" if words[1:3] in (["collection", "build"], ["collection", "install"]) else "not of a collection"
     if program.startswith("ansible"):
-        return wrong_ansible(program, arguments_of(words))
+        given = arguments_of(words)
+        if given.i is None or (given.i != MINE and not (ROOT / given.i).exists()):
+            return f"{given.i} is no inventory"
+        if program == "ansible-playbook":
+            return "; ".join(filter(None, (wrong_playbook(name, extra(given.e)) for name in given.what)))
+        module = given.m and given.m.removeprefix("holdfast.ha.")
+        return "" if not module or (ROOT / f"plugins/modules/{module}.py").exists() else f"no module {module}"
     if program.startswith("scripts/"):
         return "" if os.access(ROOT / program, os.X_OK) else f"{program} can't be run"
     return "" if program in CONTROLLER | HOSTS else f"{program}: say where it is installed"
-
-
-def wrong_ansible(program, given):
-    if given.i is None or (given.i != MINE and not (ROOT / given.i).exists()):
-        return f"{given.i} is no inventory"
-    if program == "ansible-playbook":
-        return "; ".join(filter(None, (wrong_playbook(name, extra(given.e)) for name in given.what)))
-    module = given.m and given.m.removeprefix("holdfast.ha.")
-    return "" if not module or (ROOT / f"plugins/modules/{module}.py").exists() else f"no module {module}"
 
 
 def wrong_make(words):
@@ -123,8 +116,6 @@ def test_a_command_resolves(command):
         ("ansible-playbook -i inventory/mine playbooks/restore.yml -e restore_type=soon", "restore_type = 'soon'"),
         ("ansible-playbook -i inventory/mine playbooks/site.yml -e restore_type=time", "is an option of restore.yml"),
         ("ansible -i inventory/mine all -m holdfast.ha.nothing", "no module nothing"),
-        ("ansible-playbook -i inventory/mine holdfast.ha.sites", "holdfast.ha.sites does not exist"),
-        ("ansible-galaxy role install holdfast", "not of a collection"),
         ("make labs", "make knows no labs"),
         ("make drill FAULT=x", "make knows no FAULT"),
         ("socat stdio /run/haproxy/admin.sock", "socat: say where it is installed"),
@@ -166,7 +157,7 @@ def test_the_table_has_every_command():
     assert sorted(set(TEXTS) - listed) == []
     assert sorted(listed - set(TEXTS)) == []
     for proof in TABLE["elsewhere"].values():
-        assert (ROOT / proof).is_file() or proof.startswith(("not by a test: ", "by itself", "Makefile"))
+        assert (ROOT / proof).is_file() or proof.startswith(("not by a test", "by itself", "Makefile"))
 
 
 @pytest.fixture
