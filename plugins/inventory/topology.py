@@ -91,7 +91,7 @@ options:
       - C(lease_watch) is the seconds without a renewal after which the leader's lease is revoked by a watcher beside
         every etcd member, in place of the profile's; V(false) for none, so that only the end of C(patroni_ttl) takes
         it. It, or that of a chosen profile, must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1,
-        or C(patroni_loop_wait) + 1 where replication is synchronous (C(docs/lease-watcher.md) tells why).
+        or C(patroni_loop_wait) + 1 where replication is synchronous (C(docs/failover.md) tells why).
     type: raw
     required: true
 """
