@@ -184,7 +184,7 @@ class Rescue:
         elif now - self._lost >= LOST_AFTER:
             raise LostError(
                 f"{', '.join(holders(answers))} has a database that etcd knows nothing of below {self._store.prefix}: "
-                "where etcd lost its data, etcd_lost.yml lets the cluster go on with its own (docs/restore.md)"
+                "where etcd lost its data, etcd_lost.yml lets the cluster go on with its own (docs/etcd-recovery.md)"
             )
 
     @staticmethod
