@@ -255,8 +255,8 @@ class ByKey(Shape[T]):
     """A mapping whose keys depend on the value of one of them."""
 
     key: str
-    declarations: Mapping[str, type[T]]
-    """By value; the first one is the default."""
+    declarations: Mapping[str, tuple[type[T], ...]]
+    """By value, the default one first; rules may choose another declaration than the first of a value."""
     other: type[T]
 
     def choice(self, value: Any) -> Any:
@@ -267,7 +267,8 @@ class ByKey(Shape[T]):
     def read(self, node: Node) -> T:
         """The declaration's instance that the key chooses."""
         choice = self.choice(node.value)
-        return read(self.declarations.get(choice, self.other) if isinstance(choice, str) else self.other, node)
+        known = self.declarations.get(choice) if isinstance(choice, str) else None
+        return read(known[0] if known else self.other, node)
 
 
 @dataclass(frozen=True)

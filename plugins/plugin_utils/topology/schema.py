@@ -56,9 +56,7 @@ class Groups:
         "Group of the PostgreSQL members, which Patroni manages. It needs etcd, and may be the same group.",
         example="postgresql",
     )
-    haproxy: Any = key(
-        GROUP, "Group of the balancers. With O(clusters.<name>.vips) keepalived runs there as well.", example="haproxy"
-    )
+    haproxy: Any = key(GROUP, "Group of the balancers. With C(vips) keepalived runs there as well.", example="haproxy")
     backup: Any = key(GROUP, "Group of the one host with the pgBackRest repository.", example="backup")
 
 
@@ -123,7 +121,7 @@ class Check:
     type: str | None = key(
         Choice(("tcp", "http", "none")),
         "V(tcp) opens a connection, V(http) sends a request, V(none) trusts the server blindly. The other keys but"
-        " O(tls) go with V(http) only.",
+        " C(tls) go with V(http) only.",
         required=True,
         example="http",
     )
@@ -137,7 +135,7 @@ class Check:
     )
     method: Any = key(OfRole("haproxy_pools.check.method"), example="GET")
     host: Any = key(OfRole("haproxy_pools.check.host"), example="www.example.com")
-    status: Any = key(OfRole("haproxy_pools.check.status"), example="200-399")
+    status: Any = key(OfRole("haproxy_pools.check.status"))
     body: Any = key(OfRole("haproxy_pools.check.body"), example='"state": "running"')
     body_pattern: Any = key(OfRole("haproxy_pools.check.body_pattern"), example="ready|live")
     drains: Any = key(OfRole("haproxy_pools.check.drains"), example='"state": "stopping"')
@@ -151,7 +149,7 @@ class Pool:
     service: str = key(
         Text(),
         "What the pool serves. V(postgresql) leads to the cluster's PostgreSQL, V(pgbouncer) to its poolers"
-        " (O(clusters.<name>.pooler)), any other name to O(servers).",
+        " (C(pooler)), any other name to C(servers).",
         default=POSTGRESQL,
         example="web",
     )
@@ -167,14 +165,16 @@ class Pool:
             or_one=True,
             empty=Refusal("lets nobody in", "list networks, like [192.0.2.0/24], or remove it"),
         ),
-        "Networks that the balancers let in. A pool that leads to PostgreSQL, directly or through other pools, lets in"
-        " O(clusters.<name>.clients) by default, and its own networks must be parts of these. Any other pool lets in"
-        " everyone by default. The address of the connection itself counts, not that of a PROXY header.",
+        "Networks that the balancers let in. A pool that leads to PostgreSQL lets in the cluster's C(clients) by"
+        " default, and its own networks must be parts of these. Any other pool lets in everyone by default. A pool"
+        " leads to PostgreSQL, whatever its service is called, where one of its servers, or an address in"
+        " C(backend_options), is a PostgreSQL, a pooler or such a pool of any cluster in the file. The address of the"
+        " connection itself counts, not that of a PROXY header.",
         example=["192.0.2.0/24"],
     )
-    balance: Any = key(OfRole("haproxy_pools.balance"), example="leastconn")
+    balance: Any = key(OfRole("haproxy_pools.balance"))
     server_options: Any = key(OfRole("haproxy_pools.server_options"), example="maxconn 100")
-    bind_options: Any = key(OfRole("haproxy_pools.bind_options"), example="ssl crt /etc/ssl/site.pem")
+    bind_options: Any = key(OfRole("haproxy_pools.bind_options"))
     frontend_options: Any = key(OfRole("haproxy_pools.frontend_options"), example=["option httplog"])
     backend_options: Any = key(OfRole("haproxy_pools.backend_options"), example=["retries 1"])
     shutdown_sessions: Any = key(OfRole("haproxy_pools.shutdown_sessions"), example=False)
@@ -210,7 +210,7 @@ class ServicePool(Pool):
             ListedServer,
             Refusal("names no server", "add one like {name: web1, address: 192.0.2.21, port: 8080}"),
         ),
-        "Servers of the pool.",
+        "Servers of the pool. A mapping takes the hosts of a group; a list names each server.",
         required=True,
         example={"group": "webservers", "port": 8080},
     )
@@ -221,7 +221,10 @@ class ServicePool(Pool):
     )
 
 
-POOL: ByKey[Pool] = ByKey("service", {POSTGRESQL: PostgresqlPool, PGBOUNCER: PoolerPool}, other=ServicePool)
+POOL: ByKey[Pool] = ByKey(
+    "service", {POSTGRESQL: (PostgresqlPool,), PGBOUNCER: (PoolerPool, ServicePool)}, other=ServicePool
+)
+"""In a cluster without a pooler C(pgbouncer) is a service like any other."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +248,7 @@ class Pooler:
         "When a server connection returns to PgBouncer's pool.",
         default="transaction",
     )
-    vip: Any = key(VIPS, "Virtual IP addresses of the pool V(pooled), as O(clusters.<name>.pools.<name>.vip).")
+    vip: Any = key(VIPS, "Names of the virtual IP addresses of the pool V(pooled), with the default of any pool.")
     spare_primary: bool = key(
         Boolean(),
         "Whether clients get a pooler of another host than the primary's, as long as one is up.",
@@ -272,7 +275,7 @@ class Cluster:
     )
     clients: tuple[Network, ...] | None = key(
         NETWORKS,
-        "Networks that may log in to PostgreSQL. By default O(network), or the networks of the virtual addresses."
+        "Networks that may log in to PostgreSQL. By default C(network), or the networks of the virtual addresses."
         " PostgreSQL, PgBouncer and the pools that lead to them refuse all others. PostgreSQL sees only the balancer's"
         " address of connections through a balancer.",
         example=["192.0.2.0/24", "198.51.100.0/24"],
@@ -314,14 +317,14 @@ class Cluster:
         OrFalse(Integer(LEAST_LEASE_WATCH, 3600)),
         "Seconds without a renewal after which a watcher beside every etcd member revokes the leader's lease. By"
         " default those of the profile. V(false) runs no watcher; then only the end of C(patroni_ttl) ends the lease."
-        " The least is C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1, or C(patroni_loop_wait) + 1 with"
+        " It must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1, or C(patroni_loop_wait) + 1 with"
         " synchronous replication (C(docs/failover.md) says why).",
         example=8,
     )
     pooler: Pooler | None = key(
         Switch(Pooler),
         "PgBouncer beside every PostgreSQL. Each one reaches the primary through the first pool with the role"
-        " V(primary). V(true) takes all defaults. A pool with O(clusters.<name>.pools.<name>.service) V(pgbouncer)"
+        " V(primary). V(true) takes all defaults. A pool with C(service) V(pgbouncer)"
         " replaces the pool V(pooled).",
     )
 
