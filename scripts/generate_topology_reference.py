@@ -55,7 +55,7 @@ def suboption(one: Option) -> dict[str, Any]:
     return {
         "description": list(sentences(one)),
         **ansible_type(one.form.schema),
-        **({"required": True} if one.required and not one.only else {}),
+        **({"required": True} if one.always_required else {}),
         **({} if one.default is None else {"default": one.default}),
         **({"suboptions": suboptions(one.form.options)} if one.form.options else {}),
     }
@@ -98,7 +98,7 @@ def flow(value: object) -> str:
 
 def row(one: Option) -> str:
     """One option as a row of a table."""
-    default = "**required**" if one.required else "" if one.default is None else shown(one.default)
+    default = "**required**" if one.always_required else "" if one.default is None else shown(one.default)
     example = "" if one.example is None else f" Example: V({flow(one.example)})."
     return f"| `{one.name}` | {text(one.form.words)} | {default} | {text(one.description + example)} |"
 

@@ -77,7 +77,13 @@ class Option:
     @property
     def description(self) -> str:
         """The condition and the meaning."""
-        return f"{self.only} {self.meaning}".strip()
+        only = f"Required {self.only[0].lower()}{self.only[1:]}" if self.only and self.required else self.only
+        return f"{only} {self.meaning}".strip()
+
+    @property
+    def always_required(self) -> bool:
+        """Whether it is required under any condition."""
+        return self.required and not self.only
 
 
 def options(declaration: type[Any]) -> tuple[Option, ...]:
@@ -178,13 +184,13 @@ def _switch(shape: Switch[Any]) -> Form:
 @form.register(OrFalse)
 def _or_false(shape: OrFalse[Any]) -> Form:
     one = form(shape.shape)
-    return Form(f"{one.words}, or V(false)", {"anyOf": [{"const": False}, one.schema]}, one.options)
+    return Form(f"{one.words}, or V(false)", {"anyOf": [one.schema, {"const": False}]}, one.options)
 
 
 @form.register(SectionOrList)
 def _section_or_list(shape: SectionOrList[Any, Any]) -> Form:
     section, item = (section_schema(options(one)) for one in (shape.section, shape.item))
-    known = merged({"In a mapping only.": [shape.section], "In a list only.": [shape.item]})
+    known = merged({"In a mapping.": [shape.section], "In a list.": [shape.item]})
     return Form(
         "mapping or list of mappings", {"anyOf": [section, {"type": "array", "items": item, "minItems": 1}]}, known
     )
@@ -244,7 +250,7 @@ def limits(known: Iterable[Option], declarations: Iterable[type[Any]]) -> Json:
 def section_schema(known: Iterable[Option]) -> Json:
     """A mapping with known keys. Null counts as not given."""
     known = list(known)
-    required = [one.name for one in known if one.required and not one.only]
+    required = [one.name for one in known if one.always_required]
     return {
         "type": "object",
         "additionalProperties": False,

@@ -241,7 +241,7 @@ options:
                         type: str
                   role:
                     description:
-                      - With C(service) V(postgresql). Members that serve, by their role in Patroni.
+                      - Required with C(service) V(postgresql). Members that serve, by their role in Patroni.
                       - For example V(primary).
                     type: str
                     choices:
@@ -259,8 +259,8 @@ options:
                     default: tcp
                   servers:
                     description:
-                      - With a C(service) other than V(postgresql) and V(pgbouncer). Servers of the pool.
-                        A mapping takes the hosts of a group; a list names each server.
+                      - Required with a C(service) other than V(postgresql) and V(pgbouncer). Servers of
+                        the pool. A mapping takes the hosts of a group; a list names each server.
                       - 'Mapping or list of mappings, for example V({group: webservers, port: 8080}).'
                     type: raw
                     suboptions:
@@ -277,17 +277,18 @@ options:
                         type: int
                       group:
                         description:
-                          - In a mapping only. Group of the inventory.
+                          - Required in a mapping. Group of the inventory.
                           - For example V(webservers).
                         type: str
                       name:
                         description:
-                          - In a list only. Name of the server, which a check over TLS expects in its certificate.
+                          - Required in a list. Name of the server, which a check over TLS expects in its
+                            certificate.
                           - For example V(web1).
                         type: str
                       address:
                         description:
-                          - In a list only. IP address of the server.
+                          - Required in a list. IP address of the server.
                           - IP address, for example V(192.0.2.21).
                         type: str
                   check:

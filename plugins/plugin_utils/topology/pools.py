@@ -17,10 +17,7 @@ from ..reading.shapes import handed_on, keys, read
 from . import schema
 from .hosts import host_address
 from .model import Check, Cluster, Host, Inventory, Pool, Server
-from .schema import PGBOUNCER, POOL, POSTGRESQL, Pooler, Ports
-
-ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
-"""Patroni's REST endpoint that answers 200 on a member which may serve the role."""
+from .schema import DEFAULT_POOLS, PGBOUNCER, POOL, POSTGRESQL, ROLE_PATHS, Pooler, Ports
 
 SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "stopping"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
@@ -28,10 +25,6 @@ SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "s
 WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}
 """Patroni says that a member is the primary once it leads; the role in the answer is PostgreSQL's, once promoted."""
 
-DEFAULT_POOLS = {
-    "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
-    "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
-}
 POOLED = "pooled"
 """Name of the pool that leads to the poolers where none is declared."""
 

@@ -39,11 +39,18 @@ from .timing import DEFAULT_PROFILE, PROFILES
 
 POSTGRESQL = "postgresql"
 PGBOUNCER = "pgbouncer"
+ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
+"""Roles of pools, and Patroni's REST endpoint that answers 200 on a member which may serve the role."""
+DEFAULT_POOLS = {
+    "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
+    "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
+}
+LEAST_LEASE_WATCH = 2
+
 PORT = Integer(1, 65535)
 NETWORKS = ListOf(IpNetwork(), or_one=True)
 VIPS = Later(ListOf(Text(), or_one=True))
 GROUP = Later(Text())
-LEAST_LEASE_WATCH = 2
 
 
 @dataclass(frozen=True)
@@ -187,7 +194,7 @@ class PostgresqlPool(Pool):
     """A pool that leads to PostgreSQL by the members' roles."""
 
     role: str | None = key(
-        Choice(("primary", "standby", "any")),
+        Choice(tuple(ROLE_PATHS)),
         "Members that serve, by their role in Patroni.",
         required=True,
         example="primary",
@@ -290,8 +297,9 @@ class Cluster:
     )
     pools: Any = key(
         Later(Named(OrFalse(POOL))),
-        "HAProxy's pools by name. PostgreSQL has the pools V(primary) on port 5000 and V(standby) on port 5001 unless"
-        " pools of these names are declared here. V(false) leaves one out.",
+        "HAProxy's pools by name. PostgreSQL has the pools"
+        f" {' and '.join(f'V({name}) on port ' + str(pool['port']) for name, pool in DEFAULT_POOLS.items())}"
+        " unless pools of these names are declared here. V(false) leaves one out.",
     )
     databases: Any = key(
         OfRole("postgresql_objects_databases"),

@@ -105,7 +105,7 @@ def test_options_as_ansible_has_them():
 
 def test_a_key_of_some_variants_says_of_which():
     wings = sut.suboption(OPTIONS["entry"])["suboptions"]["wings"]
-    assert wings["description"][0] == "With a C(colour) other than V(red). Wings."
+    assert wings["description"][0] == "Required with a C(colour) other than V(red). Wings."
     assert "required" not in wings
 
 
