@@ -89,7 +89,8 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_path.yml $(if $(PORT),-e path_port=$(PORT))
 
 .PHONY: reference
-reference: bootstrap ## Generate docs/variables.md again
+reference: bootstrap ## Generate docs/variables.md and what follows from the topology's schema
+	@$(BIN)/python scripts/generate_topology_reference.py
 	@$(BIN)/python scripts/generate_variables_reference.py
 
 .PHONY: acceptance

@@ -319,7 +319,7 @@ class Joiner:
         if client is None:
             raise RefusedError(
                 f"{self.me.name} lost its data, and without it the cluster has no quorum to let it in anew: {seen}. "
-                "Start the members that have data; when too many are lost for good, see docs/restore.md"
+                "Start the members that have data; when too many are lost for good, see docs/etcd-recovery.md"
             )
         return client.login(ROOT, self.module.params["root_password"]) or client
 
