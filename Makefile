@@ -92,6 +92,14 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 reference: bootstrap ## Generate docs/variables.md again
 	@$(BIN)/python scripts/generate_variables_reference.py
 
+.PHONY: release
+release: bootstrap ## The collection as it is published, in .cache/release
+	@$(BIN)/python scripts/release.py build
+
+.PHONY: release-check
+release-check: bootstrap ## Build the collection, install it elsewhere, run preflight and status of it on the lab
+	@$(BIN)/python scripts/release.py check
+
 .PHONY: acceptance
 acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)
 	@$(BIN)/python -m pytest -v tests/acceptance
