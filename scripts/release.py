@@ -1,16 +1,15 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the collection as it is published, and use it as a stranger would: scripts/release.py build|check.
+"""Build the collection as it is published, and use it as a stranger would: scripts/release.py build|check [INVENTORY].
 
 build  .cache/release/holdfast-ha-<version>.tar.gz, from the files that git tracks.
 check  Build, look at the contents, install into an empty folder beside the dependencies of galaxy.yml only, and run
-       preflight and status against the lab from there.
+       preflight and status from there, against the lab whose inventory is named (inventory/lab).
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -24,6 +23,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 
+import yaml
 from progress import say, step
 from run_ansible_test import copy
 
@@ -32,6 +32,7 @@ BIN = Path(sys.executable).parent
 COLLECTIONS = ROOT / "collections/ansible_collections"
 OUTPUT = ROOT / ".cache/release"
 LAB = ROOT / "inventory/lab"
+SECRETS = "group_vars/all/secrets.yml"
 CONTENTS = frozenset(
     {
         "CHANGELOG.md",
@@ -96,15 +97,18 @@ def missing(names: Iterable[str]) -> list[str]:
     return sorted(CONTENTS - {name.partition("/")[0] for name in names})
 
 
+def dependencies() -> list[str]:
+    """Return the names of the collections that the roles use."""
+    return list(yaml.safe_load((ROOT / "galaxy.yml").read_text(encoding="utf-8"))["dependencies"])
+
+
 def install(artefact: Path, folder: Path) -> None:
     """Install an artefact below a folder, beside its dependencies as .venv's commands have them."""
     folder.mkdir(parents=True, exist_ok=True)
     command = (BIN / "ansible-galaxy", "collection", "install", artefact, "--no-deps", "--collections-path", folder)
     call(*command, cwd=folder, environment=outside(folder))
-    collections = folder / "ansible_collections"
-    manifest = json.loads((collections / "holdfast/ha/MANIFEST.json").read_text(encoding="utf-8"))
-    for name in manifest["collection_info"]["dependencies"]:
-        link = collections / name.replace(".", "/")
+    for name in dependencies():
+        link = folder / "ansible_collections" / name.replace(".", "/")
         link.parent.mkdir(exist_ok=True)
         link.symlink_to(COLLECTIONS / name.replace(".", "/"))
 
@@ -115,11 +119,20 @@ def outside(collections: Path) -> dict[str, str]:
     return environment | {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
 
 
-def check() -> None:
+def require_lab(inventory: Path) -> None:
+    """Raise ReleaseError where a lab does not run, or was not deployed from its inventory."""
+    command = (BIN / "python", ROOT / "lab/nodes.py", "status", inventory / "hosts.yml")
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise ReleaseError(f"the lab of {inventory} does not run, and this is tried on it: make lab")
+    if not (inventory / SECRETS).exists():
+        raise ReleaseError(
+            f"{inventory / SECRETS} is missing: give the inventory that the lab was deployed from, LAB=PATH"
+        )
+
+
+def check(inventory: Path) -> None:
     """Build, look, install, and run preflight and status against the lab."""
-    nodes = (BIN / "python", ROOT / "lab/nodes.py", "status", LAB / "hosts.yml")
-    if subprocess.run(nodes, capture_output=True, check=False).returncode:
-        raise ReleaseError("the lab does not run, and the installed collection is tried on it: make lab")
+    require_lab(inventory)
     artefact = build()
     names = contents(artefact)
     if unwanted(names) or missing(names):
@@ -131,7 +144,13 @@ def check() -> None:
         install(artefact, collections)
         for playbook, *options in (("preflight",), ("status", "-e", "status_wait=60")):
             with step(f"holdfast.ha.{playbook} of the installed collection, on the lab"):
-                command = (BIN / "ansible-playbook", "-i", LAB, f"holdfast.ha.{playbook}", *options)
+                command: tuple[str | Path, ...] = (
+                    BIN / "ansible-playbook",
+                    "-i",
+                    inventory,
+                    f"holdfast.ha.{playbook}",
+                    *options,
+                )
                 print(call(*command, cwd=project, environment=outside(collections)), flush=True)
 
 
@@ -141,10 +160,10 @@ def main(arguments: list[str]) -> int:
         match arguments:
             case ["build"]:
                 print(build())
-            case ["check"]:
-                check()
+            case ["check", *paths] if len(paths) < 2:
+                check(Path(*paths or (str(LAB),)).resolve())
             case _:
-                raise ReleaseError("give build or check")
+                raise ReleaseError("give build, or check and an inventory")
     except ReleaseError as error:
         say(f"error: {error}")
         return 1
