@@ -18,9 +18,11 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
 
 from progress import say, step
+from run_ansible_test import copy
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -51,8 +53,14 @@ TITLE = re.compile(r"^holdfast\.ha\.(?=\w+ \w+ -- )", re.MULTILINE)
 
 def pages() -> list[str]:
     """Return the Markdown files that become pages, by their names in the repository."""
-    patterns = (HOME, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "roles/*/README.md")
+    patterns = (HOME, "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**/*.md", "roles/*/README.md")
     return sorted(str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern))
+
+
+def shown() -> list[str]:
+    """Return the files that pages show or offer, by their names in the repository."""
+    files = (path for path in (ROOT / "docs").rglob("*") if path.is_file() and path.suffix != ".md")
+    return sorted(str(path.relative_to(ROOT)) for path in files if not path.is_relative_to(ROOT / "docs/site"))
 
 
 def relinked(text: str, page: str, known: Iterable[str]) -> str:
@@ -94,8 +102,7 @@ def toctree(caption: str, entries: list[str]) -> Iterator[str]:
 def lay_out() -> None:
     """Write the pages and what they show into SOURCE."""
     names = pages()
-    shown = [path for path in (ROOT / "docs").iterdir() if path.is_file() and path.suffix != ".md"]
-    known = {*names, *(str(path.relative_to(ROOT)) for path in shown)}
+    known = {*names, *shown()}
     for name in names:
         text = relinked((ROOT / name).read_text(encoding="utf-8"), name, known)
         if name == HOME:
@@ -103,8 +110,7 @@ def lay_out() -> None:
         path = SOURCE / (LANDING if name == HOME else name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
-    for path in shown:
-        shutil.copy(path, SOURCE / "docs")
+    copy(shown(), SOURCE)
     shutil.copytree(ROOT / "docs/site", SOURCE, dirs_exist_ok=True)
 
 
@@ -139,6 +145,7 @@ def main() -> None:
     lay_out()
     with step("building the pages"):
         run(BIN / "sphinx-build", "-W", "--keep-going", "-q", "-j", "auto", "-b", "html", SOURCE, HTML)
+    copy(shown(), HTML)  # for what HTML in the pages shows
     say(f"{HTML}/index.html")
 
 
