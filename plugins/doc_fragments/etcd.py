@@ -26,5 +26,5 @@ attributes:
   action_group:
     description: Takes the defaults of C(module_defaults) for C(group/holdfast.ha.etcd).
     support: full
-    membership: holdfast.ha.etcd
+    membership: [holdfast.ha.etcd]
 """

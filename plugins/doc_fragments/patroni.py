@@ -42,5 +42,5 @@ attributes:
   action_group:
     description: Takes the defaults of C(module_defaults) for C(group/holdfast.ha.patroni).
     support: full
-    membership: holdfast.ha.patroni
+    membership: [holdfast.ha.patroni]
 """

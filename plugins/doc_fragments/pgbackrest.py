@@ -22,7 +22,7 @@ attributes:
   action_group:
     description: Takes the defaults of C(module_defaults) for C(group/holdfast.ha.pgbackrest).
     support: full
-    membership: holdfast.ha.pgbackrest
+    membership: [holdfast.ha.pgbackrest]
 """
 
     STANZA = r"""
