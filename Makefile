@@ -93,6 +93,30 @@ reference: bootstrap ## Generate docs/variables.md and what follows from the top
 	@$(BIN)/python scripts/generate_topology_reference.py
 	@$(BIN)/python scripts/generate_variables_reference.py
 
+.PHONY: release
+release: bootstrap ## The collection as it is published, in .cache/release
+	@$(BIN)/python scripts/release.py build
+
+.PHONY: release-check
+release-check: bootstrap ## Build the collection, install it elsewhere, run preflight and status of it on the lab
+	@$(BIN)/python scripts/release.py check $(LAB)
+
+.PHONY: ee
+ee: bootstrap ## The image holdfast/ee, an execution environment with the collection, on the lab's Debian
+	@$(BIN)/python scripts/ee.py build
+
+.PHONY: ee-status
+ee-status: bootstrap ## The lab's health, asked from a container of that image
+	@$(BIN)/python scripts/ee.py status $(LAB)
+
+.PHONY: site
+site: bootstrap ## The docs site, in .cache/site/html
+	@$(BIN)/python scripts/docs_site.py
+
+.PHONY: matrix
+matrix: bootstrap browser etcd ## Sanity and units with ansible-core 2.19, 2.20 and 2.21 (CORES=2.19 CHECKS=sanity for some)
+	@$(BIN)/python scripts/matrix.py $(CORES) $(CHECKS)
+
 .PHONY: acceptance
 acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)
 	@$(BIN)/python -m pytest -v tests/acceptance

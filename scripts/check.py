@@ -65,6 +65,7 @@ def steps(target: str) -> tuple[Step, ...]:
                 ),
                 cwd=ROOT / "collections" / COLLECTION,
             ),
+            Step("docs site", (python, "scripts/docs_site.py")),
         ),
         "sanity": (Step("ansible-test", (python, "scripts/run_ansible_test.py"), stream=True),),
     }

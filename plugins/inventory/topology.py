@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: topology
 short_description: Derives high-availability clusters from groups, host variables and one file
-version_added: 0.1.0
+version_added: 1.0.0
 author:
   - Holdfast contributors (@holdfast)
 description:

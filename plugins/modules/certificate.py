@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: certificate
 short_description: A host's private key and the certificates made for it
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Keeps a host's key and certificates in one step. It makes the private key (ECDSA P-256) on the host when there is

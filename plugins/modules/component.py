@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: component
 short_description: Files and systemd units of one component, in one step
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Brings a component's directories, files and systemd units into their declared state, in this order, in one call.
   - All files are staged and validated before the first one is replaced; each is replaced atomically.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: deployed_info
 short_description: What is deployed on a host of a cluster
-version_added: 0.2.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Reads from the host's own files and services which cluster it belongs to, as whom, with which data, and whether the

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: etcd_info
 short_description: State of an etcd cluster
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Asks every endpoint at once and reports what answers. Members that are down are part of the report, not an error.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: host_preflight
 short_description: Look whether a host can take its part of a cluster
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Checks operating system, init, memory, disk, addresses, interfaces of virtual addresses, ports and clock.
   - Never changes anything and never fails for what it finds, so that the findings of all hosts can be shown together.

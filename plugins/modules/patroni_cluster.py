@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: patroni_cluster
 short_description: Have a Patroni cluster running as declared
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Waits until the named members run, the standbys stream on the leader's timeline,
     and a majority agrees on the leader.

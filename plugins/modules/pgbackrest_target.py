@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pgbackrest_target
 short_description: Judge a recovery target and find the pgBackRest backup that leads there
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Refuses a target that the repository can't lead to. That is a time or LSN before the oldest backup or after the end
     of the archive, and a backup that is not there, has tablespaces, or does not lie on the way to the timeline.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: postgresql_check
 short_description: Have the installed PostgreSQL judge a configuration before it is put in place
-version_added: 0.2.0
+version_added: 1.0.0
 description:
   - Gives parameters, pg_hba.conf and pg_ident.conf to the installed server, which reads them as if it started, on an
     empty scratch cluster. No server is started, nothing listens, and the real cluster is not touched.
