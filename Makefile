@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 FAULTS := all
 REPEAT := 1
 MINUTES := 60
-SCENARIOS := default haproxy keepalived three_nodes failover backup
+SCENARIOS := default failover backup haproxy keepalived three_nodes
 
 .PHONY: help
 help: ## Show what can be made
@@ -73,7 +73,7 @@ lint types unit docs sanity: bootstrap ## One kind of check alone
 	@$(BIN)/python scripts/check.py $@
 
 .PHONY: molecule
-molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a running lab is kept
+molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a lab that runs is used and kept
 	@python3 scripts/molecule.py $(SCENARIOS)
 
 .PHONY: bench
