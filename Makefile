@@ -80,6 +80,14 @@ molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" fo
 bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recreates the lab)
 	@$(BIN)/python scripts/bench.py
 
+.PHONY: bench-noop
+bench-noop: bootstrap ## Where a no-op's time goes on the running lab, step by step
+	@$(BIN)/python scripts/bench.py noop $(LAB)
+
+.PHONY: bench-scale
+bench-scale: bootstrap ## Time one and three clusters in one inventory, and ansible-inventory with 900 hosts (own nodes)
+	@$(BIN)/python scripts/bench_scale.py
+
 .PHONY: bench-backup
 bench-backup: bootstrap ## Backup and restore beside pg_basebackup and cp, on the lab with 5 GB of data (SCALE=350)
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_backup.yml $(if $(SCALE),-e bench_scale=$(SCALE))
