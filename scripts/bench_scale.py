@@ -14,13 +14,12 @@ inventories has nodes at a time; a running lab is left alone, but takes its shar
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import yaml
-from bench import BIN, LAB, ROOT, Run, deploy, measure, nodes, table
+from bench import LAB, ROOT, Run, deploy, measure, nodes, table
 
 _STATE = ROOT / ".lab"
 _HOSTS = {"db1": 1, "db2": 2, "db3": 3, "lb1": 4, "lb2": 5, "backup1": 6, "client1": 7}
@@ -89,8 +88,8 @@ def write(clusters: int, directory: Path) -> Path:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    secrets = [BIN / "ansible-playbook", "-i", directory / "hosts.yml", ROOT / "playbooks/secrets.yml"]
-    subprocess.run([*secrets, "-e", "secrets_plaintext=true"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    command = ["ansible-playbook", "-i", directory / "hosts.yml", ROOT / "playbooks/secrets.yml"]
+    measure("secrets", clusters * len(_HOSTS), *command, "-e", "secrets_plaintext=true")
     return directory
 
 
