@@ -88,8 +88,8 @@ def write(clusters: int, directory: Path) -> Path:
     ):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
-    command = ["ansible-playbook", "-i", directory / "hosts.yml", ROOT / "playbooks/secrets.yml"]
-    measure("secrets", clusters * len(_HOSTS), *command, "-e", "secrets_plaintext=true")
+    hosts, playbook = directory / "hosts.yml", ROOT / "playbooks/secrets.yml"
+    measure("secrets", clusters, "ansible-playbook", "-i", hosts, playbook, "-e", "secrets_plaintext=true")
     return directory
 
 
