@@ -92,6 +92,10 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 reference: bootstrap ## Generate docs/variables.md again
 	@$(BIN)/python scripts/generate_variables_reference.py
 
+.PHONY: amendments
+amendments: bootstrap ## Which amendments apply to released versions of Patroni (fetched from PyPI)
+	@$(BIN)/python -m pytest -v tests/acceptance/test_patroni_versions.py
+
 .PHONY: acceptance
 acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)
 	@$(BIN)/python -m pytest -v tests/acceptance

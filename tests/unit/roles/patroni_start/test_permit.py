@@ -8,7 +8,15 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from patroni_start import EMPTY, NEW_CLUSTER, NOT_NAMED, NOT_PERMITTED, PERMIT, Founding, telling_of_emptiness
+from patroni_start.permit import (
+    EMPTY,
+    NEW_CLUSTER,
+    NOT_NAMED,
+    NOT_PERMITTED,
+    PERMIT,
+    Founding,
+    telling_of_emptiness,
+)
 
 CREATED = "trying to bootstrap a new cluster"
 WENT_ON = "the cycle went on"

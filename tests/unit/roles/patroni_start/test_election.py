@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import pytest
-from patroni_start import Answer, Verdict, judge
+from patroni_start.quorum import Answer, Verdict, judge
 
 COMMITS = 2
 FORMER, CANDIDATE = "former:5432", "candidate:5432"

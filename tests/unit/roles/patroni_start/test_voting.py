@@ -16,20 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import patroni_start
 import pytest
-from patroni_start import (
-    REWIND_FAILURE,
-    Election,
-    Removal,
-    address_of,
-    detach,
-    detaching,
-    parse_answer,
-    upstream_of,
-    upstreams,
-    voting,
-)
+from patroni_start.processes import runs, wait_for_end
+from patroni_start.quorum import POSITION, Election, detach, parse_answer, voting
+from patroni_start.upstreams import address_of, detaching, upstream_of, upstreams
 
 FORMER, WINNER = "10.0.0.1:5432", "10.0.0.2:5432"
 CONNINFO = "dbname=postgres user=replicator passfile=/pgpass host={} port=5432 sslmode=verify-full application_name=db3"
@@ -123,7 +113,7 @@ class Standby:
         self.follow = lambda member, **options: detaching(Standby.follow_plainly)(self, member, **options)
 
     def query(self, statement):
-        if statement == patroni_start.POSITION:
+        if statement == POSITION:
             return [(self.position,)]
         return [(CONNINFO.format(self.configured) if self.configured else "", None)]
 
@@ -137,13 +127,13 @@ def test_a_walreceiver_of_the_former_primary_is_ended(tmp_path, postmaster, to):
     """PostgreSQL that replays, or may not, does not come to it."""
     receiver, other = postmaster(RECEIVING, "postgres: main: checkpointer")
     assert Standby(tmp_path).follow(to, do_reload=True)
-    assert patroni_start.wait_for_end(receiver, 30)
-    assert patroni_start.runs(other)
+    assert wait_for_end(receiver, 30)
+    assert runs(other)
 
 
 def test_a_walreceiver_that_keeps_its_upstream_goes_on(tmp_path, postmaster, monkeypatch):
     told = []
-    monkeypatch.setattr("patroni_start.end_process", told.append)
+    monkeypatch.setattr("patroni_start.upstreams.end_walreceiver", told.append)
     postmaster(RECEIVING)
     standby = Standby(tmp_path)
     standby.query = lambda _statement: [(CONNINFO.format("10.0.0.1"), CONNINFO.format("10.0.0.1"))]
@@ -153,7 +143,7 @@ def test_a_walreceiver_that_keeps_its_upstream_goes_on(tmp_path, postmaster, mon
 
 def test_a_restart_ends_its_walreceiver_itself(tmp_path, postmaster, monkeypatch):
     told = []
-    monkeypatch.setattr("patroni_start.end_process", told.append)
+    monkeypatch.setattr("patroni_start.upstreams.end_walreceiver", told.append)
     postmaster(RECEIVING)
     Standby(tmp_path).follow(member(WINNER))
     assert not told
@@ -168,7 +158,7 @@ def test_an_upstream_that_can_t_be_told_is_ended(tmp_path, postmaster):
 
     standby.query = refuse
     standby.follow(member(FORMER), do_reload=True)
-    assert patroni_start.wait_for_end(receiver, 30)
+    assert wait_for_end(receiver, 30)
 
 
 @pytest.mark.parametrize("changes", [(False, False), (True, True)], ids=["already", "by a restart only"])
@@ -284,7 +274,7 @@ class Candidate:
 
 @pytest.fixture(autouse=True)
 def _patience(monkeypatch):
-    monkeypatch.setattr("patroni_start.VOTE_PATIENCE", 0.5)
+    monkeypatch.setattr("patroni_start.quorum.VOTE_PATIENCE", 0.5)
 
 
 def test_a_candidate_is_promoted_when_a_voter_has_let_go(tmp_path):
@@ -319,7 +309,7 @@ def test_a_candidate_that_still_receives_may_catch_up(tmp_path):
 
 
 def test_a_candidate_whose_position_is_final_does_not_wait(tmp_path, monkeypatch):
-    monkeypatch.setattr("patroni_start.VOTE_PATIENCE", 3600)
+    monkeypatch.setattr("patroni_start.quorum.VOTE_PATIENCE", 3600)
     ha = Candidate(tmp_path, (701,))
     ha.state_handler.configured = ""
     assert Election().confirming(Candidate.prepare)(ha) is False
@@ -401,16 +391,3 @@ def test_who_rests_before_it_follows_lets_go_first(tmp_path, change, detached):
     ha = Candidate(tmp_path)
     change(ha)
     assert Election().joining(lambda one: one.state_handler.configured)(ha) == ("" if detached else "10.0.0.1")
-
-
-# A data directory that pg_rewind failed on
-
-
-@pytest.mark.parametrize(("synchronous", "removed"), [(True, True), (False, False)])
-def test_a_data_directory_is_removed_only_while_replication_is_synchronous(synchronous, removed):
-    removal, settings = Removal(), {REWIND_FAILURE: True, "use_slots": True}
-    get = removal.limiting(lambda config, key, default=None: config.get(key, default))
-    ha = SimpleNamespace(is_synchronous_mode=lambda: synchronous)
-    assert removal.noting(lambda _ha: get(settings, REWIND_FAILURE))(ha) is removed
-    assert get(settings, "use_slots") is True
-    assert get(settings, "other", 7) == 7

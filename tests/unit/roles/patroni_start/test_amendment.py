@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All of the amendments are applied to an installed Patroni, or none of them."""
+"""All amendments for an installed Patroni are applied, or none of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import sys
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from patroni_start import AMENDMENTS, Amendment, AmendmentError, amend, look_up, owner_of
+from patroni_start.amendment import KNOWN, Amendment, AmendmentError, Versions, apply, look_up, owner_of
+from patroni_start.table import AMENDMENTS
 
 
 class Ha:
@@ -39,8 +40,8 @@ WATCH = Amendment("it waits twice", ("patroni.ha:Ha.watch(timeout)",), twice)
 ADD = Amendment("it answers", ("patroni.ha:Ha.wakeup",), lambda _wakeup: {"patroni.ha:Ha.answer": lambda _ha: 42})
 
 
-def test_all_are_applied_and_told_by_name(patroni, capsys):
-    assert amend([WATCH, ADD])
+def test_all_are_applied_and_logged_by_name(patroni, capsys):
+    assert apply([WATCH, ADD])
     assert (patroni.ha().watch(3), patroni.ha().answer()) == (6, 42)
     assert capsys.readouterr().out.splitlines() == [
         "Patroni 4.0.7, amended: it waits twice",
@@ -58,7 +59,7 @@ def fail(*_found):
         (Amendment("broken", ("patroni.ha:Ha.absent",), twice), "broken: patroni.ha:Ha.absent"),
         (Amendment("broken", ("patroni.ha:Absent.watch",), twice), "broken: patroni.ha:Absent.watch"),
         (Amendment("broken", ("patroni.absent:Ha.watch",), twice), "broken: patroni.absent:Ha.watch"),
-        (Amendment("broken", ("patroni.ha:Ha.watch(timeout, leader)",), twice), "takes no leader"),
+        (Amendment("broken", ("patroni.ha:Ha.watch(timeout, leader)",), twice), "has no parameter leader"),
         (Amendment("broken", ("patroni.ha:Ha.watch",), fail), "not this one"),
         (
             Amendment("broken", ("patroni.ha:Ha.watch",), lambda _watch: {"patroni.ha:Absent.watch": None}),
@@ -69,25 +70,25 @@ def fail(*_found):
 )
 def test_when_one_can_t_be_applied_none_is(patroni, caplog, amendment, words):
     for table in ([amendment, WATCH, ADD], [WATCH, ADD, amendment]):
-        assert not amend(table)
+        assert not apply(table)
         assert patroni.ha().watch(3) == 3
         assert not hasattr(patroni.ha, "answer")
         assert words in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("version", "applied"), [("3.0.2", False), ("4.0.0", True), ("4.0.7", True), ("4.1.0rc1", True), ("4.2.0", False)]
+    ("version", "applied"), [("3.0.2", False), ("3.3.8", False), ("4.0.0", True), ("4.0.7", True), ("4.1.0rc1", False)]
 )
 def test_only_those_for_the_version_are_looked_up(patroni, version, applied):
     patroni.version.__version__ = version
-    absent = Amendment("for others", ("patroni.ha:Ha.absent",), twice, before=(3,))
-    assert amend([Amendment("of 4.0 and 4.1", WATCH.targets, twice, since=(4, 0), before=(4, 2)), absent])
+    absent = Amendment("for others", ("patroni.ha:Ha.absent",), twice, versions=Versions((3,), (3, 0, 2)))
+    assert apply([Amendment("of 4.0", WATCH.targets, twice, versions=Versions((4, 0), (4, 1))), absent])
     assert (patroni.ha().watch(3) == 6) is applied
 
 
 def test_without_patroni_nothing_is_amended(patroni, monkeypatch):
     monkeypatch.setitem(sys.modules, "patroni.api", None)
-    assert not amend([WATCH])
+    assert not apply([WATCH])
 
 
 def test_a_target_is_found_by_its_words(patroni):
@@ -108,7 +109,27 @@ def test_no_two_of_a_version_change_the_same(version):
     changed = [
         target
         for amendment in AMENDMENTS
-        if amendment.concerns(version)
+        if version in amendment.versions
         for target in amendment.replace(*(lambda *_args, **_options: None for _target in amendment.targets))
     ]
     assert len(changed) == len(set(changed))
+
+
+@pytest.mark.parametrize(
+    ("version", "contained"), [("2.1.4", False), ("3.0.2", True), ("3.0.3", False), ("4.1.0rc1", False)]
+)
+def test_versions_are_from_one_on_and_before_another(version, contained):
+    assert (version in Versions((3, 0, 2), (3, 0, 3))) is contained
+
+
+@pytest.mark.parametrize("version", ["2.1.4", "3.0.1", "4.2.0", "4.2.0b1", "5.0.0"])
+def test_an_unknown_version_is_logged_and_started_unchanged(patroni, caplog, version):
+    patroni.version.__version__ = version
+    assert not apply([WATCH, ADD])
+    assert patroni.ha().watch(3) == 3
+    assert caplog.messages == [f"Patroni {version} is started unchanged: the amendments are for {KNOWN}"]
+
+
+def test_no_amendment_is_for_unknown_versions():
+    for amendment in AMENDMENTS:
+        assert KNOWN.since <= amendment.versions.since < amendment.versions.before <= KNOWN.before
