@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_observer import Observer
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
-from ansible_collections.holdfast.ha.plugins.modules.etcd_info import Observer
 
 ENDPOINTS = [f"https://198.51.100.{last}:2379" for last in (11, 12, 13)]
 PARAMS = {

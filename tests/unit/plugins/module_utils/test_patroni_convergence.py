@@ -8,12 +8,11 @@ import typing as t
 from dataclasses import replace
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api
+from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api, patroni_convergence
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
-from ansible_collections.holdfast.ha.plugins.modules import patroni_cluster
-from ansible_collections.holdfast.ha.plugins.modules.patroni_cluster import Convergence, converge, predict
+from ansible_collections.holdfast.ha.plugins.module_utils.patroni_convergence import Convergence, converge, predict
 
 
 def cluster(*pending: str, state: str = "streaming") -> Cluster:
@@ -63,10 +62,10 @@ class FakeApi:
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[FakeApi], Convergence]:
     monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
-    monkeypatch.setattr(patroni_cluster, "await_applied", lambda api, timeout: None)
+    monkeypatch.setattr(patroni_convergence, "await_applied", lambda api, timeout: None)
 
     def make(api: FakeApi) -> Convergence:
-        monkeypatch.setattr(patroni_cluster, "merge_answers", lambda answers: api.cluster())
+        monkeypatch.setattr(patroni_convergence, "merge_answers", lambda answers: api.cluster())
         return Convergence(t.cast("t.Any", api), ["db1", "db2", "db3"], timeout=0.01, restart_timeout=1)
 
     return make
@@ -136,7 +135,7 @@ def test_the_log_stands_in_the_message(made: t.Callable[[FakeApi], Convergence])
 
 
 def test_a_hopeless_wait_ends_early(made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patroni_cluster, "HOPELESS_SECONDS", 0.0)
+    monkeypatch.setattr(patroni_convergence, "HOPELESS_SECONDS", 0.0)
     convergence = replace(made(FakeApi(cluster(state="stopped"))), timeout=3600, journal=lambda _since: [REFUSED])
     with pytest.raises(ClusterError, match=r"not healthy within 0 s: .*password authentication failed"):
         convergence.healthy()
@@ -145,8 +144,8 @@ def test_a_hopeless_wait_ends_early(made: t.Callable[[FakeApi], Convergence], mo
 def test_a_failure_that_was_over_soon_is_waited_out(
     made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patroni_cluster, "HOPELESS_SECONDS", 0.0)
-    monkeypatch.setattr(patroni_cluster, "RECENT_SECONDS", -1.0)
+    monkeypatch.setattr(patroni_convergence, "HOPELESS_SECONDS", 0.0)
+    monkeypatch.setattr(patroni_convergence, "RECENT_SECONDS", -1.0)
     begun = time.time()
 
     def lines(since: float) -> list[str]:
@@ -176,12 +175,12 @@ def test_still_pending(made: t.Callable[[FakeApi], Convergence]) -> None:
 
 def test_applied_waits_for_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[t.Any] = []
-    monkeypatch.setattr(patroni_cluster, "await_applied", lambda api, timeout, required: asked.append(required))
+    monkeypatch.setattr(patroni_convergence, "await_applied", lambda api, timeout, required: asked.append(required))
     api = FakeApi(cluster("db2"))
     api.endpoints = ["https://192.0.2.1:8008"]
 
     convergence = Convergence(t.cast("t.Any", api), [], timeout=5, restart_timeout=1)
-    assert not patroni_cluster.applied(convergence)["changed"]
+    assert not patroni_convergence.applied(convergence)["changed"]
     assert asked == [["https://192.0.2.1:8008"]]
 
 
@@ -266,7 +265,7 @@ def test_a_member_that_applies_nothing_tells_its_log(monkeypatch: pytest.MonkeyP
     def late(_api: t.Any, _timeout: float, required: t.Any) -> None:
         raise ClusterError(f"not applied within 5 s by {required}")
 
-    monkeypatch.setattr(patroni_cluster, "await_applied", late)
+    monkeypatch.setattr(patroni_convergence, "await_applied", late)
     convergence = Convergence(t.cast("t.Any", FakeApi(cluster())), [], 5, 1, journal=lambda _since: [REFUSED])
     with pytest.raises(ClusterError, match=f"not applied within 5 s by .*; its log says: {REFUSED}$"):
-        patroni_cluster.applied(convergence)
+        patroni_convergence.applied(convergence)

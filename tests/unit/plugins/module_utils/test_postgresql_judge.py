@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.module_utils import postgresql_scratch
+from ansible_collections.holdfast.ha.plugins.module_utils import postgresql_judge, postgresql_scratch
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_scratch import Scratch, Server
-from ansible_collections.holdfast.ha.plugins.modules import postgresql_check
 
 REFUSED = 'LOG:  invalid value for parameter "work_mem": "16XB"\nFATAL:  configuration file "x" contains errors\n'
 NO_ROWS = "".join(f'\t 1: {name} = "5b5d"\n' for name in ("pg_hba_file_rules", "pg_ident_file_mappings"))
@@ -91,21 +90,21 @@ def host(tmp_path: Path) -> Host:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: Host) -> Judge:
     """Judge parameters and return whether the server accepted, or why not."""
-    monkeypatch.setattr(postgresql_check, "BASE", tmp_path)
-    monkeypatch.setattr(postgresql_check, "PATRONI", tmp_path / "none")
+    monkeypatch.setattr(postgresql_judge, "BASE", tmp_path)
+    monkeypatch.setattr(postgresql_judge, "PATRONI", tmp_path / "none")
     monkeypatch.setattr(postgresql_scratch.os, "chown", lambda *_arguments: None)
-    monkeypatch.setattr(postgresql_check.pwd, "getpwnam", lambda _name: pwd.getpwuid(os.getuid()))
+    monkeypatch.setattr(postgresql_judge.pwd, "getpwnam", lambda _name: pwd.getpwuid(os.getuid()))
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "postgres").touch()
 
     def run(parameters: dict[str, Any], *, check_mode: bool = False, **params: Any) -> str | bool:
         source = {"parameters": parameters, "variable": "patroni_parameters"}
         module = Module(host, {"bin_directory": tmp_path / "bin", "sources": [source], **params}, check_mode)
-        trial = postgresql_check.trial_of(module.params)
+        trial = postgresql_judge.trial_of(module.params)
         server = Server(host, Path(module.params["bin_directory"]))
         try:
-            accepted = postgresql_check.accept(module, server, trial)  # type: ignore[arg-type]
-            postgresql_check.refuse(module, trial)  # type: ignore[arg-type]
+            accepted = postgresql_judge.accept(module, server, trial)  # type: ignore[arg-type]
+            postgresql_judge.refuse(module, trial)  # type: ignore[arg-type]
         except Exit as told:
             return str(told)
         return accepted
@@ -170,7 +169,7 @@ def test_a_name_of_the_collections_own_is_refused_whatever_it_was_set_to(judge: 
 def test_a_patroni_that_can_not_be_asked_is_told_and_asked_again(
     judge: Judge, host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(postgresql_check, "PATRONI", tmp_path / "bin" / "postgres")
+    monkeypatch.setattr(postgresql_judge, "PATRONI", tmp_path / "bin" / "postgres")
     assert judge({"work_mem": "16MB"}) is True
     assert "no such thing in this version" in host.warnings[0]
     assert not list(tmp_path.glob("*.accepted"))
@@ -199,7 +198,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str]
     def install(version: str) -> None:
         path = tmp_path / "version.py"
         path.write_text(f'"""Version."""\n__version__ = \'{version}\'\n', encoding="utf-8")
-        monkeypatch.setattr(postgresql_check, "PATRONI", path)
+        monkeypatch.setattr(postgresql_judge, "PATRONI", path)
 
     return install
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBackRestError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_archive import judge
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
-from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_target import judge
 
 NOW = int(time.time())
 DIRECTORY = "0000000100000000"
