@@ -40,7 +40,7 @@ class Run:
 
 def nodes(action: str) -> None:
     """Create or remove the lab's nodes."""
-    subprocess.run([BIN / "python", ROOT / "lab/nodes.py", action, INVENTORY / "hosts.yml"], check=True)
+    subprocess.run([BIN / "python", "-m", "lab.nodes", action, INVENTORY / "hosts.yml"], cwd=ROOT, check=True)
 
 
 def measure(name: str, *arguments: str) -> Run:

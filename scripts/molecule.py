@@ -22,8 +22,8 @@ LAB_HOSTS = ROOT / "inventory/lab/hosts.yml"
 
 def lab_is_up() -> bool:
     """Tell whether all of the lab's nodes run."""
-    command = [str(BIN / "python"), str(ROOT / "lab/nodes.py"), "status", str(LAB_HOSTS)]
-    return subprocess.run(command, check=False).returncode == 0
+    command = [str(BIN / "python"), "-m", "lab.nodes", "status", str(LAB_HOSTS)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def run(scenario: str, environment: dict[str, str]) -> tuple[bool, float]:
