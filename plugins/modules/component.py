@@ -244,80 +244,57 @@ from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import Unlogg
 
 _OWNERSHIP = {"owner": {"type": "str", "default": "root"}, "group": {"type": "str", "default": "root"}}
 _PATHS = {"type": "list", "elements": "path", "default": []}
+_DIRECTORY = {"path": {"type": "path", "required": True}, "mode": {"type": "str", "default": "0755"}, **_OWNERSHIP}
+_FILE = {
+    "path": {"type": "path", "required": True},
+    "content": {"type": "str"},
+    "template": {"type": "str"},
+    "template_vars": {"type": "dict", "default": {}},
+    "secret": {"type": "bool", "default": False, "no_log": False},
+    "secret_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
+    "mode": {"type": "str", "default": "0644"},
+    "validate": {"type": "str"},
+    "validate_shown": {"type": "bool", "default": False},
+    **_OWNERSHIP,
+}
+_OWN_DIRECTORY = {
+    **_DIRECTORY,
+    "contents": {"type": "list", "elements": "str", "required": True},
+    "reserved": _PATHS,
+    "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
+}
+_PURGE = {
+    "pattern": {"type": "path", "required": True},
+    "keep": _PATHS,
+    "keep_of": {"type": "dict", "default": {}},
+}
+_UNIT = {
+    "name": {"type": "str", "required": True},
+    "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
+    "enabled": {"type": "bool", "default": True},
+    "restart_on": _PATHS,
+    "reload_on": _PATHS,
+    "restart": {"type": "bool", "default": True},
+    "wait": {"type": "bool", "default": True},
+    "timeout": {"type": "float", "default": 60},
+}
 
 
 def argument_spec() -> dict[str, Any]:
     """The module's argument specification."""
     return {
-        "directories": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "path": {"type": "path", "required": True},
-                "mode": {"type": "str", "default": "0755"},
-                **_OWNERSHIP,
-            },
-        },
-        "files": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "path": {"type": "path", "required": True},
-                "content": {"type": "str"},
-                "template": {"type": "str"},
-                "template_vars": {"type": "dict", "default": {}},
-                "secret": {"type": "bool", "default": False, "no_log": False},
-                "secret_keys": {"type": "list", "elements": "str", "default": [], "no_log": False},
-                "mode": {"type": "str", "default": "0644"},
-                "validate": {"type": "str"},
-                "validate_shown": {"type": "bool", "default": False},
-                **_OWNERSHIP,
-            },
-            "mutually_exclusive": [("content", "template")],
-        },
+        "directories": _list_of(_DIRECTORY),
+        "files": {**_list_of(_FILE), "mutually_exclusive": [("content", "template")]},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
         "absent": _PATHS,
-        "own_directories": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "path": {"type": "path", "required": True},
-                "mode": {"type": "str", "default": "0755"},
-                "contents": {"type": "list", "elements": "str", "required": True},
-                "reserved": _PATHS,
-                "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
-                **_OWNERSHIP,
-            },
-        },
-        "purge": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "pattern": {"type": "path", "required": True},
-                "keep": _PATHS,
-                "keep_of": {"type": "dict", "default": {}},
-            },
-        },
-        "units": {
-            "type": "list",
-            "elements": "dict",
-            "default": [],
-            "options": {
-                "name": {"type": "str", "required": True},
-                "state": {"type": "str", "choices": ["started", "stopped"], "default": "started"},
-                "enabled": {"type": "bool", "default": True},
-                "restart_on": _PATHS,
-                "reload_on": _PATHS,
-                "restart": {"type": "bool", "default": True},
-                "wait": {"type": "bool", "default": True},
-                "timeout": {"type": "float", "default": 60},
-            },
-        },
+        "own_directories": _list_of(_OWN_DIRECTORY),
+        "purge": _list_of(_PURGE),
+        "units": _list_of(_UNIT),
     }
+
+
+def _list_of(options: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "list", "elements": "dict", "default": [], "options": options}
 
 
 def main() -> None:
