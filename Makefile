@@ -16,7 +16,7 @@ help: ## Show what can be made
 
 .PHONY: bootstrap
 bootstrap: ## The virtualenv .venv and the collections
-	@python3 scripts/bootstrap
+	@scripts/bootstrap
 
 .PHONY: lab
 lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=trixie|bookworm)
@@ -27,14 +27,14 @@ lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=
 
 .PHONY: lab-nodes
 lab-nodes: bootstrap ## The lab's bare containers and generated secrets only (LAB_CPUS=0.27 gives each its own processors)
-	@$(BIN)/python lab/nodes.py up $(LAB)/hosts.yml
-	@$(BIN)/python lab/odd_secrets.py $(LAB)/group_vars/all/secrets.yml app
+	@$(BIN)/python -m lab.nodes up $(LAB)/hosts.yml
+	@PYTHONPATH=collections $(BIN)/python -m lab.odd_secrets $(LAB)/group_vars/all/secrets.yml app
 	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true
 
 .PHONY: lab-down
 lab-down: bootstrap ## Remove the lab's containers and network (the image and the package cache stay)
-	@$(BIN)/python lab/power.py down $(LAB)/hosts.yml
-	@$(BIN)/python lab/nodes.py down $(LAB)/hosts.yml
+	@$(BIN)/python -m lab.power down $(LAB)/hosts.yml
+	@$(BIN)/python -m lab.nodes down $(LAB)/hosts.yml
 
 .PHONY: status
 status: ## The lab's health; fails when it is not healthy
@@ -46,7 +46,7 @@ drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3
 
 .PHONY: lab-fencing
 lab-fencing: bootstrap ## The lab's lease watchers ask a controller whether the silent leader is off (make lab ends it)
-	@$(BIN)/python lab/power.py up $(LAB)/hosts.yml
+	@$(BIN)/python -m lab.power up $(LAB)/hosts.yml
 	@$(BIN)/ansible-playbook -i $(LAB) lab/fencing.yml
 
 .PHONY: soak
@@ -61,11 +61,11 @@ test: bootstrap browser etcd ## Everything: lint, types, units, docs, sanity, th
 
 .PHONY: browser
 browser: bootstrap ## Chromium for the tests of the drill's report
-	@$(BIN)/python scripts/browser.py
+	@$(BIN)/python -m scripts.browser
 
 .PHONY: etcd
 etcd: bootstrap ## An etcd for the tests of the lease watcher
-	@$(BIN)/python scripts/etcd.py
+	@$(BIN)/python -m scripts.etcd
 
 unit: etcd
 .PHONY: lint types unit docs sanity
@@ -99,6 +99,10 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 .PHONY: reference
 reference: bootstrap ## Generate docs/variables.md again
 	@$(BIN)/python scripts/generate_variables_reference.py
+
+.PHONY: amendments
+amendments: bootstrap ## Which amendments apply to released versions of Patroni (fetched from PyPI)
+	@$(BIN)/python -m pytest -v tests/acceptance/test_patroni_versions.py
 
 .PHONY: acceptance
 acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)

@@ -109,7 +109,7 @@ def _proportional(pid: int) -> int:
 
 def nodes(action: str, inventory: Path = LAB) -> None:
     """Create or remove the nodes of an inventory."""
-    subprocess.run([BIN / "python", ROOT / "lab/nodes.py", action, inventory / "hosts.yml"], check=True)
+    subprocess.run([BIN / "python", "-m", "lab.nodes", action, inventory / "hosts.yml"], cwd=ROOT, check=True)
 
 
 def measure(name: str, hosts: int, *command: str | Path, **environment: str) -> Run:

@@ -22,9 +22,9 @@ LAB = "inventory/lab"
 
 
 def lab_nodes(action: str) -> bool:
-    """Run lab/nodes.py (`status` or `down`) on the lab; whether it succeeded."""
-    command = [str(BIN / "python"), str(ROOT / "lab/nodes.py"), action, str(ROOT / LAB / "hosts.yml")]
-    return subprocess.run(command, check=False).returncode == 0
+    """Run lab.nodes (`status` or `down`) on the lab; whether it succeeded."""
+    command = [str(BIN / "python"), "-m", "lab.nodes", action, str(ROOT / LAB / "hosts.yml")]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def on_the_lab(scenario: str) -> bool:
