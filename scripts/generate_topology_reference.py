@@ -22,8 +22,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Topology
-from generate_variables_reference import shown, text
-from topology_options import Json, Option, options, section_schema
+
+from scripts.generate_variables_reference import shown, text
+from scripts.topology_options import Json, Option, options, section_schema
 
 ROOT = Path(__file__).resolve().parent.parent
 PLUGIN = ROOT / "plugins" / "inventory" / "topology.py"

@@ -41,7 +41,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import 
     Text,
     keys,
 )
-from generate_variables_reference import load
+
+from scripts.generate_variables_reference import load
 
 ROOT = Path(__file__).resolve().parent.parent
 Json = dict[str, Any]
