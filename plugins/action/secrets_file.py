@@ -27,6 +27,7 @@ from ansible.parsing.vault import (
     parse_vaulttext_envelope,
 )
 from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     Plan,
@@ -40,11 +41,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     vaulted_only,
 )
 
-ARGUMENTS: dict[str, Any] = {
-    "path": {"type": "path"},
-    "roles": {"type": "list", "elements": "str", "default": []},
-    "plaintext": {"type": "bool", "default": False},
-}
+ARGUMENTS = argument_spec("secrets_file")
 MODE = 0o600
 
 

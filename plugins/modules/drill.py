@@ -30,8 +30,10 @@ options:
     type: str
     required: true
   faults:
-    description: The names of the faults, as a list or with commas between them; V(all) for all of them.
-    type: raw
+    description: The names of the faults; V(all) for all of them.
+    type: list
+    elements: str
+    default: [all]
   repeat:
     description: How often to inject each fault. C(standby_lost) is injected that often for each standby.
     type: int

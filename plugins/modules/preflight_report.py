@@ -46,9 +46,9 @@ options:
     default: 0.5
   accept:
     description: >-
-      Words that confirm findings, as these tell them (C(KIND:CLUSTER)); a list, or one text with commas. An unknown one
-      is an error.
-    type: raw
+      Words that confirm findings, as these tell them (C(KIND:CLUSTER)). An unknown one is an error.
+    type: list
+    elements: str
     default: []
   part:
     description: >-
