@@ -63,8 +63,6 @@ _list:
 """
 
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from ansible import context
@@ -77,29 +75,22 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     ALL,
     CLUSTER,
-    Interface,
+    COLLECTION,
     Inventory,
     Wanted,
     extra_problems,
     foreign_names,
-    load_interface,
+    interface,
     running,
     target_problems,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem
 
-COLLECTION = Path(__file__).resolve().parents[2]
 LISTING = ("syntax", "listhosts", "listtasks", "listtags")
 LOCAL = "localhost"
 SKIPS = "skips what the tasks after it rest on: facts, comparisons, the hosts' answers"
 REPEAT = "run the playbook of that part without it, such as playbooks/postgresql.yml: what is right is left alone"
-
-
-@cache
-def interface() -> Interface:
-    """What can be set from outside, read once in a run."""
-    return load_interface(COLLECTION)
 
 
 class LookupModule(LookupBase):
