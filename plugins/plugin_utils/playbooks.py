@@ -178,7 +178,7 @@ def _judge(
 
 def _elsewhere(name: str, interface: Interface) -> Problem:
     readers = [f"{playbook}.yml" for playbook, options in interface.playbooks.items() if name in options]
-    return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, which does not run", "remove it")
+    return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, not of what runs", "remove it")
 
 
 def inventory_problems(

@@ -322,8 +322,13 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
     """Why the validator refuses a value. It would write a list or a mapping out as a text; that is never meant."""
     if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
         return [f"a {type(value).__name__} in place of a text"]
-    messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
-    return messages
+    messages = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
+    return [
+        re.sub(r"^argument 'value' is of type \w+ and we were unable to convert to \w+: ", "", text).replace(
+            "value of value must be", "must be"
+        )
+        for text in messages
+    ]
 
 
 def _is_free(name: str, option: Mapping[str, Any]) -> bool:

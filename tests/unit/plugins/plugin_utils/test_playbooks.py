@@ -123,7 +123,7 @@ def test_declared_playbooks_exist():
         ({"wait": "3"}, ["status"], "status_wait"),
         ({"restore_type": "tim"}, ["restore"], "restore_type = 'tim': is not what the playbook takes"),
         ({"restore_exclusive": "maybe"}, ["restore"], "restore_exclusive = 'maybe': is not what the playbook takes"),
-        ({"restore_type": "time"}, ["status"], "is an option of restore.yml, which does not run"),
+        ({"restore_type": "time"}, ["status"], "is an option of restore.yml, not of what runs"),
         ({"status_wait": "soon"}, ["status"], "status_wait = 'soon'"),
         ({"patroni_timeout": "soon"}, ["haproxy"], "patroni_timeout = 'soon': is not what the role takes"),
         ({"haproxy_maxcon": "1"}, ["site"], "did you mean 'haproxy_maxconn'"),
