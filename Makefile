@@ -89,8 +89,9 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_path.yml $(if $(PORT),-e path_port=$(PORT))
 
 .PHONY: reference
-reference: bootstrap ## Generate docs/variables.md again
+reference: bootstrap ## Generate docs/variables.md and docs/playbooks.md again
 	@$(BIN)/python scripts/generate_variables_reference.py
+	@$(BIN)/python scripts/generate_playbooks_reference.py
 
 .PHONY: acceptance
 acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)

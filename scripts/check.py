@@ -40,6 +40,7 @@ def steps(target: str) -> tuple[Step, ...]:
             Step("yamllint", ("yamllint", "--strict", ".")),
             Step("argument_specs = defaults", (python, "scripts/check_argument_specs.py")),
             Step("variable reference is current", (python, "scripts/generate_variables_reference.py", "--check")),
+            Step("playbook reference is current", (python, "scripts/generate_playbooks_reference.py", "--check")),
             Step("changelog fragments", ("antsibull-changelog", "lint")),
         ),
         "types": (

@@ -75,7 +75,7 @@ options:
     type: int
     default: 300
   directory:
-    description: Where the report goes; by default C(reports/)I(time) in the current folder.
+    description: Where the report goes; by default C(reports/TIME) in the current folder.
     type: path
   budgets:
     description: What faults may cost, by fault or C(default), as seconds without writes or as a mapping of limits.

@@ -192,7 +192,7 @@ def inventory_problems(
         if option is None:
             yield from _misspelt(name, interface)
         elif option.get("command_line"):
-            what = "stands in the inventory, where it would count in every run or for no host"
+            what = "is set in the inventory, but it is for a single run"
             yield Problem(name, HIDDEN, what, f"remove it there; give -e {name}=VALUE")
         else:
             yield from judge_option(name, value, option, name in interface.for_roles)
