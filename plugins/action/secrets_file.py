@@ -28,7 +28,7 @@ from ansible.parsing.vault import (
 )
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
-from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders
+from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders, secrets_files
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     Plan,
     SecretsError,
@@ -52,7 +52,7 @@ def secrets_path(directories: Sequence[Path]) -> Path:
     """
     if not directories:
         raise AnsibleActionFail("no inventory file to lay the secrets beside: give one with -i, or set path")
-    paths = [directory / "group_vars" / "all" / "secrets.yml" for directory in directories]
+    paths = secrets_files(directories)
     found = [path for path in paths if path.exists()]
     if len(found) > 1:
         raise AnsibleActionFail(
