@@ -57,6 +57,8 @@ def test_secrets_are_made_once_and_never_shown(tmp_path):
     first = yaml.safe_load(target.read_text())
     values = [*first["ha_secrets"].values(), *first["ha_role_passwords"].values()]
     assert code == 0
+    assert f"{target}, NOT ENCRYPTED: new ha_secrets etcd_root, etcd_patroni," in " ".join(output.split())
+    assert "new ha_role_passwords app " in " ".join(output.split())
     assert list(first["ha_role_passwords"]) == ["app"]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert not [value for value in values if value in output]
@@ -65,6 +67,7 @@ def test_secrets_are_made_once_and_never_shown(tmp_path):
     code, output = run(inventory, SECRETS_PLAY, "--vault-password-file", str(tmp_path / "vault"), "-vvv", "--diff")
     assert code == 0
     assert target.read_text().startswith("$ANSIBLE_VAULT;")
+    assert "encrypted by ansible-vault: kept ha_secrets etcd_root, etcd_patroni," in " ".join(output.split())
     assert "ok=1 changed=1" in " ".join(output.split())
     assert not [value for value in values if value in output]
 
