@@ -32,6 +32,15 @@ With the collection installed, `holdfast.ha.status` stands for `playbooks/status
 inventory, and a vault option where the secrets are encrypted. `--limit holdfast_cluster_NAME` restricts it to one
 cluster of several.
 
+These settings in your `ansible.cfg` hide skipped tasks, and name every 10 s what a long task waits for:
+
+```ini
+[defaults]
+callback_result_format = yaml
+callbacks_enabled = holdfast.ha.progress
+display_skipped_hosts = false
+```
+
 An option is given with `-e name=value`, or as a variable in the inventory. Lists may be given as text with commas.
 Before a host is touched, a playbook refuses an option that is misspelt, of the wrong type, or another playbook's.
 It takes every [variable of the roles](variables.md) with `-e`, too. Your own variable that looks like an option is
