@@ -28,7 +28,7 @@ DATABASES = ("db1", "db2", "db3")
 BALANCERS = ("lb1", "lb2")
 NODES = (*DATABASES, *BALANCERS, "backup1", "client1")
 VIP = "198.51.100.100"
-# Without skipped hosts Ansible writes a task's name with the first result; interruptions wait for it at the task's begin.
+# Interruptions wait for the name of a task, which Ansible writes with the first result where skipped ones are hidden.
 ENVIRONMENT = {
     **os.environ,
     "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
