@@ -31,11 +31,11 @@ options:
   register:
     description: The variable in which each host's result of M(holdfast.ha.host_preflight) was registered.
     type: str
-    default: preflight__host
+    default: preflight_host
   deployed:
     description: The variable in which each host's result of M(holdfast.ha.deployed_info) was registered.
     type: str
-    default: deployed__host
+    default: deployed_host
   group:
     description: The group of the hosts.
     type: str

@@ -64,9 +64,12 @@ def test_every_extra_variable_of_a_playbook_is_declared(path):
     own = {name for name in read_names(path) if "__" not in name and not name.startswith(("ansible_", "ha_"))}
     plays = yaml.safe_load(path.read_text())
     local = {name for play in plays for name in play.get("vars", {})}
+    facts = yaml.safe_load((ROOT / "playbooks" / "vars" / "run.yml").read_text())
     known = {
         *interface().playbooks[path.stem],
         *roles,
+        *facts,
+        "preflight_goes_on",
         *local,
         "inventory_hostname",
         "start_from",
