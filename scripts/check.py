@@ -41,6 +41,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("argument_specs = defaults", (PYTHON, "-m", "scripts.check_argument_specs")),
         Step("variable reference is current", (PYTHON, "-m", "scripts.generate_variables_reference", "--check")),
         Step("topology reference is current", (PYTHON, "-m", "scripts.generate_topology_reference", "--check")),
+        Step("playbook reference is current", (PYTHON, "-m", "scripts.generate_playbooks_reference", "--check")),
         Step("changelog fragments", ("antsibull-changelog", "lint")),
     ),
     "types": (
