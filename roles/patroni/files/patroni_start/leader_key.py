@@ -43,7 +43,7 @@ def considerate(
     return put_unless_taken, update_unless_taken
 
 
-def leaving_the_key(put: Any, update_leader: Any, encode: Any) -> Mapping[str, Any]:
+def leaving_the_key(put: Any, update_leader: Any, encode: Any, *_used: Any) -> Mapping[str, Any]:
     """Return the replacements of considerate()."""
     put, update_leader = considerate(put, update_leader, encode)
     return {"patroni.dcs.etcd3:Etcd3Client.put": put, "patroni.dcs.etcd3:Etcd3._update_leader": update_leader}
