@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+from patroni_start import (
+    connections,
+    etcd_errors,
+    handover,
+    leader_key,
+    permit,
+    postmaster,
+    promotion,
+    quorum,
+    rewind,
+)
 from patroni_start.amendment import KNOWN, Amendment, Versions
-from patroni_start.connections import sending_at_once
-from patroni_start.etcd_errors import tolerant
-from patroni_start.handover import stopping
-from patroni_start.leader_key import leaving_the_key
-from patroni_start.permit import founding
-from patroni_start.postmaster import attentive
-from patroni_start.promotion import insistent
-from patroni_start.quorum import electing
-from patroni_start.rewind import removing
 
 AMENDMENTS = (
     Amendment(
@@ -25,7 +27,7 @@ AMENDMENTS = (
             "patroni.dcs.etcd3:base64_encode",
             "patroni.dcs.etcd3:Etcd3Client.txn",
         ),
-        leaving_the_key,
+        leader_key.replacements,
         versions=Versions(KNOWN.since, (3, 0, 3)),
     ),
     Amendment(
@@ -52,7 +54,7 @@ AMENDMENTS = (
             "patroni.postgresql:Postgresql.query(sql)",
             "patroni.api:RestApiHandler.query(sql)",
         ),
-        electing,
+        quorum.replacements,
         versions=Versions((4, 0), KNOWN.before),
     ),
     Amendment(
@@ -67,7 +69,7 @@ AMENDMENTS = (
             "patroni.postgresql:Postgresql.data_directory_empty",
             "patroni.postgresql:Postgresql.is_running",
         ),
-        founding,
+        permit.replacements,
     ),
     Amendment(
         "a data directory that pg_rewind failed on is removed only while replication is synchronous",
@@ -76,17 +78,17 @@ AMENDMENTS = (
             "patroni.postgresql.config:ConfigHandler.get(key)",
             "patroni.ha:Ha.is_synchronous_mode",
         ),
-        removing,
+        rewind.replacements,
     ),
     Amendment(
         "transient errors of etcd are retried",
         ("patroni.dcs.etcd3:_raise_for_data(data)",),
-        lambda handle: {"patroni.dcs.etcd3:_raise_for_data": tolerant(handle)},
+        etcd_errors.replacements,
     ),
     Amendment(
         "the next cycle begins when the postmaster has died",
         ("patroni.ha:Ha.watch(timeout)", "patroni.ha:Ha.wakeup", "patroni.ha:Ha.is_paused"),
-        lambda watch, *_used: {"patroni.ha:Ha.watch": attentive(watch)},
+        postmaster.replacements,
     ),
     Amendment(
         "a stop hands over as soon as a standby has the last record",
@@ -97,12 +99,12 @@ AMENDMENTS = (
             "patroni.postgresql:time",
             "patroni.ha:time",
         ),
-        stopping,
+        handover.replacements,
     ),
     Amendment(
         "the signal to promote is repeated until PostgreSQL promotes",
         ("patroni.postgresql:Postgresql._wait_promote(wait_seconds)",),
-        lambda wait: {"patroni.postgresql:Postgresql._wait_promote": insistent(wait)},
+        promotion.replacements,
     ),
     Amendment(
         "requests to etcd and answers of the REST interface are sent at once",
@@ -111,6 +113,6 @@ AMENDMENTS = (
             "patroni.api:RestApiHandler.disable_nagle_algorithm",
             "patroni.api:RestApiHandler.wbufsize",
         ),
-        sending_at_once,
+        connections.replacements,
     ),
 )
