@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
 from playwright.sync_api import Browser, Page, sync_playwright
+
+from tests.unit.plugins.plugin_utils.drill.ledgers import recorded
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP = {"width": 1366, "height": 768}
@@ -54,9 +55,8 @@ OVERLAPPING_TEXTS = """() => [...document.querySelectorAll('figure svg')].flatMa
 @pytest.fixture(scope="module")
 def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = tmp_path_factory.mktemp("page")
-    recorded = ledger_file.read(Path(__file__).parent / "data/switchover-1.ledger.json.gz")
-    budget = default_budget("switchover", Timings())
-    report.write(replace(run, results=(*run.results, (recorded, judge(recorded, budget), budget))), directory)
+    real, budget = recorded("switchover-1"), default_budget("switchover", Timings())
+    report.write(replace(run, results=(*run.results, (real, judge(real, budget), budget))), directory)
     return (directory / "report.html").as_uri()
 
 

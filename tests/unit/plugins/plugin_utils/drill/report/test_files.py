@@ -21,7 +21,7 @@ from jsonschema import Draft202012Validator
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
 
-ROOT = Path(__file__).resolve().parents[5]
+ROOT = Path(__file__).resolve().parents[6]
 SCHEMA = json.loads((ROOT / "docs/drill-report.schema.json").read_text())
 BROKEN = ["lost_acknowledged", "over_budget", "over_budget"]
 

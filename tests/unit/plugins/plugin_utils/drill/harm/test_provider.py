@@ -82,7 +82,7 @@ def test_what_was_paused_is_unpaused_and_its_timer_disarmed(engine) -> None:
 def test_a_killed_engine_leaves_nobody_off(engine, harm: str, off: str) -> None:
     program = (
         "import os, signal\n"
-        "from tests.unit.plugins.plugin_utils.drill import test_provider as test\n"
+        "from tests.unit.plugins.plugin_utils.drill.harm import test_provider as test\n"
         f"test.containers(test.Path({str(engine)!r}), dead_man=2).{harm}\n"
         "os.killpg(0, signal.SIGKILL)\n"
     )
