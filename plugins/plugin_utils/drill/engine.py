@@ -1,53 +1,47 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drill's own process: a plan on standard input, JSON lines on standard output.
-
-It ends early, after healing everything, as soon as its standard input closes: then whoever started it is gone.
-"""
+"""The drill's own process: every injection of a plan, judged, and the report."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
-import signal
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
-    Conductor,
-    GateError,
-    NotProvenError,
-    StoppedError,
-)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, view
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import expected_of, view
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError, provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal, injections, parse, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import Patience
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import (
+    OPERATIONAL,
+    Speaker,
+    in_words,
+    serve,
+    trace,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import analysis, ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, budgets
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
-
-HEARTBEAT_SECONDS = 1.0
-OPERATIONAL = (StoppedError, GateError, NotProvenError, Refusal, SessionLostError, AgentError)
-
 
 DATABASE_VERSIONS = {
     "PostgreSQL": ["sh", "-c", "psql -XAtq -h /var/run/postgresql -U postgres -c 'SHOW server_version' postgres"],
@@ -56,63 +50,6 @@ DATABASE_VERSIONS = {
     "kernel": ["uname", "-r"],
 }
 BALANCER_VERSIONS = {"HAProxy": ["haproxy", "-v"], "keepalived": ["keepalived", "--version"]}
-
-
-def in_words(error: Exception) -> str:
-    """Return what went wrong, for people."""
-    if isinstance(error, StoppedError):
-        return "stopped"
-    if isinstance(error, NotProvenError):
-        return f"not proven: {error}"
-    return str(error) if isinstance(error, OPERATIONAL) else f"the engine failed: {error!r}"
-
-
-def trace() -> None:
-    """Say where it went wrong, unless nobody listens any more."""
-    with contextlib.suppress(OSError):
-        traceback.print_exc()
-
-
-class Speaker:
-    """Standard output; silent when nobody listens any more."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.gone = threading.Event()
-
-    def say(self, **message: Any) -> None:
-        """Send one message."""
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
-        with self._lock:
-            try:
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-            except OSError:
-                self.gone.set()
-
-    def tell(self, text: str) -> None:
-        """Send a line for people."""
-        self.say(text=text)
-
-
-def expected_of(plan: Plan) -> Expected:
-    """Return who bears what."""
-
-    def names(component: str) -> tuple[str, ...]:
-        return tuple(sorted(node.name for node in plan.bearing(component)))
-
-    primary, standby = plan.pool("primary") or {}, plan.pool("standby") or {}
-    heirs = plan.heirs
-    return Expected(
-        etcd=names("etcd"),
-        databases=names("postgresql"),
-        balancers=names("keepalived"),
-        backup=names("backup"),
-        virtual_ips=tuple(plan.virtual_ips),
-        primary_pool=primary.get("name", ""),
-        standby_pool=standby.get("name", ""),
-        never_primary=tuple(name for name in names("postgresql") if name not in heirs),
-    )
 
 
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,14 +71,27 @@ class Drill:
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
         self._provider = provider(plan, self._crew)
         self._injector = Injector(plan, expected, self._crew, self._provider, self._recorder.now)
+        patience = Patience(self._recorder, stop, speaker.tell)
+        self._gatekeeper = Gatekeeper(
+            expected=expected,
+            archiving=bool(plan.bearing("backup")),
+            crew=self._crew,
+            patience=patience,
+            now=self._recorder.now,
+        )
+        self._clients = Clients(
+            plan=plan, expected=expected, crew=self._crew, patience=patience, gatekeeper=self._gatekeeper
+        )
         self._conductor = Conductor(
             plan=plan,
             expected=expected,
             crew=self._crew,
             recorder=self._recorder,
             injector=self._injector,
-            stop=stop,
-            tell=speaker.tell,
+            patience=patience,
+            gatekeeper=self._gatekeeper,
+            etcd=EtcdAdmin(password=plan.secrets["etcd_root"], crew=self._crew, gatekeeper=self._gatekeeper),
+            clients=self._clients,
         )
         self._results: list[Result] = []
         self._unjudged: list[Unjudged] = []
@@ -159,7 +109,7 @@ class Drill:
         try:
             self._provider.require()
             self._crew.begin()
-            self._conductor.require()
+            self._clients.require()
             self._outlook = self._foresee()
             self._hindered = {name: why for name in self._plan.faults if (why := self._hindrance(name))}
             self._inject_all(directory)
@@ -229,7 +179,7 @@ class Drill:
         for failure in self._injector.heal():
             self._fail(f"not healed: {failure}")
         self._versions = self._ask_versions()
-        if not self._conductor.remove_table():
+        if not self._clients.remove_table():
             self._speaker.tell("the schema holdfast_drill could not be removed: no leader; drop it by hand")
         self._crew.end()
 
@@ -252,7 +202,7 @@ class Drill:
         return 0 if passed else 1
 
     def _as_run(self, begun: datetime, seconds: float) -> Run:
-        seen = self._conductor.last_view
+        seen = self._gatekeeper.last_view
         one, five, fifteen = os.getloadavg()
         chosen = "" if self._plan.faults == tuple(CATALOGUE) else f" -e drill_faults={','.join(self._plan.faults)}"
         repeat = "" if self._plan.repeat == 1 else f" -e drill_repeat={self._plan.repeat}"
@@ -293,26 +243,6 @@ class Drill:
             if version:
                 found[software] = version[0]
         return found
-
-
-def watch(stop: threading.Event, speaker: Speaker) -> None:
-    """Stop when standard input ends."""
-    while os.read(0, 1):
-        pass
-    speaker.gone.set()
-    stop.set()
-
-
-def serve(run: Callable[[Mapping[str, Any], threading.Event, Speaker], int]) -> NoReturn:
-    """Run the document on standard input, and exit with the code."""
-    document = json.loads(sys.stdin.buffer.readline())
-    stop, speaker = threading.Event(), Speaker()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    threading.Thread(target=watch, args=(stop, speaker), daemon=True).start()
-    code = run(document, stop, speaker)
-    sys.stdout.flush()
-    os._exit(code)  # threads may still hang in a lost session
 
 
 if __name__ == "__main__":

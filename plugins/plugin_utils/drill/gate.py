@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+
 Probes = Mapping[str, Mapping[str, Any]]
 PRIMARY_ROLES = ("leader", "master", "primary")
 
@@ -29,6 +31,26 @@ class Expected:
     primary_pool: str = ""
     standby_pool: str = ""
     never_primary: tuple[str, ...] = ()
+
+
+def expected_of(plan: Plan) -> Expected:
+    """Return who bears what."""
+
+    def names(component: str) -> tuple[str, ...]:
+        return tuple(sorted(node.name for node in plan.bearing(component)))
+
+    primary, standby = plan.pool("primary") or {}, plan.pool("standby") or {}
+    heirs = plan.heirs
+    return Expected(
+        etcd=names("etcd"),
+        databases=names("postgresql"),
+        balancers=names("keepalived"),
+        backup=names("backup"),
+        virtual_ips=tuple(plan.virtual_ips),
+        primary_pool=primary.get("name", ""),
+        standby_pool=standby.get("name", ""),
+        never_primary=tuple(name for name in names("postgresql") if name not in heirs),
+    )
 
 
 @dataclass(frozen=True, slots=True)

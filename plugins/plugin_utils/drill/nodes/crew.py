@@ -94,10 +94,13 @@ class Crew:
 
     def call(self, host: str, operation: str, patience: float = 15.0, **arguments: Any) -> Any:
         """Return an agent's answer; raises SessionLostError or AgentError."""
-        session = self._sessions.get(host)
-        if session is None:
-            raise SessionLostError(f"{host}: no session")
-        return session.call(operation, patience, **arguments)
+        return self._session(host).call(operation, patience, **arguments)
+
+    def sql(
+        self, host: str, statement: str, values: Sequence[Any] = (), *, patience: float = 15.0, seconds: float = 5.0
+    ) -> Any:
+        """Return the rows of a statement that the superuser runs there, bounded by seconds; raises as call()."""
+        return self.call(host, "sql", patience, statement=statement, values=list(values), seconds=seconds)
 
     def call_all(
         self, hosts: Iterable[str], operation: str, patience: float = 15.0, **arguments: Any
@@ -135,15 +138,20 @@ class Crew:
         for host in hosts:
             self._wake[host].set()
 
-    def offset(self, host: str) -> Offset | None:
-        """Return how far a node's clock is from the controller's."""
-        session = self._sessions.get(host)
-        return session.offset if session else None
+    def offset(self, host: str) -> Offset:
+        """Return how far a node's clock is from the controller's; raises SessionLostError."""
+        return self._session(host).offset
 
     def on(self, host: str) -> bool:
         """Say whether there is a session to a node."""
         session = self._sessions.get(host)
         return session is not None and session.alive
+
+    def _session(self, host: str) -> Session:
+        session = self._sessions.get(host)
+        if session is None:
+            raise SessionLostError(f"{host}: no session")
+        return session
 
     def _connect(self, host: str) -> None:
         node = self._plan.node(host)

@@ -7,11 +7,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import gatekeeper, patience
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
+from tests.unit.plugins.plugin_utils.drill.scripted import Cluster
 from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
 
@@ -39,3 +41,11 @@ def run() -> Run:
         seconds=754.2,
         outlook=outlook(timed.HA, timed.reports(4), timed.CONFIGURATION),
     )
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Cluster:
+    """A well cluster whose gate loses its patience soon."""
+    monkeypatch.setattr(patience, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(gatekeeper, "GATE_SECONDS", 0.5)
+    return Cluster()

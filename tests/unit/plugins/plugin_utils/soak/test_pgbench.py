@@ -8,43 +8,43 @@ from __future__ import annotations
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from unittest.mock import Mock
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import Speaker
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import engine
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.engine import Soak
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import pgbench
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Load
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.pgbench import Pgbench
 
 from tests.unit.plugins.plugin_utils.soak.test_plan import plan
 
 
 @pytest.fixture
-def soak(monkeypatch) -> Soak:
-    monkeypatch.setattr(engine, "RETRY_SECONDS", 0.01)
-    return Soak(plan(), threading.Event(), Speaker())
+def load(monkeypatch) -> Pgbench:
+    monkeypatch.setattr(pgbench, "RETRY_SECONDS", 0.01)
+    return Pgbench(plan(), Mock(), Mock(), Mock())
 
 
-def test_pgbench_runs_again_after_each_break_for_what_is_left(soak, monkeypatch) -> None:
+def test_pgbench_runs_again_after_each_break_for_what_is_left(load, monkeypatch) -> None:
     clock, asked = [0.0], []
     runs = iter([(50.0, ("gone",)), (0.0, ("refused",)), (69.5, ())])
 
-    def pgbench(arguments):
+    def run(arguments):
         took, breaks = next(runs)
         asked.append(arguments[-1])
         clock[0] += took
         return Load(transactions=int(took * 10), breaks=breaks)
 
-    monkeypatch.setattr(soak, "_pgbench", pgbench)
-    monkeypatch.setattr(engine.time, "monotonic", lambda: clock[0])
-    load = soak._keep_busy()
+    monkeypatch.setattr(load, "run", run)
+    monkeypatch.setattr(pgbench.time, "monotonic", lambda: clock[0])
+    done = load.keep_busy()
     assert asked == ["120", "70", "70"]
-    assert (load.transactions, load.breaks) == (500 + 695, ("gone", "refused"))
+    assert (done.transactions, done.breaks) == (500 + 695, ("gone", "refused"))
 
 
-def test_pgbench_is_ended_even_when_it_was_about_to_begin(soak, monkeypatch) -> None:
+def test_pgbench_is_ended_even_when_it_was_about_to_begin(load, monkeypatch) -> None:
     begun, ended = threading.Event(), threading.Event()
 
-    def pgbench(_arguments):
+    def run(_arguments):
         time.sleep(0.05)  # the first order to end comes too early
         begun.set()
         assert ended.wait(10)
@@ -54,10 +54,10 @@ def test_pgbench_is_ended_even_when_it_was_about_to_begin(soak, monkeypatch) -> 
         if begun.is_set():
             ended.set()
 
-    monkeypatch.setattr(soak, "_pgbench", pgbench)
-    monkeypatch.setattr(soak, "_clear", clear)
+    monkeypatch.setattr(load, "run", run)
+    monkeypatch.setattr(load, "_clear", clear)
     with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(soak._keep_busy)
-        soak._end_pgbench(load)
-    assert load.result().breaks == ()
-    assert load.result().transactions == 1
+        done = pool.submit(load.keep_busy)
+        load.end(done)
+    assert done.result().breaks == ()
+    assert done.result().transactions == 1
