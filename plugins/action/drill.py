@@ -20,15 +20,15 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injections import as_text, wanted_faults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts import node
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     Plan,
     Refusal,
-    as_text,
     check,
     problems,
     usable_database,
-    wanted_faults,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import BudgetError, parse_overrides
 
@@ -109,7 +109,7 @@ class ActionModule(ActionBase):
             raise Refusal(f"cluster {cluster!r}: the inventory has none of this name")
         client = arguments["client"] or next(iter(variables["groups"].get("client", [])), "")
         names = [*hosts, *([client] if client and client in hostvars and client not in hosts else [])]
-        parse_overrides(arguments["budgets"])
+        parse_overrides(arguments["budgets"], CATALOGUE)
         first = hostvars[hosts[0]]
         topology = first["ha"]
         passwords, secrets = first.get("ha_role_passwords") or {}, first.get("ha_secrets") or {}

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import Fault, Reboot, Until
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import Fault, Target, Until
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError, Patience
@@ -51,7 +51,7 @@ class Conductor:
         expected: Expected,
         crew: Crew,
         recorder: Recorder,
-        injector: Injector,
+        tools: Tools,
         patience: Patience,
         gatekeeper: Gatekeeper,
         etcd: EtcdAdmin,
@@ -61,7 +61,7 @@ class Conductor:
         self._expected = expected
         self._crew = crew
         self._recorder = recorder
-        self._injector = injector
+        self._tools = tools
         self._patience = patience
         self._gatekeeper = gatekeeper
         self._etcd = etcd
@@ -109,34 +109,35 @@ class Conductor:
         harm = Harm(targets, self._recorder.now())
         self._gatekeeper.distrust_archive()
         try:
-            if isinstance(fault.action, Reboot):
-                self._reboot(harm)
+            if fault.target is Target.ONE_BY_ONE:
+                self._inject_one_by_one(fault, before, harm)
             else:
                 self._inject(fault, before, harm)
         finally:
             watch.end("fault")
-            failures = self._injector.heal()
+            failures = self._tools.heal()
         harm.healed = self._recorder.now()
         watch.end("healing")
-        if self._injector.darkens(fault):
+        if fault.action.darkens(self._tools):
             harm.dark = {host: (self._unseen(host, harm),) for host in targets}
         if failures:
             raise GateError(f"{fault.name}: not healed: {'; '.join(failures)}")
         return harm
 
     def _inject(self, fault: Fault, before: View, harm: Harm) -> None:
-        proof = self._injector.inject(fault, harm.targets, before)
+        proof = fault.action.inject(self._tools, harm.targets, before)
         self._patience.tell(f"injected: {proof}")
         self._hold(fault, before, harm.injected)
-        harm.cut = self._injector.cut()
-        harm.proof = "; ".join(filter(None, [proof, self._injector.still(fault, harm.targets)]))
+        harm.cut = self._tools.cut()
+        harm.proof = "; ".join(filter(None, [proof, fault.action.still(self._tools, harm.targets)]))
 
-    def _reboot(self, harm: Harm) -> None:
+    def _inject_one_by_one(self, fault: Fault, before: View, harm: Harm) -> None:
+        """Inject it into a host at a time, each after the last one is back."""
         proofs = []
         for host in harm.targets:
             begun = self._recorder.now()
             self._gatekeeper.distrust_archive()
-            proofs.append(self._injector.reboot(host))
+            proofs.append(fault.action.inject(self._tools, [host], before))
             harm.dark[host] = ((begun, self._recorder.now()),)
             self._patience.tell(proofs[-1])
             self._gatekeeper.wait(f"after {host}")

@@ -19,16 +19,18 @@ from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS, CATALOGUE, COURSES, Fault
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import expected_of, view
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError, provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injections import injections, skipped
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import Patience
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, injections, parse, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, parse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import (
     OPERATIONAL,
     Speaker,
@@ -70,7 +72,7 @@ class Drill:
         self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
         self._provider = provider(plan, self._crew)
-        self._injector = Injector(plan, expected, self._crew, self._provider, self._recorder.now)
+        self._tools = Tools(plan, expected, self._crew, self._provider, self._recorder.now)
         patience = Patience(self._recorder, stop, speaker.tell)
         self._gatekeeper = Gatekeeper(
             expected=expected,
@@ -87,7 +89,7 @@ class Drill:
             expected=expected,
             crew=self._crew,
             recorder=self._recorder,
-            injector=self._injector,
+            tools=self._tools,
             patience=patience,
             gatekeeper=self._gatekeeper,
             etcd=EtcdAdmin(password=plan.secrets["etcd_root"], crew=self._crew, gatekeeper=self._gatekeeper),
@@ -124,7 +126,7 @@ class Drill:
     def _foresee(self) -> Outlook:
         told = self._crew.call_all([node.name for node in self._plan.nodes if node.ha is not None], "timings")
         seen = view(self._expected, self._crew.call_all(self._expected.databases, "probe", 20.0))
-        found = outlook(self._plan.topology, told, seen.configuration)
+        found = outlook(self._plan.topology, told, seen.configuration, COURSES)
         if found.unknown:
             self._speaker.tell(f"nothing is predicted: {found.unknown}")
         return found
@@ -135,7 +137,7 @@ class Drill:
                 ledger = self._conductor.conduct(fault, number)
             except Exception as error:
                 self._leave_unjudged(Unjudged(fault.name, number, in_words(error)))
-                if isinstance(error, NotProvenError) and not self._injector.heal():
+                if isinstance(error, NotProvenError) and not self._tools.heal():
                     continue  # no reason to end: the next gate decides
                 raise
             ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
@@ -145,7 +147,7 @@ class Drill:
             self._speaker.tell(self._sentence(verdict))
 
     def _hindrance(self, name: str) -> str:
-        return skipped(self._plan, CATALOGUE[name]) or self._injector.hindrance(CATALOGUE[name])
+        return skipped(self._plan, CATALOGUE[name]) or CATALOGUE[name].action.hindrance(self._tools)
 
     def _injections(self) -> Iterator[tuple[Fault, int]]:
         return ((fault, number) for fault, number in injections(self._plan) if fault.name not in self._hindered)
@@ -163,7 +165,7 @@ class Drill:
         settings = self._outlook.settings
         timings = replace(Timings.of(settings) if settings else Timings(), extra=self._plan.slack)
         worst = {name: prediction.worst for name, prediction in self._outlook.predictions.items()}
-        return budgets([fault], timings, dict(self._plan.budgets), worst)[fault]
+        return budgets(BUDGETS, timings, dict(self._plan.budgets), worst)[fault]
 
     @staticmethod
     def _sentence(verdict: Verdict) -> str:
@@ -176,7 +178,7 @@ class Drill:
         return f"{verdict.fault} {verdict.repetition}: {'; '.join(found)}"
 
     def _clean_up(self) -> None:
-        for failure in self._injector.heal():
+        for failure in self._tools.heal():
             self._fail(f"not healed: {failure}")
         self._versions = self._ask_versions()
         if not self._clients.remove_table():

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError, StoppedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal

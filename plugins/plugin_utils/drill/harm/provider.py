@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import UNCUT
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
@@ -30,10 +31,6 @@ RESET_DELAY = 0.5  # seconds in which the answer to the order gets out
 BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
 PAUSE_SECONDS = 20.0
 SERVICES = ("patroni.service", "etcd.service")
-
-
-class NotProvenError(Exception):
-    """A fault that was injected, but did not happen."""
 
 
 class Provider(Protocol):

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import gatekeeper, patience
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
@@ -39,7 +40,7 @@ def run() -> Run:
         skipped={"wal_disk_full": "no volume of its own"},
         command="ansible-playbook playbooks/drill.yml -e drill_confirm=lab",
         seconds=754.2,
-        outlook=outlook(timed.HA, timed.reports(4), timed.CONFIGURATION),
+        outlook=outlook(timed.HA, timed.reports(4), timed.CONFIGURATION, COURSES),
     )
 
 

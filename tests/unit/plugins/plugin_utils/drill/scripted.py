@@ -12,6 +12,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import C
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import SWITCH_WAL, Gatekeeper
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import Patience
@@ -61,7 +63,7 @@ class Cluster:
 class Parts:
     """What the engine puts together, around such a crew."""
 
-    def __init__(self, crew: Any, injector: Any = None) -> None:
+    def __init__(self, crew: Any) -> None:
         self.recorder = Recorder({})
         self.patience = Patience(self.recorder, threading.Event(), lambda _text: None)
         self.gatekeeper = Gatekeeper(
@@ -75,7 +77,7 @@ class Parts:
             expected=EXPECTED,
             crew=crew,
             recorder=self.recorder,
-            injector=injector,
+            tools=Tools(plan(), EXPECTED, crew, provider(plan(), crew), self.recorder.now),
             patience=self.patience,
             gatekeeper=self.gatekeeper,
             etcd=EtcdAdmin(password="secret", crew=crew, gatekeeper=self.gatekeeper),

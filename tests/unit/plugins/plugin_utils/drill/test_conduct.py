@@ -5,20 +5,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError
 
 from tests.unit.plugins.plugin_utils.drill.scripted import NEW, OLD, Parts
 
 
 def test_after_a_harm_the_archive_is_tried_anew(cluster) -> None:
-    injector = Mock(inject=Mock(side_effect=NotProvenError("it survived")), heal=Mock(return_value=[]))
-    made = Parts(cluster, injector)
-    fault = CATALOGUE["postmaster_killed"]
+    action = Mock(inject=Mock(side_effect=NotProvenError("it survived")))
+    made = Parts(cluster)
+    fault = replace(CATALOGUE["postmaster_killed"], action=action)
     made.recorder.flow = lambda: (10.0, "db1")  # type: ignore[method-assign]
     with pytest.raises(NotProvenError):
         made.conductor.conduct(fault, 1)
@@ -30,8 +31,8 @@ def test_after_a_harm_the_archive_is_tried_anew(cluster) -> None:
 
 def test_the_gate_holds_right_before_the_fault(cluster, monkeypatch) -> None:
     """Something breaks while the first rows are written: the fault is not injected into that."""
-    injector = Mock()
-    made = Parts(cluster, injector)
+    action = Mock()
+    made = Parts(cluster)
 
     def steady() -> tuple[float, str]:
         cluster.broken = {"db3_etcd": {"healthy": False}}
@@ -39,8 +40,8 @@ def test_the_gate_holds_right_before_the_fault(cluster, monkeypatch) -> None:
 
     monkeypatch.setattr(made.recorder, "flow", steady)
     with pytest.raises(GateError, match="etcd on db3 is not healthy"):
-        made.conductor.conduct(CATALOGUE["postmaster_killed"], 1)
-    injector.inject.assert_not_called()
+        made.conductor.conduct(replace(CATALOGUE["postmaster_killed"], action=action), 1)
+    action.inject.assert_not_called()
 
 
 def test_the_record_ends_with_a_claim_that_is_not_older_than_the_healing(cluster, monkeypatch) -> None:

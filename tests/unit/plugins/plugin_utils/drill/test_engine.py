@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import engine
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError, StoppedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
@@ -79,7 +79,7 @@ def drill(tmp_path, monkeypatch) -> Callable[..., tuple[int, Spoken, Path]]:
         monkeypatch.setattr(made._clients, "require", Mock(side_effect=lacking))
         monkeypatch.setattr(made._crew, "call_all", lambda _hosts, operation, *_rest, **_more: answers(operation, told))
         monkeypatch.setattr(made._conductor, "conduct", conduct)
-        monkeypatch.setattr(made._injector, "heal", lambda: next(heals, []))
+        monkeypatch.setattr(made._tools, "heal", lambda: next(heals, []))
         return made.run(), spoken, tmp_path
 
     return run

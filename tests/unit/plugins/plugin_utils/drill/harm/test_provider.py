@@ -15,7 +15,8 @@ from unittest.mock import Mock
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.dead_man import DeadMan
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import Containers, Hosts, NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import Containers, Hosts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
@@ -55,7 +56,7 @@ OVERLAPPING_TEXTS = """() => [...document.querySelectorAll('figure svg')].flatMa
 @pytest.fixture(scope="module")
 def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = tmp_path_factory.mktemp("page")
-    real, budget = recorded("switchover-1"), default_budget("switchover", Timings())
+    real, budget = recorded("switchover-1"), default_budget(BUDGETS["switchover"], Timings())
     report.write(replace(run, results=(*run.results, (real, judge(real, budget), budget))), directory)
     return (directory / "report.html").as_uri()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger, Outcome, Presence, Verdict
@@ -39,7 +40,7 @@ RECORDED = (
 
 
 def judged(record: Ledger) -> Verdict:
-    return judge(record, default_budget(record.fault, Timings()))
+    return judge(record, default_budget(BUDGETS[record.fault], Timings()))
 
 
 def rules(verdict: Verdict) -> set[str]:

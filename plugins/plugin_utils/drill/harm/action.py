@@ -1,0 +1,42 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What every kind of harm can say and do; a kind is a class, a fault's own harm one of its objects."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import View
+
+if TYPE_CHECKING:  # whoever only reads of faults needs no sessions
+    from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
+
+
+class Action(ABC):
+    """One kind of harm. What it does, it registers to be undone before.
+
+    on_hosts, in_containers: how it is done there, for people.
+    """
+
+    __slots__ = ()
+    on_hosts: ClassVar[str]
+    in_containers: ClassVar[str]
+
+    @abstractmethod
+    def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:
+        """Do it and return the proof; raises NotProvenError, SessionLostError or AgentError."""
+
+    def still(self, tools: Tools, targets: Sequence[str]) -> str:  # noqa: ARG002 - for those that have one
+        """Return the proof that it lasted, to be asked before it is healed; raises NotProvenError."""
+        return ""
+
+    def hindrance(self, tools: Tools) -> str:  # noqa: ARG002
+        """Return why it would hit more than the cluster on these hosts, "" when it would not."""
+        return ""
+
+    def darkens(self, tools: Tools) -> bool:  # noqa: ARG002
+        """Say whether it stops all that runs on its targets, so that they can't be observed."""
+        return False
