@@ -6,10 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-PROVIDERS = ("hosts", "containers")
 SECRETS = ("etcd_root", "patroni_rest", "postgresql_superuser")
 LEAST_DEAD_MAN, MOST_DEAD_MAN = 60, 3600
 
@@ -50,17 +49,17 @@ class Plan:
     nodes: tuple[Node, ...]
     client: str
     faults: tuple[str, ...]
-    repeat: int = 1
-    provider: str = "hosts"
-    engine: str = "docker"
-    dead_man: int = 300
-    directory: str = "reports"
-    budgets: Mapping[str, Any] = field(default_factory=dict)
-    slack: float = 0.0
-    role: str = ""
-    database: str = ""
-    without_backup: bool = False
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    repeat: int
+    provider: str
+    engine: str
+    dead_man: int
+    directory: str
+    budgets: Mapping[str, Any]
+    slack: float
+    role: str
+    database: str
+    without_backup: bool
+    secrets: Mapping[str, str] = field(repr=False)
 
     def node(self, name: str) -> Node:
         """Return a node by its name."""
@@ -108,12 +107,9 @@ class Plan:
 
 
 def parse(document: Mapping[str, Any]) -> Plan:
-    """Return the plan in a JSON document that as_data() made."""
-    known = {item.name for item in fields(Plan)}
-    values = {name: value for name, value in document.items() if name in known}
-    values["nodes"] = tuple(Node(**node) for node in document["nodes"])
-    values["faults"] = tuple(document["faults"])
-    return Plan(**values)
+    """Return the plan in a JSON document made of its fields."""
+    nodes = tuple(Node(**node) for node in document["nodes"])
+    return Plan(**{**document, "nodes": nodes, "faults": tuple(document["faults"])})
 
 
 def usable_database(databases: Iterable[Mapping[str, Any]], passwords: Mapping[str, Any]) -> tuple[str, str]:
@@ -137,8 +133,6 @@ def check(plan: Plan, confirm: Any) -> None:
 
 def problems(plan: Plan) -> Iterator[str]:
     """Yield what is wrong with a plan, each with the variable, its value and the fix."""
-    if plan.provider not in PROVIDERS:
-        yield f"drill_provider: {plan.provider!r}: give one of {', '.join(PROVIDERS)}"
     if plan.repeat < 1:
         yield f"drill_repeat: {plan.repeat}: give 1 or more"
     if not plan.slack >= 0:

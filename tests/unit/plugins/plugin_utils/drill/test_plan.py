@@ -24,7 +24,6 @@ def test_a_plan_comes_back_from_json() -> None:
 REFUSED = {
     "unconfirmed": ({}, None, r"drill_confirm is not given: .* give -e drill_confirm=main$"),
     "another cluster": ({}, "lab", r"drill_confirm is 'lab': .* give -e drill_confirm=main$"),
-    "provider": ({"provider": "clouds"}, "main", "drill_provider: 'clouds': give one of hosts, containers"),
     "never": ({"repeat": 0}, "main", "drill_repeat: 0: give 1 or more"),
     "less than nothing": ({"slack": -1.0}, "main", "drill_slack: -1: give seconds, 0 or more"),
     "no number": ({"slack": float("nan")}, "main", "drill_slack: nan: give seconds, 0 or more"),
