@@ -30,7 +30,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew impor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import Patience
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, parse
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan, parse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import (
     OPERATIONAL,
     Speaker,
@@ -42,7 +42,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import fi
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import analysis, ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, budgets
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Run, Unjudged
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Host, Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 
 DATABASE_VERSIONS = {
@@ -60,6 +60,13 @@ def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     plain = {name: value for name, value in configuration.items() if not isinstance(value, dict)}
     shown: dict[str, Any] = mask({**plain, **(postgresql.get("parameters") or {})})
     return shown
+
+
+def host_of(node: Node) -> Host:
+    """Return a node as a report names it."""
+    if node.ha is None:
+        return Host(node.name, node.address)
+    return Host(node.name, node.ha["address"], tuple(node.ha["components"]))
 
 
 class Drill:
@@ -118,7 +125,7 @@ class Drill:
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
             if not isinstance(error, OPERATIONAL):
                 trace()
-            self._fail(f"ended before its end: {in_words(error)}{self._not_begun()}")
+            self._fail(f"stopped early: {in_words(error)}{self._not_begun()}")
         finally:
             self._clean_up()
         return self._report(directory, begun, time.monotonic() - started)
@@ -221,6 +228,9 @@ class Drill:
             failure="; ".join(self._failures),
             unjudged=tuple(self._unjudged),
             outlook=self._outlook,
+            hosts=tuple(host_of(node) for node in self._plan.nodes),
+            profile=(self._plan.topology.get("timing") or {}).get("profile", ""),
+            containers=self._plan.containers,
         )
 
     def _why_skipped(self, fault: str) -> str:
@@ -228,7 +238,7 @@ class Drill:
         begun = {ledger.fault for ledger, _verdict, _budget in self._results}
         if fault in begun or fault in {injection.fault for injection in self._unjudged}:
             return ""
-        return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill ended before"
+        return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill stopped before it"
 
     def _ask_versions(self) -> dict[str, str]:
         """Return the versions of the cluster's software, as far as somebody tells."""

@@ -49,7 +49,7 @@ class Until(StrEnum):
     """What ends the fault, between its least and its most seconds."""
 
     WRITES = "writes flow again"
-    FAILOVER = "writes flow again, on another member"
+    FAILOVER = "writes flow again on another member"
     TIME = "its time is over"
 
 
@@ -60,6 +60,11 @@ class Lasting:
     until: Until
     least: float
     most: float
+
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"{self.most:g} s" if self.most else ""
+        return f"{self.least:g} to {self.most:g} s, until {self.until}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,11 @@ class Fault:
     course: Course | str
     takes: Takes | None = None
     headline: bool = False
+
+    def sentences(self, containers: bool) -> str:
+        """Return what happens and how, for a report."""
+        happens = f"{self.title[:1].upper()}{self.title[1:]}: {self.action.words(containers)}."
+        return f"{happens} The fault lasts {self.lasting}." if str(self.lasting) else happens
 
     @property
     def needs_standby(self) -> bool:

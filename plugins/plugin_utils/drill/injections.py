@@ -69,15 +69,8 @@ def rows(plan: Plan) -> Iterator[Sequence[str]]:
     for name in plan.faults:
         fault = CATALOGUE[name]
         reason = skipped(plan, fault)
-        how = fault.action.in_containers if plan.provider == "containers" else fault.action.on_hosts
+        how = fault.action.words(plan.containers)
         if reason:
             yield [name, "skipped", reason, "", ""]
         else:
-            yield [name, f"{counts[name]}×", str(fault.target), how, lasting(fault)]
-
-
-def lasting(fault: Fault) -> str:
-    """Return how long a fault lasts."""
-    if fault.lasting.least == fault.lasting.most:
-        return f"{fault.lasting.most:g} s" if fault.lasting.most else ""
-    return f"{fault.lasting.least:g} to {fault.lasting.most:g} s, until {fault.lasting.until}"
+            yield [name, f"{counts[name]}×", str(fault.target), how, str(fault.lasting)]

@@ -70,6 +70,11 @@ class Plan:
         return [node for node in self.nodes if node.has(component)]
 
     @property
+    def containers(self) -> bool:
+        """Whether the hosts are containers of this machine."""
+        return self.provider == "containers"
+
+    @property
     def topology(self) -> Mapping[str, Any]:
         """What the topology says of the cluster, as a database host has it."""
         ha = self.bearing("postgresql")[0].ha
@@ -178,4 +183,4 @@ def endpoints(plan: Plan) -> Iterable[str]:
 
 def how_provider(plan: Plan) -> str:
     """Return how hosts lose their power."""
-    return f"hosts are containers of {plan.engine}" if plan.provider == "containers" else "hosts are real"
+    return f"hosts are containers of {plan.engine}" if plan.containers else "hosts are real"

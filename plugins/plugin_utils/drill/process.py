@@ -29,7 +29,7 @@ OPERATIONAL = (StoppedError, GateError, NotProvenError, Refusal, SessionLostErro
 def in_words(error: Exception) -> str:
     """Return what went wrong, for people."""
     if isinstance(error, StoppedError):
-        return "stopped"
+        return "interrupted"
     if isinstance(error, NotProvenError):
         return f"not proven: {error}"
     return str(error) if isinstance(error, OPERATIONAL) else f"the engine failed: {error!r}"

@@ -87,7 +87,7 @@ class Soak:
             if not self._clients.remove_table():
                 self._speaker.tell(f"the schema {SCHEMA} could not be removed: no leader; drop it by hand")
             self._crew.end()
-        return self._report(directory, seen, failure and f"ended before its end: {failure}")
+        return self._report(directory, seen, failure and f"stopped early: {failure}")
 
     def _report(self, directory: Path, seen: Seen | None, failure: str) -> int:
         found = list(breaches(seen)) if seen else []

@@ -18,12 +18,16 @@ if TYPE_CHECKING:  # whoever only reads of faults needs no sessions
 class Action(ABC):
     """One kind of harm. What it does, it registers to be undone before.
 
-    on_hosts, in_containers: how it is done there, for people.
+    on_hosts, in_containers: what the drill does there, as the end of a sentence.
     """
 
     __slots__ = ()
     on_hosts: ClassVar[str]
     in_containers: ClassVar[str]
+
+    def words(self, containers: bool) -> str:
+        """Return what the drill does, as the end of a sentence."""
+        return self.in_containers if containers else self.on_hosts
 
     @abstractmethod
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:

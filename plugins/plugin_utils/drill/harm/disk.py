@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 
 FILL = 'fallocate -l "$1" "$0" || true; cat /dev/zero >>"$0" 2>/dev/null || true'
-FILLED = "fallocate takes what is free on a volume of its own, a writer fills the rest; removed later"
+FILLED = "a file takes every free block of the volume, and is removed afterwards"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 if TYPE_CHECKING:
     from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 
-NFT = "nft drops packets in tables holdfast_drill; SSH from the controller and loopback stay open"
+NFT = "nft drops the packets; loopback and SSH from the controller stay open"
 
 
 class Scope(StrEnum):

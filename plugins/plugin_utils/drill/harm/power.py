@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class PowerOff(Action):
     """The link is cut, then the host goes off."""
 
-    on_hosts = "nft drops everything, then sysrq b: a reset, the host boots again by itself"
-    in_containers = "the links are set down inside, then the engine kills the container; later it starts it"
+    on_hosts = "nft drops every packet, then the kernel resets the host (sysrq b), which boots again by itself"
+    in_containers = "the links of the container go down, then it is killed; afterwards it is started"
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
         """Take the power of all targets."""
@@ -42,8 +42,8 @@ class PowerOff(Action):
 class Freeze(Action):
     """The host's processes stand still; its kernel does not."""
 
-    on_hosts = "systemctl freeze (cgroup freezer) of patroni and etcd with all that runs in them; thawed later"
-    in_containers = "the engine pauses the container, later unpauses it"
+    on_hosts = "systemctl freezes Patroni and etcd with all their processes, and thaws them afterwards"
+    in_containers = "the container is paused, and unpaused afterwards"
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
         """Freeze the target."""
@@ -64,8 +64,8 @@ class Freeze(Action):
 class Reboot(Action):
     """A host is shut down and started in order; it is back when this returns."""
 
-    on_hosts = "systemctl reboot, then the gate, then the next host"
-    in_containers = "the engine stops and starts the container, then the gate, then the next"
+    on_hosts = "systemctl reboots a host; the next one follows when the cluster is healthy again"
+    in_containers = "a container is stopped and started; the next one follows when the cluster is healthy again"
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
         """Reboot the target."""

@@ -22,19 +22,22 @@ DATABASE_PROCESSES = frozenset({"postmaster", "backend"})
 WITHOUT_HELPERS = frozenset({"haproxy.service", "keepalived.service"})
 """Units of several processes that all get the signal."""
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
-SIGNAL = "a signal to the process"
-STOPPED = "SIGSTOP to the unit's main process alone, later SIGCONT"
-MASKED = "systemctl mask --runtime and kill, later unmask and start"
+STOPPED = "the main process alone gets SIGSTOP, and SIGCONT afterwards"
+MASKED = "systemd masks and kills the unit, and starts it afterwards"
 
 
 @dataclass(frozen=True, slots=True)
 class Kill(Action):
     """A process gets a signal: postmaster, backend, or the main process or all processes of a unit."""
 
-    on_hosts = SIGNAL
-    in_containers = SIGNAL
+    on_hosts = "the process gets a signal"
+    in_containers = on_hosts
     what: str
     signal: str = "KILL"
+
+    def words(self, containers: bool) -> str:  # noqa: ARG002 - the same everywhere
+        """Name the signal."""
+        return f"the process gets SIG{self.signal}"
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
         """Send the signal, and see that the process is gone."""

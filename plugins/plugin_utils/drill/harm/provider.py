@@ -285,4 +285,4 @@ class Hosts:
 
 def provider(plan: Plan, crew: Crew) -> Provider:
     """Return the provider that the plan names."""
-    return Containers(plan, crew) if plan.provider == "containers" else Hosts(plan, crew)
+    return Containers(plan, crew) if plan.containers else Hosts(plan, crew)

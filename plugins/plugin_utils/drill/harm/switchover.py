@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 300.0
 RESUME = ("systemctl", "kill", "--signal=USR2", "holdfast-pgbouncer.service")
-API = "as playbooks/switchover.yml does, poolers held where there are some"
+API = "the steps of playbooks/switchover.yml; where there are poolers, they hold their clients meanwhile"
 
 
 @dataclass(frozen=True, slots=True)
