@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import LEGEND, timeline
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
@@ -50,7 +50,8 @@ def as_page(run: Run) -> str:
     )
     environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain, sentence=sentence)
     environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths, runs=runs)
-    return environment.get_template("report.html.j2").render(run=run, lead=lead(run), catalogue=CATALOGUE)
+    template = environment.get_template("report.html.j2")
+    return template.render(run=run, lead=lead(run), catalogue=CATALOGUE, legend=LEGEND)
 
 
 def lead(run: Run) -> str:

@@ -42,6 +42,24 @@ COLOURS = {
 """A colour that nothing else has for each CSS variable; matplotlib draws with it, the page replaces it."""
 
 
+LEGEND = (
+    ("write", "writes acknowledged through the VIP"),
+    ("read", "reads served"),
+    ("error", "read that failed"),
+    ("gap", "longest time without an acknowledged write"),
+    ("primary", "primary: Patroni answers the balancers as the leader"),
+    ("standby", "standby"),
+    ("unlocked", "not a standby, and Patroni is silent or not the leader"),
+    ("silent", "no answer"),
+    ("off", "powered off or frozen"),
+    ("writing", "line at the bottom: acknowledges writes"),
+    ("vip", "holds the VIP"),
+    ("unreached", "holds the VIP, cut off from everybody"),
+    ("pool", "servers up in HAProxy's pool"),
+)
+"""What each colour stands for, by its name."""
+
+
 def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str:
     """Return the <svg> element of one injection; name makes its ids unique on the page."""
     import matplotlib as mpl  # noqa: PLC0415 - takes a second and much memory, only pages need it
@@ -246,11 +264,29 @@ def inline(document: str, name: str, label: str) -> str:
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("xlink:href", "href")
+    svg = re.sub(r' d="([^"]*)"', lambda found: f' d="{shortened(found[1])}"', svg)
+    svg = re.sub(r">\s+<", "><", svg)
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     variables = {colour: f"var(--{variable})" for variable, colour in COLOURS.items()}
     svg = re.sub(r"#0101[0-9a-f]{2}", lambda found: variables[found.group()], svg)
-    svg = re.sub(r"(font: [^;\"']*?[0-9.]+px) [^;\"]*", r"\1 var(--face)", svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--face)", svg)
     svg = re.sub(
         r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
     )
     return svg.strip()
+
+
+def shortened(path: str) -> str:
+    """Return a path with two decimals, and its level and upright lines by one number."""
+    found: list[str] = []
+    x = y = ""
+    for command, *numbers in (step.split() for step in re.findall(r"[A-Za-z][^A-Za-z]*", path)):
+        short = [f"{float(number):.2f}".rstrip("0").rstrip(".") for number in numbers]
+        if command == "L" and short[1] == y:
+            found += [f"H{short[0]}"] if short[0] != x else []
+        elif command == "L" and short[0] == x:
+            found.append(f"V{short[1]}")
+        else:
+            found.append(f"{command}{' '.join(short)}")
+        x, y = short[-2:] if short else ("", "")
+    return "".join(found)
