@@ -105,7 +105,7 @@ class Conductor:
         everybody = tuple(node.name for node in self._plan.nodes if node.ha is not None)
         targets = choose(fault.target, self._expected, before, everybody, repetition)
         if not targets or not all(targets):
-            raise GateError(f"{fault.name}: nobody is {fault.target}")
+            raise GateError(f"{fault.name}: no host is {fault.target}")
         harm = Harm(targets, self._recorder.now())
         self._gatekeeper.distrust_archive()
         try:

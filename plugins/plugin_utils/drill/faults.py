@@ -106,7 +106,7 @@ ALWAYS = (
     "no acknowledged row is lost",
     "never two members that acknowledge writes",
     "never two balancers with the virtual IP beyond the advert window",
-    "everybody is back afterwards, archiving included",
+    "every host is back afterwards, archiving included",
 )
 """What must hold around every fault, for people; ..invariants judges it."""
 
@@ -182,7 +182,7 @@ _FAULTS = (
         course=taken_over(rto.patroni_hang),
     ),
     Fault(
-        "primary_isolated", "the primary is cut off from everybody",
+        "primary_isolated", "the primary is cut off from all other hosts",
         Target.PRIMARY, Isolate(Scope.EVERYBODY), failover(10, 60),
         budget=within(lambda t: t.lease_takeover),
         course=SILENT,
@@ -303,7 +303,7 @@ _FAULTS = (
         takes=Takes.BALANCER,
     ),
     Fault(
-        "balancer_isolated", "the active balancer is cut off from everybody",
+        "balancer_isolated", "the active balancer is cut off from all other hosts",
         Target.VIP_HOLDER, Isolate(Scope.EVERYBODY), writes(10, 60),
         budget=within(lambda t: t.vip_move),
         course=moved(rto.balancer_silent),

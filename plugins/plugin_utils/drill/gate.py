@@ -145,7 +145,7 @@ def database_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[
         yield "the members do not agree on a leader"
         return
     if claiming != [seen.leader]:
-        yield f"/primary is answered with 200 by {' and '.join(claiming) or 'nobody'}, the leader is {seen.leader}"
+        yield f"/primary is answered with 200 by {' and '.join(claiming) or 'no member'}, the leader is {seen.leader}"
     if any(part(probes, host, "patroni").get("paused") for host in expected.databases):
         yield "Patroni is paused"
     standbys = part(probes, seen.leader, "postgresql").get("standbys") or []
@@ -188,9 +188,9 @@ def balancer_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[
             continue
         for pool, servers in wanted.items():
             if pool and sorted(up.get(pool, ())) != servers:
-                yield f"pool {pool} on {host} has {shown(up.get(pool))} up, ought to have {shown(servers)}"
+                yield f"pool {pool} on {host} has {shown(up.get(pool))} up, expected {shown(servers)}"
 
 
 def shown(names: Sequence[str] | None) -> str:
     """Return names as a list in words."""
-    return ", ".join(sorted(names or ())) or "nobody"
+    return ", ".join(sorted(names or ())) or "none"

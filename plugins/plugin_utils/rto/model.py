@@ -313,7 +313,7 @@ def standby(settings: Settings) -> str:
 
 def failover(settings: Settings) -> str:
     """A Patroni that fails over."""
-    return "Patroni is paused: nobody fails over" if settings.patroni.paused else ""
+    return "Patroni is paused: no failover" if settings.patroni.paused else ""
 
 
 def virtual_ip(settings: Settings) -> str:

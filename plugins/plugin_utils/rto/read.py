@@ -45,7 +45,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
     :arg configuration: Patroni's dynamic configuration.
     """
     if not configuration:
-        raise UnknownSettingsError("no member of Patroni tells its configuration")
+        raise UnknownSettingsError("no Patroni member reports its configuration")
     patroni = read_patroni(configuration)
     watcher = read_watcher(reports, patroni)
     members = {member["name"] for member in ha["postgresql"]["members"]}
@@ -91,7 +91,7 @@ def read_etcd(reports: Reports, beside_databases: bool) -> Etcd:
     """Return etcd's timing."""
     told = part(reports, "etcd")
     if not told:
-        raise UnknownSettingsError("no host tells etcd's timing")
+        raise UnknownSettingsError("no host reports etcd's timing")
     return Etcd(**slowest(told), beside_databases=beside_databases)
 
 
@@ -118,7 +118,7 @@ def read_checks(ha: Mapping[str, Any], reports: Reports) -> Checks | None:
         return None
     told = [backends[pool] for backends in part(reports, "haproxy") if pool in backends]
     if not told:
-        raise UnknownSettingsError(f"no host tells HAProxy's checks of the pool {pool}")
+        raise UnknownSettingsError(f"no host reports HAProxy's checks of the pool {pool}")
     checks = slowest(told)
     timeout = checks.pop("timeout_check") or checks["inter"]
     checks.pop("timeout_connect")
@@ -132,7 +132,7 @@ def read_vrrp(ha: Mapping[str, Any], reports: Reports) -> Vrrp | None:
     told = part(reports, "keepalived")
     instances = [instance for one in told for instance in one["instances"].values()]
     if not instances:
-        raise UnknownSettingsError("no host tells keepalived's timing")
+        raise UnknownSettingsError("no host reports keepalived's timing")
     priorities = [instance["priority"] for instance in instances]
     scripts = [script["interval"] * script["fall"] for one in told for script in one["scripts"].values()]
     return Vrrp(

@@ -124,7 +124,7 @@ def breaches(seen: Seen) -> Iterator[Change]:
     for host, journal in seen.journals.items():
         yield from (Change(end, "no revocation", f"{host}: {line}") for line in journal.revoked)
         if journal.missing:
-            yield Change(end, "observed", f"{host}: its journal tells nothing: {journal.missing}")
+            yield Change(end, "observed", f"{host}: its journal can't be read: {journal.missing}")
     if seen.lost:
         yield Change(end, "no loss", f"{seen.lost} of {seen.acknowledged} acknowledged rows are missing")
     if not seen.acknowledged:
@@ -153,5 +153,5 @@ def undone(seen: Seen) -> Iterator[Change]:
 def shown(value: Any) -> str:
     """Return a value in words."""
     if isinstance(value, tuple):
-        return " and ".join(value) or "nobody"
-    return str(value) if value not in ("", None) else "nobody"
+        return " and ".join(value) or "none"
+    return str(value) if value not in ("", None) else "none"

@@ -60,7 +60,7 @@ class Witness(Recorder):
         self.lease_looks += 1
         self.lease_silence = max(self.lease_silence, seen.unrenewed)
         if seen.leader != before.leader:
-            self._changed(at, "same leader", f"the leader key is {seen.leader or 'nobody'}'s")
+            self._changed(at, "same leader", f"the leader key names {seen.leader or 'no member'}")
         if seen.lease != before.lease:
             self._changed(at, "same lease", f"the leader key has the lease {seen.lease or 'none'}")
 

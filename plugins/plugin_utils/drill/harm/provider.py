@@ -261,7 +261,7 @@ class Hosts:
         self._await_silence(host)
         self._crew.hang_up([host])
         self.power_on([host])
-        return f"{host} booted anew"
+        return f"{host} booted again"
 
     def _boot(self, host: str) -> str:
         return str(self._crew.call(host, "run", argv=BOOT_ID)["out"]).strip()

@@ -54,7 +54,7 @@ LEGEND = (
     ("off", "powered off or frozen"),
     ("writing", "line at the bottom: acknowledges writes"),
     ("vip", "holds the VIP"),
-    ("unreached", "holds the VIP, cut off from everybody"),
+    ("unreached", "holds the VIP, cut off from all other hosts"),
     ("pool", "servers up in HAProxy's pool"),
 )
 """What each colour stands for, by its name."""

@@ -174,7 +174,7 @@ def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:
 def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
     """Every acknowledged row is on every member, none twice, none that was refused."""
     if leader_presence(ledger) is None:
-        yield Breach("no_samples", f"nobody looked for the rows on the leader {ledger.primary_after or '(none)'}")
+        yield Breach("no_samples", f"the rows on the leader {ledger.primary_after or '(none)'} were not looked up")
     lost = lost_keys(ledger)
     if lost:
         text = f"{counted(len(lost), 'acknowledged row')} not on the leader {ledger.primary_after}: {rows_text(lost)}"
@@ -186,7 +186,7 @@ def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
             yield Breach("missing_on_standby", text)
     for member in ledger.expected_members:
         if member != ledger.primary_after and member not in {found.member for found in ledger.presence}:
-            yield Breach("no_samples", f"nobody looked for the rows on {member}")
+            yield Breach("no_samples", f"the rows on {member} were not looked up")
     duplicated = duplicated_keys(ledger)
     if duplicated:
         yield Breach("duplicated", f"{counted(len(duplicated), 'row')} stored more than once: {rows_text(duplicated)}")
@@ -301,7 +301,7 @@ def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:
         yield Breach("no_holder", "no balancer ever held a VIP")
     for vip in vips:
         if not any(vip in sample.holds for sample in last.values()):
-            yield Breach("no_holder", f"nobody holds {vip} in the end")
+            yield Breach("no_holder", f"no balancer holds {vip} at the end")
 
 
 def wrong_pool_member(ledger: Ledger, budget: Budget) -> Breaches:
@@ -367,7 +367,7 @@ def wrong_in_the_end(ledger: Ledger) -> Breaches:
                 yield Breach("wrong_pool_member", text)
         for pool in ledger.write_pools:
             if pool in up and tuple(up[pool]) != (ledger.primary_after,):
-                text = f"{balancer} lists {', '.join(up[pool]) or 'nobody'} in pool {pool} in the end"
+                text = f"{balancer} lists {', '.join(up[pool]) or 'no server'} in pool {pool} at the end"
                 yield Breach("wrong_pool_member", f"{text}, the primary is {ledger.primary_after}")
 
 
@@ -407,10 +407,10 @@ def members_in_the_end(ledger: Ledger) -> Breaches:
     last = {member: samples[-1] for member, samples in by_name(ledger.members, "member").items()}
     claiming = [member for member, sample in last.items() if sample.claims_primary]
     if last and not claiming:
-        yield Breach("not_recovered", "nobody says that it is primary in the end")
+        yield Breach("not_recovered", "no member claims to be primary at the end")
     if len(claiming) == 1 and claiming[0] != ledger.primary_after:
         yield Breach(
-            "not_recovered", f"{claiming[0]} is primary in the end, {ledger.primary_after or 'nobody'} was recorded"
+            "not_recovered", f"{claiming[0]} is primary at the end, {ledger.primary_after or 'none'} was recorded"
         )
     leader = last.get(ledger.primary_after)
     for member, sample in last.items():

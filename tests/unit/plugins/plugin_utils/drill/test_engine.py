@@ -214,7 +214,7 @@ def test_nodes_that_tell_nothing_leave_everything_unpredicted(drill) -> None:
     _code, spoken, directory = drill(None, None, None)
     said = document(directory)["prediction"]
     assert (said["settings"], said["faults"]) == (None, {})
-    assert "nothing is predicted: no member of Patroni tells its configuration" in [
+    assert "nothing is predicted: no Patroni member reports its configuration" in [
         message.get("text") for message in spoken.messages
     ]
 

@@ -156,7 +156,7 @@ def test_a_slow_check_holds_the_old_primary_longer_than_the_lease() -> None:
     ("settings", "fault", "reason"),
     [
         (replace(FLOOR, vrrp=None), "balancer_power_loss", "the cluster has no virtual IP"),
-        (patroni(paused=True), "primary_power_loss", "Patroni is paused: nobody fails over"),
+        (patroni(paused=True), "primary_power_loss", "Patroni is paused: no failover"),
         (replace(FLOOR, standbys=0), "switchover", "the cluster has no standby"),
         (FLOOR, "etcd_quorum_lost", "only healing ends it"),
     ],

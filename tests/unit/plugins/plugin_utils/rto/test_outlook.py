@@ -52,7 +52,7 @@ def test_a_sentence_tells_where_the_seconds_go() -> None:
 
 
 def test_without_settings_nothing_is_predicted_and_everything_says_why() -> None:
-    reason = "no member of Patroni tells its configuration"
+    reason = "no Patroni member reports its configuration"
     assert (UNKNOWN.predictions, set(UNKNOWN.unpredicted.values())) == ({}, {reason})
     assert as_text(UNKNOWN, HEADLINES) == f"Predicted time without writes: unknown, {reason}"
     assert as_data(UNKNOWN)["settings"] is None

@@ -150,7 +150,7 @@ def test_a_reboot_may_be_quicker_than_its_answer() -> None:
             raise SessionLostError(f"{host}: gone")
         return {"code": 0, "out": next(boots), "err": ""}
 
-    assert Hosts(plan(), Mock(call=call)).reboot("db1") == "db1 booted anew"
+    assert Hosts(plan(), Mock(call=call)).reboot("db1") == "db1 booted again"
 
 
 @pytest.mark.parametrize(
