@@ -44,6 +44,7 @@ def ha(number: int, components: list[str]) -> dict[str, Any]:
             "members": members,
             "port": 5432,
             "rest_port": 8008,
+            "scope": "main",
         },
         "pools": [
             {"name": "primary", "role": "primary", "port": 5000, **pool},

@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import Patience
 
-from tests.unit.plugins.plugin_utils.drill.cluster import EXPECTED, plan, probes
+from tests.unit.plugins.plugin_utils.drill.cluster import DATABASES, EXPECTED, plan, probes
 
 OLD, NEW = "00000004000000000000000A", "00000004000000000000000B"
 
@@ -33,6 +33,7 @@ class Cluster:
         self.archiving = True
         self.archived = OLD
         self.journal = ""
+        self.stored = dict.fromkeys(DATABASES, 3)
 
     def on(self, _host: str) -> bool:
         return True
@@ -51,9 +52,14 @@ class Cluster:
         self.asked += 1
         return probes(**{"db1_postgresql": {"archived": self.archived}, **self.broken})
 
-    def sql(self, _host: str, statement: str, **_bounds: Any) -> Any:
+    def describe(self) -> dict[str, float]:
+        return {"db1": 0.001}
+
+    def sql(self, host: str, statement: str, **_bounds: Any) -> Any:
+        if statement.startswith("SELECT writer"):
+            return [["writer-1", number, 1] for number in range(1, self.stored[host] + 1)]
         if statement != SWITCH_WAL:
-            return [[None]]
+            return [[True]]
         self.switched += 1
         if self.archiving:
             self.archived = NEW

@@ -9,8 +9,9 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, seconds
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError
 
 from tests.unit.plugins.plugin_utils.drill.scripted import NEW, OLD, Parts
@@ -42,6 +43,54 @@ def test_the_gate_holds_right_before_the_fault(cluster, monkeypatch) -> None:
     with pytest.raises(GateError, match="etcd on db3 is not healthy"):
         made.conductor.conduct(replace(CATALOGUE["postmaster_killed"], action=action), 1)
     action.inject.assert_not_called()
+
+
+def steady(made: Parts) -> Parts:
+    """Rows flow without a break, and Patroni says at once who is primary."""
+    made.recorder.flow = lambda: (10.0, "db2")  # type: ignore[method-assign]
+    made.recorder.claimed = lambda _leader: made.recorder.now()  # type: ignore[method-assign]
+    return made
+
+
+def test_an_injection_gives_a_ledger_of_all_that_was_seen(cluster) -> None:
+    made = steady(Parts(cluster))
+    rows = [["writer-1", number, 0.0, 1.0, "acknowledged", "192.0.2.12", ""] for number in (1, 2, 3)]
+    action = Mock(
+        inject=Mock(
+            side_effect=lambda *_rest: made.recorder.take("client1", "writes", rows, Offset(0.0, 0.0)) or "hit"
+        ),
+        still=Mock(return_value="still hit"),
+        darkens=Mock(return_value=True),
+    )
+    lasting = seconds(0)
+    ledger = made.conductor.conduct(replace(CATALOGUE["standby_lost"], action=action, lasting=lasting), 2)
+
+    assert (ledger.fault, ledger.repetition, ledger.proof) == ("standby_lost", 2, "hit; still hit")
+    assert [call.args[1] for call in action.inject.mock_calls] == [("db3",)]
+    assert (ledger.primary_before, ledger.primary_after) == ("db1", "db1")
+    assert ledger.begun <= ledger.injected <= ledger.healed <= ledger.ended
+    assert list(ledger.dark) == ["db3"]
+    assert [event.kind for event in ledger.events] == ["injected", "healed"]
+    assert [len(found.counts) for found in ledger.presence] == [3, 3, 3]
+    assert len(ledger.writes) == 3
+    assert list(ledger.phases) == ["gate before", "load", "fault", "healing", "gate after", "rows"]
+
+
+def test_hosts_are_rebooted_one_by_one_each_after_the_gate(cluster) -> None:
+    made, gates = steady(Parts(cluster)), []
+    action = Mock(
+        inject=Mock(side_effect=lambda _tools, targets, _view: f"{targets[0]} booted"), darkens=lambda _: False
+    )
+    wait = made.gatekeeper.wait
+    made.gatekeeper.wait = lambda when, **more: gates.append(when) or wait(when, **more)  # type: ignore[method-assign]
+    ledger = made.conductor.conduct(replace(CATALOGUE["rolling_reboot"], action=action), 1)
+
+    hosts = ["db2", "db3", "lb1", "lb2", "backup1", "db1"]
+    assert [call.args[1] for call in action.inject.mock_calls] == [[host] for host in hosts]
+    assert gates == ["before", "before", *(f"after {host}" for host in hosts), "after"]
+    assert ledger.proof == "; ".join(f"{host} booted" for host in hosts)
+    assert list(ledger.dark) == hosts
+    action.still.assert_not_called()
 
 
 def test_the_record_ends_with_a_claim_that_is_not_older_than_the_healing(cluster, monkeypatch) -> None:
