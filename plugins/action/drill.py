@@ -136,7 +136,7 @@ def collections_folder(plugin: Path) -> Path:
 
 
 class Child:
-    """The engine: a child process whose standard input tells it that we still live."""
+    """The engine: a child process which ends when its standard input closes."""
 
     def __init__(self, plan: Any, engine: str = ENGINE) -> None:
         self._parent = os.getppid()

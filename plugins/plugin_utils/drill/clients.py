@@ -165,7 +165,7 @@ class Clients:
         )
 
     def begin_few(self, table: str, *, writers: int, interval: float, seconds: float) -> None:
-        """Let a few writers know which rows were acknowledged; the load is somebody else's."""
+        """Start a few writers that record which rows were acknowledged; the load comes from elsewhere."""
         settings = self.settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
         insert = INSERT.format(table=table)
         jobs = [

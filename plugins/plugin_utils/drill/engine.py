@@ -201,7 +201,7 @@ class Drill:
         self._speaker.say(table=report.table(run), directory=str(directory))
         try:
             report.write(run, directory)
-        except Exception as error:  # noqa: BLE001 - the result is to be told all the same
+        except Exception as error:  # noqa: BLE001 - the result is reported all the same
             trace()
             self._fail(f"no report: {in_words(error)}")
         passed = run.passed and not self._failures
@@ -241,7 +241,7 @@ class Drill:
         return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill stopped before it"
 
     def _ask_versions(self) -> dict[str, str]:
-        """Return the versions of the cluster's software, as far as somebody tells."""
+        """Return the versions of the cluster's software, as far as the hosts report them."""
         database, balancers = self._plan.bearing("postgresql")[0].name, self._plan.bearing("haproxy")
         asked = [(software, database, argv) for software, argv in DATABASE_VERSIONS.items()]
         asked += [(software, balancers[0].name, argv) for software, argv in BALANCER_VERSIONS.items() if balancers]

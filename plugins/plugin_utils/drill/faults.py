@@ -98,7 +98,7 @@ class Fault:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The components without which nobody could be hit."""
+        """The components without which there is no target."""
         return NEEDS.get(self.target, ("etcd", "postgresql"))
 
 

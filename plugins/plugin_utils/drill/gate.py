@@ -18,7 +18,7 @@ PRIMARY_ROLES = ("leader", "master", "primary")
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The hosts that bear each part, and the names of the pools to the primary and to the standbys.
+    """The hosts of each component, and the names of the pools to the primary and to the standbys.
 
     never_primary are the databases of failover priority 0: Patroni keeps them out of a quorum.
     """
@@ -34,7 +34,7 @@ class Expected:
 
 
 def expected_of(plan: Plan) -> Expected:
-    """Return who bears what."""
+    """Return the hosts of each component."""
 
     def names(component: str) -> tuple[str, ...]:
         return tuple(sorted(node.name for node in plan.bearing(component)))

@@ -17,7 +17,7 @@ SHOWN = 90
 
 
 class StoppedError(Exception):
-    """The controller is gone, or somebody pressed Ctrl-C."""
+    """The controller is gone, or the user pressed Ctrl-C."""
 
 
 class GateError(Exception):

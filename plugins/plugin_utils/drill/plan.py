@@ -37,7 +37,7 @@ class Node:
     ha: Mapping[str, Any] | None = None
 
     def has(self, component: str) -> bool:
-        """Say whether the host bears a component of the cluster."""
+        """Say whether the host has a component of the cluster."""
         return self.ha is not None and component in self.ha["components"]
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """A process of its own for a drill or a soak: a plan on standard input, JSON lines on standard output.
 
-It ends early, after healing everything, as soon as its standard input closes: then whoever started it is gone.
+It ends early, after healing everything, as soon as its standard input closes: then its parent is gone.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ def in_words(error: Exception) -> str:
 
 
 def trace() -> None:
-    """Say where it went wrong, unless nobody listens any more."""
+    """Print the traceback, unless the reader is gone."""
     with contextlib.suppress(OSError):
         traceback.print_exc()
 
 
 class Speaker:
-    """Standard output; silent when nobody listens any more."""
+    """Standard output; silent when the reader is gone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -149,7 +149,7 @@ def notice(settings: Settings) -> Stage:
 
 
 def silent_race(settings: Settings) -> Stage:
-    """The standbys ask everybody how far it is, and wait for the silent one, unless a watcher could set it aside."""
+    """The standbys ask every member for its position, and wait for a silent one that no watcher set aside."""
     wait = settings.race_poll
     return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.05, 0.1, 0.1))
 
@@ -165,7 +165,7 @@ def routing(settings: Settings, before: list[Stage], taken_out: Stage) -> Stage:
     """HAProxy puts the new primary in and has taken the old one out, which began with the fault as well.
 
     :arg before: what had to happen first.
-    :arg taken_out: from the fault until HAProxy sends nobody to the old primary any more.
+    :arg taken_out: from the fault until HAProxy sends no client to the old primary any more.
     """
     up, elapsed = put_in(settings.checks), joined("elapsed", *before)
     if settings.checks is None:
@@ -307,7 +307,7 @@ def haproxy_killed(settings: Settings) -> Iterator[Stage]:
 
 
 def standby(settings: Settings) -> str:
-    """Somebody who could take over, or acknowledge."""
+    """A standby that can take over, or acknowledge."""
     return "" if settings.standbys else "the cluster has no standby"
 
 

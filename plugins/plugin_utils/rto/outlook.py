@@ -33,7 +33,7 @@ DECIMALS = 3
 class Outlook:
     """What each fault will cost, and why there is no prediction for the others; settings is None when unknown.
 
-    endless are those of the others that the cluster would bear if all of it were up.
+    endless are those of the others that the complete cluster would survive.
     """
 
     settings: Settings | None = None

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what the hosts tell of their timings to settings; where hosts differ, the slowest counts."""
+"""From the timings that hosts report to settings; where hosts differ, the slowest counts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules i
 
 Reports = Mapping[str, Mapping[str, Any]]
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-SPARED_POLL = 0.0  # the watcher set the silent leader aside: nobody asks it
+SPARED_POLL = 0.0  # the watcher set the silent leader aside: no member asks it
 ENOUGH_WATCHERS = 2  # a single one may be lost with the primary
 
 
 class UnknownSettingsError(ValueError):
-    """What has to be known was not told by anybody."""
+    """A required setting was not reported by any host."""
 
 
 def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mapping[str, Any] | None) -> Settings:
@@ -144,5 +144,5 @@ def read_vrrp(ha: Mapping[str, Any], reports: Reports) -> Vrrp | None:
 
 
 def part(reports: Reports, name: str) -> list[Mapping[str, Any]]:
-    """Return what the hosts that bear a part say of it."""
+    """Return the reports of a part, from the hosts that have it."""
     return [report[name] for report in reports.values() if report.get(name)]

@@ -15,7 +15,7 @@ BLIND_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Who was what at one moment; "", None and () where nobody said."""
+    """Who was what at one moment; "", None and () where it is unknown."""
 
     leader: str
     timeline: int | None
@@ -26,7 +26,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that ought not to have changed did, at so many seconds of the soak."""
+    """Something that must not change did, at so many seconds of the soak."""
 
     at: float
     rule: str
@@ -96,7 +96,7 @@ class Seen:
 
     @property
     def recounts(self) -> int:
-        """How often watchers began to count anew because etcd did not answer them in time."""
+        """How often watchers restarted their count because etcd did not answer in time."""
         return sum(journal.recounts for journal in self.journals.values())
 
 

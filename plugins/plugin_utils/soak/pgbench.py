@@ -50,7 +50,7 @@ class Pgbench:
             if runs[-1].breaks:
                 self._idle.wait(RETRY_SECONDS)
         if self._idle.is_set() and runs:
-            runs[-1] = replace(runs[-1], breaks=())  # it was told to end
+            runs[-1] = replace(runs[-1], breaks=())  # it was stopped
         return merged(runs, time.monotonic() - begun)
 
     def end(self, load: Future[Load]) -> None:
@@ -61,7 +61,7 @@ class Pgbench:
             wait([load], END_SECONDS)
 
     def run(self, arguments: Sequence[str]) -> Load:
-        """Run it once; a timer on the host ends it, whoever is alive then."""
+        """Run it once; a timer on the host ends it in any case."""
         settings = self._clients.settings(self._plan.drill.pool("primary"))
         environment = {
             "PGHOST": str(settings["host"]),

@@ -59,7 +59,7 @@ def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
 
 
 def remarks(seen: Seen) -> Iterator[str]:
-    """Yield the silences that watchers told of and the demotions that Patroni did, by host."""
+    """Yield the silences that watchers logged and Patroni's demotions, by host."""
     for host, journal in seen.journals.items():
         yield from (f"{host}: {line}" for line in (*journal.silences, *journal.demotions))
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is seen during a soak, folded into what ought not to have changed: an hour takes no more room than a minute."""
+"""What is seen during a soak, folded into what must not have changed: an hour takes no more room than a minute."""
 
 from __future__ import annotations
 

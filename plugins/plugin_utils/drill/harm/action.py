@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import View
 
-if TYPE_CHECKING:  # whoever only reads of faults needs no sessions
+if TYPE_CHECKING:  # reading the catalogue needs no sessions
     from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 
 

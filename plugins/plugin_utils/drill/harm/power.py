@@ -29,7 +29,7 @@ class PowerOff(Action):
         return tools.provider.power_off(targets)
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
-        """See that nobody gave it back."""
+        """Check that the hosts are still off."""
         tools.provider.still_down(targets)
         return ""
 
@@ -51,7 +51,7 @@ class Freeze(Action):
         return tools.provider.freeze(targets[0], tools.plan.dead_man)
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
-        """See that nobody thawed it."""
+        """Check that it is still frozen."""
         tools.provider.still_down(targets)
         return ""
 

@@ -127,7 +127,7 @@ def main_process(tools: Tools, unit: str, host: str) -> str:
 
 
 def identity_of(tools: Tools, host: str, pid: str) -> str:
-    """Return what tells a process from a later one with its number, "" when it is gone or a zombie."""
+    """Return what distinguishes a process from a later one with its number, "" when it is gone or a zombie."""
     stat = str(tools.crew.call(host, "run", argv=["cat", f"/proc/{pid}/stat"])["out"])
     fields = stat.rpartition(")")[2].split()
     return fields[19] if fields and fields[0] not in "ZX" else ""

@@ -109,7 +109,7 @@ class Containers:
         self._crew.expect_on(hosts)
 
     def still_down(self, hosts: Sequence[str]) -> None:
-        """See that nobody started or unpaused them."""
+        """Check that they were not started or unpaused."""
         for host in hosts:
             state = self._state(host)
             if state["Running"] and not state["Paused"]:
@@ -162,7 +162,7 @@ class Containers:
         return f"{self._names[host]} was stopped and started"
 
     def _arm(self, command: str, hosts: Sequence[str]) -> None:
-        """Let the engine bring the containers back after some seconds, should nobody else. To be called before harm."""
+        """Let the container engine bring the containers back after some seconds. To be called before the harm."""
         names = [self._names[host] for host in hosts]
         self._dead_men.append(DeadMan(self._seconds, [self._engine, command, *names]))
 

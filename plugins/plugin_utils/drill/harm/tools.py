@@ -40,7 +40,7 @@ class Tools:
         self._undo.append((name, undo))
 
     def arm(self, host: str, name: str, undo: Sequence[str], title: str = "") -> None:
-        """Register a command on a host, which a timer there runs too, whoever is alive then; before the harm."""
+        """Register a command on a host, which a timer there runs in any case; to be called before the harm."""
         self.undo_later(title or name, lambda: self.crew.call(host, "undo", name=name))
         self.crew.call(host, "arm", name=name, seconds=self.plan.dead_man, undo=list(undo))
 
@@ -58,7 +58,7 @@ class Tools:
         return failures
 
     def note_cut(self, host: str) -> None:
-        """Remember that a host is cut off from everybody now."""
+        """Remember that a host is cut off from all other hosts now."""
         self._cut_since[host] = self._now()
 
     def is_cut(self, host: str) -> bool:
@@ -66,7 +66,7 @@ class Tools:
         return host in self._cut_since
 
     def cut(self) -> dict[str, tuple[tuple[float, float], ...]]:
-        """Return since when until now hosts have been cut off from everybody, if the action proves that they are."""
+        """Return since when until now hosts have been cut off from all others, if the action proves it."""
         return {host: ((since, self._now()),) for host, since in self._cut_since.items()}
 
     def must(self, host: str, *argv: str) -> str:

@@ -83,7 +83,7 @@ def nothing_happened(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def no_samples(ledger: Ledger, _budget: Budget) -> Breaches:
-    """Whoever ought to be watched has to have been seen."""
+    """Every expected host must have been seen."""
     for name, records in (("writers", ledger.writes), ("readers", ledger.reads), ("naive client", ledger.naive)):
         if not records:
             yield Breach("no_samples", f"the {name} recorded nothing")
@@ -97,7 +97,7 @@ def no_samples(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def observed(ledger: Ledger) -> dict[str, Sequence[Any]]:
-    """Return the samples of every host that ought to have been observed."""
+    """Return the samples of every expected host."""
     members, balancers = by_name(ledger.members, "member"), by_name(ledger.balancers, "balancer")
     expected: dict[str, Sequence[Any]] = dict.fromkeys((*ledger.expected_members, *ledger.expected_balancers), ())
     merged: dict[str, list[Any]] = {}
@@ -107,7 +107,7 @@ def observed(ledger: Ledger) -> dict[str, Sequence[Any]]:
 
 
 def blind(ledger: Ledger, budget: Budget) -> Breaches:
-    """Nobody may have looked away between the injection and the end, except from a host that was dark."""
+    """No host may be unobserved between the injection and the end, except while it was dark."""
     for name, samples in observed(ledger).items():
         times = [sample.at for sample in samples]
         for begin, end in holes(times, ledger) if times else ():
@@ -199,7 +199,7 @@ def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def two_writers(ledger: Ledger, budget: Budget) -> Breaches:
-    """Once a member took over, nobody else may acknowledge, unless it was a standby in between."""
+    """Once a member took over, no other may acknowledge, unless it was a standby in between."""
     leader, since = ledger.primary_before, -inf
     standby: dict[str, float] = {}
     offences: dict[tuple[str, str], list[Write]] = {}
@@ -218,7 +218,7 @@ def two_writers(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def authority(ledger: Ledger, budget: Budget) -> Iterator[tuple[float, str, str, Write | None]]:
-    """Yield what tells who may write, and who did: (at, promoted | standby | wrote, member, the write)."""
+    """Yield who may write, and who did: (at, promoted | standby | wrote, member, the write)."""
     for event in ledger.events:
         if event.kind == "promoted":
             yield event.at, "promoted", event.subject, None
@@ -231,7 +231,7 @@ def authority(ledger: Ledger, budget: Budget) -> Iterator[tuple[float, str, str,
 
 
 def sampled_writes(ledger: Ledger, budget: Budget) -> Iterator[Write]:
-    """Yield the writes that samples tell of: each happened at some time since the sample before."""
+    """Yield the writes in the samples: each happened at some time since the sample before."""
     for member, samples in by_name(ledger.members, "member").items():
         for number, (before, this) in enumerate(pairwise(samples)):
             if this.takes_write and this.at - before.at <= budget.blind:
@@ -283,7 +283,7 @@ def virtual_ips(ledger: Ledger) -> list[str]:
 
 
 def holding(ledger: Ledger, budget: Budget, vip: str, name: str, samples: Sequence[BalancerSample]) -> list[Span]:
-    """Return when a balancer held a VIP and could be reached: one cut off from everybody can't know that it lost it."""
+    """Return when a balancer held a VIP and could be reached: one that is cut off can't know that it lost it."""
     doubt = uncertainty(ledger, name)
     unreached = [(begin + doubt, end - doubt) for begin, end in ledger.cut.get(name, ())]
 
