@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drill's clients on their host: what they need, their table, their load, and its rows afterwards."""
+"""The drill's clients: their requirements, their table, the load, and the rows found afterwards."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def job(
     connect_deadline: float | None = None,
     answer_deadline: float | None = None,
 ) -> dict[str, Any]:
-    """Return what the client's agent has to know of one connection."""
+    """Return one connection of the load, as the agent of the clients' host takes it."""
     return {
         "name": name,
         "stream": stream,
@@ -128,7 +128,7 @@ class Clients:
         self._crew.sql(host, statement, patience=20.0, seconds=15.0)
 
     def remove_table(self, seconds: float = 30.0) -> bool:
-        """Remove the drill's schema; say whether that was possible."""
+        """Remove the drill's schema; return whether that was possible."""
         if not self._tables:
             return True
         deadline = time.monotonic() + seconds

@@ -31,7 +31,7 @@ Spans = dict[str, tuple[tuple[float, float], ...]]
 
 @dataclass(slots=True)
 class Harm:
-    """What was done to whom, from when until when, and when each host was dark or cut off meanwhile."""
+    """The targets of a fault, its times and proof, and when each host was dark or cut off."""
 
     targets: tuple[str, ...]
     injected: float
@@ -87,7 +87,7 @@ class Conductor:
             self._clients.end()
 
     def _ready(self, fault: Fault) -> View:
-        """Wait until the gate holds with the right member leading etcd; return who is what."""
+        """Wait until the gate holds with the right member leading etcd; return the roles."""
         seen = self._gatekeeper.wait("before")[0]
         wanted = etcd_leader_wanted(fault.target, self._expected, seen)
         if not wanted:
@@ -132,7 +132,7 @@ class Conductor:
         harm.proof = "; ".join(filter(None, [proof, fault.action.still(self._tools, harm.targets)]))
 
     def _inject_one_by_one(self, fault: Fault, before: View, harm: Harm) -> None:
-        """Inject it into a host at a time, each after the last one is back."""
+        """Inject the fault into one host after the other, each when the cluster is healthy again."""
         proofs = []
         for host in harm.targets:
             begun = self._recorder.now()
@@ -144,7 +144,7 @@ class Conductor:
         harm.proof = "; ".join(proofs)
 
     def _hold(self, fault: Fault, before: View, injected: float) -> None:
-        """Let the fault last until what it waits for has come, within its bounds."""
+        """Keep the fault until its end condition holds, within its bounds."""
         while True:
             elapsed = self._recorder.now() - injected
             if elapsed >= fault.lasting.most or (elapsed >= fault.lasting.least and self._satisfied(fault, before)):
@@ -166,7 +166,7 @@ class Conductor:
     def _record(
         self, fault: Fault, repetition: int, before: View, harm: Harm, *, begun: float, table: str, watch: Stopwatch
     ) -> Ledger:
-        """Wait until everything is well again, and return all that was seen until then."""
+        """Wait until the cluster is healthy, and return the whole record."""
         after, recovery = self._gatekeeper.wait("after", since=harm.healed)
         self._await_flow(STEADY_SECONDS, 60.0, "steady writes after healing")
         ended = self._last_claim(after.leader, harm.healed)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drill asks of etcd: to hand its leadership over, and whatever else its gateway answers."""
+"""Requests to etcd as its root user: a change of leadership, and any path of its gateway."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OK = 200
 
 
 class EtcdAdmin:
-    """etcd's root, through the agents of its hosts. Every method raises SessionLostError or AgentError."""
+    """Sends requests through the agents of etcd's hosts. Every method raises SessionLostError or AgentError."""
 
     def __init__(self, *, password: str, crew: Crew, gatekeeper: Gatekeeper) -> None:
         self._password = password
@@ -25,14 +25,14 @@ class EtcdAdmin:
         self._gatekeeper = gatekeeper
 
     def hand_over(self, leader: str, successor: str) -> None:
-        """Let another host's member lead; raises GateError as well."""
+        """Move the leadership to another host's member; raises GateError as well."""
         body = {"targetID": member_id(self._gatekeeper.probe(), successor)}
         answer = self._ask(leader, "/v3/maintenance/transfer-leadership", body, self._token(leader))
         if answer["status"] != OK:
             raise GateError(f"etcd did not let {successor} lead: {answer['status']} {answer['body']}")
 
     def asking(self, host: str) -> Callable[[str, Mapping[str, Any]], Mapping[str, Any]]:
-        """Return how to ask a host's member: a path and a body for the answer's; it logs in when that is needed."""
+        """Return a function that posts a body to a path of a host's member; it logs in by itself."""
         token = ""
 
         def ask(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -39,7 +39,7 @@ class Target(StrEnum):
 
 
 class Takes(StrEnum):
-    """What is away while a fault lasts, beside what it is about."""
+    """The redundancy that is lost while a fault lasts."""
 
     PRIMARY = "the primary's host, with its etcd member"
     BALANCER = "a balancer"
@@ -69,11 +69,11 @@ class Lasting:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault, and all that is known of it beforehand.
+    """One fault: everything about it stands here.
 
-    title: what happens, in words; target: whom it hits; action: what is done; lasting: how long; budget: what it may
-    cost; course: what the cluster does about it, from which a prediction follows, or why there is none; takes: what
-    is away meanwhile; headline: whether a status shows the prediction.
+    title: what happens, in words; target: which hosts; action: what is done to them; lasting: how long; budget: the
+    outage that it may cause; course: how the cluster recovers, from which the prediction follows, or why there is
+    none; takes: the redundancy that is lost meanwhile; headline: whether a status shows the prediction.
     """
 
     name: str

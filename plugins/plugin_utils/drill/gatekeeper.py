@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits at the gate: everything well, and the archive proven with a segment of its own."""
+"""Wait at the gate until every part is healthy and a new WAL segment is in the archive."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SWITCH_WAL = "SELECT pg_walfile_name(pg_switch_wal())"
 
 
 class Gatekeeper:
-    """Asks all hosts until nothing is open any more; now is the clock of what it returns."""
+    """Asks all hosts until all is healthy; now: the clock of the times that it returns."""
 
     def __init__(
         self, *, expected: Expected, archiving: bool, crew: Crew, patience: Patience, now: Callable[[], float]
@@ -45,23 +45,23 @@ class Gatekeeper:
         self.last_view: View | None = None
 
     def probe(self) -> dict[str, Any]:
-        """Return what the hosts with a session say of themselves."""
+        """Return the state of each host that has a session, as the host reports it."""
         hosts = {*self._expected.etcd, *self._expected.databases, *self._expected.balancers}
         return self._crew.call_all(sorted(host for host in hosts if self._crew.on(host)), "probe", 20.0)
 
     def look(self) -> View:
-        """Return who is what."""
+        """Return the present roles."""
         return view(self._expected, self.probe())
 
     def distrust_archive(self) -> None:
-        """Try the archive again the next time: something is harmed now."""
+        """Require a new segment in the archive at the next gate: a fault begins now."""
         self._archived = ""
 
     def wait(self, when: str, since: float | None = None) -> tuple[View, dict[str, float | None]]:
-        """Wait until the gate holds; return who is what and after how many seconds each part was well again.
+        """Wait until the gate holds; return the roles, and after how many seconds each part was healthy.
 
-        Every call asks all hosts again. Only the archive is not tried again when nothing was harmed since it was, and
-        the timeline is the same.
+        Every call asks all hosts again. Only the archive is not tested again without a fault in between, on the same
+        timeline.
         """
         begun = time.monotonic()
         origin = since if since is not None else self._now()
@@ -92,7 +92,7 @@ class Gatekeeper:
             self._patience.pause()
 
     def _causes(self, open_questions: Sequence[str]) -> Iterator[str]:
-        """Yield what the journals of the members in question say."""
+        """Yield the causes in the journals of the members in question."""
         asked = [host for host in self._expected.databases if any(host in text.split() for text in open_questions)]
         argv = journal.command("patroni.service", time.time() - GATE_SECONDS)
         for host, answer in self._crew.call_all(asked, "run", argv=argv).items():

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waiting with a deadline; ends as soon as the drill is to stop, and says meanwhile what it waits for."""
+"""Wait with a deadline, report progress meanwhile, and end at once when the drill is stopped."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class StoppedError(Exception):
 
 
 class GateError(Exception):
-    """The cluster is not in the state in which a drill may say anything."""
+    """The cluster is not in the state that a drill requires."""
 
 
 class Patience:
-    """Waits, in the name of what is under way: label precedes every line."""
+    """Waits and reports; label, such as the injection under way, precedes every line."""
 
     def __init__(self, recorder: Recorder, stop: threading.Event, tell: Callable[[str], None]) -> None:
         self._recorder = recorder
@@ -50,11 +50,11 @@ class Patience:
             raise StoppedError
 
     def tell(self, text: str) -> None:
-        """Say something at once."""
+        """Print a line."""
         self._tell(f"{self.label}: {text}")
 
     def progress(self, text: str) -> None:
-        """Say what is waited for and how the writes go, now and then."""
+        """Print the state of a wait and the rate of writes, at most every TELL_SECONDS."""
         now = time.monotonic()
         if now - self._told < TELL_SECONDS:
             return

@@ -26,7 +26,7 @@ GRACE_SECONDS = 60.0
 
 
 class Pgbench:
-    """One load; clear stops units on all hosts."""
+    """One load; clear: stops a unit on all hosts."""
 
     def __init__(self, plan: SoakPlan, crew: Crew, clients: Clients, clear: Callable[[str], None]) -> None:
         self._plan = plan

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What every kind of harm can say and do; a kind is a class, a fault's own harm one of its objects."""
+"""The interface of all actions: each kind of harm is a class, and a fault holds an object of one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # reading the catalogue needs no sessions
 
 
 class Action(ABC):
-    """One kind of harm. What it does, it registers to be undone before.
+    """One kind of harm. An action registers how it is undone before it does anything.
 
     on_hosts, in_containers: what the drill does there, as the end of a sentence.
     """
@@ -34,13 +34,13 @@ class Action(ABC):
         """Do it and return the proof; raises NotProvenError, SessionLostError or AgentError."""
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:  # noqa: ARG002 - for those that have one
-        """Return the proof that it lasted, to be asked before it is healed; raises NotProvenError."""
+        """Return the proof that it still lasts, just before it is healed; raises NotProvenError."""
         return ""
 
     def hindrance(self, tools: Tools) -> str:  # noqa: ARG002
-        """Return why it would hit more than the cluster on these hosts, "" when it would not."""
+        """Return why it is not available on these hosts, "" when it is."""
         return ""
 
     def darkens(self, tools: Tools) -> bool:  # noqa: ARG002
-        """Say whether it stops all that runs on its targets, so that they can't be observed."""
+        """Return whether nothing runs on its targets, so that they can't be observed."""
         return False

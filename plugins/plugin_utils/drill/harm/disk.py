@@ -31,7 +31,7 @@ class FillDisk(Action):
     wal: bool
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
-        """Fill it, and see that nothing is left."""
+        """Fill it, and check that no block is left."""
         (host,) = targets
         folder = self._folder(tools.plan)
         free, block = map(int, tools.must(host, "stat", "-Lfc", "%a %S", folder).split())
@@ -44,7 +44,7 @@ class FillDisk(Action):
         return f"{host}: no block left on the volume of {folder}"
 
     def hindrance(self, tools: Tools) -> str:
-        """The root volume holds more than the database."""
+        """Refuse the root volume, which holds more than the database."""
         folder = self._folder(tools.plan)
         for host in tools.expected.databases:
             if len(set(tools.must(host, "stat", "-Lc", "%d", folder, "/").split())) == 1:

@@ -41,7 +41,7 @@ class Isolate(Action):
     one_way: bool = False
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
-        """Load the rules, and see that they drop packets."""
+        """Load the rules, and check that they drop packets."""
         (host,) = targets
         controller, _port, _own, ssh_port = str(tools.crew.call(host, "address")).split()
         cut = self.cut(host, tools.expected, tools.plan)
@@ -57,7 +57,7 @@ class Isolate(Action):
         )
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
-        """See that the rules are there and dropped something."""
+        """Check that the rules are there and dropped packets."""
         (host,) = targets
         seen = tools.crew.call(host, "dropped")
         if not seen["present"]:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts without power, standing still, or rebooted: the provider knows how."""
+"""Hosts that lose power, freeze, or reboot, by the means of the provider."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Freeze(Action):
         return ""
 
     def darkens(self, tools: Tools) -> bool:
-        """Whether the agent stands still with all else."""
+        """Whether the agent freezes with all else."""
         return tools.provider.frozen_is_dark
 
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # What lies in the data directory is the database user's word: root would follow its links, and kill what it names.
 AS_POSTGRES = ("runuser", "-u", "postgres", "--")
 DATABASE_PROCESSES = frozenset({"postmaster", "backend"})
-WITHOUT_HELPERS = frozenset({"haproxy.service", "keepalived.service"})
-"""Units of several processes that all get the signal."""
+WHOLE_UNITS = frozenset({"haproxy.service", "keepalived.service"})
+"""Units of which every process gets the signal."""
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
 STOPPED = "the main process alone gets SIGSTOP, and SIGCONT afterwards"
 MASKED = "systemd masks and kills the unit, and starts it afterwards"
@@ -40,11 +40,11 @@ class Kill(Action):
         return f"the process gets SIG{self.signal}"
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
-        """Send the signal, and see that the process is gone."""
+        """Send the signal, and check that the process is gone."""
         (host,) = targets
         pid = process_of(tools, self.what, host)
         identity = identity_of(tools, host, pid)
-        if self.what in WITHOUT_HELPERS:
+        if self.what in WHOLE_UNITS:
             tools.must(host, "systemctl", "kill", f"--signal={self.signal}", self.what)
         else:
             owner = AS_POSTGRES if self.what in DATABASE_PROCESSES else ()
@@ -72,7 +72,7 @@ class Suspend(Action):
         return self.still(tools, targets)
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
-        """See that it stands still."""
+        """Check that it stands still."""
         (host,) = targets
         return tools.await_proof(lambda: self._stopped(tools, host), f"{host}: {self.unit} goes on")
 

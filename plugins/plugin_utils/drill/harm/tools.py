@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What actions work with, and what is to be undone after them."""
+"""The means of all actions, and the list of steps that undo them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.1
 
 
 class Tools:
-    """The plan, the agents, the hosts' power; and the list of what heal() undoes."""
+    """The plan, the agents, the provider of power, and the steps that heal() takes."""
 
     def __init__(
         self, plan: Plan, expected: Expected, crew: Crew, provider: Provider, now: Callable[[], float]
@@ -62,7 +62,7 @@ class Tools:
         self._cut_since[host] = self._now()
 
     def is_cut(self, host: str) -> bool:
-        """Say whether a host was noted so."""
+        """Return whether a host was noted as cut off."""
         return host in self._cut_since
 
     def cut(self) -> dict[str, tuple[tuple[float, float], ...]]:
@@ -70,7 +70,7 @@ class Tools:
         return {host: ((since, self._now()),) for host, since in self._cut_since.items()}
 
     def must(self, host: str, *argv: str) -> str:
-        """Return what a command on a host says; raises NotProvenError when it fails."""
+        """Return the output of a command on a host; raises NotProvenError when it fails."""
         done = self.crew.call(host, "run", 40.0, argv=list(argv))
         if done["code"]:
             raise NotProvenError(f"{host}: {' '.join(argv[:4])}: {done['err'].strip() or done['code']}")
@@ -78,7 +78,7 @@ class Tools:
 
     @staticmethod
     def await_proof(holds: Callable[[], str], otherwise: str) -> str:
-        """Return a proof as soon as there is one; raises NotProvenError."""
+        """Wait for a proof and return it; raises NotProvenError."""
         deadline = time.monotonic() + PROOF_SECONDS
         while time.monotonic() < deadline:
             with contextlib.suppress(SessionLostError):

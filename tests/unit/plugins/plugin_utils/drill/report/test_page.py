@@ -143,7 +143,7 @@ def test_no_column_is_empty(page: Page) -> None:
     }""")
     assert empty == []
     heads = page.locator(".summary thead th").all_text_contents()
-    assert "By PgBouncermedian" not in heads
+    assert "Via PgBouncermedian" not in heads
     assert heads[:2] == ["Fault", "Verdict"]
 
 
