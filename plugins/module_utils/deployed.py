@@ -20,14 +20,6 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 MARK = "Managed by Ansible"
-UNITS = {
-    "etcd": ("etcd.service", "/etc/default/etcd"),
-    "postgresql": ("patroni.service", "/etc/patroni/config.yml"),
-    "haproxy": ("haproxy.service", "/etc/haproxy/haproxy.cfg"),
-    "keepalived": ("keepalived.service", "/etc/keepalived/keepalived.conf"),
-}
-"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
-
 AUTHENTICATION = ("superuser", "replication", "rewind")
 ABSENT = frozenset({1})
 OPENED = frozenset({0, 2, 3})

@@ -28,7 +28,7 @@ options:
         C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
         C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
         C(cipher_type) and C(cipher_pass); C(directories) that the host's components have, each with C(variable),
-        C(path) and C(owner).
+        C(path) and C(owner); C(units), by component its unit and the file of ours that the unit reads.
       - The action plugin fills it in.
     type: str
     default: "{}"
@@ -131,6 +131,13 @@ class Server(t.NamedTuple):
     locale: str
 
 
+class Unit(t.NamedTuple):
+    """A component's unit and the file of ours that it reads."""
+
+    name: str = ""
+    configuration: str = ""
+
+
 def read(path: str) -> str:
     """Return a regular file's text, "" for anything else: some lie where others than root can put what they like."""
     with suppress(OSError):
@@ -141,9 +148,9 @@ def read(path: str) -> str:
     return ""
 
 
-def patroni_config() -> t.Any:
+def patroni_config(path: str) -> t.Any:
     """Return Patroni's configuration, or its copy for patronictl; None where there is none that can be read."""
-    for text in filter(None, map(read, (sut.UNITS["postgresql"][1], PATRONICTL))):
+    for text in filter(None, map(read, (path, PATRONICTL))):
         if yaml is None:
             raise BlindError(f"{sys.executable} lacks PyYAML: set ansible_python_interpreter to /usr/bin/python3")
         with suppress(yaml.YAMLError):
@@ -153,11 +160,11 @@ def patroni_config() -> t.Any:
     return None
 
 
-def postgresql(directory: str) -> sut.PostgreSql | None:
+def postgresql(directory: str, unit: str) -> sut.PostgreSql | None:
     """Return what a data directory tells by itself, None where it is none."""
     version = sut.parse_version(read(f"{directory}/PG_VERSION"))
     archiving = sut.parse_archiving(read(f"{directory}/postgresql.conf"))
-    idle = len(processes_of(sut.UNITS["postgresql"][0])) == 1
+    idle = len(processes_of(unit)) == 1
     return sut.PostgreSql(directory, version, **archiving, idle=idle) if version else None
 
 
@@ -196,9 +203,9 @@ def taken_by_server(patroni: sut.Patroni, server: Server, secrets: Mapping[str, 
     }
 
 
-def etcd() -> sut.Etcd | None:
+def etcd(path: str) -> sut.Etcd | None:
     """Return etcd's configuration, None where it has no data."""
-    settings = sut.parse_environment(read(sut.UNITS["etcd"][1]))
+    settings = sut.parse_environment(read(path))
     wal = sut.wal_directory(settings)
     if not wal or not any(Path(wal).glob("*.wal")):
         return None
@@ -259,17 +266,20 @@ def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str
     return {variable: why for variable, why in found.items() if why}
 
 
-def vrrp_peers(module: AnsibleModule) -> tuple[str, ...]:
+def vrrp_peers(module: AnsibleModule, path: str) -> tuple[str, ...]:
     """Return keepalived's peers here, and who else sends VRRP adverts."""
-    return tuple(sorted({*parse_peers(read(sut.UNITS["keepalived"][1])), *strangers(module)}))
+    return tuple(sorted({*parse_peers(read(path)), *strangers(module)}))
 
 
-def components() -> tuple[str, ...]:
+def components(units: Mapping[str, Unit]) -> tuple[str, ...]:
     """Return the components that are enabled here with a configuration of ours."""
-    enabled = (
-        name for name, (unit, path) in sut.UNITS.items() if (WANTS / unit).is_symlink() and sut.MARK in read(path)
+    return tuple(
+        sorted(
+            component
+            for component, unit in units.items()
+            if (WANTS / unit.name).is_symlink() and sut.MARK in read(unit.configuration)
+        )
     )
-    return tuple(sorted(enabled))
 
 
 def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> bool | None:
@@ -331,11 +341,13 @@ def stored_secrets(config: t.Any) -> dict[str, list[str]]:
 def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
     """Return what is deployed on this host."""
     secrets: Mapping[str, str] = wished.get("secrets", {})
-    config = patroni_config()
+    units = {component: Unit(*unit) for component, unit in wished.get("units", {}).items()}
+    unit = units.get("postgresql", Unit())
+    config = patroni_config(unit.configuration)
     patroni = sut.parse_patroni(config)
-    data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""))
+    data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""), unit.name)
     taken: dict[str, bool | None] = {}
-    store = etcd()
+    store = etcd(units.get("etcd", Unit()).configuration)
     if store:
         members, taken = ask_etcd(store, secrets)
         store = replace(store, members=members)
@@ -351,14 +363,14 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
         postgresql=data,
         etcd=store,
         pgbackrest=backup,
-        components=components(),
+        components=components(units),
         patroni_members=patroni_members(patroni) if patroni and data else None,
         secrets={
             **{name: sut.Verdict(same.get(name), taken.get(name)) for name in {*same, *taken} & secrets.keys()},
             **try_repositories(module, wished, repositories),
         },
         system=system(),
-        vrrp_peers=vrrp_peers(module),
+        vrrp_peers=vrrp_peers(module, units.get("keepalived", Unit()).configuration),
         taken=taken_directories(wished.get("directories", ())),
         kept={name: keep for path in JOBS.glob("*.json") for name, keep in sut.parse_job(read(str(path))).items()},
         emptied=emptied(module, wished, configuration),

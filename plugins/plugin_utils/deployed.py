@@ -21,7 +21,6 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     AUTHENTICATION,
-    UNITS,
     Deployed,
     Verdict,
     combined,
@@ -33,6 +32,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import role_defaults
 
 RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
@@ -63,23 +64,19 @@ NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not su
 NO_ARCHIVING = "no_archiving"
 BACKUP_REPOSITORY = "backup_repository"
 BACKUP_RETENTION = "backup_retention"
-KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
 PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
 NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
 ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
-ENDS = {
-    "etcd_patroni": ("etcd", "postgresql"),
-    "etcd_lease_watcher": ("etcd", "lease_watcher"),
-    "patroni_rest": ("postgresql",),
-    "pgbouncer": ("postgresql", "pgbouncer"),
-}
+ENDS = {secret.name: secret.ends for secret in SECRETS if secret.ends}
 """Secrets that site.yml changes, by the components whose hosts have to be there when it does."""
+UNITS = {part.name: (part.units[0], part.configuration) for part in COMPONENTS if part.configuration}
+"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
 LEAVES = {
-    "etcd": "`systemctl disable --now etcd` there and `etcdctl member remove` with its id in `etcdctl member list`",
-    "postgresql": "`systemctl disable --now patroni` there",
-    "haproxy": "`systemctl disable --now haproxy` there",
-    "keepalived": "`systemctl disable --now keepalived` there",
+    component: f"`systemctl disable --now {unit.removesuffix('.service')}` there"
+    for component, (unit, _configuration) in UNITS.items()
 }
+LEAVES["etcd"] += " and `etcdctl member remove` with its id in `etcdctl member list`"
+KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
 
 
 @dataclass(frozen=True)
@@ -602,6 +599,7 @@ def wished(host: Host) -> dict[str, Any]:
         "data_directory": postgresql.get("data_directory", ""),
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
+        "units": UNITS,
     }
 
 
@@ -612,7 +610,7 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
     """
     told = (seen or {}).get("deployed")
     deployed = Deployed.load(told) if told else None
-    given: dict[str, Any] = {key: _defaults(root, "pgbackrest").get(key) for key in VARIABLES}
+    given: dict[str, Any] = {key: role_defaults(root, "pgbackrest").get(key) for key in VARIABLES}
     if deployed:
         platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
         given["patroni_postgresql_version"] = platforms.get(deployed.system, {}).get("postgresql")
@@ -631,10 +629,6 @@ def _evaluated(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _evaluated(value[key]) for key in value}
     return [_evaluated(item) for item in value] if isinstance(value, list) else value
-
-
-def _defaults(root: Path, role: str) -> dict[str, Any]:
-    return _read(root / "roles" / role / "defaults" / "main.yml")
 
 
 @cache

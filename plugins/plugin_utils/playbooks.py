@@ -9,7 +9,6 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,16 @@ import yaml
 from .backup_jobs import VARIABLE as JOBS
 from .reading.node import suggestion
 from .reading.problems import HIDDEN, OPAQUE, Problem
+from .topology.components import PACKAGE_ROLES, ROLES, packages_variable
 from .topology.document import LOADER
 from .topology.hosts import FOREIGN, HOST_VARIABLES
-from .topology.packages import PACKAGE_VARIABLES
 from .topology.roles import RoleSpec, load_roles
-from .topology.variables import ROLES, judge_option, refused, role_of
+from .topology.variables import judge_option, refused, role_of
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
 """Host variables that count as extra variables, too."""
 
-INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *chain.from_iterable(PACKAGE_VARIABLES.values())}) - ANYWHERE
+INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKAGE_ROLES)}) - ANYWHERE
 """What only the topology reads."""
 
 CLUSTER = "holdfast_cluster_"

@@ -12,8 +12,9 @@ from typing import Any
 from ..reading.addresses import Network
 from ..reading.node import Node, suggestion
 from ..reading.problems import HIDDEN, Problems
+from .components import COMPONENTS, GROUPS
 from .hosts import read_host
-from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Pooler, Ports, SqlObject, SyncGroup, Vip
+from .model import Cluster, Host, Inventory, Pooler, Ports, SqlObject, SyncGroup, Vip
 from .pool_targets import with_guards
 from .pools import Surroundings, read_pools
 from .timing import DEFAULT_PROFILE, PROFILES
@@ -57,18 +58,15 @@ def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Clus
 def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
     fields = Node(node.path, {} if node.value is None else node.value, node.problems).fields(CLUSTER_KEYS)
     vips = read_vips(fields.get("vips"))
-    members = read_members(node, fields.get("groups"), inventory, bool(vips))
+    members = read_members(node, fields.get("groups"), inventory)
     profile = (fields["profile"].choice(PROFILES) if "profile" in fields else None) or DEFAULT_PROFILE
     has_lease = "postgresql" in members and "etcd" in members
     if "lease_watch" in fields:
         lease_watch = read_lease_watch(fields["lease_watch"])
     else:
         lease_watch = PROFILES[profile].lease_watch if has_lease else None
-    if lease_watch is not None and has_lease:
-        members["lease_watcher"] = members["etcd"]
     pooler = read_pooler(fields.get("pooler"))
-    if pooler is not None and "postgresql" in members:
-        members["pgbouncer"] = members["postgresql"]
+    members |= members_beside(members, {"vips": vips, "lease_watch": lease_watch, "pooler": pooler})
     ports = read_ports(fields.get("ports"))
     declared = read_networks(fields.get("network"))
     around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory, pooler)
@@ -101,24 +99,28 @@ def declares_pools(pools: Node | None) -> bool:
     )
 
 
-def read_members(
-    cluster: Node, groups: Node | None, inventory: Inventory, has_vips: bool
-) -> dict[str, tuple[Host, ...]]:
+def read_members(cluster: Node, groups: Node | None, inventory: Inventory) -> dict[str, tuple[Host, ...]]:
     """Hosts by component. Without C(groups) every group that has a component's name counts."""
-    members = {
+    return {
         component: tuple(read_host(name, inventory, cluster.problems) for name in _group(component, node, inventory))
         for component, node in _group_nodes(cluster, groups, inventory).items()
     }
-    if has_vips and "haproxy" in members:
-        members["keepalived"] = members["haproxy"]
-    return members
+
+
+def members_beside(members: Mapping[str, tuple[Host, ...]], asked: Mapping[str, Any]) -> dict[str, tuple[Host, ...]]:
+    """Hosts of the components that run beside others, where the cluster's field asks for them."""
+    return {
+        component.name: members[component.beside[0]]
+        for component in COMPONENTS
+        if component.beside and asked[component.asked_by] and members.keys() >= {*component.beside}
+    }
 
 
 def _group_nodes(cluster: Node, groups: Node | None, inventory: Inventory) -> dict[str, Node]:
     if groups is not None:
-        return groups.fields(GROUP_COMPONENTS)
+        return groups.fields(GROUPS)
     default = cluster.at("groups", None)
-    return {name: default.at(name, name) for name in GROUP_COMPONENTS if name in inventory.groups}
+    return {name: default.at(name, name) for name in GROUPS if name in inventory.groups}
 
 
 def _group(component: str, node: Node, inventory: Inventory) -> list[str]:
