@@ -30,9 +30,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import role_defaults
 
 RETENTION = ("full_type", "full", "diff", "archive")

@@ -12,8 +12,13 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.places import holds, overlaps
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS, KINDS, VARIABLE, local_repository
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import wished_repositories
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import (
+    DEFAULTS,
+    KINDS,
+    VARIABLE,
+    local_repository,
+)
 
 DATA = "ha.postgresql.data_directory"
 

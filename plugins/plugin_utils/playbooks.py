@@ -14,12 +14,12 @@ from typing import Any
 
 import yaml
 
-from .backup_jobs import VARIABLE as JOBS
 from .reading.node import suggestion
 from .reading.problems import HIDDEN, OPAQUE, Problem
 from .topology.components import PACKAGE_ROLES, ROLES, packages_variable
 from .topology.document import LOADER
 from .topology.hosts import FOREIGN, HOST_VARIABLES
+from .topology.job_rules import VARIABLE as JOBS
 from .topology.roles import RoleSpec, load_roles
 from .topology.variables import judge_option, refused, role_of
 

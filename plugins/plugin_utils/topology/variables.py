@@ -11,8 +11,6 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE as JOBS
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import job_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     LITERAL,
     TEMPLATED,
@@ -27,6 +25,8 @@ from .derive import pools
 from .dynamic_configuration import VARIABLE as DYNAMIC
 from .dynamic_configuration import check_dynamic_configuration
 from .hosts import FOREIGN, is_foreign
+from .job_rules import VARIABLE as JOBS
+from .job_rules import job_problems
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
 from .repositories import (
