@@ -145,6 +145,7 @@ COMPONENTS = (
             "lease_watcher_username": "etcd's user has a fixed name",
             "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
             "lease_watcher_seconds": f"{DECLARE}.lease_watch",
+            "lease_watcher_state": f"{DECLARE}.lease_watch",
         },
     ),
     Component(
@@ -191,6 +192,7 @@ COMPONENTS = (
             "pgbouncer_mode": f"{DECLARE}.pooler.mode",
             "pgbouncer_password": "set ha_secrets.pgbouncer",
             "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
+            "pgbouncer_state": f"{DECLARE}.pooler",
         },
     ),
     Component(
