@@ -293,6 +293,13 @@ def parse_watcher_passwords(text: str) -> list[str]:
         return []
 
 
+STORED: Mapping[str, tuple[str, t.Callable[[str], list[str]]]] = {
+    "etcd_lease_watcher": ("/etc/holdfast/lease-watcher.json", parse_watcher_passwords),
+    "pgbouncer": ("/etc/holdfast/pgbouncer-users.txt", parse_pooler_users),
+}
+"""Files that hold a secret of ha_secrets, beside Patroni's, and how to read it there."""
+
+
 def parse_job(text: str) -> dict[str, t.Any]:
     """Return by its name how many snapshots a backup job keeps, {} for one that keeps none or can't be read."""
     try:

@@ -28,7 +28,8 @@ options:
         C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
         C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
         C(cipher_type) and C(cipher_pass); C(directories) that the host's components have, each with C(variable),
-        C(path) and C(owner); C(units), by component its unit and the file of ours that the unit reads.
+        C(path) and C(owner); C(units), by component its unit and the file of ours that the unit
+        reads; C(sql_roles), by secret the SQL role whose password it is.
       - The action plugin fills it in.
     type: str
     default: "{}"
@@ -103,13 +104,10 @@ except ImportError:  # comes with Patroni
 
 PATRONICTL = "/root/.config/patroni/patronictl.yaml"
 PGBACKREST = "/etc/pgbackrest.conf"
-POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
-WATCHER = "/etc/holdfast/lease-watcher.json"
 JOBS = Path("/etc/holdfast/jobs")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
 ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
-POOLER_ROLE = "pgbouncer"
 LARGEST = 2**20
 SECONDS = 3.0
 SERVER = """
@@ -174,7 +172,7 @@ def processes_of(unit: str) -> list[int]:
     return [int(process) for process, group in groups.items() if f"/{unit}" in group]
 
 
-def ask_server(config: t.Any, patroni: sut.Patroni) -> Server | None:
+def ask_server(config: t.Any, patroni: sut.Patroni, roles: Iterable[str]) -> Server | None:
     """Return what the server on this host tells, None when it doesn't answer."""
     settings = {
         "host": (config["postgresql"].get("parameters") or {}).get("unix_socket_directories", "/var/run/postgresql"),
@@ -183,19 +181,13 @@ def ask_server(config: t.Any, patroni: sut.Patroni) -> Server | None:
         "dbname": "postgres",
     }
     with suppress(psycopg2.Error, TimeoutError):
-        (passwords, encoding, locale), *_rest = ask(settings, SERVER, (roles_of(patroni),), SECONDS)
+        (passwords, encoding, locale), *_rest = ask(settings, SERVER, (list(roles),), SECONDS)
         return Server(passwords or {}, encoding, locale)
     return None
 
 
-def roles_of(patroni: sut.Patroni) -> list[str]:
-    """Return the roles whose passwords are among the secrets."""
-    return [*patroni.users.values(), POOLER_ROLE]
-
-
-def taken_by_server(patroni: sut.Patroni, server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
+def taken_by_server(roles: Mapping[str, str], server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
     """Return by name whether the roles have these passwords."""
-    roles = {f"postgresql_{kind}": role for kind, role in patroni.users.items()} | {"pgbouncer": POOLER_ROLE}
     return {
         name: sut.is_password_of(role, secrets[name], server.passwords.get(role))
         for name, role in roles.items()
@@ -333,8 +325,7 @@ def try_repositories(
 def stored_secrets(config: t.Any) -> dict[str, list[str]]:
     """Return the secrets in the files of this host, by the names of ha_secrets."""
     found = {name: [value] for name, value in sut.patroni_secrets(config).items()} if config else {}
-    found["pgbouncer"] = sut.parse_pooler_users(read(POOLER_USERS))
-    found["etcd_lease_watcher"] = sut.parse_watcher_passwords(read(WATCHER))
+    found |= {name: parse(read(path)) for name, (path, parse) in sut.STORED.items()}
     return {name: values for name, values in found.items() if values}
 
 
@@ -351,10 +342,11 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> sut.Deployed:
     if store:
         members, taken = ask_etcd(store, secrets)
         store = replace(store, members=members)
-    server = ask_server(config, patroni) if patroni and data and psycopg2 else None
-    if patroni and data and server:
-        taken |= taken_by_server(patroni, server, secrets)
-        data = replace(data, encoding=server.encoding, locale=server.locale)
+    if patroni and data and psycopg2:
+        roles = wished.get("sql_roles", {}) | {f"postgresql_{kind}": role for kind, role in patroni.users.items()}
+        if server := ask_server(config, patroni, roles.values()):
+            taken |= taken_by_server(roles, server, secrets)
+            data = replace(data, encoding=server.encoding, locale=server.locale)
     same = {name: set(values) == {secrets.get(name)} for name, values in stored_secrets(config).items()}
     configuration = read(PGBACKREST)
     backup, repositories = sut.parse_pgbackrest(configuration) or (None, ())

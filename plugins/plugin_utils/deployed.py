@@ -31,7 +31,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, SECRETS, SQL_ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import role_defaults
 
@@ -66,7 +66,7 @@ BACKUP_REPOSITORY = "backup_repository"
 BACKUP_RETENTION = "backup_retention"
 PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
 NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
-ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
+ROLES = {secret.name: secret.sql_role for secret in SECRETS if secret.sql_role}
 ENDS = {secret.name: secret.ends for secret in SECRETS if secret.ends}
 """Secrets that site.yml changes, by the components whose hosts have to be there when it does."""
 UNITS = {part.name: (part.units[0], part.configuration) for part in COMPONENTS if part.configuration}
@@ -600,6 +600,7 @@ def wished(host: Host) -> dict[str, Any]:
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
         "units": UNITS,
+        "sql_roles": {secret: SQL_ROLES[variable] for secret, variable in ROLES.items()},
     }
 
 

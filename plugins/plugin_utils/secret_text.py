@@ -19,7 +19,7 @@ LONGEST = 1024
 BCRYPT_LONGEST = 72
 """Bytes of a password that etcd takes, and no more."""
 PATRONI_OWN = ("patroni_rest", "postgresql_replication", "postgresql_rewind", "postgresql_superuser")
-SQL_PASSWORDS = frozenset(secret.name for secret in SECRETS if secret.is_sql)
+SQL_PASSWORDS = frozenset(secret.name for secret in SECRETS if secret.sql_role)
 UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 HASH = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*")
 TEMPLATE_STARTS = ("{{", "{%", "{#")

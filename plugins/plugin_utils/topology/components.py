@@ -35,12 +35,12 @@ class Secret:
     """A key of C(ha_secrets).
 
     C(ends): the components that site.yml changes it on, all in one run; without any, it stays what it is on a running
-    cluster. C(is_sql): whether it is the password of an SQL role.
+    cluster. C(sql_role): the variable that names the SQL role whose password it is.
     """
 
     name: str
     ends: tuple[str, ...] = ()
-    is_sql: bool = False
+    sql_role: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,9 +113,9 @@ COMPONENTS = (
         secrets=(
             Secret("etcd_patroni", ends=("etcd", "postgresql")),
             Secret("patroni_rest", ends=("postgresql",)),
-            Secret("postgresql_replication", is_sql=True),
-            Secret("postgresql_rewind", is_sql=True),
-            Secret("postgresql_superuser", is_sql=True),
+            Secret("postgresql_replication", sql_role="patroni_replication_username"),
+            Secret("postgresql_rewind", sql_role="patroni_rewind_username"),
+            Secret("postgresql_superuser", sql_role="patroni_superuser_username"),
         ),
         is_client=True,
         behind_vips=True,
@@ -183,7 +183,7 @@ COMPONENTS = (
         asked_by="pooler",
         units=("holdfast-pgbouncer.service", "pgbouncer.service"),
         ports=(Port("pgbouncer", "pgbouncer", "pooler.port", binds="own", is_database=True),),
-        secrets=(Secret("pgbouncer", ends=("postgresql", "pgbouncer"), is_sql=True),),
+        secrets=(Secret("pgbouncer", ends=("postgresql", "pgbouncer"), sql_role="pgbouncer_auth_username"),),
         sql_roles={"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"},
         databases=("pgbouncer",),
         wired={

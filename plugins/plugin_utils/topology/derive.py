@@ -41,7 +41,7 @@ def derive_host(
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
         "pooler": pooler(cluster),
-        "postgresql": postgresql(cluster),
+        "postgresql": postgresql(cluster, roles),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
@@ -142,11 +142,13 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     }
 
 
-def postgresql(cluster: Cluster) -> dict[str, Any] | None:
-    """The Patroni cluster, or None."""
+def postgresql(cluster: Cluster, roles: Mapping[str, RoleSpec]) -> dict[str, Any] | None:
+    """The Patroni cluster, or None; C(reserved) are names of its own SQL roles, with the variables that fix them."""
     members = cluster.of("postgresql")
     if not members:
         return None
+    fixed = {name for spec in roles.values() for name in spec.wired}
+    own = {name: variable for component in cluster.parts for variable, name in component.sql_roles.items()}
     return {
         "scope": cluster.name,
         "port": cluster.ports.postgresql,
@@ -156,6 +158,7 @@ def postgresql(cluster: Cluster) -> dict[str, Any] | None:
         "clients": clients(cluster),
         "databases": [dict(database.values) for database in cluster.databases],
         "roles": [dict(role.values) for role in cluster.roles],
+        "reserved": {name: variable for name, variable in own.items() if variable in fixed},
     }
 
 
