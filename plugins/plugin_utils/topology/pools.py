@@ -13,7 +13,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
 from ..reading.addresses import Network
 from ..reading.node import Node, suggestion
-from ..reading.problems import HIDDEN
+from ..reading.problems import HIDDEN, OPAQUE, Problems
 from .hosts import host_address
 from .model import Check, Cluster, Host, Inventory, Pool, Pooler, Ports, Server
 
@@ -280,6 +280,19 @@ def left_out(name: str) -> str:
 def primary_pool(cluster: Cluster) -> Pool | None:
     """The first pool that leads to the primary, by port and name."""
     return next((pool for pool in cluster.pools if pool.role == "primary"), None)
+
+
+def check_pooled(cluster: Cluster, problems: Problems) -> None:
+    """PgBouncer reaches the primary through HAProxy."""
+    if cluster.pooler is None:
+        return
+    where = f"{cluster.path}.pooler"
+    for part in ("postgresql", "haproxy"):
+        if part not in cluster.members:
+            problems.add(where, OPAQUE, f"has no {part} to work with", f"remove it or add {cluster.path}.groups.{part}")
+    if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
+        fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
+        problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
 
 
 def pool_dict(pool: Pool, addresses: list[str], clients: list[str] | None) -> dict[str, Any]:

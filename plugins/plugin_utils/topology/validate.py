@@ -9,7 +9,7 @@ from ..reading.problems import OPAQUE, Problems
 from .addresses import check_addresses
 from .dynamic_configuration import slot_name
 from .model import ETCD_PEERS, Cluster, Inventory
-from .pools import primary_pool
+from .pools import check_pooled
 from .vrrp_rules import check_vrrp
 
 ETCD_USERS = ("root", "patroni", "lease_watcher")
@@ -19,7 +19,7 @@ ETCD_USERS = ("root", "patroni", "lease_watcher")
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _pooler, _etcd_size, _repository, _host_names, _member_names, _candidates):
+        for check in (_parts, check_pooled, _etcd_size, _repository, _host_names, _member_names, _candidates):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -49,19 +49,6 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
     for part in ("vips", "pools"):
         if getattr(cluster, part) and "haproxy" not in has:
             problems.add(f"{cluster.path}.{part}", OPAQUE, "has no host to run on", f"name a group in {groups}.haproxy")
-
-
-def _pooler(cluster: Cluster, problems: Problems) -> None:
-    """PgBouncer reaches the primary through HAProxy."""
-    if cluster.pooler is None:
-        return
-    where = f"{cluster.path}.pooler"
-    for part in ("postgresql", "haproxy"):
-        if part not in cluster.members:
-            problems.add(where, OPAQUE, f"has no {part} to work with", f"remove it or add {cluster.path}.groups.{part}")
-    if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
-        fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
-        problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
 
 
 def _etcd_size(cluster: Cluster, problems: Problems) -> None:
