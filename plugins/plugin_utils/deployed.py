@@ -28,6 +28,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     retention,
     wal_directory,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import url
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
@@ -218,9 +219,8 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
-    address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
     own = _mapping(host.variables.get("etcd_settings"))
-    directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
+    directory = etcd_directory(wished, host.variables)
     # Where the data would be elsewhere, its own line says so.
     kept = wal_directory({"ETCD_DATA_DIR": found.data_directory, "ETCD_WAL_DIR": own.get("ETCD_WAL_DIR")})
     pairs = {
@@ -228,14 +228,19 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         "etcd_settings.ETCD_WAL_DIR": (found.wal_directory, kept),
         f"{ports}.etcd_client": (
             found.client_url,
-            own.get("ETCD_ADVERTISE_CLIENT_URLS", f"https://{address}:{wished['client_port']}"),
+            own.get("ETCD_ADVERTISE_CLIENT_URLS", url(host.ha["address"], wished["client_port"])),
         ),
         f"{ports}.etcd_peer": (
             found.peer_url,
-            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", f"https://{address}:{wished['peer_port']}"),
+            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", url(host.ha["address"], wished["peer_port"])),
         ),
     }
     yield from _changed(host, pairs)
+
+
+def etcd_directory(etcd: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+    """Return where etcd keeps its data, unless etcd_settings say otherwise."""
+    return str(variables.get("etcd_data_directory") or f"/var/lib/etcd/{etcd['token']}")
 
 
 def judge_stores(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -491,11 +496,8 @@ def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
 def undeclared_in_etcd(members: Mapping[str, str], etcd: Mapping[str, Any]) -> list[str]:
     """Return who of {peer URL: name} is not in a topology's C(ha.etcd), by name, or by URL before the first start."""
     names = {member["name"] for member in etcd["members"]}
-    urls = {
-        f"https://{f'[{address}]' if ':' in (address := member['address']) else address}:{etcd['peer_port']}"
-        for member in etcd["members"]
-    }
-    return sorted({name or url for url, name in members.items() if name not in names and url not in urls})
+    urls = {url(member["address"], etcd["peer_port"]) for member in etcd["members"]}
+    return sorted({name or place for place, name in members.items() if name not in names and place not in urls})
 
 
 def patroni_strangers(host: Host, deployed: Deployed) -> list[str]:
