@@ -38,8 +38,9 @@ def steps(target: str) -> tuple[Step, ...]:
             Step("ruff", ("ruff", "check", ".")),
             Step("ruff format", ("ruff", "format", "--check", "--diff", "-q", ".")),
             Step("yamllint", ("yamllint", "--strict", ".")),
-            Step("argument_specs = defaults", (python, "scripts/check_argument_specs.py")),
-            Step("variable reference is current", (python, "scripts/generate_variables_reference.py", "--check")),
+            Step("argument_specs = defaults", (python, "-m", "scripts.check_argument_specs")),
+            Step("variable reference is current", (python, "-m", "scripts.generate_variables_reference", "--check")),
+            Step("topology reference is current", (python, "-m", "scripts.generate_topology_reference", "--check")),
             Step("changelog fragments", ("antsibull-changelog", "lint")),
         ),
         "types": (
@@ -64,8 +65,9 @@ def steps(target: str) -> tuple[Step, ...]:
                 ),
                 cwd=ROOT / "collections" / COLLECTION,
             ),
+            Step("docs site", (python, "-m", "scripts.docs_site")),
         ),
-        "sanity": (Step("ansible-test", (python, "scripts/run_ansible_test.py"), stream=True),),
+        "sanity": (Step("ansible-test", (python, "-m", "scripts.run_ansible_test"), stream=True),),
     }
     return table[target]
 

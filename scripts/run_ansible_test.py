@@ -22,9 +22,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 # Does what pip's bootstrap script does, with the pip that Python brings, for where that script can't be downloaded.
+# In a process of its own, as ensurepip switches pip's configuration off, and with it the certificates that pip trusts.
 GET_PIP = """\
-import ensurepip, subprocess, sys
-ensurepip.bootstrap()
+import subprocess, sys
+subprocess.run([sys.executable, "-m", "ensurepip"], check=True)
 wanted = [argument for argument in sys.argv[1:] if argument not in ("--no-setuptools", "--no-wheel")]
 sys.exit(subprocess.run([sys.executable, "-m", "pip", "install", *wanted]).returncode)
 """

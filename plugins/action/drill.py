@@ -21,6 +21,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts import node
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     Plan,
     Refusal,
@@ -90,6 +91,7 @@ class ActionModule(ActionBase):
                     raise Refusal(problem)
                 Display().display(as_text(plan))
                 return result | {"changed": False, "planned": list(plan.faults)}
+            require_packages()
             check(plan, arguments["confirm"])
             if arguments["check_only"]:
                 return result | {"changed": False}

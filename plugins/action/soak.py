@@ -11,6 +11,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.action import drill
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakPlan, as_text, check, problems
 
@@ -44,6 +45,7 @@ class ActionModule(drill.ActionModule):
                     raise Refusal(problem)
                 Display().display(as_text(plan))
                 return result | {"changed": False}
+            require_packages()
             check(plan, arguments["confirm"])
         except Refusal as refusal:
             return result | {"failed": True, "msg": str(refusal)}

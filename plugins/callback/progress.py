@@ -7,7 +7,7 @@ DOCUMENTATION = r"""
 name: progress
 type: aggregate
 short_description: Say what a long task is waiting for
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Writes a line to standard error whenever a task has run for another while, with the seconds so far and the hosts
     that have not finished it.

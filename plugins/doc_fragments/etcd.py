@@ -22,4 +22,9 @@ options:
     description: Key of the client certificate.
     type: path
     required: true
+attributes:
+  action_group:
+    description: Takes the defaults of C(module_defaults) for C(group/holdfast.ha.etcd).
+    support: full
+    membership: [holdfast.ha.etcd]
 """

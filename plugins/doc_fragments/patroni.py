@@ -38,4 +38,9 @@ options:
     description: Seconds one endpoint has for one answer.
     type: float
     default: 3.0
+attributes:
+  action_group:
+    description: Takes the defaults of C(module_defaults) for C(group/holdfast.ha.patroni).
+    support: full
+    membership: [holdfast.ha.patroni]
 """

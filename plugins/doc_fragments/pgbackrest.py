@@ -18,6 +18,11 @@ options:
   config:
     description: Path of the configuration file. pgBackRest's own default when unset.
     type: path
+attributes:
+  action_group:
+    description: Takes the defaults of C(module_defaults) for C(group/holdfast.ha.pgbackrest).
+    support: full
+    membership: [holdfast.ha.pgbackrest]
 """
 
     STANZA = r"""

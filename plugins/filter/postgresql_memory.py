@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: postgresql_memory
 short_description: Memory parameters of PostgreSQL for a host
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Derives C(shared_buffers) (a quarter, at most 16 GB), C(effective_cache_size), C(maintenance_work_mem)
     and C(work_mem) from a host's memory.

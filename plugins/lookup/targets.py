@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: targets
 short_description: The hosts of a play, or the reason why it must not run
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Belongs in C(hosts) of a play. Ansible skips a play without hosts and succeeds; this fails instead, before anything

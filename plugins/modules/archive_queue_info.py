@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: archive_queue_info
 short_description: The WAL that waits to be archived
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Counts the files that PostgreSQL has marked as ready to be archived, and tells since when the oldest waits.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: backup_jobs_info
 short_description: How a host's scheduled backup jobs went
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Tells of the jobs of the role holdfast.ha.backup_jobs, of pgBackRest's scheduled backups and of the restore
     verification.

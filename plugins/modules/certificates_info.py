@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: certificates_info
 short_description: When a host's certificates end
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Reads every file C(*.crt) of a directory. Private keys are not read.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: clone_preflight
 short_description: Refuse a scratch instance that can't be made or removed where it is wanted
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Fails with all that is wrong, each with the variable of the role P(holdfast.ha.clone#role), its value and the
     fix. That is a directory that is somebody else's, a port of another clone, a clone of something else in the same

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: cluster_status
 short_description: Judge and show the state of all clusters
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Builds the state of every cluster from what M(holdfast.ha.gather) registered on its hosts, and judges it.
   - Prints a table and every problem with the way out, and fails when there is one.

@@ -9,13 +9,15 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: drill
 short_description: Prove that a cluster survives faults
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Injects faults into one cluster while clients write and read through its virtual IP, looks for every acknowledged
     row afterwards, and writes a report.
   - Hosts really lose their power, freeze or are cut off. Everything is healed on any exit. An isolation, a frozen or
     masked service is also undone by a timer on the node itself, should the controller die.
   - This is an action plugin, it runs on the controller and connects to the hosts with SSH (paramiko) on its own.
+requirements:
+  - The packages of C(requirements-drill.txt) on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:
   check_mode:

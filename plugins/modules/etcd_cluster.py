@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: etcd_cluster
 short_description: Health, authentication and users of an etcd cluster
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Waits until the cluster serves, makes root, users and roles as declared, turns authentication on, and then

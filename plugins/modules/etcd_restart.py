@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: etcd_restart
 short_description: Restart one etcd member without taking the quorum away
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Waits until the other members keep the quorum on their own, restarts this one, and waits until it is healthy.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: gather
 short_description: Run several info modules on a host in one step
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs info modules one after the other and returns all their results.
   - A module that fails is an answer like another, so that one dead service does not hide the others.

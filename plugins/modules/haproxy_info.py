@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: haproxy_info
 short_description: The pools of a running HAProxy and the state of their servers
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Asks HAProxy's runtime socket what it serves and how its servers are.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: patroni_config
 short_description: Declare the dynamic configuration of a Patroni cluster
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Compares the configuration in the cluster's store with the declared one, and patches what differs.
   - Run it on one host per cluster.

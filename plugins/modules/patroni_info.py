@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: patroni_info
 short_description: What a Patroni cluster says of itself
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Asks every member at once and takes the view of a majority, so that one member's stale answer does not count.
   - A member that does not answer costs O(request_timeout) at most and no failure.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: patroni_reset
 short_description: Have Patroni's store forget the database that was, and name the member that begins anew
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Deletes what Patroni keeps in etcd about a cluster's database, which is its system identifier, its leader, its
     position, its history and its synchronous standbys. The dynamic configuration is kept.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: patroni_switchover
 short_description: Let another member of a Patroni cluster lead
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - A planned switchover. The old leader stops in order, the candidate takes over with all that was committed.
   - Where PgBouncers stand before the cluster, their clients are held meanwhile, so that they wait instead of failing.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pgbackrest_backup
 short_description: Have a pgBackRest backup of a type, taking one where none serves
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Takes a backup unless the stanza has one of the type, or of a type that contains it, which is young enough.
     A full backup serves as a differential and an incremental one, a differential as an incremental one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pgbackrest_check
 short_description: Prove that WAL reaches the pgBackRest repository
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Runs C(pgbackrest check), which has the primary archive one WAL segment and waits for it in the repository.
   - Database hosts whose pgBackRest server does not answer within 2 s are left out and named in RV(silent), because

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pgbackrest_info
 short_description: Report pgBackRest stanzas, backups and archived WAL
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads what C(pgbackrest info) knows and returns it parsed, with the ages and sizes of the newest backups.
   - Also reports the installed version and the number of processors, which a configuration may be sized by.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pgbackrest_restore
 short_description: Restore a PostgreSQL data directory from pgBackRest, keeping the former one
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Restores a backup beside the data directory, has PostgreSQL recover it to a target, and only then lets it take the
     data directory's place. The former one is kept under another name.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: pgbackrest_stanza
 short_description: Make a pgBackRest stanza exist, fit its database and archive WAL
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Creates the stanza in each repository where it is missing, from whichever configured database is the primary.
   - Clears what an interrupted creation left behind, its info files. A repository that still holds backup sets, archived

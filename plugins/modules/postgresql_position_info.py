@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: postgresql_position_info
 short_description: How far a member's database is
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Tells where the WAL of a data directory ends, asked from the running server, and whether it is or was a primary.

@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: preflight_report
 short_description: Show what hosts and controller lack for a cluster
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Puts together what M(holdfast.ha.host_preflight) found on every host, how far their clocks are apart, whether
     the topology was parsed, the secrets are complete and the controller has the right versions.

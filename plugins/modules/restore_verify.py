@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: restore_verify
 short_description: Have the newest backup's restore verified now
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Starts the unit that the role holdfast.ha.restore_verify laid down, waits for its end and returns its record.
   - Fails when the backup is not proven to restore, with the reason. A verification that runs already is waited for.

@@ -8,7 +8,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: restore_verify_info
 short_description: Report the last verification of a backup's restore
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Reads the record that the job of the role holdfast.ha.restore_verify wrote.
 author:

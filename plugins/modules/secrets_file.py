@@ -9,7 +9,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: secrets_file
 short_description: Generate the secrets of an inventory
-version_added: 0.1.0
+version_added: 1.0.0
 description:
   - Completes a variables file with every secret that a cluster needs and a password for each SQL role.
   - What the file has is kept, comments too; only missing keys are added. Values are never printed.

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: timings_info
 short_description: The timings that a host's services run with
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Reads how often and how patiently HAProxy, keepalived, the lease watcher and etcd look at each other from the files

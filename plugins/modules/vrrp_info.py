@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: vrrp_info
 short_description: Which addresses a host holds, and on which interfaces
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - Tells which of the given addresses, virtual or not, are on an interface of the host at this moment.

@@ -113,9 +113,9 @@ def version_findings(
     for name, wanted in dependencies.items():
         found = collections.get(name)
         if found is None:
-            yield Finding("collection", f"{name} is missing", "ansible-galaxy collection install -r requirements.yml")
+            yield Finding("collection", f"{name} is missing", f"ansible-galaxy collection install '{name}:{wanted}'")
         elif found and not satisfies(found, wanted):
-            fix = f"install {name}:{wanted} (ansible-galaxy collection install -r requirements.yml --upgrade)"
+            fix = f"ansible-galaxy collection install --upgrade '{name}:{wanted}'"
             yield Finding("collection", f"{name} {found}", fix)
 
 

@@ -46,24 +46,21 @@ class Node:
         step = f"[{key}]" if isinstance(key, int) else f".{key}"
         return Node(f"{self.path}{step}".lstrip("."), value, self.problems)
 
+    def pairs(self, by: str = "name") -> list[tuple[str, Node]]:
+        """A mapping of any names to anything."""
+        if isinstance(self.value, dict):
+            return [(str(key), self.at(str(key), value)) for key, value in self.value.items()]
+        self.fail("is not a mapping", f"write it as '{by}: value' lines, indented below the key")
+        return []
+
     def named(self) -> list[tuple[str, Node]]:
-        """A mapping of the user's names to anything."""
-        if not isinstance(self.value, dict):
-            self.fail("is not a mapping", "write it as 'name: value' lines, indented below the key")
-            return []
-        pairs = []
-        for key, value in self.value.items():
-            node = self.at(str(key), value)
-            if isinstance(key, str) and NAME.fullmatch(key):
-                pairs.append((key, node))
-            else:
-                node.problems.add(
-                    node.path,
-                    key,
-                    "is not a valid name",
-                    "use lower-case letters, digits and _, a letter first, at most 31",
-                )
-        return pairs
+        """A mapping of the user's names to anything; only valid names are kept."""
+        pairs = self.pairs()
+        for name, node in pairs:
+            if not NAME.fullmatch(name):
+                fix = "use lower-case letters, digits and _, a letter first, at most 31"
+                node.problems.add(node.path, name, "is not a valid name", fix)
+        return [(name, node) for name, node in pairs if NAME.fullmatch(name)]
 
     def fields(self, known: Collection[str], required: Collection[str] = ()) -> dict[str, Node]:
         """A mapping with a fixed set of keys; keys that are null count as not given."""

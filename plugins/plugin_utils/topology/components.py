@@ -207,9 +207,6 @@ COMPONENTS = (
 )
 """All components, in the order in which they are built."""
 
-GROUPS = tuple(component.name for component in COMPONENTS if not component.beside)
-"""Components whose hosts are a group of the user's."""
-
 COMMON_ROLE = "certificates"
 """The role that every host of a cluster needs."""
 

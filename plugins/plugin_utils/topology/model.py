@@ -11,6 +11,7 @@ from typing import Any
 
 from ..reading.addresses import Address, Interface, Network
 from .components import COMPONENTS, Component, Port
+from .schema import Pooler, Ports
 from .timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
@@ -119,30 +120,6 @@ class SqlObject:
 
 
 @dataclass(frozen=True)
-class Ports:
-    """TCP ports of the services on the members."""
-
-    postgresql: int = 5432
-    patroni: int = 8008
-    etcd_client: int = 2379
-    etcd_peer: int = 2380
-    pgbouncer: int = 6432
-
-
-@dataclass(frozen=True)
-class Pooler:
-    """PgBouncer beside every PostgreSQL; C(port) and C(vip) are those of its pool, where clients reach it.
-
-    C(spare_primary): clients get a pooler on another host than the primary's.
-    """
-
-    port: int = 6432
-    mode: str = "transaction"
-    vip: Any = None
-    spare_primary: bool = True
-
-
-@dataclass(frozen=True)
 class Cluster:
     """One cluster as declared.
 
@@ -160,7 +137,7 @@ class Cluster:
     pools_declared: bool = False
     databases: tuple[SqlObject, ...] = ()
     roles: tuple[SqlObject, ...] = ()
-    ports: Ports = Ports()
+    ports: Ports = field(default_factory=Ports)
     allow_single_etcd: bool = False
     profile: str = DEFAULT_PROFILE
     lease_watch: int | None = None

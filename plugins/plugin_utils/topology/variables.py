@@ -285,7 +285,10 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
     """Why the validator refuses a value. It would write a list or a mapping out as a text; that is never meant."""
     if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
         return [f"a {type(value).__name__} in place of a text"]
-    messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
+    try:
+        messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
+    except TypeError:  # it looks for keys in what is no mapping, and joins those that are no texts
+        return ["not a mapping with texts as keys where one is meant"]
     return messages
 
 
