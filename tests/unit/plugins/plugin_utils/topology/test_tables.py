@@ -5,7 +5,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import keys
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     COMPONENTS,
     PACKAGE_ROLES,
@@ -13,8 +16,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
     packages_variable,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Groups
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import PROFILES, patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import FLOOR, WIRED
+
+ROLES_FOLDER = Path(__file__).resolve().parents[5] / "roles"
 
 
 @pytest.mark.parametrize("role", PACKAGE_ROLES)
@@ -29,6 +35,17 @@ def test_a_component_s_ports_are_known_to_the_topology_or_to_its_role(component,
     for port in component.ports:
         known = hasattr(Ports(), port.name) if port.path else isinstance(roles[component.role].defaults[port.name], int)
         assert known, port.name
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_the_units_and_the_configuration_of_a_component_are_its_role_s(component):
+    role = ROLES_FOLDER / component.role
+    text = "".join(path.read_text() for part in ("tasks", "vars") for path in role.glob(f"{part}/*.yml"))
+    assert [name for name in (*component.units, component.configuration) if name not in text] == []
+
+
+def test_a_component_s_hosts_are_a_group_in_the_schema_or_those_of_others():
+    assert list(keys(Groups)) == [component.name for component in COMPONENTS if not component.beside]
 
 
 def test_a_component_beside_others_follows_a_field_of_the_cluster():
