@@ -36,7 +36,6 @@ PGBACKREST = "/etc/pgbackrest.conf"
 JOBS = Path("/etc/holdfast/jobs")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
-ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
 LARGEST = 2**20
 SECONDS = 3.0
 SERVER = """
@@ -139,12 +138,14 @@ def etcd(path: str) -> deployed.Etcd | None:
     )
 
 
-def ask_etcd(found: deployed.Etcd, secrets: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
+def ask_etcd(
+    found: deployed.Etcd, users: Mapping[str, str], secrets: Mapping[str, str]
+) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
     """Return the members {peer URL: name}, None when nobody tells, and by name whether users' passwords are taken."""
     client = EtcdClient(TLS.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
     taken: dict[str, bool | None] = {}
     try:
-        for name, user in ETCD_USERS.items():
+        for name, user in users.items():
             taken[name], logged_in = log_in(client, user, secrets[name]) if name in secrets else (None, client)
             client = logged_in if user == ROOT else client
         return {url: member.name for member in client.members() for url in member.peer_urls}, taken
@@ -270,7 +271,7 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> deployed.Deploye
     taken: dict[str, bool | None] = {}
     store = etcd(units.get("etcd", Unit()).configuration)
     if store:
-        members, taken = ask_etcd(store, secrets)
+        members, taken = ask_etcd(store, wished.get("etcd_users", {}), secrets)
         store = replace(store, members=members)
     if patroni and data and psycopg2:
         roles = wished.get("sql_roles", {}) | {f"postgresql_{kind}": role for kind, role in patroni.users.items()}

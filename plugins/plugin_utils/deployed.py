@@ -32,7 +32,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import url
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, SECRETS, SQL_ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMPONENTS,
+    ETCD_USERS,
+    SECRETS,
+    SQL_ROLES,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import role_defaults
 
@@ -602,6 +607,7 @@ def wished(host: Host) -> dict[str, Any]:
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
         "units": UNITS,
+        "etcd_users": ETCD_USERS,
         "sql_roles": {secret: SQL_ROLES[variable] for secret, variable in ROLES.items()},
     }
 

@@ -35,12 +35,13 @@ class Secret:
     """A key of C(ha_secrets).
 
     C(ends): the components that site.yml changes it on, all in one run; without any, it stays what it is on a running
-    cluster. C(sql_role): the variable that names the SQL role whose password it is.
+    cluster. C(sql_role): the variable that names the SQL role whose password it is. C(etcd_user): etcd's.
     """
 
     name: str
     ends: tuple[str, ...] = ()
     sql_role: str = ""
+    etcd_user: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ COMPONENTS = (
             Port("etcd_client", "etcd", "etcd.client_port"),
             Port("etcd_peer", "etcd", "etcd.peer_port"),
         ),
-        secrets=(Secret("etcd_root"),),
+        secrets=(Secret("etcd_root", etcd_user="root"),),
         is_client=True,
         wired={
             "etcd_client_port": f"{DECLARE}.ports.etcd_client",
@@ -111,7 +112,7 @@ COMPONENTS = (
             Port("patroni", "patroni", "postgresql.rest_port"),
         ),
         secrets=(
-            Secret("etcd_patroni", ends=("etcd", "postgresql")),
+            Secret("etcd_patroni", ends=("etcd", "postgresql"), etcd_user="patroni"),
             Secret("patroni_rest", ends=("postgresql",)),
             Secret("postgresql_replication", sql_role="patroni_replication_username"),
             Secret("postgresql_rewind", sql_role="patroni_rewind_username"),
@@ -140,7 +141,7 @@ COMPONENTS = (
         beside=("etcd", "postgresql"),
         asked_by="lease_watch",
         units=("holdfast-lease-watcher.service",),
-        secrets=(Secret("etcd_lease_watcher", ends=("etcd", "lease_watcher")),),
+        secrets=(Secret("etcd_lease_watcher", ends=("etcd", "lease_watcher"), etcd_user="lease_watcher"),),
         wired={
             "lease_watcher_username": "etcd's user has a fixed name",
             "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
@@ -217,6 +218,9 @@ ROLES = (*PACKAGE_ROLES, "backup_jobs", "job_record", "packages", "restore_verif
 """Roles whose variables are checked; each variable begins with its role's name."""
 
 SECRETS = tuple(secret for component in COMPONENTS for secret in component.secrets)
+
+ETCD_USERS = {secret.name: secret.etcd_user for secret in SECRETS if secret.etcd_user}
+"""Users of the playbooks' etcd by the secret that is their password, the superuser first."""
 
 SQL_ROLES = {variable: name for component in COMPONENTS for variable, name in component.sql_roles.items()}
 """Variables that name the collection's own SQL roles, and their defaults."""

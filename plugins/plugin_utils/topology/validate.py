@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from ..reading.problems import OPAQUE, Problems
 from .addresses import check_addresses
+from .components import ETCD_USERS
 from .dynamic_configuration import slot_name
 from .model import ETCD_PEERS, Cluster, Inventory
 from .pools import check_pooled
 from .vrrp_rules import check_vrrp
-
-ETCD_USERS = ("root", "patroni", "lease_watcher")
-"""Users of the playbooks' etcd."""
 
 
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
@@ -73,7 +71,7 @@ def _repository(cluster: Cluster, problems: Problems) -> None:
 def _host_names(cluster: Cluster, problems: Problems) -> None:
     """A host's name is the common name of its certificate, by which etcd takes it for the user of that name."""
     for host in cluster.hosts:
-        if host.name.lower() in ETCD_USERS or host.name.lower().endswith(f".{ETCD_PEERS}"):
+        if host.name.lower() in ETCD_USERS.values() or host.name.lower().endswith(f".{ETCD_PEERS}"):
             what = "is a name that etcd gives rights to, and its certificate would have it"
             problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 
