@@ -279,25 +279,20 @@ def _s3_server(options: Mapping[str, t.Any]) -> str:
     return f"{options.get('storage-host') or host}:{options.get('storage-port') or port or 443}"
 
 
-def parse_pooler_users(text: str) -> list[str]:
-    """Return the passwords in PgBouncer's file of users."""
+def parse_stored(path: str, text: str) -> list[str]:
+    """Return the passwords in a service's file: a JSON document, or a line with a quoted name and password each."""
+    if path.endswith(".json"):
+        return parse_access(text)
     found = re.findall(r'^"(?:[^"]|"")*" "((?:[^"]|"")*)"$', text, re.MULTILINE)
     return [password.replace('""', '"') for password in found]
 
 
-def parse_watcher_passwords(text: str) -> list[str]:
-    """Return the password in the lease watcher's configuration, [] without one."""
+def parse_access(text: str) -> list[str]:
+    """Return the password by which a service accesses another one, [] without one."""
     try:
         return [str(json.loads(text)["access"]["password"])]
     except (ValueError, KeyError, TypeError):
         return []
-
-
-STORED: Mapping[str, tuple[str, t.Callable[[str], list[str]]]] = {
-    "etcd_lease_watcher": ("/etc/holdfast/lease-watcher.json", parse_watcher_passwords),
-    "pgbouncer": ("/etc/holdfast/pgbouncer-users.txt", parse_pooler_users),
-}
-"""Files that hold a secret of ha_secrets, beside Patroni's, and how to read it there."""
 
 
 def parse_job(text: str) -> dict[str, t.Any]:

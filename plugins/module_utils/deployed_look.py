@@ -253,10 +253,10 @@ def try_repositories(
     }
 
 
-def stored_secrets(config: t.Any) -> dict[str, list[str]]:
+def stored_secrets(config: t.Any, stored: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the secrets in the files of this host, by the names of ha_secrets."""
     found = {name: [value] for name, value in deployed.patroni_secrets(config).items()} if config else {}
-    found |= {name: parse(read(path)) for name, (path, parse) in deployed.STORED.items()}
+    found |= {name: deployed.parse_stored(path, read(path)) for name, path in stored.items()}
     return {name: values for name, values in found.items() if values}
 
 
@@ -278,7 +278,8 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> deployed.Deploye
         if server := ask_server(config, patroni, roles.values()):
             taken |= taken_by_server(roles, server, secrets)
             data = replace(data, encoding=server.encoding, locale=server.locale)
-    same = {name: set(values) == {secrets.get(name)} for name, values in stored_secrets(config).items()}
+    stored = stored_secrets(config, wished.get("stored", {}))
+    same = {name: set(values) == {secrets.get(name)} for name, values in stored.items()}
     configuration = read(PGBACKREST)
     backup, repositories = deployed.parse_pgbackrest(configuration) or (None, ())
     return deployed.Deployed(

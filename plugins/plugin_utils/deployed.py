@@ -608,6 +608,7 @@ def wished(host: Host) -> dict[str, Any]:
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
         "units": UNITS,
         "etcd_users": ETCD_USERS,
+        "stored": {secret.name: secret.stored for secret in SECRETS if secret.stored},
         "sql_roles": {secret: SQL_ROLES[variable] for secret, variable in ROLES.items()},
     }
 

@@ -15,7 +15,7 @@ from jinja2.nodes import Output, TemplateData
 from .topology.components import SECRETS
 
 LONGEST = 1024
-"""Bytes; lines of HAProxy's and PgBouncer's files end somewhere above."""
+"""Bytes; lines of some services' files end somewhere above."""
 BCRYPT_LONGEST = 72
 """Bytes of a password that etcd takes, and no more."""
 PATRONI_OWN = ("patroni_rest", "postgresql_replication", "postgresql_rewind", "postgresql_superuser")

@@ -34,12 +34,14 @@ class Port:
 class Secret:
     """A key of C(ha_secrets).
 
-    C(ends): the components that site.yml changes it on, all in one run; without any, it stays what it is on a running
-    cluster. C(sql_role): the variable that names the SQL role whose password it is. C(etcd_user): etcd's.
+    C(ends): the components whose hosts all take part when site.yml changes it; without any, a running cluster keeps it.
+    C(stored): the file on these hosts that has it, beside Patroni's. C(sql_role): the variable that names the SQL role
+    whose password it is. C(etcd_user): the user of etcd whose password it is.
     """
 
     name: str
     ends: tuple[str, ...] = ()
+    stored: str = ""
     sql_role: str = ""
     etcd_user: str = ""
 
@@ -141,7 +143,14 @@ COMPONENTS = (
         beside=("etcd", "postgresql"),
         asked_by="lease_watch",
         units=("holdfast-lease-watcher.service",),
-        secrets=(Secret("etcd_lease_watcher", ends=("etcd", "lease_watcher"), etcd_user="lease_watcher"),),
+        secrets=(
+            Secret(
+                "etcd_lease_watcher",
+                ends=("etcd", "lease_watcher"),
+                stored="/etc/holdfast/lease-watcher.json",
+                etcd_user="lease_watcher",
+            ),
+        ),
         wired={
             "lease_watcher_username": "etcd's user has a fixed name",
             "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
@@ -184,7 +193,14 @@ COMPONENTS = (
         asked_by="pooler",
         units=("holdfast-pgbouncer.service", "pgbouncer.service"),
         ports=(Port("pgbouncer", "pgbouncer", "pooler.port", binds="own", is_database=True),),
-        secrets=(Secret("pgbouncer", ends=("postgresql", "pgbouncer"), sql_role="pgbouncer_auth_username"),),
+        secrets=(
+            Secret(
+                "pgbouncer",
+                ends=("postgresql", "pgbouncer"),
+                stored="/etc/holdfast/pgbouncer-users.txt",
+                sql_role="pgbouncer_auth_username",
+            ),
+        ),
         sql_roles={"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"},
         databases=("pgbouncer",),
         wired={

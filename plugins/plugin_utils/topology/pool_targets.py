@@ -25,7 +25,7 @@ Guards = Mapping[str, tuple[Network, ...]]
 def with_guards(clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
     """The clusters, their pools with the networks that the PostgreSQL lets in to which they lead, over all clusters.
 
-    A pool leads there itself, through the poolers, or through another pool of any balancer.
+    A pool leads there itself, through a service beside it, or through another pool of any balancer.
     """
     while True:
         guarded = tuple(replace(one, pools=tuple(_guarded(pool, clusters) for pool in one.pools)) for one in clusters)
