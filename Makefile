@@ -97,9 +97,10 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_path.yml $(if $(PORT),-e path_port=$(PORT))
 
 .PHONY: reference
-reference: bootstrap ## Generate docs/variables.md and what follows from the topology's schema
+reference: bootstrap ## Generate docs/variables.md, docs/playbooks.md and what follows from the topology's schema
 	@$(BIN)/python -m scripts.generate_topology_reference
 	@$(BIN)/python -m scripts.generate_variables_reference
+	@$(BIN)/python -m scripts.generate_playbooks_reference
 
 .PHONY: release
 release: bootstrap ## The collection as it is published, in .cache/release

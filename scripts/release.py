@@ -34,10 +34,13 @@ SECRETS = "group_vars/all/secrets.yml"
 CONTENTS = frozenset(
     {
         "CHANGELOG.md",
+        "CODE_OF_CONDUCT.md",
+        "CONTRIBUTING.md",
         "FILES.json",
         "LICENSE",
         "MANIFEST.json",
         "README.md",
+        "SECURITY.md",
         "bindep.txt",
         "changelogs",
         "docs",

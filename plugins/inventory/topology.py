@@ -544,7 +544,8 @@ clusters:
         check: {type: http, path: /healthz}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -563,18 +564,20 @@ from ansible.utils.vars import combine_vars, load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils import inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import is_topology
-from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import running
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import interface, inventory_problems, running
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     HIDDEN,
     OPAQUE,
     TEMPLATE_IN_TEXT,
     Problem,
+    Problems,
     TopologyError,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import role_of
@@ -604,8 +607,10 @@ class InventoryModule(BaseInventoryPlugin):
             refuse_second(inventory, path)
             refuse_later(inventory, loader, path)
             document, lines = read_document(Path(path).read_text(encoding="utf-8"))
-            found, roles = read_inventory(inventory, loader, path), load_roles(COLLECTION, ROLES)
+            variables = read_variables(inventory, loader, path)
+            found, roles = read_inventory(inventory, variables), load_roles(COLLECTION, ROLES)
             topology = build(document, found, roles, needs_secrets=not makes_secrets())
+            refuse_options(variables[host] for host in topology.hosts)
         except TopologyError as error:
             refuse(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}")
         except AnsibleError as error:  # such as variables that can't be read or decrypted
@@ -660,15 +665,28 @@ def makes_secrets() -> bool:
     return running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha") == ["secrets"]
 
 
-def read_inventory(inventory: InventoryData, loader: DataLoader, path: str) -> Inventory:
-    """What earlier sources, group_vars and host_vars say, as plain data."""
+def refuse_options(hosts: Iterable[Mapping[str, Any]]) -> None:
+    """Raise TopologyError where hosts' variables misspell options of playbooks, or give what these don't take."""
+    options, found = interface().options, Problems()
+    for variables in hosts:
+        given = {name: plain(value) if name in options else OPAQUE for name, value in variables.items()}
+        for problem in inventory_problems(given, interface(), foreign(variables)):
+            found.add(*astuple(problem))
+    if found.found:
+        raise TopologyError(found.found)
+
+
+def read_variables(inventory: InventoryData, loader: DataLoader, path: str) -> dict[str, dict[str, Any]]:
+    """What earlier sources, group_vars and host_vars say, by host."""
     # Ansible reads group_vars beside what -i names, not in the folders below it.
     sources = list(context.CLIARGS.get("inventory") or [*inventory.processed_sources, path])
+    return {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
+
+
+def read_inventory(inventory: InventoryData, variables: Mapping[str, Mapping[str, Any]]) -> Inventory:
+    """The groups, and what concerns the topology and the roles as plain data."""
     names = {name: tuple(sorted(host.name for host in group.get_hosts())) for name, group in inventory.groups.items()}
-    hosts = {
-        name: _plain_variables(_variables(inventory, host, loader, sources)) for name, host in inventory.hosts.items()
-    }
-    return Inventory(hosts, names)
+    return Inventory({host: _plain_variables(given) for host, given in variables.items()}, names)
 
 
 def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources: list[str]) -> dict[str, Any]:

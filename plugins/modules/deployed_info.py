@@ -39,7 +39,7 @@ options:
 EXAMPLES = r"""
 - name: Look at what is deployed
   holdfast.ha.deployed_info:
-  register: deployed__host
+  register: deployed_host
 """
 
 RETURN = r"""

@@ -286,10 +286,15 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
     if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
         return [f"a {type(value).__name__} in place of a text"]
     try:
-        messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
+        messages = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
     except TypeError:  # it looks for keys in what is no mapping, and joins those that are no texts
         return ["not a mapping with texts as keys where one is meant"]
-    return messages
+    return [
+        re.sub(r"^argument 'value' is of type \w+ and we were unable to convert to \w+: ", "", text).replace(
+            "value of value must be", "must be"
+        )
+        for text in messages
+    ]
 
 
 def _is_free(name: str, option: Mapping[str, Any]) -> bool:

@@ -151,6 +151,15 @@ def test_templated_values_are_refused_where_the_topology_needs_them(inventory, v
     assert "\n  2. " not in str(refusal.value)
 
 
+def test_refuses_misspelt_options_of_playbooks_once_for_all_hosts(inventory):
+    write(inventory / "group_vars" / "all" / "mine.yml", {"status_lagg": 1, "drill_confirm": "lab", "mine": 1})
+    with pytest.raises(
+        AnsibleParserError, match=r"drill_confirm: is set in the inventory.*\n.*status_lagg: is an unknown"
+    ) as told:
+        parsed(inventory / "hosts.yml", inventory / "topology.ha.yml")
+    assert str(told.value).count("Fix:") == 2
+
+
 def test_refuses_with_the_file_and_the_line(inventory):
     path = inventory / "topology.ha.yml"
     path.write_text("plugin: holdfast.ha.topology\nclusters:\n  lab:\n    vip: {}\n", encoding="utf-8")
