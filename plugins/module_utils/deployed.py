@@ -20,14 +20,6 @@ from pathlib import PurePosixPath
 from urllib.parse import urlsplit
 
 MARK = "Managed by Ansible"
-UNITS = {
-    "etcd": ("etcd.service", "/etc/default/etcd"),
-    "postgresql": ("patroni.service", "/etc/patroni/config.yml"),
-    "haproxy": ("haproxy.service", "/etc/haproxy/haproxy.cfg"),
-    "keepalived": ("keepalived.service", "/etc/keepalived/keepalived.conf"),
-}
-"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
-
 AUTHENTICATION = ("superuser", "replication", "rewind")
 ABSENT = frozenset({1})
 OPENED = frozenset({0, 2, 3})
@@ -287,14 +279,16 @@ def _s3_server(options: Mapping[str, t.Any]) -> str:
     return f"{options.get('storage-host') or host}:{options.get('storage-port') or port or 443}"
 
 
-def parse_pooler_users(text: str) -> list[str]:
-    """Return the passwords in PgBouncer's file of users."""
+def parse_stored(path: str, text: str) -> list[str]:
+    """Return the passwords in a service's file: a JSON document, or a line with a quoted name and password each."""
+    if path.endswith(".json"):
+        return parse_access(text)
     found = re.findall(r'^"(?:[^"]|"")*" "((?:[^"]|"")*)"$', text, re.MULTILINE)
     return [password.replace('""', '"') for password in found]
 
 
-def parse_watcher_passwords(text: str) -> list[str]:
-    """Return the password in the lease watcher's configuration, [] without one."""
+def parse_access(text: str) -> list[str]:
+    """Return the password by which a service accesses another one, [] without one."""
     try:
         return [str(json.loads(text)["access"]["password"])]
     except (ValueError, KeyError, TypeError):

@@ -29,7 +29,8 @@ PATRONI = "/etc/systemd/system/patroni.service.d/holdfast.conf"
 AMENDED = "/usr/local/lib/holdfast/patroni"
 PATRONI_UNIT = "patroni.service"
 
-UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""Seconds; HAProxy writes m and PostgreSQL min."""
 COUNTS = ("fall", "rise")
 INTERVALS = ("inter", "fastinter", "downinter")
 CHECKED = {"inter": 2.0, "fall": 3, "rise": 2}

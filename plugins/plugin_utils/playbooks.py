@@ -10,29 +10,28 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
-from .backup_jobs import VARIABLE as JOBS
 from .documentation import module_options
 from .reading.node import suggestion
 from .reading.problems import HIDDEN, OPAQUE, Problem
+from .topology.components import PACKAGE_ROLES, ROLES, packages_variable
 from .topology.document import LOADER
 from .topology.hosts import FOREIGN, HOST_VARIABLES
-from .topology.packages import PACKAGE_VARIABLES
+from .topology.job_rules import VARIABLE as JOBS
 from .topology.roles import RoleSpec, load_roles
-from .topology.variables import ROLES, judge_option, refused, role_of
+from .topology.variables import judge_option, refused, role_of
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
 """Host variables that count as extra variables, too."""
 
-INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *chain.from_iterable(PACKAGE_VARIABLES.values())}) - ANYWHERE
+INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKAGE_ROLES)}) - ANYWHERE
 """What only the topology reads."""
 
 CLUSTER = "holdfast_cluster_"

@@ -56,7 +56,7 @@ def build(
     if problems.found:
         raise TopologyError(problems.found)
     labels = count_labels(clusters)
-    hosts = {host.name: derive_host(cluster, host, labels) for cluster in clusters for host in cluster.hosts}
+    hosts = {host.name: derive_host(cluster, host, labels, roles) for cluster in clusters for host in cluster.hosts}
     return Topology(hosts, derive_groups(clusters))
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
 from ..reading.node import Node, suggestion
-from ..reading.problems import HIDDEN
+from ..reading.problems import HIDDEN, OPAQUE, Problems
 from ..reading.shapes import handed_on, keys, read
 from . import schema
 from .hosts import host_address
@@ -238,6 +238,19 @@ def left_out(name: str) -> str:
 def primary_pool(cluster: Cluster) -> Pool | None:
     """The first pool that leads to the primary, by port and name."""
     return next((pool for pool in cluster.pools if pool.role == "primary"), None)
+
+
+def check_pooled(cluster: Cluster, problems: Problems) -> None:
+    """PgBouncer reaches the primary through HAProxy."""
+    if cluster.pooler is None:
+        return
+    where = f"{cluster.path}.pooler"
+    for part in ("postgresql", "haproxy"):
+        if part not in cluster.members:
+            problems.add(where, OPAQUE, f"has no {part} to work with", f"remove it or add {cluster.path}.groups.{part}")
+    if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
+        fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
+        problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
 
 
 def pool_dict(pool: Pool, addresses: list[str], clients: list[str] | None) -> dict[str, Any]:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import KEYS, plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import KEYS
 
-from tests.unit.plugins.plugin_utils.test_backup_jobs import COMMAND, FILES, SETTINGS, SNAPSHOT
+from tests.unit.plugins.plugin_utils.test_backup_jobs import SETTINGS
+from tests.unit.plugins.plugin_utils.topology.test_job_rules import COMMAND, FILES, SNAPSHOT
 from tests.unit.roles.render import render
 from tests.unit.roles.test_wiring import evaluate
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles of optional services lay down, what these read, and what other playbooks remove again."""
+"""What the roles of optional services lay down, what these read, and what is removed where they are absent."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ import pytest
 import yaml
 from lease_watcher.__main__ import build
 from lease_watcher.core import Rules
+
+from tests.unit.roles import render
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "lease_watcher"
@@ -66,21 +68,14 @@ def test_the_role_refuses_what_could_not_watch(tmp_path, variables, named):
     assert [error.partition(":")[0] for error in errors] == named
 
 
-@pytest.mark.parametrize("role", ["etcd", "patroni"])
-def test_a_component_stops_the_units_that_are_to_be_absent(tmp_path, role):
-    units = evaluate(tmp_path, role, f"{role}__absent_units", {f"{role}_absent": {"units": ["a.service"]}})
-    assert units == [{"name": "a.service", "state": "stopped", "enabled": False}]
-    assert evaluate(tmp_path, role, f"{role}__absent_units", {}) == []
-
-
-def test_the_playbook_of_etcd_removes_all_that_the_role_lays_down(tmp_path):
-    plays = yaml.safe_load((ROOT / "playbooks" / "etcd.yml").read_text())
-    removed = next(play["vars"]["watcher_service"] for play in plays if "watcher_service" in play.get("vars", {}))
-    names = ("unit_file", "config", "program")
-    listed = ", ".join(f"lease_watcher__{name}" for name in names)
-    unit_file, config, program = evaluate(tmp_path, "lease_watcher", f"[{listed}]", INPUTS)
-    assert {unit_file, config, str(Path(program[0]).parent)} <= set(removed["paths"])
-    assert removed["units"] == [Path(unit_file).name]
+@pytest.mark.parametrize(("role", "inputs"), [("lease_watcher", INPUTS), ("pgbouncer", POOLER)])
+def test_an_absent_service_leaves_nothing_that_its_role_lays_down(role, inputs):
+    tasks = yaml.safe_load((ROOT / "roles" / role / "tasks" / "configure.yml").read_text())
+    laid, removed = (task["holdfast.ha.component"] for task in tasks if "holdfast.ha.component" in task)
+    paths = [Path(render.evaluate(role, item["path"], inputs)) for item in laid["files"]]
+    absent = {Path(path) for path in render.evaluate(role, removed["absent"], inputs)}
+    assert [path for path in paths if not absent & {path, *path.parents}] == []
+    assert laid["units"][-1]["name"] == removed["units"][0]["name"]
 
 
 def test_roles_read_no_other_host():
@@ -98,14 +93,6 @@ def test_the_role_lays_down_every_module():
     assert {Path(item["path"]).name for item in files if item["path"].endswith(".py")} == there
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     assert {f"{name}.py" for name in variables["lease_watcher__modules"]} == there
-
-
-def test_the_playbook_of_postgresql_removes_all_that_the_pooler_lays_down(tmp_path):
-    removed = yaml.safe_load((ROOT / "playbooks" / "vars" / "patroni.yml").read_text())["pooler_service"]
-    listed = ", ".join(f"pgbouncer__{name}" for name in ("unit_file", "config", "start", "users"))
-    laid = evaluate(tmp_path, "pgbouncer", f"[{listed}]", POOLER)
-    assert set(laid) <= set(removed["paths"])
-    assert removed["units"] == [Path(laid[0]).name]
 
 
 @pytest.mark.parametrize(

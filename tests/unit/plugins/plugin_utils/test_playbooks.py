@@ -22,9 +22,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     targets,
     value_of,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import PACKAGE_VARIABLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    PACKAGE_ROLES,
+    ROLES,
+    packages_variable,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -108,7 +111,7 @@ def role_reads(role):
 @pytest.mark.parametrize("role", [path.parent.name for path in sorted((ROOT / "roles").glob("*/tasks"))])
 def test_every_variable_of_a_role_is_read_where_the_playbooks_run_it(role):
     spec = load_roles(ROOT, [role])[role]
-    by_topology = {name for names in PACKAGE_VARIABLES.values() for name in names}
+    by_topology = {*map(packages_variable, PACKAGE_ROLES)}
     assert set(spec.options) - spec.wired - role_reads(role) - by_topology == set()
 
 
