@@ -147,6 +147,8 @@ def outcome(role: str, variables: dict[str, Any], template: Any, is_condition: b
         for item in result.get("files") or []:
             if "template" in item:
                 item["content"] = rendered(role, item["template"], variables | item.get("template_vars", {}))
+            if "source" in item:
+                item["content"] = (ROLES / role / "files" / item["source"]).read_text()
     return result if is_condition else plain(result)
 
 
