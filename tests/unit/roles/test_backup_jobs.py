@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import KEY
 
 from tests.unit.plugins.plugin_utils.test_backup_jobs import COMMAND, FILES, SETTINGS, SNAPSHOT
 from tests.unit.roles.render import render
+from tests.unit.roles.test_pgbackrest import inputs
 from tests.unit.roles.test_wiring import evaluate
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,7 +66,7 @@ def test_a_recorder_s_failure_is_not_the_job_s():
 @pytest.mark.parametrize(
     ("role", "template", "variables"),
     [
-        ("pgbackrest", "pgbackrest-backup@.service.j2", {"pgbackrest_stanza": "lab", "pgbackrest__installed": {}}),
+        ("pgbackrest", "pgbackrest-backup@.service.j2", inputs("backup1")),
         ("restore_verify", "holdfast-restore-verify.service.j2", {"restore_verify_stanza": "lab"}),
     ],
 )
