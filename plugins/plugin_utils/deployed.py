@@ -31,6 +31,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
+from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 
@@ -221,7 +222,7 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
-    address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
+    address = bracketed(host.ha["address"])
     own = _mapping(host.variables.get("etcd_settings"))
     directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
     # Where the data would be elsewhere, its own line says so.
@@ -494,10 +495,7 @@ def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
 def undeclared_in_etcd(members: Mapping[str, str], etcd: Mapping[str, Any]) -> list[str]:
     """Return who of {peer URL: name} is not in a topology's C(ha.etcd), by name, or by URL before the first start."""
     names = {member["name"] for member in etcd["members"]}
-    urls = {
-        f"https://{f'[{address}]' if ':' in (address := member['address']) else address}:{etcd['peer_port']}"
-        for member in etcd["members"]
-    }
+    urls = {https_url(member["address"], etcd["peer_port"]) for member in etcd["members"]}
     return sorted({name or url for url, name in members.items() if name not in names and url not in urls})
 
 
