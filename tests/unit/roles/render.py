@@ -32,8 +32,8 @@ def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     return str(evaluate(role, text, variables))
 
 
-def evaluate(role: str, text: str, variables: Mapping[str, Any]) -> Any:
-    """Return what a text is to a role with its defaults and vars, changed by variables."""
+def evaluate(role: str, value: Any, variables: Mapping[str, Any]) -> Any:
+    """Return what a text, or data with texts, is to a role with its defaults and vars, changed by variables."""
     loader = DataLoader()
     loader.set_basedir(str(ROLES / role / "templates"))
     files = [str(ROLES / name / part / "main.yml") for name in (*needed(role), role) for part in ("defaults", "vars")]
@@ -43,7 +43,16 @@ def evaluate(role: str, text: str, variables: Mapping[str, Any]) -> Any:
     templar = Templar(loader=loader, variables=known | dict(variables))
     for name, function in filters():
         templar._engine.environment.filters[f"holdfast.ha.{name}"] = function
-    return templar.template(trust_as_template(text), escape_backslashes=False)
+    return templar.template(trusted(value), escape_backslashes=False)
+
+
+def trusted(value: Any) -> Any:
+    """Return data whose texts are templates."""
+    if isinstance(value, dict):
+        return {key: trusted(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [trusted(part) for part in value]
+    return trust_as_template(value) if isinstance(value, str) else value
 
 
 def filters() -> Iterator[tuple[str, Callable[..., Any]]]:

@@ -129,7 +129,7 @@ def test_declared_playbooks_exist():
         ({"patroni_packages": ["postgresql-17-postgis-3"]}, ["site"], "is read from the inventory only"),
         ({"ha_zon": "a"}, ["site"], "did you mean 'ha_zone'"),
         ({"backup_jobs": [{"name": "a"}]}, ["backup_jobs"], "is read from the inventory only"),
-        ({"restore_verify_enabled": "maybe"}, ["restore_verify"], "restore_verify_enabled = 'maybe'"),
+        ({"restore_verify_state": "maybe"}, ["restore_verify"], "restore_verify_state = 'maybe'"),
     ],
 )
 def test_refused_extra_variables(extra, run, expected):
@@ -145,7 +145,7 @@ def test_refused_extra_variables(extra, run, expected):
         ({"restore_type": "time", "status_wait": "5"}, None),
         ({"drill_faults": "a,b", "drill_budgets": '{"switchover": 3}', "status_lag": "1"}, ["drill"]),
         ({"backup_type": "full", "preflight_memory": "1"}, ["site"]),
-        ({"restore_verify_enabled": "true", "haproxy_maxconn": "9"}, ["status"]),
+        ({"restore_verify_state": "present", "haproxy_maxconn": "9"}, ["status"]),
         ({"patroni_timeout": "60", "ha_secrets": {}}, ["site"]),
         ({"clone_port": "5433", "clone_clients": "192.0.2.0/24,192.0.2.1/32", "clone_type": "latest"}, ["clone"]),
         ({"environment_name": "test", "foo": 1, "ansible_user": "x"}, ["site"]),
