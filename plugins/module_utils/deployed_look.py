@@ -24,6 +24,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, whose
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import parse_peers, strangers
 
 try:
@@ -164,9 +165,8 @@ def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, E
 
 def patroni_members(found: deployed.Patroni) -> tuple[str, ...] | None:
     """Return the names of the members that Patroni here knows, None when it doesn't answer."""
-    host = f"[{found.address}]" if ":" in found.address else found.address
     try:
-        answer = TLS.client(f"https://{host}:{found.rest_port}", SECONDS).request("GET", "/cluster")
+        answer = TLS.client(https_url(found.address, found.rest_port), SECONDS).request("GET", "/cluster")
         return tuple(sorted(str(member["name"]) for member in answer["members"]))
     except (EndpointError, OSError, ValueError, KeyError, TypeError):
         return None

@@ -38,11 +38,6 @@ class Peer:
     url: str
 
 
-def url(address: str, port: int) -> str:
-    """Return the URL of an IPv4 or IPv6 address."""
-    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
-
-
 class Join(Enum):
     """How a member without data gets into its cluster."""
 

@@ -27,7 +27,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     initial_cluster,
     judge_peer_names,
     plan_join,
-    url,
     why_unknown,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
@@ -43,6 +42,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     wait_for,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 
 PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
@@ -61,14 +61,16 @@ class Joiner:
         params = module.params
         self.module = module
         self.tls = Tls.from_params(params)
-        self.peers = [Peer(member["name"], url(member["address"], params["peer_port"])) for member in params["members"]]
+        self.peers = [
+            Peer(member["name"], https_url(member["address"], params["peer_port"])) for member in params["members"]
+        ]
         self.me = next(peer for peer in self.peers if peer.name == params["name"])
-        others = {member["name"]: member["address"] for member in params["members"] if member["name"] != self.me.name}
+        others = {member["name"]: member["address"] for member in members if member["name"] != self.me.name}
         self.other_peers = {
-            name: self.tls.client(url(address, params["peer_port"]), PROBE_TIMEOUT) for name, address in others.items()
+            name: self.tls.client(https_url(address, port), PROBE_TIMEOUT) for name, address in others.items()
         }
         self.other_clients = [
-            EtcdClient(self.tls.client(url(address, params["client_port"]), HTTP_TIMEOUT))
+            EtcdClient(self.tls.client(https_url(address, params["client_port"]), HTTP_TIMEOUT))
             for address in others.values()
         ]
         self.looked_at = LookedAt.of(params["token"], params["looked_at"])

@@ -28,9 +28,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     retention,
     wal_directory,
 )
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd import url
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     COMPONENTS,
@@ -233,11 +233,11 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         "etcd_settings.ETCD_WAL_DIR": (found.wal_directory, kept),
         f"{ports}.etcd_client": (
             found.client_url,
-            own.get("ETCD_ADVERTISE_CLIENT_URLS", url(host.ha["address"], wished["client_port"])),
+            own.get("ETCD_ADVERTISE_CLIENT_URLS", https_url(host.ha["address"], wished["client_port"])),
         ),
         f"{ports}.etcd_peer": (
             found.peer_url,
-            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", url(host.ha["address"], wished["peer_port"])),
+            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", https_url(host.ha["address"], wished["peer_port"])),
         ),
     }
     yield from _changed(host, pairs)
@@ -501,7 +501,7 @@ def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
 def undeclared_in_etcd(members: Mapping[str, str], etcd: Mapping[str, Any]) -> list[str]:
     """Return who of {peer URL: name} is not in a topology's C(ha.etcd), by name, or by URL before the first start."""
     names = {member["name"] for member in etcd["members"]}
-    urls = {url(member["address"], etcd["peer_port"]) for member in etcd["members"]}
+    urls = {https_url(member["address"], etcd["peer_port"]) for member in etcd["members"]}
     return sorted({name or place for place, name in members.items() if name not in names and place not in urls})
 
 

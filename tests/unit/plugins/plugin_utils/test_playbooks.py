@@ -141,7 +141,7 @@ def test_declared_playbooks_exist():
         ({"patroni_packages": ["postgresql-17-postgis-3"]}, ["site"], "is read from the inventory only"),
         ({"ha_zon": "a"}, ["site"], "did you mean 'ha_zone'"),
         ({"backup_jobs": [{"name": "a"}]}, ["backup_jobs"], "is read from the inventory only"),
-        ({"restore_verify_enabled": "maybe"}, ["restore_verify"], "restore_verify_enabled = 'maybe'"),
+        ({"restore_verify_state": "maybe"}, ["restore_verify"], "restore_verify_state = 'maybe'"),
     ],
 )
 def test_refused_extra_variables(extra, run, expected):
@@ -157,7 +157,7 @@ def test_refused_extra_variables(extra, run, expected):
         ({"restore_type": "time", "status_wait": "5"}, None),
         ({"drill_faults": "a,b", "drill_budgets": '{"switchover": 3}', "status_lag": "1"}, ["drill"]),
         ({"backup_type": "full", "preflight_memory": "1"}, ["site"]),
-        ({"restore_verify_enabled": "true", "haproxy_maxconn": "9"}, ["status"]),
+        ({"restore_verify_state": "present", "haproxy_maxconn": "9"}, ["status"]),
         ({"patroni_timeout": "60", "ha_secrets": {}}, ["site"]),
         ({"clone_port": "5433", "clone_clients": "192.0.2.0/24,192.0.2.1/32", "clone_type": "latest"}, ["clone"]),
         ({"environment_name": "test", "foo": 1, "ansible_user": "x"}, ["site"]),
@@ -195,7 +195,7 @@ def test_refused_options_in_the_inventory(variables, expected):
     [
         ({"drill_provider": "containers", "drill_container": "x", "status_lag": "5", "preflight_memory": 256}, ()),
         ({"backup_server": "x", "type": "a", "roles": [], "host": "b", "status_page": "c", "ha_zone": "a"}, ()),
-        ({"patroni_timeout": 5, "ha_secrets": {}, "restore_verify_enabled": True, "ansible_user": "x"}, ()),
+        ({"patroni_timeout": 5, "ha_secrets": {}, "restore_verify_state": "present", "ansible_user": "x"}, ()),
         ({"status_lags": 1, "drill_confirm": "mine"}, ("status_l*", "drill_confirm")),
     ],
 )
