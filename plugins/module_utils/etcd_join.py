@@ -61,9 +61,8 @@ class Joiner:
         params = module.params
         self.module = module
         self.tls = Tls.from_params(params)
-        self.peers = [
-            Peer(member["name"], https_url(member["address"], params["peer_port"])) for member in params["members"]
-        ]
+        port, members = params["peer_port"], params["members"]
+        self.peers = [Peer(member["name"], https_url(member["address"], port)) for member in members]
         self.me = next(peer for peer in self.peers if peer.name == params["name"])
         others = {member["name"]: member["address"] for member in members if member["name"] != self.me.name}
         self.other_peers = {
