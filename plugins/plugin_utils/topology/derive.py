@@ -15,8 +15,15 @@ from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network, Pool
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
 from .pool_targets import common_networks
 from .pools import pool_dict, primary_pool
+from .sql_names import POOLER_ROLES, SYSTEM_ROLES
 from .timing import timing_dict
 from .vrrp import priorities, router_id
+
+NAMESPACE = "/service/"
+"""What Patroni's keys of all clusters begin with."""
+
+REST_USER = "holdfast"
+"""The user of Patroni's REST interface."""
 
 
 def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict[str, Any]:
@@ -37,7 +44,7 @@ def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
         "pooler": pooler(cluster),
-        "postgresql": postgresql(cluster),
+        "postgresql": postgresql(cluster, host),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
@@ -90,7 +97,10 @@ def certificate(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
 
 
 def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
-    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first."""
+    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first.
+
+    Patroni's keys begin with C(prefix).
+    """
     members = cluster.of("etcd")
     if not members:
         return None
@@ -103,6 +113,7 @@ def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
         "members": [_peer(host) for host in members],
         "endpoints": [f"https://{place}" for place in places.values()],
         "nearest": sorted(places.values(), key=lambda place: place != places.get(host.name)),
+        "prefix": f"{NAMESPACE}{cluster.name}/",
     }
 
 
@@ -128,6 +139,7 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     return {
         "port": cluster.ports.pgbouncer,
         "mode": cluster.pooler.mode,
+        "users": {"lookup": POOLER_ROLES["pgbouncer_auth_username"], "admin": POOLER_ROLES["pgbouncer_admin_username"]},
         "clients": clients(cluster),
         "target": {
             "addresses": addresses,
@@ -138,15 +150,20 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     }
 
 
-def postgresql(cluster: Cluster) -> dict[str, Any] | None:
-    """The Patroni cluster, or None."""
+def postgresql(cluster: Cluster, host: Host) -> dict[str, Any] | None:
+    """The Patroni cluster, or None; C(endpoints) are its REST interfaces, C(endpoint) is the host's own or None."""
     members = cluster.of("postgresql")
     if not members:
         return None
+    rest = {member.name: f"https://{_bracketed(member.address)}:{cluster.ports.patroni}" for member in members}
     return {
+        "namespace": NAMESPACE,
         "scope": cluster.name,
         "port": cluster.ports.postgresql,
         "rest_port": cluster.ports.patroni,
+        "endpoints": list(rest.values()),
+        "endpoint": rest.get(host.name),
+        "users": {"superuser": SYSTEM_ROLES["patroni_superuser_username"], "rest": REST_USER},
         "data_directory": f"/var/lib/postgresql/{cluster.name}",
         "members": [{**_peer(host), "failover_priority": host.failover_priority} for host in members],
         "clients": clients(cluster),
