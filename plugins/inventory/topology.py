@@ -670,7 +670,7 @@ def refuse_options(hosts: Iterable[Mapping[str, Any]]) -> None:
     options, found = interface().options, Problems()
     for variables in hosts:
         given = {name: plain(value) if name in options else OPAQUE for name, value in variables.items()}
-        for problem in inventory_problems(given, interface(), foreign(variables)):
+        for problem in inventory_problems(given, foreign(variables)):
             found.add(*astuple(problem))
     if found.found:
         raise TopologyError(found.found)

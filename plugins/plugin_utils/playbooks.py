@@ -180,29 +180,27 @@ def _elsewhere(name: str, interface: Interface) -> Problem:
     return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, not of what runs", "remove it")
 
 
-def inventory_problems(
-    variables: Mapping[str, Any], interface: Interface, foreign: Collection[str]
-) -> Iterator[Problem]:
+def inventory_problems(variables: Mapping[str, Any], foreign: Collection[str]) -> Iterator[Problem]:
     """Why options are refused in a host's variables: misspelt, of the wrong type, or not for an inventory."""
     for name, value in variables.items():
-        option = interface.options.get(name)
+        option = interface().options.get(name)
         if any(fnmatchcase(name, item) for item in foreign):
             continue
         if option is None:
-            yield from _misspelt(name, interface)
+            yield from _misspelt(name)
         elif option.get("command_line"):
             what = "is set in the inventory, but it is for a single run"
             yield Problem(name, HIDDEN, what, f"remove it there; give -e {name}=VALUE")
         else:
-            yield from judge_option(name, value, option, name in interface.for_roles)
+            yield from judge_option(name, value, option, name in interface().for_roles)
 
 
-def _misspelt(name: str, interface: Interface) -> Iterator[Problem]:
-    """A host variable that is spelt almost as an option; others are the user's own."""
-    if name in interface.names or name in ANYWHERE or role_of(name):
-        return
-    if close := _closest(name, tuple(interface.options), 0.9):
-        yield Problem(name, OPAQUE, "is an unknown variable", _rename(name, close))
+@cache
+def _misspelt(name: str) -> list[Problem]:
+    """A variable that is spelt almost as an option; others are the user's own."""
+    known = name in interface().names or name in ANYWHERE or role_of(name)
+    close = [] if known else _closest(name, tuple(interface().options), 0.9)
+    return [Problem(name, OPAQUE, "is an unknown variable", _rename(name, close))] if close else []
 
 
 @cache

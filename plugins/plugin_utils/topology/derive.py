@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from ..reading.addresses import Network
-from .components import COMMON_ROLE, COMPONENTS, packages_variable
+from .components import COMMON_ROLE, COMPONENTS, SQL_ROLES, packages_variable
 from .hosts import is_address
 from .model import ETCD_PEERS, Cluster, Host, Pool
 from .pool_targets import common_networks
@@ -19,6 +19,12 @@ from .pools import pool_dict, primary_pool
 from .roles import RoleSpec
 from .timing import timing_dict
 from .vrrp import priorities, router_id
+
+NAMESPACE = "/service/"
+"""What Patroni's keys of all clusters begin with."""
+
+REST_USER = "holdfast"
+"""The user of Patroni's REST interface."""
 
 
 def derive_host(
@@ -41,7 +47,7 @@ def derive_host(
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
         "pooler": pooler(cluster),
-        "postgresql": postgresql(cluster, roles),
+        "postgresql": postgresql(cluster, host, roles),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
@@ -94,7 +100,10 @@ def certificate(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
 
 
 def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
-    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first."""
+    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first.
+
+    Patroni's keys begin with C(prefix).
+    """
     members = cluster.of("etcd")
     if not members:
         return None
@@ -107,6 +116,7 @@ def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
         "members": [_peer(host) for host in members],
         "endpoints": [f"https://{place}" for place in places.values()],
         "nearest": sorted(places.values(), key=lambda place: place != places.get(host.name)),
+        "prefix": f"{NAMESPACE}{cluster.name}/",
     }
 
 
@@ -132,6 +142,7 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     return {
         "port": cluster.ports.pgbouncer,
         "mode": cluster.pooler.mode,
+        "users": {"lookup": SQL_ROLES["pgbouncer_auth_username"], "admin": SQL_ROLES["pgbouncer_admin_username"]},
         "clients": clients(cluster),
         "target": {
             "addresses": addresses,
@@ -142,17 +153,26 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     }
 
 
-def postgresql(cluster: Cluster, roles: Mapping[str, RoleSpec]) -> dict[str, Any] | None:
-    """The Patroni cluster, or None; C(reserved) are names of its own SQL roles, with the variables that fix them."""
+def postgresql(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> dict[str, Any] | None:
+    """The Patroni cluster, or None.
+
+    C(endpoints) are its REST interfaces, C(endpoint) is the host's own or None. C(reserved) are names of its own SQL
+    roles, with the variables that fix them.
+    """
     members = cluster.of("postgresql")
     if not members:
         return None
     fixed = {name for spec in roles.values() for name in spec.wired}
     own = {name: variable for component in cluster.parts for variable, name in component.sql_roles.items()}
+    rest = {member.name: https_url(member.address, cluster.ports.patroni) for member in members}
     return {
+        "namespace": NAMESPACE,
         "scope": cluster.name,
         "port": cluster.ports.postgresql,
         "rest_port": cluster.ports.patroni,
+        "endpoints": list(rest.values()),
+        "endpoint": rest.get(host.name),
+        "users": {"superuser": SQL_ROLES["patroni_superuser_username"], "rest": REST_USER},
         "data_directory": f"/var/lib/postgresql/{cluster.name}",
         "members": [{**_peer(host), "failover_priority": host.failover_priority} for host in members],
         "clients": clients(cluster),

@@ -186,7 +186,7 @@ def test_foreign_variables_are_let_pass_by_name_or_pattern():
     ],
 )
 def test_refused_options_in_the_inventory(variables, expected):
-    [problem] = inventory_problems(variables, interface(), ())
+    [problem] = inventory_problems(variables, ())
     assert expected in str(problem)
 
 
@@ -200,7 +200,7 @@ def test_refused_options_in_the_inventory(variables, expected):
     ],
 )
 def test_accepted_variables_in_the_inventory(variables, foreign):
-    assert list(inventory_problems(variables, interface(), foreign)) == []
+    assert list(inventory_problems(variables, foreign)) == []
 
 
 @pytest.mark.parametrize(
