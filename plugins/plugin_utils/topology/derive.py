@@ -18,6 +18,16 @@ from .pools import pool_dict, primary_pool
 from .timing import timing_dict
 from .vrrp import priorities, router_id
 
+_TLS_DIRECTORY = "/etc/holdfast/tls"
+TLS = {
+    "directory": _TLS_DIRECTORY,
+    "ca": f"{_TLS_DIRECTORY}/ca.crt",
+    "cert": f"{_TLS_DIRECTORY}/host.crt",
+    "client_cert": f"{_TLS_DIRECTORY}/client.crt",
+    "key": f"{_TLS_DIRECTORY}/host.key",
+}
+"""Where a host has its certificates: one for servers and clients, and one for etcd's clients with the same key."""
+
 
 def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict[str, Any]:
     """The host's C(ha): who it is, and all it needs to know of its cluster; C(labels) as C(count_labels) says."""
@@ -33,6 +43,7 @@ def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
             for member in cluster.hosts
         ],
         "certificate": certificate(cluster, host, labels),
+        "tls": TLS,
         "etcd": etcd(cluster, host),
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
