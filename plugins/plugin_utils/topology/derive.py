@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed
+
 from .hosts import is_address
 from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network, Pool
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
@@ -105,7 +107,7 @@ def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
     members = cluster.of("etcd")
     if not members:
         return None
-    places = {member.name: f"{_bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
+    places = {member.name: f"{bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
     return {
         "token": f"holdfast-{cluster.name}",
         "client_port": cluster.ports.etcd_client,
@@ -241,10 +243,6 @@ def backup(cluster: Cluster, host: Host) -> dict[str, Any] | None:
 
 def _peer(host: Host) -> dict[str, Any]:
     return {"name": host.name, "address": host.address}
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _unique(values: Iterable[str]) -> list[str]:
