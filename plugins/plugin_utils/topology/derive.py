@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
+
 from ..reading.addresses import Network
 from .components import COMMON_ROLE, COMPONENTS, SQL_ROLES, packages_variable
 from .hosts import is_address
@@ -22,6 +24,17 @@ from .vrrp import priorities, router_id
 
 NAMESPACE = "/service/"
 """What Patroni's keys of all clusters begin with."""
+
+_TLS_DIRECTORY = "/etc/holdfast/tls"
+TLS = {
+    "directory": _TLS_DIRECTORY,
+    "ca": f"{_TLS_DIRECTORY}/ca.crt",
+    "cert": f"{_TLS_DIRECTORY}/host.crt",
+    "client_cert": f"{_TLS_DIRECTORY}/client.crt",
+    "key": f"{_TLS_DIRECTORY}/host.key",
+}
+"""Where a host has its certificates: one for servers and clients, and one for etcd's clients with the same key."""
+
 
 REST_USER = "holdfast"
 """The user of Patroni's REST interface."""
@@ -43,6 +56,7 @@ def derive_host(
             for member in cluster.hosts
         ],
         "certificate": certificate(cluster, host, labels),
+        "tls": TLS,
         "etcd": etcd(cluster, host),
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
@@ -107,7 +121,7 @@ def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
     members = cluster.of("etcd")
     if not members:
         return None
-    places = {member.name: f"{_bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
+    places = {member.name: f"{bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
     return {
         "token": f"holdfast-{cluster.name}",
         "client_port": cluster.ports.etcd_client,
@@ -257,10 +271,6 @@ def backup(cluster: Cluster, host: Host) -> dict[str, Any] | None:
 
 def _peer(host: Host) -> dict[str, Any]:
     return {"name": host.name, "address": host.address}
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _unique(values: Iterable[str]) -> list[str]:

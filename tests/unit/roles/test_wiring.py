@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import TLS
 from lease_watcher.__main__ import build
 from lease_watcher.core import Rules
 
@@ -78,6 +79,16 @@ def test_an_absent_service_leaves_no_file(role):
     assert [path for path in placed if not {path, str(Path(path).parent)} & removed] == []
     assert {f"/etc/systemd/system/{wants}{unit['name']}" for wants in ("", "multi-user.target.wants/")} <= removed
     assert (unit["state"], unit["enabled"]) == ("stopped", False)
+
+
+def test_certificates_are_where_the_topology_says():
+    places = {}
+    for path in (ROOT / "roles").glob("*/defaults/main.yml"):
+        for name in yaml.safe_load(path.read_text()):
+            if name.endswith(("_tls_directory", "_tls_ca", "certificates_directory")):
+                places[name] = render.evaluate(path.parts[-3], "{{ " + name + " }}", {})
+    assert {places["certificates_directory"], places["etcd_tls_directory"]} == {TLS["directory"]}
+    assert {name: place for name, place in places.items() if place not in (TLS["directory"], TLS["ca"])} == {}
 
 
 def test_roles_read_no_other_host():
