@@ -40,7 +40,9 @@ def test_a_component_s_ports_are_known_to_the_topology_or_to_its_role(component,
 @pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
 def test_the_units_and_the_files_of_a_component_are_its_role_s(component):
     role = ROLES_FOLDER / component.role
-    text = "".join(path.read_text() for part in ("tasks", "vars") for path in role.glob(f"{part}/*.yml"))
+    plans = ROLES_FOLDER.parent / "plugins/plugin_utils"
+    sources = [*role.glob("tasks/*.yml"), *role.glob("vars/*.yml"), *plans.glob(f"{component.role}_plan.py")]
+    text = "".join(path.read_text() for path in sources)
     files = [component.configuration, *(secret.stored for secret in component.secrets)]
     assert [name for name in (*component.units, *files) if name not in text] == []
 
