@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 FAULTS := all
 REPEAT := 1
 MINUTES := 60
-SCENARIOS := default haproxy keepalived three_nodes failover backup
+SCENARIOS := default failover backup haproxy keepalived three_nodes
 
 .PHONY: help
 help: ## Show what can be made
@@ -16,7 +16,7 @@ help: ## Show what can be made
 
 .PHONY: bootstrap
 bootstrap: ## The virtualenv .venv and the collections
-	@python3 scripts/bootstrap
+	@scripts/bootstrap
 
 .PHONY: lab
 lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=trixie|bookworm)
@@ -27,14 +27,14 @@ lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=
 
 .PHONY: lab-nodes
 lab-nodes: bootstrap ## The lab's bare containers and generated secrets only (LAB_CPUS=0.27 gives each its own processors)
-	@$(BIN)/python lab/nodes.py up $(LAB)/hosts.yml
-	@$(BIN)/python lab/odd_secrets.py $(LAB)/group_vars/all/secrets.yml app
+	@$(BIN)/python -m lab.nodes up $(LAB)/hosts.yml
+	@PYTHONPATH=collections $(BIN)/python -m lab.odd_secrets $(LAB)/group_vars/all/secrets.yml app
 	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true
 
 .PHONY: lab-down
 lab-down: bootstrap ## Remove the lab's containers and network (the image and the package cache stay)
-	@$(BIN)/python lab/power.py down $(LAB)/hosts.yml
-	@$(BIN)/python lab/nodes.py down $(LAB)/hosts.yml
+	@$(BIN)/python -m lab.power down $(LAB)/hosts.yml
+	@$(BIN)/python -m lab.nodes down $(LAB)/hosts.yml
 
 .PHONY: status
 status: ## The lab's health; fails when it is not healthy
@@ -46,7 +46,7 @@ drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3
 
 .PHONY: lab-fencing
 lab-fencing: bootstrap ## The lab's lease watchers ask a controller whether the silent leader is off (make lab ends it)
-	@$(BIN)/python lab/power.py up $(LAB)/hosts.yml
+	@$(BIN)/python -m lab.power up $(LAB)/hosts.yml
 	@$(BIN)/ansible-playbook -i $(LAB) lab/fencing.yml
 
 .PHONY: soak
@@ -55,30 +55,38 @@ soak: bootstrap ## No failover for nothing: the lab under load and starvation (M
 
 .PHONY: test
 test: bootstrap browser etcd ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
-	@$(BIN)/python scripts/check.py lint types unit docs
-	@$(BIN)/python scripts/check.py sanity
+	@$(BIN)/python -m scripts.check lint types unit docs
+	@$(BIN)/python -m scripts.check sanity
 	@$(MAKE) --no-print-directory molecule
 
 .PHONY: browser
 browser: bootstrap ## Chromium for the tests of the drill's report
-	@$(BIN)/python scripts/browser.py
+	@$(BIN)/python -m scripts.browser
 
 .PHONY: etcd
 etcd: bootstrap ## An etcd for the tests of the lease watcher
-	@$(BIN)/python scripts/etcd.py
+	@$(BIN)/python -m scripts.etcd
 
 unit: etcd
 .PHONY: lint types unit docs sanity
 lint types unit docs sanity: bootstrap ## One kind of check alone
-	@$(BIN)/python scripts/check.py $@
+	@$(BIN)/python -m scripts.check $@
 
 .PHONY: molecule
-molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a running lab is kept
-	@python3 scripts/molecule.py $(SCENARIOS)
+molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a lab that runs is used and kept
+	@python3 -m scripts.molecule $(SCENARIOS)
 
 .PHONY: bench
 bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recreates the lab)
-	@$(BIN)/python scripts/bench.py
+	@$(BIN)/python -m scripts.bench
+
+.PHONY: bench-noop
+bench-noop: bootstrap ## Where a no-op's time goes on the running lab, step by step
+	@$(BIN)/python -m scripts.bench noop $(LAB)
+
+.PHONY: bench-scale
+bench-scale: bootstrap ## Time one and three clusters in one inventory, and ansible-inventory with 900 hosts (own nodes)
+	@$(BIN)/python -m scripts.bench_scale
 
 .PHONY: bench-backup
 bench-backup: bootstrap ## Backup and restore beside pg_basebackup and cp, on the lab with 5 GB of data (SCALE=350)
@@ -89,32 +97,38 @@ bench-path: bootstrap ## What the path costs: pgbench through it and straight to
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_path.yml $(if $(PORT),-e path_port=$(PORT))
 
 .PHONY: reference
-reference: bootstrap ## Generate docs/variables.md again
-	@$(BIN)/python scripts/generate_variables_reference.py
+reference: bootstrap ## Generate docs/variables.md, docs/playbooks.md and what follows from the topology's schema
+	@$(BIN)/python -m scripts.generate_topology_reference
+	@$(BIN)/python -m scripts.generate_variables_reference
+	@$(BIN)/python -m scripts.generate_playbooks_reference
 
 .PHONY: release
 release: bootstrap ## The collection as it is published, in .cache/release
-	@$(BIN)/python scripts/release.py build
+	@$(BIN)/python -m scripts.release build
 
 .PHONY: release-check
 release-check: bootstrap ## Build the collection, install it elsewhere, run preflight and status of it on the lab
-	@$(BIN)/python scripts/release.py check $(LAB)
+	@$(BIN)/python -m scripts.release check $(LAB)
 
 .PHONY: ee
 ee: bootstrap ## The image holdfast/ee, an execution environment with the collection, on the lab's Debian
-	@$(BIN)/python scripts/ee.py build
+	@$(BIN)/python -m scripts.ee build
 
 .PHONY: ee-status
 ee-status: bootstrap ## The lab's health, asked from a container of that image
-	@$(BIN)/python scripts/ee.py status $(LAB)
+	@$(BIN)/python -m scripts.ee status $(LAB)
 
 .PHONY: site
 site: bootstrap ## The docs site, in .cache/site/html
-	@$(BIN)/python scripts/docs_site.py
+	@$(BIN)/python -m scripts.docs_site
 
 .PHONY: matrix
 matrix: bootstrap browser etcd ## Sanity and units with ansible-core 2.19, 2.20 and 2.21 (CORES=2.19 CHECKS=sanity for some)
-	@$(BIN)/python scripts/matrix.py $(CORES) $(CHECKS)
+	@$(BIN)/python -m scripts.matrix $(CORES) $(CHECKS)
+
+.PHONY: amendments
+amendments: bootstrap ## Which amendments apply to released versions of Patroni (fetched from PyPI)
+	@$(BIN)/python -m pytest -v tests/acceptance/test_patroni_versions.py
 
 .PHONY: acceptance
 acceptance: lab ## On the lab: secrets, routing, self-healing, reboots, interruptions, the drill (hours; recreates its nodes)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from progress import step
+from lab.progress import step
 
 _ENGINES = ("docker", "podman")
 

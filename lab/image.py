@@ -11,8 +11,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from engine import Engine, LabError, install_debian_packages
-from progress import step
+from lab.engine import Engine, LabError, install_debian_packages
+from lab.progress import step
 
 _NODE_FILES = Path(__file__).parent / "node"
 _RELEASES = ("trixie", "bookworm")

@@ -1,12 +1,11 @@
-#!/usr/bin/env python3
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Create and remove the containers that stand for the hosts of an inventory.
 
-    lab/nodes.py up inventory/lab/hosts.yml      one container holdfast-<host> per host, at its ansible_host address
-    lab/nodes.py down inventory/lab/hosts.yml    the containers and their network are gone
-    lab/nodes.py status inventory/lab/hosts.yml  exit 0 when every node runs
+    python -m lab.nodes up inventory/lab/hosts.yml      a container holdfast-<host> per host, at its ansible_host
+    python -m lab.nodes down inventory/lab/hosts.yml    the containers and their network are gone
+    python -m lab.nodes status inventory/lab/hosts.yml  exit 0 when every node runs
 
 LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman). LAB_DATA_MIB gives each
 host of the group postgresql a volume of its own of so many MiB for its databases, which a drill may fill. LAB_CPUS
@@ -28,14 +27,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-import packages
-import processors
-import volumes
-from engine import Engine, LabError, ready_engine, wait_until
-from image import node_image
-from progress import say, step
+from lab import packages, processors, volumes
+from lab.engine import Engine, LabError, ready_engine, wait_until
+from lab.image import node_image
+from lab.progress import say, step
 
 _ROOT = Path(__file__).resolve().parent.parent
 _STATE = _ROOT / ".lab"

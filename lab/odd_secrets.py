@@ -1,18 +1,16 @@
-#!/usr/bin/env python3
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Make an inventory's secrets, if it has none, with characters that files, shells, SQL and journals write differently.
 
-Called with the path of the secrets file. What C(playbooks/secrets.yml) makes has letters and digits only.
+Run with PYTHONPATH=collections as python -m lab.odd_secrets FILE ROLE …; what C(playbooks/secrets.yml) makes has
+letters and digits only.
 """
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import secret_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import Plan, complete, extended, new_secret

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from engine import Engine, wait_until
-from progress import step
+from lab.engine import Engine, wait_until
+from lab.progress import step
 
 _CONTAINER = "holdfast-packages"
 _VOLUME = "holdfast-packages"

@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What a management controller is to real hosts: it tells the lab's nodes which of them are off.
 
-    lab/power.py up inventory/lab/hosts.yml      holdfast-power answers at .251 of the nodes' network
-    lab/power.py down inventory/lab/hosts.yml    it is gone
+    python -m lab.power up inventory/lab/hosts.yml      holdfast-power answers at .251 of the nodes' network
+    python -m lab.power down inventory/lab/hosts.yml    it is gone
 
 It asks the engine by its socket (docker), and can change nothing.
 """
@@ -17,12 +16,10 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from engine import Engine, LabError, ready_engine, wait_until
-from image import node_image
-from nodes import network_of, read_inventory
-from progress import say
+from lab.engine import Engine, LabError, ready_engine, wait_until
+from lab.image import node_image
+from lab.nodes import network_of, read_inventory
+from lab.progress import say
 
 _CONTAINER = "holdfast-power"
 _HOST = 251

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from engine import Engine, LabError
+from lab.engine import Engine, LabError
 
 PERIOD = 100_000
 """Microseconds over which the kernel counts a node's time."""

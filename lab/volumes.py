@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from engine import LabError
+from lab.engine import LabError
 
 _FOLDER = Path("/var/lib/holdfast-lab")
 

@@ -6,13 +6,9 @@
 from __future__ import annotations
 
 import shutil
-import sys
-from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
-
-from engine import LabError, install_debian_packages
-from progress import say
+from lab.engine import LabError, install_debian_packages
+from lab.progress import say
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 

@@ -28,47 +28,37 @@ class Step:
     stream: bool = False
 
 
-def steps(target: str) -> tuple[Step, ...]:
-    """Return the steps of one target; raises KeyError for an unknown one."""
-    python = str(BIN / "python")
-    mypy = ("mypy", "--config-file", str(ROOT / "pyproject.toml"))
-    table = {
-        "lint": (
-            Step("ansible-lint", ("ansible-lint", "-q", "--nocolor")),
-            Step("ruff", ("ruff", "check", ".")),
-            Step("ruff format", ("ruff", "format", "--check", "--diff", "-q", ".")),
-            Step("yamllint", ("yamllint", "--strict", ".")),
-            Step("argument_specs = defaults", (python, "scripts/check_argument_specs.py")),
-            Step("variable reference is current", (python, "scripts/generate_variables_reference.py", "--check")),
-            Step("changelog fragments", ("antsibull-changelog", "lint")),
-        ),
-        "types": (
-            Step("mypy plugins", (*mypy, f"{COLLECTION}/plugins"), cwd=ROOT / "collections"),
-            Step("mypy lab scripts", (*mypy, "--cache-dir=.cache/mypy-tools", "lab", "scripts")),
-            Step("mypy lease watcher", (*mypy, "--cache-dir=.cache/mypy-watcher", "roles/lease_watcher/files")),
-            Step("mypy Patroni's start", (*mypy, "--cache-dir=.cache/mypy-patroni", "roles/patroni/files")),
-            Step("mypy etcd's permit", (*mypy, "--cache-dir=.cache/mypy-etcd", "roles/etcd/files")),
-        ),
-        "unit": (Step("pytest", ("pytest", "-q", "-n", "auto", "--dist", "loadgroup"), stream=True),),
-        "docs": (
-            Step(
-                "antsibull-docs",
-                (
-                    "antsibull-docs",
-                    "lint-collection-docs",
-                    "--plugin-docs",
-                    "--validate-collection-refs",
-                    "self",
-                    "--skip-rstcheck",
-                    ".",
-                ),
-                cwd=ROOT / "collections" / COLLECTION,
-            ),
-            Step("docs site", (python, "scripts/docs_site.py")),
-        ),
-        "sanity": (Step("ansible-test", (python, "scripts/run_ansible_test.py"), stream=True),),
-    }
-    return table[target]
+PYTHON = str(BIN / "python")
+MYPY = ("mypy", "--config-file", str(ROOT / "pyproject.toml"))
+LINT_DOCS = ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "self")
+
+STEPS: dict[str, tuple[Step, ...]] = {
+    "lint": (
+        Step("ansible-lint", ("ansible-lint", "-q", "--nocolor")),
+        Step("ruff", ("ruff", "check", ".")),
+        Step("ruff format", ("ruff", "format", "--check", "--diff", "-q", ".")),
+        Step("yamllint", ("yamllint", "--strict", ".")),
+        Step("argument_specs = defaults", (PYTHON, "-m", "scripts.check_argument_specs")),
+        Step("variable reference is current", (PYTHON, "-m", "scripts.generate_variables_reference", "--check")),
+        Step("topology reference is current", (PYTHON, "-m", "scripts.generate_topology_reference", "--check")),
+        Step("playbook reference is current", (PYTHON, "-m", "scripts.generate_playbooks_reference", "--check")),
+        Step("changelog fragments", ("antsibull-changelog", "lint")),
+    ),
+    "types": (
+        Step("mypy plugins", (*MYPY, f"{COLLECTION}/plugins"), cwd=ROOT / "collections"),
+        Step("mypy lab scripts", (*MYPY, "--cache-dir=.cache/mypy-tools", "lab", "scripts")),
+        Step("mypy lease watcher", (*MYPY, "--cache-dir=.cache/mypy-watcher", "roles/lease_watcher/files")),
+        Step("mypy Patroni's start", (*MYPY, "--cache-dir=.cache/mypy-patroni", "roles/patroni/files")),
+        Step("mypy etcd's permit", (*MYPY, "--cache-dir=.cache/mypy-etcd", "roles/etcd/files")),
+    ),
+    "unit": (Step("pytest", ("pytest", "-q", "-n", "auto", "--dist", "loadgroup"), stream=True),),
+    "docs": (
+        Step("antsibull-docs", (*LINT_DOCS, "--skip-rstcheck", "."), cwd=ROOT / "collections" / COLLECTION),
+        Step("docs site", (PYTHON, "-m", "scripts.docs_site")),
+    ),
+    "sanity": (Step("ansible-test", (PYTHON, "-m", "scripts.run_ansible_test"), stream=True),),
+}
+"""The steps of each target."""
 
 
 def run(step: Step) -> tuple[int, str, float]:
@@ -103,7 +93,7 @@ def report(step: Step, code: int, output: str, seconds: float) -> bool:
 def main(targets: list[str]) -> int:
     """Run the targets' steps; return 0 when all passed."""
     try:
-        wanted = [step for target in targets or ["lint", "types", "docs", "unit"] for step in steps(target)]
+        wanted = [step for target in targets or ["lint", "types", "docs", "unit"] for step in STEPS[target]]
     except KeyError as unknown:
         print(f"unknown target {unknown}; known: lint types unit docs sanity", file=sys.stderr)
         return 2

@@ -18,11 +18,8 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
-
-from progress import say, step
-from run_ansible_test import copy
+from lab.progress import say, step
+from scripts.run_ansible_test import copy
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent

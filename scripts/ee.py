@@ -14,13 +14,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
-
-import release
-from engine import Engine, LabError, ready_engine
-from image import node_image
-from progress import say, step
+from lab.engine import Engine, LabError, ready_engine
+from lab.image import node_image
+from lab.progress import say, step
+from scripts import release
 
 ROOT = release.ROOT
 FOLDER = ROOT / ".cache/ee"

@@ -11,9 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
-
-from progress import say, step
+from lab.progress import say, step
 
 UNPACKED = Path(__file__).resolve().parent.parent / ".cache" / "etcd"
 

@@ -94,21 +94,13 @@ def role_section(path: Path) -> Iterator[str]:
             yield from table(spec["options"], defaults)
 
 
-def sentences(description: object) -> Iterator[str]:
-    """Yield a description's paragraphs as a Markdown list."""
-    paragraphs = description if isinstance(description, list) else [description]
-    yield from (f"- {text(paragraph)}" for paragraph in paragraphs)
-
-
 def topology_section(path: Path) -> Iterator[str]:
     """Yield the Markdown lines of the topology inventory plugin."""
     doc = documentation(path)
     if doc:
         yield "\n## topology.ha.yml\n"
-        yield from sentences([*doc.get("description", ()), *doc.get("notes", ())])
-        for name, option in (doc.get("options") or {}).items():
-            yield f"\n### `{name}`\n"
-            yield from sentences(option.get("description"))
+        yield from (f"- {text(paragraph)}" for paragraph in [*doc.get("description", ()), *doc.get("notes", ())])
+        yield "- Its keys are described in [topology](topology.md)."
 
 
 def reference() -> str:

@@ -17,11 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
-
-from interpreters import VERSIONS, best_interpreter
-from progress import say, step
+from lab.progress import say, step
+from scripts.interpreters import VERSIONS, best_interpreter
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / ".cache/matrix"
@@ -69,7 +66,7 @@ def run(core: str, checks: list[str]) -> Iterator[Result]:
         log = FOLDER / f"{core}-{check}.log"
         begun = time.monotonic()
         with log.open("wb") as output, step(f"{check} with ansible-core {release} and Python {version}"):
-            command = (python, ROOT / "scripts/check.py", check)
+            command = (python, "-m", "scripts.check", check)
             code = subprocess.run(command, cwd=ROOT, stdout=output, stderr=output, check=False).returncode
         yield Result(release, version, check, code == 0, time.monotonic() - begun, log)
 

@@ -3,8 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run Molecule scenarios one after the other: scripts/molecule.py default haproxy …
 
-The scenarios share one machine, so never side by side. The `default` scenario is the lab: a lab that runs already is
-converged and verified as it is, and goes on running; otherwise it is built from bare nodes and removed at the end.
+The scenarios share one machine, so never side by side. Those whose inventory is the lab's share its cluster: the first
+one builds it from bare nodes, the others find it converged. A lab that runs already is used, and goes on running;
+otherwise it is removed after the last of them.
 """
 
 from __future__ import annotations
@@ -17,30 +18,47 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = ROOT / ".venv/bin"
-LAB_HOSTS = ROOT / "inventory/lab/hosts.yml"
+LAB = "inventory/lab"
 
 
-def lab_is_up() -> bool:
-    """Tell whether all of the lab's nodes run."""
-    command = [str(BIN / "python"), str(ROOT / "lab/nodes.py"), "status", str(LAB_HOSTS)]
-    return subprocess.run(command, check=False).returncode == 0
+def lab_nodes(action: str) -> bool:
+    """Run lab.nodes (`status` or `down`) on the lab; whether it succeeded."""
+    command = [str(BIN / "python"), "-m", "lab.nodes", action, str(ROOT / LAB / "hosts.yml")]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
-def run(scenario: str, environment: dict[str, str]) -> tuple[bool, float]:
+def on_the_lab(scenario: str) -> bool:
+    """Whether a scenario's inventory is the lab's."""
+    return LAB in (ROOT / "molecule" / scenario / "molecule.yml").read_text(encoding="utf-8")
+
+
+def run(scenario: str) -> tuple[bool, float]:
     """Run one scenario; whether it passed, and its seconds."""
     begun = time.monotonic()
     print(f"== molecule: {scenario}", flush=True)
+    environment = {
+        **os.environ,
+        "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+        "LAB_KEEP": "1" if on_the_lab(scenario) else "",
+    }
     command = [str(BIN / "molecule"), "test", "--scenario-name", scenario]
     passed = subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode == 0
     return passed, time.monotonic() - begun
 
 
+def run_on_the_lab(scenarios: list[str]) -> dict[str, tuple[bool, float]]:
+    """Run those that share the lab, and remove it unless it ran before."""
+    ran_before = lab_nodes("status")
+    results = {scenario: run(scenario) for scenario in scenarios}
+    if scenarios and not ran_before:
+        lab_nodes("down")
+    return results
+
+
 def main(scenarios: list[str]) -> int:
-    """Run the scenarios; 0 when all passed."""
-    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
-    if lab_is_up():
-        environment["LAB_KEEP"] = "1"
-    results = {scenario: run(scenario, environment) for scenario in scenarios}
+    """Run the scenarios, those on the lab first; 0 when all passed."""
+    results = run_on_the_lab([scenario for scenario in scenarios if on_the_lab(scenario)])
+    results |= {scenario: run(scenario) for scenario in scenarios if scenario not in results}
     for scenario, (passed, seconds) in results.items():
         print(f"molecule {scenario}: {'ok' if passed else 'FAILED'}, {seconds:.0f} s")
     failed = sum(not passed for passed, _seconds in results.values())

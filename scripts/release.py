@@ -20,12 +20,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "lab"))
-
 import yaml
-from progress import say, step
-from run_ansible_test import copy
+
+from lab.progress import say, step
+from scripts.run_ansible_test import copy
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -36,10 +34,13 @@ SECRETS = "group_vars/all/secrets.yml"
 CONTENTS = frozenset(
     {
         "CHANGELOG.md",
+        "CODE_OF_CONDUCT.md",
+        "CONTRIBUTING.md",
         "FILES.json",
         "LICENSE",
         "MANIFEST.json",
         "README.md",
+        "SECURITY.md",
         "bindep.txt",
         "changelogs",
         "docs",
@@ -121,8 +122,8 @@ def outside(collections: Path) -> dict[str, str]:
 
 def require_lab(inventory: Path) -> None:
     """Raise ReleaseError where a lab does not run, or was not deployed from its inventory."""
-    command = (BIN / "python", ROOT / "lab/nodes.py", "status", inventory / "hosts.yml")
-    if subprocess.run(command, capture_output=True, check=False).returncode:
+    command = (BIN / "python", "-m", "lab.nodes", "status", inventory / "hosts.yml")
+    if subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode:
         raise ReleaseError(f"the lab of {inventory} does not run, and this is tried on it: make lab")
     if not (inventory / SECRETS).exists():
         raise ReleaseError(

@@ -13,28 +13,14 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import Line, as_data, as_lines
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import POOLER_ROLES, SYSTEM_ROLES, named
 
-DEFAULTS = Limits()
-ARGUMENTS: dict[str, Any] = {
-    "register": {"type": "str", "default": "status__host"},
-    "group": {"type": "str", "default": "holdfast"},
-    "format": {"type": "str", "choices": ["table", "json", "none"], "default": "table"},
-    "file": {"type": "path"},
-    "final": {"type": "bool", "default": True},
-    "lag": {"type": "int", "default": DEFAULTS.lag},
-    "full_age": {"type": "int", "default": DEFAULTS.full_age},
-    "any_age": {"type": "int", "default": DEFAULTS.any_age},
-    "verified_age": {"type": "int", "default": DEFAULTS.verified_age},
-    "queue_age": {"type": "int", "default": DEFAULTS.queue_age},
-    "job_margin": {"type": "int", "default": DEFAULTS.job_margin},
-    "certificate_end": {"type": "int", "default": DEFAULTS.certificate_end},
-    "certificate_notice": {"type": "int", "default": DEFAULTS.certificate_notice},
-}
+ARGUMENTS = argument_spec("cluster_status")
 
 
 def report(variables: Mapping[str, Any], register: str) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import BudgetError, parse_overrides
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.hosts import node
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts import node
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     Plan,
@@ -32,25 +32,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     usable_database,
     wanted_faults,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import BudgetError, parse_overrides
 
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine"
-ARGUMENTS: dict[str, Any] = {
-    "cluster": {"type": "str", "required": True},
-    "faults": {"type": "raw"},
-    "repeat": {"type": "int", "default": 1},
-    "confirm": {"type": "str"},
-    "plan_only": {"type": "bool", "default": False},
-    "check_only": {"type": "bool", "default": False},
-    "provider": {"type": "str", "choices": ["hosts", "containers"], "default": "hosts"},
-    "engine": {"type": "str", "default": "docker"},
-    "container_prefix": {"type": "str", "default": "holdfast-"},
-    "client": {"type": "str"},
-    "dead_man": {"type": "int", "default": 300},
-    "directory": {"type": "path"},
-    "budgets": {"type": "dict", "default": {}},
-    "slack": {"type": "float", "default": 0.0},
-    "without_backup": {"type": "bool", "default": False},
-}
+ARGUMENTS = argument_spec("drill")
 PARENT_SECONDS = 0.5
 HEAL_SECONDS = 900.0
 # Variables that say how a host is reached may be templates: only these are resolved.

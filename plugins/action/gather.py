@@ -8,14 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 
-PROBE: dict[str, Any] = {
-    "name": {"type": "str", "required": True},
-    "module": {"type": "str", "required": True},
-    "arguments": {"type": "dict", "default": {}},
-    "when": {"type": "bool", "default": True},
-}
-ARGUMENTS: dict[str, Any] = {"probes": {"type": "list", "elements": "dict", "required": True, "options": PROBE}}
+ARGUMENTS = argument_spec("gather")
 
 
 class ActionModule(ActionBase):

@@ -21,10 +21,11 @@ from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, is_secret_variable, role_of
 
@@ -36,14 +37,7 @@ CONNECTION_FIXES = {
     "Permission denied": "check ansible_user, and that the host accepts the controller's SSH key",
 }
 """By a part of what ssh says."""
-ARGUMENTS: dict[str, Any] = {
-    "register": {"type": "str", "default": "preflight__host"},
-    "group": {"type": "str", "default": "holdfast"},
-    "deployed": {"type": "str", "default": "deployed__host"},
-    "clock_skew": {"type": "float", "default": 0.5},
-    "accept": {"type": "raw", "default": []},
-    "part": {"type": "bool", "default": False},
-}
+ARGUMENTS = argument_spec("preflight_report")
 
 
 def manifest(folder: Path) -> dict[str, Any]:

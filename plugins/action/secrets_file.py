@@ -27,7 +27,9 @@ from ansible.parsing.vault import (
     parse_vaulttext_envelope,
 )
 from ansible.plugins.action import ActionBase
-from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders
+from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders, secrets_files
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     Plan,
     SecretsError,
@@ -35,16 +37,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     complete,
     extended,
     parse,
+    report,
     topology_roles,
     vaulted,
     vaulted_only,
 )
 
-ARGUMENTS: dict[str, Any] = {
-    "path": {"type": "path"},
-    "roles": {"type": "list", "elements": "str", "default": []},
-    "plaintext": {"type": "bool", "default": False},
-}
+ARGUMENTS = argument_spec("secrets_file")
 MODE = 0o600
 
 
@@ -55,7 +54,7 @@ def secrets_path(directories: Sequence[Path]) -> Path:
     """
     if not directories:
         raise AnsibleActionFail("no inventory file to lay the secrets beside: give one with -i, or set path")
-    paths = [directory / "group_vars" / "all" / "secrets.yml" for directory in directories]
+    paths = secrets_files(directories)
     found = [path for path in paths if path.exists()]
     if len(found) > 1:
         raise AnsibleActionFail(
@@ -180,12 +179,20 @@ class ActionModule(ActionBase):
                 write(path, content)
             elif is_loose:
                 path.chmod(MODE)
+        Display().display(report(str(path), protection(content), plan))
         return {
             "changed": content != before or is_loose,
             "path": str(path),
             "added": list(plan.added),
             "encrypted": is_encrypted(content),
         }
+
+
+def protection(content: bytes) -> str:
+    """Return how the values of a secrets file are protected."""
+    if is_encrypted(content):
+        return "encrypted by ansible-vault"
+    return "values encrypted by ansible-vault" if vaulted_only(parse(content.decode())) else "NOT ENCRYPTED"
 
 
 def completed(vault: VaultLib, before: bytes | None, roles: set[str]) -> tuple[Plan, bytes]:
@@ -221,5 +228,6 @@ def encrypted_in_place(vault: VaultLib, plan: Plan, neighbours: Sequence[Vaulted
         {
             variable: {name: VaultedText(encrypt(value).decode()) for name, value in values.items()}
             for variable, values in plan.missing.items()
-        }
+        },
+        plan.kept,
     )

@@ -11,22 +11,13 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.action import drill
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakPlan, as_text, check, problems
 
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.soak.engine"
-ARGUMENTS: dict[str, Any] = {
-    "cluster": {"type": "str", "required": True},
-    "minutes": {"type": "int", "default": 60},
-    "seed": {"type": "int", "default": 1},
-    "clients": {"type": "int", "default": 16},
-    "scale": {"type": "int", "default": 10},
-    "confirm": {"type": "str"},
-    "check_only": {"type": "bool", "default": False},
-    "client": {"type": "str"},
-    "directory": {"type": "path"},
-}
+ARGUMENTS = argument_spec("soak")
 # What a drill has and a soak has no use for: it takes nobody down.
 DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items()} | {"without_backup": True}
 

@@ -39,61 +39,478 @@ notes:
     V(0) for a member that never becomes primary; C(ha_vrrp_priority), 1 to 254; C(ha_interface) for virtual
     addresses; C(ha_foreign_variables), names and patterns of variables that look like Holdfast's and are not."
 options:
+  # generated: options
   plugin:
-    description: Marks the file as one for this plugin.
+    description:
+      - Marks the file as one for this plugin.
     type: str
+    choices:
+      - holdfast.ha.topology
     required: true
-    choices: [holdfast.ha.topology]
   clusters:
     description:
-      - The clusters by name. A name consists of lower-case letters, digits and C(_), and is also Patroni's scope and
-        pgBackRest's stanza.
-      - C(groups) maps C(etcd), C(postgresql), C(haproxy) and C(backup) to groups of the inventory. Where it is absent,
-        the groups with these names are taken as far as they exist; where it is given, the cluster has only the parts
-        it names.
-      - C(network) is the network, or a list of them, in which hosts and virtual addresses must lie. Without it
-        balancers must lie in the networks of their virtual addresses, and other hosts may lie anywhere.
-      - C(clients) lists the networks that may log in to PostgreSQL, by default those of C(network) or of the virtual
-        addresses. PostgreSQL and PgBouncer refuse all others, as do the balancers' pools that lead to them. Behind a
-        balancer PostgreSQL sees the balancer's address only.
-      - C(vips) maps names to C(address) (with its prefix length), C(interface) (by default found by the address),
-        C(virtual_router_id) (1 to 255, by default derived from the names of cluster and address) and C(priorities)
-        (1 to 254 by host, by default C(ha_vrrp_priority) of the host or derived from the names).
-      - C(vrrp_sync_groups) maps names to lists of virtual addresses that move together.
-      - C(pools) maps names to pools. PostgreSQL has V(primary) on port 5000 and V(standby) on port 5001 besides, unless
-        a pool of that name is declared here, or is V(false). Every pool has C(port), C(service) and C(vip) (one name or
-        a list; by default C(main) or the only one; without any virtual address it listens on every address of its
-        balancers).
-      - A pool with C(service) V(postgresql) (the default) has C(role) V(primary), V(standby) or V(any). A pool with any
-        other service has C(servers), either C(group), C(port) and C(check_port), or a list of C(name), C(address),
-        C(port) and C(check_port); C(mode) V(tcp) or V(http); and C(check) with C(type) V(tcp), V(http) or V(none),
-        C(path), C(tls), C(method), C(host), C(status), C(body), C(drains) and C(body_pattern).
-      - C(clients) of a pool lists the networks it lets in. Without it a pool that leads to PostgreSQL lets in the
-        cluster's C(clients), of which its own must be parts, and any other one everybody. A pool leads to PostgreSQL,
-        whatever its service is called, where one of its servers is the PostgreSQL or the pooler of any cluster in the
-        file, or the address and port of a pool that does; one that C(backend_options) name counts too. It is the
-        address of the connection itself that counts, not what a PROXY header says, and also where another frontend
-        leads to the pool.
-      - C(balance), C(server_options), C(bind_options), C(frontend_options), C(backend_options), C(shutdown_sessions),
-        C(maxconn) and C(timeouts) of a pool are those of C(haproxy_pools) in the role P(holdfast.ha.haproxy#role).
-      - C(databases) and C(roles) are lists as in the role P(holdfast.ha.postgresql_objects#role). The owner of a
-        database is by default the role of its name. Passwords stand in C(ha_role_passwords), never here.
-      - C(ports) may change C(postgresql), C(patroni), C(etcd_client), C(etcd_peer) and C(pgbouncer).
-      - C(pooler), V(true) or a mapping, runs PgBouncer beside every PostgreSQL, which it reaches through the first pool
-        of the role V(primary). C(mode) is V(transaction) (the default), V(session) or V(statement). C(port), by default
-        6432, and C(vip) are those of the pool C(pooled), which leads clients to the poolers. A pool with C(service)
-        V(pgbouncer) replaces that one; it takes no C(role), C(servers) or C(check). While there are any others, clients
-        get no pooler on the primary's host, unless C(spare_primary) is V(false).
-      - C(allow_single_etcd) set to V(true) allows a single etcd member, which survives no failure.
-      - C(profile) is V(conservative), V(balanced) (the default) or V(fast), and says how soon silence is taken for a
-        failure. It sets the defaults of the timing variables of etcd, Patroni, HAProxy, keepalived and the lease
-        watcher together; what is set of those wins.
-      - C(lease_watch) is the seconds without a renewal after which the leader's lease is revoked by a watcher beside
-        every etcd member, in place of the profile's; V(false) for none, so that only the end of C(patroni_ttl) takes
-        it. It, or that of a chosen profile, must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1,
-        or C(patroni_loop_wait) + 1 where replication is synchronous (C(docs/failover.md) tells why).
-    type: raw
+      - The clusters by name. A name has lower-case letters, digits and C(_), a letter first, at most 31.
+        It is also Patroni's scope and pgBackRest's stanza.
+    type: dict
     required: true
+    suboptions:
+      <name>:
+        description:
+          - A name of your choice.
+        type: dict
+        suboptions:
+          groups:
+            description:
+              - Groups of the inventory by component. The cluster has only the components named here. By
+                default it has the groups with these names, as far as the inventory has them.
+              - 'For example V({etcd: shop_db, postgresql: shop_db, haproxy: shop_lb}).'
+            type: dict
+            suboptions:
+              etcd:
+                description:
+                  - Group of the etcd members, an odd number of hosts.
+                  - For example V(etcd).
+                type: str
+              postgresql:
+                description:
+                  - Group of the PostgreSQL members, which Patroni manages. It needs etcd, and may be the
+                    same group.
+                  - For example V(postgresql).
+                type: str
+              haproxy:
+                description:
+                  - Group of the balancers. With C(vips) keepalived runs there as well.
+                  - For example V(haproxy).
+                type: str
+              backup:
+                description:
+                  - Group of the one host with the pgBackRest repository.
+                  - For example V(backup).
+                type: str
+          network:
+            description:
+              - Networks in which hosts and virtual addresses must lie. Without it balancers must lie in
+                the networks of their virtual addresses, and other hosts may lie anywhere.
+              - Network in CIDR notation, or a list of them, for example V(192.0.2.0/24).
+            type: raw
+          clients:
+            description:
+              - Networks that may log in to PostgreSQL. By default C(network), or the networks of the virtual
+                addresses. PostgreSQL, PgBouncer and the pools that lead to them refuse all others. PostgreSQL
+                sees only the balancer's address of connections through a balancer.
+              - Network in CIDR notation, or a list of them, for example V([192.0.2.0/24, 198.51.100.0/24]).
+            type: raw
+          vips:
+            description:
+              - Virtual IP addresses by name. keepalived moves them between the balancers.
+            type: dict
+            suboptions:
+              <name>:
+                description:
+                  - A name of your choice.
+                type: dict
+                suboptions:
+                  address:
+                    description:
+                      - A free address with the prefix length of its network. Every balancer has an address
+                        in this network.
+                      - IP address with a prefix length, for example V(192.0.2.100/24).
+                    type: str
+                    required: true
+                  interface:
+                    description:
+                      - Network interface of the balancers. By default C(ha_interface) of the host, or the
+                        interface that has the host's address in this network.
+                      - For example V(eth0).
+                    type: str
+                  virtual_router_id:
+                    description:
+                      - VRRP's virtual router ID, which must be free in the network. By default it is derived
+                        from the names of the cluster and the address.
+                      - Integer from 1 to 255, for example V(51).
+                    type: int
+                  priorities:
+                    description:
+                      - VRRP priority by balancer; the highest one holds the address. By default C(ha_vrrp_priority)
+                        of the host, or derived from the names.
+                      - 'Mapping by host: integer from 1 to 254, for example V({lb1: 150, lb2: 100}).'
+                    type: dict
+          vrrp_sync_groups:
+            description:
+              - Virtual IP addresses that move together, by name of the sync group.
+              - 'Mapping by name: list of texts, for example V({both: [main, main6]}).'
+            type: dict
+          pools:
+            description:
+              - HAProxy's pools by name. PostgreSQL has the pools V(primary) on port 5000 and V(standby)
+                on port 5001 unless pools of these names are declared here. V(false) leaves one out.
+            type: dict
+            suboptions:
+              <name>:
+                description:
+                  - A name of your choice.
+                  - Mapping, or V(false).
+                type: raw
+                suboptions:
+                  port:
+                    description:
+                      - Port of the balancers on which the pool listens.
+                      - Integer from 1 to 65535, for example V(5000).
+                    type: int
+                    required: true
+                  service:
+                    description:
+                      - What the pool serves. V(postgresql) leads to the cluster's PostgreSQL, V(pgbouncer)
+                        to its poolers (C(pooler)), any other name to C(servers).
+                      - For example V(web).
+                    type: str
+                    default: postgresql
+                  vip:
+                    description:
+                      - Names of the virtual IP addresses on which the pool listens. By default V(main)
+                        or the only one. Without any virtual address the pool listens on every address of
+                        the balancers.
+                      - Text, or a list of them, for example V([main, main6]).
+                    type: raw
+                  clients:
+                    description:
+                      - Networks that the balancers let in. A pool that leads to PostgreSQL lets in the
+                        cluster's C(clients) by default, and its own networks must be parts of these. Any
+                        other pool lets in everyone by default. A pool leads to PostgreSQL, whatever its
+                        service is called, where one of its servers, or an address in C(backend_options),
+                        is a PostgreSQL, a pooler or such a pool of any cluster in the file. The address
+                        of the connection itself counts, not that of a PROXY header.
+                      - Network in CIDR notation, or a list of them, for example V([192.0.2.0/24]).
+                    type: raw
+                  balance:
+                    description:
+                      - Balancing algorithm with its arguments, for example V(leastconn); V(roundrobin)
+                        unless given.
+                    type: str
+                  server_options:
+                    description:
+                      - Further options of all servers, in HAProxy's words.
+                      - For example V(maxconn 100).
+                    type: str
+                  bind_options:
+                    description:
+                      - Further options of the bind lines, in HAProxy's words, for example V(ssl crt /etc/ssl/site.pem).
+                    type: str
+                  frontend_options:
+                    description:
+                      - Further lines of the frontend, in HAProxy's words.
+                      - For example V([option httplog]).
+                    type: list
+                    elements: str
+                  backend_options:
+                    description:
+                      - Further lines of the backend, in HAProxy's words.
+                      - For example V([retries 1]).
+                    type: list
+                    elements: str
+                  shutdown_sessions:
+                    description:
+                      - Whether a server's sessions are closed when it is found down; V(true) unless given.
+                      - For example V(false).
+                    type: bool
+                  maxconn:
+                    description:
+                      - Most connections the frontend serves at once.
+                      - For example V(500).
+                    type: int
+                  timeouts:
+                    description:
+                      - Timeouts that differ from the role's.
+                      - 'For example V({client: 1h, server: 1h}).'
+                    type: dict
+                    suboptions:
+                      client:
+                        description:
+                          - Longest silence of the client.
+                        type: str
+                      connect:
+                        description:
+                          - Longest time to connect to a server. It is also the pause, of a second at most,
+                            before a server that refused a client's connection is tried again. Given here,
+                            it does not limit the checks, as C(haproxy_timeout_connect) does. They move
+                            to a backend of their own.
+                        type: str
+                      server:
+                        description:
+                          - Longest silence of the server.
+                        type: str
+                  role:
+                    description:
+                      - Required with C(service) V(postgresql). Members that serve, by their role in Patroni.
+                      - For example V(primary).
+                    type: str
+                    choices:
+                      - primary
+                      - standby
+                      - any
+                  mode:
+                    description:
+                      - With a C(service) other than V(postgresql) and V(pgbouncer). What HAProxy understands
+                        of the traffic.
+                    type: str
+                    choices:
+                      - tcp
+                      - http
+                    default: tcp
+                  servers:
+                    description:
+                      - Required with a C(service) other than V(postgresql) and V(pgbouncer). Servers of
+                        the pool. A mapping takes the hosts of a group; a list names each server.
+                      - 'Mapping or list of mappings, for example V({group: webservers, port: 8080}).'
+                    type: raw
+                    suboptions:
+                      port:
+                        description:
+                          - Port of the service.
+                          - Integer from 1 to 65535, for example V(8080).
+                        type: int
+                        required: true
+                      check_port:
+                        description:
+                          - Port of the check, by default that of the service.
+                          - Integer from 1 to 65535, for example V(8081).
+                        type: int
+                      group:
+                        description:
+                          - Required in a mapping. Group of the inventory.
+                          - For example V(webservers).
+                        type: str
+                      name:
+                        description:
+                          - Required in a list. Name of the server, which a check over TLS expects in its
+                            certificate.
+                          - For example V(web1).
+                        type: str
+                      address:
+                        description:
+                          - Required in a list. IP address of the server.
+                          - IP address, for example V(192.0.2.21).
+                        type: str
+                  check:
+                    description:
+                      - With a C(service) other than V(postgresql) and V(pgbouncer). How HAProxy judges
+                        whether a server can serve. By default it opens a connection.
+                      - 'For example V({type: http, path: /healthz}).'
+                    type: dict
+                    suboptions:
+                      type:
+                        description:
+                          - V(tcp) opens a connection, V(http) sends a request, V(none) trusts the server
+                            blindly. The other keys but C(tls) go with V(http) only.
+                          - For example V(http).
+                        type: str
+                        choices:
+                          - tcp
+                          - http
+                          - none
+                        required: true
+                      path:
+                        description:
+                          - Path of the request, by default V(/).
+                          - For example V(/healthz).
+                        type: str
+                      tls:
+                        description:
+                          - Whether the check speaks TLS. The server's certificate must come from the cluster's
+                            authority.
+                        type: bool
+                        default: false
+                      method:
+                        description:
+                          - Method of the request; V(HEAD) unless given.
+                          - For example V(GET).
+                        type: str
+                      host:
+                        description:
+                          - Value of the request's Host header; none is sent unless given.
+                          - For example V(www.example.com).
+                        type: str
+                      status:
+                        description:
+                          - Expected status, a code or a range such as V(200-399); V(200) unless given.
+                        type: str
+                      body:
+                        description:
+                          - Text that the answer must hold besides; takes a C(check.method) with an answer,
+                            such as V(GET).
+                          - 'For example V(''"state": "running"'').'
+                        type: str
+                      body_pattern:
+                        description:
+                          - Regular expression that the answer must match besides; takes such a method as
+                            well.
+                          - For example V(ready|live).
+                        type: str
+                      drains:
+                        description:
+                          - Text by which a server says that it is about to go. It gets no new sessions
+                            from the first such answer on. Any other unwanted answer must come C(haproxy_check_fall)
+                            times, and then takes all its sessions with it.
+                          - 'For example V(''"state": "stopping"'').'
+                        type: str
+          databases:
+            description:
+              - Databases. The owner is by default the role with the database's name.
+              - 'For example V([{name: app, owner: app}]).'
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description:
+                  - Name of the database.
+                type: str
+                required: true
+              owner:
+                description:
+                  - Role that owns it.
+                type: str
+              encoding:
+                description:
+                  - Its encoding, for a new database.
+                type: str
+              locale:
+                description:
+                  - Its collation and character type, for a new database.
+                type: str
+              template:
+                description:
+                  - Database to copy, for a new database. V(template0) where an encoding or a locale is
+                    given.
+                type: str
+              state:
+                description:
+                  - Whether it exists; V(present) unless given.
+                type: str
+                choices:
+                  - present
+                  - absent
+          roles:
+            description:
+              - SQL roles. Their passwords stand in C(ha_role_passwords), vaulted.
+              - 'For example V([{name: app}]).'
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description:
+                  - Name of the role.
+                type: str
+                required: true
+              flags:
+                description:
+                  - Attributes such as V(CREATEDB,NOSUPERUSER), separated by commas alone; may log in unless
+                    V(NOLOGIN) is given.
+                type: str
+              connection_limit:
+                description:
+                  - Most connections at once; V(-1) is unlimited.
+                type: int
+              state:
+                description:
+                  - Whether it exists; V(present) unless given.
+                type: str
+                choices:
+                  - present
+                  - absent
+          ports:
+            description:
+              - TCP ports of the services on the members.
+            type: dict
+            suboptions:
+              postgresql:
+                description:
+                  - PostgreSQL.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 5432
+              patroni:
+                description:
+                  - Patroni's REST API.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 8008
+              etcd_client:
+                description:
+                  - etcd, for its clients.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 2379
+              etcd_peer:
+                description:
+                  - etcd, between its members.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 2380
+              pgbouncer:
+                description:
+                  - PgBouncer.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 6432
+          allow_single_etcd:
+            description:
+              - Whether a single etcd member is allowed, which survives no failure.
+            type: bool
+            default: false
+          profile:
+            description:
+              - How soon silence counts as a failure. It sets the defaults of the timing variables of etcd,
+                Patroni, HAProxy, keepalived and the lease watcher together. Variables that you set take
+                precedence.
+            type: str
+            choices:
+              - conservative
+              - balanced
+              - fast
+            default: balanced
+          lease_watch:
+            description:
+              - Seconds without a renewal after which a watcher beside every etcd member revokes the leader's
+                lease. By default those of the profile. V(false) runs no watcher; then only the end of C(patroni_ttl)
+                ends the lease. It must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout)
+                + 1, or C(patroni_loop_wait) + 1 with synchronous replication (C(docs/lease-watcher.md)
+                says why).
+              - Integer from 2 to 3600, or V(false), for example V(8).
+            type: raw
+          pooler:
+            description:
+              - PgBouncer beside every PostgreSQL. Each one reaches the primary through the first pool with
+                the role V(primary). V(true) takes all defaults. A pool with C(service) V(pgbouncer) replaces
+                the pool V(pooled).
+              - Boolean or mapping.
+            type: raw
+            suboptions:
+              port:
+                description:
+                  - Port of the pool V(pooled), through which clients reach the poolers.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 6432
+              mode:
+                description:
+                  - When a server connection returns to PgBouncer's pool.
+                type: str
+                choices:
+                  - session
+                  - transaction
+                  - statement
+                default: transaction
+              vip:
+                description:
+                  - Names of the virtual IP addresses of the pool V(pooled), with the default of any pool.
+                  - Text, or a list of them.
+                type: raw
+              spare_primary:
+                description:
+                  - Whether clients get a pooler of another host than the primary's, as long as one is up.
+                type: bool
+                default: true
+  # end
 """
 
 EXAMPLES = r"""
@@ -127,7 +544,8 @@ clusters:
         check: {type: http, path: /healthz}
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -146,18 +564,20 @@ from ansible.utils.vars import combine_vars, load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils import inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import is_topology
-from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import running
-from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import interface, inventory_problems, running
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     HIDDEN,
     OPAQUE,
     TEMPLATE_IN_TEXT,
     Problem,
+    Problems,
     TopologyError,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
 
@@ -186,8 +606,10 @@ class InventoryModule(BaseInventoryPlugin):
             refuse_second(inventory, path)
             refuse_later(inventory, loader, path)
             document, lines = read_document(Path(path).read_text(encoding="utf-8"))
-            found, roles = read_inventory(inventory, loader, path), load_roles(COLLECTION, ROLES)
+            variables = read_variables(inventory, loader, path)
+            found, roles = read_inventory(inventory, variables), load_roles(COLLECTION, ROLES)
             topology = build(document, found, roles, needs_secrets=not makes_secrets())
+            refuse_options(variables[host] for host in topology.hosts)
         except TopologyError as error:
             refuse(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}")
         except AnsibleError as error:  # such as variables that can't be read or decrypted
@@ -242,15 +664,28 @@ def makes_secrets() -> bool:
     return running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha") == ["secrets"]
 
 
-def read_inventory(inventory: InventoryData, loader: DataLoader, path: str) -> Inventory:
-    """What earlier sources, group_vars and host_vars say, as plain data."""
+def refuse_options(hosts: Iterable[Mapping[str, Any]]) -> None:
+    """Raise TopologyError where hosts' variables misspell options of playbooks, or give what these don't take."""
+    options, found = interface().options, Problems()
+    for variables in hosts:
+        given = {name: plain(value) if name in options else OPAQUE for name, value in variables.items()}
+        for problem in inventory_problems(given, interface(), foreign(variables)):
+            found.add(*astuple(problem))
+    if found.found:
+        raise TopologyError(found.found)
+
+
+def read_variables(inventory: InventoryData, loader: DataLoader, path: str) -> dict[str, dict[str, Any]]:
+    """What earlier sources, group_vars and host_vars say, by host."""
     # Ansible reads group_vars beside what -i names, not in the folders below it.
     sources = list(context.CLIARGS.get("inventory") or [*inventory.processed_sources, path])
+    return {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
+
+
+def read_inventory(inventory: InventoryData, variables: Mapping[str, Mapping[str, Any]]) -> Inventory:
+    """The groups, and what concerns the topology and the roles as plain data."""
     names = {name: tuple(sorted(host.name for host in group.get_hosts())) for name, group in inventory.groups.items()}
-    hosts = {
-        name: _plain_variables(_variables(inventory, host, loader, sources)) for name, host in inventory.hosts.items()
-    }
-    return Inventory(hosts, names)
+    return Inventory({host: _plain_variables(given) for host, given in variables.items()}, names)
 
 
 def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources: list[str]) -> dict[str, Any]:

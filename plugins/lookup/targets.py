@@ -62,44 +62,34 @@ _list:
   elements: str
 """
 
-from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, NoReturn
 
 from ansible import context
-from ansible.errors import AnsibleLookupError
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
-from ansible_collections.holdfast.ha.plugins.inventory.topology import plain
+from ansible_collections.holdfast.ha.plugins.inventory.topology import plain, refuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, is_topology
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     ALL,
     CLUSTER,
-    Interface,
+    COLLECTION,
     Inventory,
     Wanted,
     extra_problems,
     foreign_names,
-    load_interface,
+    interface,
     running,
     target_problems,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problem
 
-COLLECTION = Path(__file__).resolve().parents[2]
 LISTING = ("syntax", "listhosts", "listtasks", "listtags")
 LOCAL = "localhost"
 SKIPS = "skips what the tasks after it rest on: facts, comparisons, the hosts' answers"
 REPEAT = "run the playbook of that part without it, such as playbooks/postgresql.yml: what is right is left alone"
-
-
-@cache
-def interface() -> Interface:
-    """What can be set from outside, read once in a run."""
-    return load_interface(COLLECTION)
 
 
 class LookupModule(LookupBase):
@@ -113,7 +103,7 @@ class LookupModule(LookupBase):
         if any(context.CLIARGS.get(name) for name in LISTING):
             return [group or ALL]
         if start := context.CLIARGS.get("start_at_task"):
-            raise AnsibleLookupError(str(Problem("--start-at-task", start, SKIPS, REPEAT)))
+            self._refuse([Problem("--start-at-task", start, SKIPS, REPEAT)])
         run = running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha")
         topologies = [path for path in files(known.get("ansible_inventory_sources") or ()) if is_topology(path)]
         limit = known.get("ansible_limit") or ""
@@ -121,8 +111,12 @@ class LookupModule(LookupBase):
         wanted = self._wanted(known, inventory, group)
         problems = [*self._extra_problems(run), *self._target_problems(wanted, inventory, run)]
         if problems:
-            raise AnsibleLookupError("\n  ".join(map(str, problems)))
+            self._refuse(problems)
         return [f"{group}:&{CLUSTER}{wanted.chosen}" if wanted.cluster else group]
+
+    def _refuse(self, problems: Iterable[Problem]) -> NoReturn:
+        head = f"{self.get_option('playbook')}.yml is refused before it touches a host:"
+        refuse("\n  ".join([head, *map(str, problems)]))
 
     def _wanted(self, known: Mapping[str, Any], inventory: Inventory, group: str) -> Wanted:
         cluster = self.get_option("cluster")

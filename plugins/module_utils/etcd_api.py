@@ -148,9 +148,9 @@ def peer_members(http: HttpJsonClient) -> tuple[Member, ...]:
 
 def presented_names(address: str, port: int, tls: Tls, timeout: float) -> frozenset[str] | None:
     """Return the names in the certificate that a port presents, or None when it presents none of the authority's."""
-    context = ssl.create_default_context(cafile=tls.ca)
-    context.check_hostname = False
     try:
+        context = ssl.create_default_context(cafile=tls.ca)
+        context.check_hostname = False
         context.load_cert_chain(tls.cert, tls.key)
         with socket.create_connection((address, port), timeout) as plain, context.wrap_socket(plain) as connection:
             return parse_peer_certificate(connection.getpeercert() or {}).names

@@ -32,7 +32,7 @@ MEMBERS = "members/"
 KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
 INITIALIZED = "initialize"
 LEADER = "leader"
-PERMIT = "holdfast_permit"  # what the amended Patroni (patroni_start.py) looks for where etcd knows no cluster
+PERMIT = "holdfast_permit"  # what the amended Patroni (patroni_start/permit.py) looks for where etcd knows no cluster
 NEW_CLUSTER = ""  # a permit's value; otherwise it is the name of the member that goes on with its data
 PERMIT_SECONDS = 30
 NAMED_SECONDS = 600  # in which the member that was named has to start
@@ -184,7 +184,7 @@ class Rescue:
         elif now - self._lost >= LOST_AFTER:
             raise LostError(
                 f"{', '.join(holders(answers))} has a database that etcd knows nothing of below {self._store.prefix}: "
-                "where etcd lost its data, etcd_lost.yml lets the cluster go on with its own (docs/restore.md)"
+                "where etcd lost its data, etcd_lost.yml lets the cluster go on with its own (docs/etcd-recovery.md)"
             )
 
     @staticmethod

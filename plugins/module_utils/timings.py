@@ -167,7 +167,8 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
 
 def restart_due(started_at: float, root: str = "/") -> bool:
     """Return whether a Patroni that was started then (epoch seconds) runs with files as they were before."""
-    files = [Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED)]
+    drop_in, start = (Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED))
+    files = [drop_in, start, *start.with_name("patroni_start").glob("*.py")]
     return any(file.stat().st_mtime > started_at for file in files if file.exists())
 
 

@@ -32,8 +32,10 @@ options:
     type: str
     required: true
   faults:
-    description: The names of the faults, as a list or with commas between them; V(all) for all of them.
-    type: raw
+    description: The names of the faults; V(all) for all of them.
+    type: list
+    elements: str
+    default: [all]
   repeat:
     description: How often to inject each fault. C(standby_lost) is injected that often for each standby.
     type: int
@@ -75,7 +77,7 @@ options:
     type: int
     default: 300
   directory:
-    description: Where the report goes; by default C(reports/)I(time) in the current folder.
+    description: Where the report goes; by default C(reports/TIME) in the current folder.
     type: path
   budgets:
     description: What faults may cost, by fault or C(default), as seconds without writes or as a mapping of limits.

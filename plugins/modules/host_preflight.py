@@ -151,29 +151,13 @@ clock:
   sample: [-0.013, 0.021]
 """
 
-import ctypes
-import gzip
-import importlib.util
-import json
-import os
-import pwd
-import zlib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd, Patroni, parse_candidate
-from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, Packages, judge, upstream
-from ansible_collections.holdfast.ha.plugins.module_utils.places import mount_points
+from ansible_collections.holdfast.ha.plugins.module_utils.host_facts import observe, packages, store, time_findings
 
-TIME_ERROR = 5
-DATA_DIRECTORY = "/var/lib"
-ETCD_CHANGELOG = "/usr/share/doc/etcd-server/changelog.Debian.gz"
-PATRONI_SOURCE = "/usr/lib/python3/dist-packages/patroni/dcs/etcd3.py"
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 PORT_OPTIONS = {
     "port": {"type": "int", "required": True},
@@ -181,168 +165,6 @@ PORT_OPTIONS = {
     "units": {"type": "list", "elements": "str", "required": True},
     "addresses": {"type": "list", "elements": "str", "default": []},
 }
-
-
-def read(path: str) -> str:
-    """Return a file's text, "" when it can't be read."""
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return ""
-
-
-def free_disk(path: str) -> int:
-    """Return the free space in MiB of the file system that holds path."""
-    status = os.statvfs(path)
-    return status.f_bavail * status.f_frsize // 2**20
-
-
-def disks(paths: Iterable[str]) -> dict[str, int]:
-    """Return the free space of the file systems of these paths, each by the first directory that is there in it."""
-    found: dict[int, str] = {}
-    for path in paths:
-        place = next(str(place) for place in (Path(path), *Path(path).parents) if place.exists())
-        found.setdefault(os.stat(place).st_dev, place)  # noqa: PTH116 (text)
-    return {place: free_disk(place) for place in found.values()}
-
-
-def mounted(paths: Iterable[str]) -> dict[str, bool]:
-    """Return those of the paths at which, or at what they link to, something is mounted, with whether data is there."""
-    points = mount_points(read("/proc/self/mountinfo"))
-    there = [path for path in paths if {path.rstrip("/"), os.path.realpath(path)} & points]
-    return {path: holds_data(Path(path)) for path in there}
-
-
-def holds_data(directory: Path) -> bool:
-    """Return whether there is more in a directory than what mkfs makes; who may not look takes it for full."""
-    try:
-        return any(entry.name != "lost+found" for entry in directory.iterdir())
-    except PermissionError:
-        return True
-
-
-def clock_synchronized() -> bool | None:
-    """Ask the kernel whether its clock is synchronized; None when it doesn't tell."""
-    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
-    return None if state < 0 else state != TIME_ERROR
-
-
-def socket_owners(inodes: set[int]) -> dict[int, Path]:
-    """Return below /proc the processes that hold the sockets of these inodes."""
-    wanted = {f"socket:[{inode}]": inode for inode in inodes}
-    owners: dict[int, Path] = {}
-    for process in Path("/proc").glob("[0-9]*") if wanted else ():
-        for link in open_files(process):
-            if link in wanted:
-                owners.setdefault(wanted[link], process)
-    return owners
-
-
-def open_files(process: Path) -> Iterator[str]:
-    """Yield what a process has open; it may close files, or end, while it is looked at."""
-    with suppress(OSError):
-        for descriptor in (process / "fd").iterdir():
-            with suppress(OSError):
-                yield os.readlink(descriptor)  # noqa: PTH115 (not a path)
-
-
-def listeners(ports: set[int]) -> list[preflight.Listener]:
-    """Return who listens on these TCP ports."""
-    tables = (read("/proc/net/tcp"), read("/proc/net/tcp6"))
-    found = [item for table in tables for item in preflight.parse_listeners(table) if item.port in ports]
-    owners = socket_owners({item.inode for item in found})
-    return [owned(item, owners.get(item.inode)) for item in found]
-
-
-def owned(listener: preflight.Listener, process: Path | None) -> preflight.Listener:
-    """Return a listener with what its process tells."""
-    if process is None:
-        return listener
-    unit = preflight.unit_of(read(f"{process}/cgroup"))
-    return replace(listener, process=read(f"{process}/comm").strip(), unit=unit)
-
-
-def user_name(user: int) -> str:
-    """Return a user's name, its number where it has none."""
-    try:
-        return pwd.getpwuid(user).pw_name if user else "root"
-    except KeyError:
-        return str(user)
-
-
-def interfaces(module: AnsibleModule) -> dict[str, list[str]]:
-    """Return the host's addresses by interface, {} without iproute2."""
-    ip = module.get_bin_path("ip", opt_dirs=["/usr/sbin", "/sbin"])
-    code, output, _errors = module.run_command([ip, "-json", "address"]) if ip else (1, "", "")
-    return preflight.parse_interfaces(json.loads(output)) if code == 0 else {}
-
-
-def observe(module: AnsibleModule, ports: set[int]) -> preflight.Facts:
-    """Return the facts of this host."""
-    directories = list(module.params["directories"].values())
-    os_id, os_version = preflight.parse_os_release(read("/etc/os-release"))
-    return preflight.Facts(
-        os_id=os_id,
-        os_version=os_version,
-        init=read("/proc/1/comm").strip() or "unknown",
-        memory=preflight.parse_memory(read("/proc/meminfo")),
-        disks=disks([DATA_DIRECTORY, *directories]),
-        interfaces=interfaces(module),
-        listeners=listeners(ports),
-        processors=len(os.sched_getaffinity(0)),
-        python_apt=importlib.util.find_spec("apt_pkg") is not None,
-        clock_synchronized=clock_synchronized(),
-        mounted=mounted(directories),
-        user=user_name(os.geteuid()),
-    )
-
-
-def read_compressed(path: str) -> str:
-    """Return a gzipped file's text, "" when it can't be read."""
-    try:
-        return gzip.decompress(Path(path).read_bytes()).decode("utf-8", "replace")
-    except (OSError, EOFError, zlib.error):
-        return ""
-
-
-def packages(module: AnsibleModule) -> Packages:
-    """Return which of the wanted packages are missing and which are broken; all are missing where there is no dpkg."""
-    dpkg = module.get_bin_path(QUERY[0])
-    listing = module.run_command([dpkg, *QUERY[1:]])[1] if dpkg else ""
-    return judge(listing, module.params["packages"])
-
-
-def version_of(module: AnsibleModule, package: str, known: Packages) -> str:
-    """Return a package's version, the one that would be installed where it is missing, "" when that isn't known."""
-    policy = module.get_bin_path("apt-cache") if package in known.missing else None
-    told = module.run_command([policy, "policy", package], environ_update={"LC_ALL": "C.UTF-8"})[1] if policy else ""
-    return known.versions.get(package) or upstream(parse_candidate(told))
-
-
-def store(module: AnsibleModule, known: Packages) -> dict[str, Any]:
-    """Return what must fit each other in a cluster: its etcd and its Patroni, None where the host has or gets none."""
-    judges: dict[str, Callable[[str], Etcd | Patroni]] = {
-        "etcd-server": lambda version: Etcd.of(version, read_compressed(ETCD_CHANGELOG)),
-        "patroni": lambda version: Patroni.of(version, read(PATRONI_SOURCE)),
-    }
-    versions = {package: version_of(module, package, known) for package in judges}
-    return {
-        package.partition("-")[0]: asdict(judges[package](version)) if version else None
-        for package, version in versions.items()
-    }
-
-
-def time_findings(module: AnsibleModule) -> Iterator[preflight.Finding]:
-    """Yield calendar expressions and spans that systemd does not take; where there is none another finding says so."""
-    analyze = module.get_bin_path("systemd-analyze")
-    judges = {"calendar": preflight.judge_calendar, "timespan": preflight.judge_span}
-    asked = [("calendar", *item) for item in module.params["calendars"].items()]
-    asked += [("timespan", *item) for item in module.params["spans"].items() if item[1] not in ("", None)]
-    for verb, where, text in asked if analyze else ():
-        told = module.run_command([analyze, verb, "--", str(text)], environ_update={"LC_ALL": "C.UTF-8"})
-        finding = judges[verb](where, str(text), *told)
-        if finding:
-            yield finding
 
 
 def main() -> None:

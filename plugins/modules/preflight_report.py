@@ -31,11 +31,11 @@ options:
   register:
     description: The variable in which each host's result of M(holdfast.ha.host_preflight) was registered.
     type: str
-    default: preflight__host
+    default: preflight_host
   deployed:
     description: The variable in which each host's result of M(holdfast.ha.deployed_info) was registered.
     type: str
-    default: deployed__host
+    default: deployed_host
   group:
     description: The group of the hosts.
     type: str
@@ -46,9 +46,9 @@ options:
     default: 0.5
   accept:
     description: >-
-      Words that confirm findings, as these tell them (C(KIND:CLUSTER)); a list, or one text with commas. An unknown one
-      is an error.
-    type: raw
+      Words that confirm findings, as these tell them (C(KIND:CLUSTER)). An unknown one is an error.
+    type: list
+    elements: str
     default: []
   part:
     description: >-

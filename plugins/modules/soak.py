@@ -60,7 +60,7 @@ options:
       - By default the first host of the group C(client).
     type: str
   directory:
-    description: Where the report goes; by default C(reports/)I(time) in the current folder.
+    description: Where the report goes; by default C(reports/TIME) in the current folder.
     type: path
 seealso:
   - module: holdfast.ha.drill

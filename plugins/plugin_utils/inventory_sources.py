@@ -35,6 +35,11 @@ def folders(sources: Iterable[str]) -> list[Path]:
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
 
 
+def secrets_files(directories: Iterable[Path]) -> list[Path]:
+    """Return where each of these folders has, or would have, its file of secrets."""
+    return [directory / "group_vars" / "all" / "secrets.yml" for directory in directories]
+
+
 def after(sources: Iterable[str], path: str) -> list[str]:
     """Return the files that Ansible reads only after one of them, other topologies left out."""
     listed = list(dict.fromkeys(files(sources)))

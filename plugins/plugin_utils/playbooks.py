@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection's playbooks take: their extra variables, and the hosts that a limit leaves them."""
+"""What the collection's playbooks take: their options, and the hosts that a limit leaves them."""
 
 from __future__ import annotations
 
@@ -9,20 +9,25 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cache, cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 
 from .backup_jobs import VARIABLE as JOBS
+from .documentation import module_options
+from .reading.node import suggestion
+from .reading.problems import HIDDEN, OPAQUE, Problem
 from .topology.document import LOADER
 from .topology.hosts import FOREIGN, HOST_VARIABLES
-from .topology.node import suggestion
 from .topology.packages import PACKAGE_VARIABLES
-from .topology.problems import HIDDEN, OPAQUE, Problem
 from .topology.roles import RoleSpec, load_roles
 from .topology.variables import ROLES, judge_option, refused, role_of
+
+COLLECTION = Path(__file__).resolve().parents[2]
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
 """Host variables that count as extra variables, too."""
@@ -48,29 +53,52 @@ class Interface:
     roles: Mapping[str, RoleSpec]
     for_roles: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
     def options(self) -> dict[str, Mapping[str, Any]]:
         """Every playbook's options."""
         return {name: option for options in self.playbooks.values() for name, option in options.items()}
 
-    @property
-    def names(self) -> set[str]:
+    @cached_property
+    def names(self) -> frozenset[str]:
         """Every name that has a meaning."""
-        return {*self.options, *HOST_VARIABLES, *(name for role in self.roles.values() for name in role.options)}
+        of_roles = (name for role in self.roles.values() for name in role.options)
+        return frozenset({*self.options, *HOST_VARIABLES, *of_roles})
+
+
+@cache
+def interface() -> Interface:
+    """What can be set from outside, read once in a run."""
+    return load_interface(COLLECTION)
 
 
 def load_interface(collection: Path) -> Interface:
     """Read C(meta/playbooks.yml), the playbooks' imports and the roles' argument specs of a collection."""
-    declared = _read(collection / "meta" / "playbooks.yml")
+    declared = load_declared(collection)
     paths = {path.stem: path for path in sorted((collection / "playbooks").glob("*.yml"))}
-    sources = {name: [*_imports(path), *declared.get(name, {}).get("includes", ())] for name, path in paths.items()}
+    sources = {name: [*imports(path), *declared.get(name, {}).get("includes", ())] for name, path in paths.items()}
     of_roles = load_roles(collection, [role for entry in declared.values() for role in entry.get("roles", ())])
-    own = {name: {**_settable(entry, of_roles), **entry.get("options", {})} for name, entry in declared.items()}
+    own = {name: {**_settable(entry, of_roles), **entry["options"]} for name, entry in declared.items()}
     for_roles = frozenset(
         name for entry in declared.values() for name in _settable(entry, of_roles) if name not in entry["options"]
     )
     playbooks = {name: _with_sources(name, own, sources) for name in paths}
     return Interface(playbooks, load_roles(collection, ROLES), for_roles)
+
+
+def load_declared(collection: Path) -> dict[str, Any]:
+    """The entries of C(meta/playbooks.yml), their options as whole as those of an argument specification."""
+    entries = _read(collection / "meta" / "playbooks.yml")
+    return {
+        name: {**entry, "options": {option: _whole(value) for option, value in entry.get("options", {}).items()}}
+        for name, entry in entries.items()
+    }
+
+
+def _whole(option: Mapping[str, Any]) -> dict[str, Any]:
+    """An option with what it takes from a module's documentation."""
+    module, _dot, name = option.get("from", "").partition(".")
+    documented = {**module_options(module)[name], "required": False} if module else {}
+    return {**documented, **{key: value for key, value in option.items() if key != "from"}}
 
 
 def _settable(entry: Mapping[str, Any], roles: Mapping[str, RoleSpec]) -> dict[str, Mapping[str, Any]]:
@@ -86,7 +114,7 @@ def _with_sources(name: str, own: Mapping[str, Options], sources: Mapping[str, l
     return found
 
 
-def _imports(path: Path) -> list[str]:
+def imports(path: Path) -> list[str]:
     """The playbooks that a playbook imports."""
     plays = _read(path)
     return [Path(play["import_playbook"]).stem for play in plays if "import_playbook" in play]
@@ -150,7 +178,62 @@ def _judge(
 
 def _elsewhere(name: str, interface: Interface) -> Problem:
     readers = [f"{playbook}.yml" for playbook, options in interface.playbooks.items() if name in options]
-    return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, which does not run", "remove it")
+    return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, not of what runs", "remove it")
+
+
+def inventory_problems(
+    variables: Mapping[str, Any], interface: Interface, foreign: Collection[str]
+) -> Iterator[Problem]:
+    """Why options are refused in a host's variables: misspelt, of the wrong type, or not for an inventory."""
+    for name, value in variables.items():
+        option = interface.options.get(name)
+        if any(fnmatchcase(name, item) for item in foreign):
+            continue
+        if option is None:
+            yield from _misspelt(name, interface)
+        elif option.get("command_line"):
+            what = "is set in the inventory, but it is for a single run"
+            yield Problem(name, HIDDEN, what, f"remove it there; give -e {name}=VALUE")
+        else:
+            yield from judge_option(name, value, option, name in interface.for_roles)
+
+
+def _misspelt(name: str, interface: Interface) -> Iterator[Problem]:
+    """A host variable that is spelt almost as an option; others are the user's own."""
+    if name in interface.names or name in ANYWHERE or role_of(name):
+        return
+    if close := _closest(name, tuple(interface.options), 0.9):
+        yield Problem(name, OPAQUE, "is an unknown variable", _rename(name, close))
+
+
+@cache
+def _closest(name: str, known: tuple[str, ...], cutoff: float = 0.85) -> list[str]:
+    return get_close_matches(name, known, n=1, cutoff=cutoff)
+
+
+def _rename(name: str, close: Collection[str]) -> str:
+    return f"{suggestion(name, close)}; if it is not Holdfast's, add it to the list {FOREIGN}"
+
+
+def value_of(name: str, given: Any, interface: Interface) -> Any:
+    """An option or a role's variable in its declared type, its default where nothing (None) is given.
+
+    Raises ValueError.
+    """
+    option, default = _declared(name, interface)
+    if given is None:
+        return default
+    if problems := judge_option(name, given, option, name in interface.for_roles):
+        raise ValueError("\n  ".join(map(str, problems)))
+    return ArgumentSpecValidator({name: option}).validate({name: given}).validated_parameters[name]
+
+
+def _declared(name: str, interface: Interface) -> tuple[Mapping[str, Any], Any]:
+    """The declaration and the default of an option or a role's variable."""
+    if name in interface.options:
+        return interface.options[name], interface.options[name].get("default")
+    role = interface.roles[role_of(name) or ""]
+    return role.options[name], role.defaults.get(name)
 
 
 def foreign_names(extra: Collection[str], interface: Interface, foreign: Collection[str]) -> list[str]:
@@ -163,10 +246,9 @@ def foreign_names(extra: Collection[str], interface: Interface, foreign: Collect
 def _unknown(name: str, known: Collection[str], run: list[str] | None) -> Iterator[Problem]:
     """A misspelt name; a name of somebody else's is like none of ours."""
     prefixes = {word.partition("_")[0] for word in known}
-    close = get_close_matches(name, known, n=1, cutoff=0.85) or [word for word in known if word.endswith(f"_{name}")]
+    close = _closest(name, tuple(known)) or [word for word in known if word.endswith(f"_{name}")]
     if close or (run is not None and "_" in name and name.partition("_")[0] in prefixes):
-        fix = f"{suggestion(name, close or _alike(name, known))}; if it is not Holdfast's, add it to the list {FOREIGN}"
-        yield Problem(name, OPAQUE, "is an unknown variable", fix)
+        yield Problem(name, OPAQUE, "is an unknown variable", _rename(name, close or _alike(name, known)))
 
 
 def _alike(name: str, known: Collection[str]) -> list[str]:

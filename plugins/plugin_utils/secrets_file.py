@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from .secret_text import LITERAL, TEMPLATED, is_expression, is_templated, secret_problems
+from .table import table
 
 SECRETS_VARIABLE = "ha_secrets"
 ROLES_VARIABLE = "ha_role_passwords"
@@ -76,9 +77,10 @@ for _tag in ("!vault", "!vault-encrypted"):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is missing in a secrets file: values by variable and key (hidden from repr)."""
+    """What is missing in a secrets file: values by variable and key (hidden from repr); and the keys that it has."""
 
     missing: Mapping[str, Mapping[str, str]] = field(repr=False)
+    kept: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -144,7 +146,21 @@ def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callab
         variable: {key: generate() for key in keys if key not in (document.get(variable) or {})}
         for variable, keys in wanted.items()
     }
-    return Plan(missing)
+    return Plan(missing, {variable: tuple(document.get(variable) or ()) for variable in wanted})
+
+
+def report(path: str, protection: str, plan: Plan) -> str:
+    """Return what a secrets file holds now: names, no value.
+
+    :arg protection: how its values are protected.
+    """
+    rows = [
+        [what, variable, ", ".join(map(str, keys))]
+        for what, names in (("new", plan.missing), ("kept", plan.kept))
+        for variable, keys in names.items()
+        if keys
+    ]
+    return f"{path}, {protection}:\n{table(rows)}"
 
 
 def vaulted(document: Mapping[str, Any]) -> list[VaultedText]:

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nodes
-from engine import ready_engine
+from lab import nodes
+from lab.engine import ready_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv/bin"
@@ -28,7 +28,13 @@ DATABASES = ("db1", "db2", "db3")
 BALANCERS = ("lb1", "lb2")
 NODES = (*DATABASES, *BALANCERS, "backup1", "client1")
 VIP = "198.51.100.100"
-ENVIRONMENT = {**os.environ, "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"), "ANSIBLE_NOCOLOR": "1"}
+# Interruptions wait for the name of a task, which Ansible writes with the first result where skipped ones are hidden.
+ENVIRONMENT = {
+    **os.environ,
+    "ANSIBLE_CONFIG": str(ROOT / "ansible.cfg"),
+    "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "true",
+    "ANSIBLE_NOCOLOR": "1",
+}
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
 
 

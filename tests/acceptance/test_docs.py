@@ -10,24 +10,30 @@ import subprocess
 
 import pytest
 import yaml
-from lab_cluster import BIN, ENVIRONMENT, INVENTORY, ROOT, SECRETS, on_node
+from lab_cluster import BIN, ENVIRONMENT, INVENTORY, ROOT, SECRETS, VIP, on_node
 
 from tests.unit.docs.shell_blocks import PAGES, TABLE, blocks, commands
 
 ON_DATABASE_HOST = [
     block for page in PAGES for block in blocks(page) if "etcdctl" in block and "127.0.0.1:12379" not in block
 ]
-VAULT = "--vault-password-file ~/.vault"
+READERS_VIP = "192.0.2.100"
 
 
 @pytest.mark.parametrize("text", TABLE["lab"])
 def test_on_the_controller(text: str) -> None:
-    line = text.replace("inventory/mine", str(INVENTORY)).replace(VAULT, "")
+    line = text.replace("inventory/mine", str(INVENTORY))
     environment = {**ENVIRONMENT, "PATH": f"{BIN}:{ENVIRONMENT['PATH']}"}
     done = subprocess.run(
         ["bash", "-c", line], cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("text", TABLE["client"])
+def test_on_a_client(text: str) -> None:
+    query = f"{text.replace(READERS_VIP, VIP)} -tAc 'select not pg_is_in_recovery()'"
+    assert on_node("client1", "bash", "-ec", query).strip() == "t"
 
 
 def test_on_a_database_host() -> None:

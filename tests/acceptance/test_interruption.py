@@ -25,7 +25,8 @@ from lab_cluster import (
     run_playbook,
     sql,
 )
-from nodes import Node
+
+from lab.nodes import Node
 
 BEFORE_PACKAGES = (2, 4)
 AFTER_PACKAGES = (7, 9, 11, 14, 18, 21, 28, 33)

@@ -40,7 +40,7 @@ CHANGES = {"chown", "lchown", "chmod", "lchmod", "rmtree", "makedirs", "copyfile
 # What changes files as root by other means than safe_path, and why it may.
 OF_ITS_OWN = {
     "module_utils/safe_path.py": "it is the way",
-    "modules/etcd_member.py": "/etc/etcd is root's own",
+    "module_utils/etcd_join.py": "/etc/etcd is root's own",
     "module_utils/postgresql_scratch.py": "its directory is root's own, and so is what it changes there",
     "module_utils/restore_work.py": "the database user's",
     "module_utils/restore_verify.py": "a unit of postgres'",

@@ -8,13 +8,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils import journal
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import events
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import (
     Fault,
     Reboot,
@@ -31,14 +30,16 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import (
     silent,
     view,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Event, Ledger, Presence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import longest_silence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.targets import choose, etcd_leader_wanted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import events
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Event, Ledger, Presence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import longest_silence
 
 GATE_SECONDS = 300.0
 REACH_SECONDS = 8.0  # for a pool that is just being changed
@@ -72,6 +73,19 @@ class StoppedError(Exception):
 
 class GateError(Exception):
     """The cluster is not in the state in which a drill may say anything."""
+
+
+Spans = tuple[tuple[float, float], ...]
+
+
+@dataclass(frozen=True)
+class Harm:
+    """A fault that was proven and healed; dark and cut: when each host was off, or cut off."""
+
+    proof: str
+    healed: float
+    dark: Mapping[str, Spans]
+    cut: Mapping[str, Spans]
 
 
 class Conductor:
@@ -158,14 +172,48 @@ class Conductor:
     def _hit(
         self, fault: Fault, repetition: int, before: View, *, begun: float, table: str, watch: Stopwatch
     ) -> Ledger:
+        targets = self._targets(fault, repetition, before)
+        injected = self._recorder.now()
+        harm = self._harm(fault, targets, before, injected, watch)
+        after, recovery = self.await_gate("after", since=harm.healed)
+        self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 60.0, "steady writes after healing")
+        ended = self._last_claim(after.leader, harm.healed)
+        self._end_load()
+        watch.end("gate after")
+        presence = self._presence(after.leader, table)
+        watch.end("rows")
+        noted = [
+            Event(injected, "injected", ", ".join(targets), fault.title),
+            Event(harm.healed, "healed", ", ".join(targets)),
+            *self._derived(injected, harm.healed, before),
+        ]
+        return Ledger(
+            fault=fault.name,
+            repetition=repetition,
+            begun=begun,
+            injected=injected,
+            ended=ended,
+            primary_before=before.leader,
+            primary_after=after.leader,
+            events=tuple(sorted(noted, key=lambda event: event.at)),
+            presence=presence,
+            recovery=recovery,
+            phases=watch.phases,
+            **asdict(harm),
+            **self._observed(begun, ended),
+        )
+
+    def _targets(self, fault: Fault, repetition: int, before: View) -> tuple[str, ...]:
         everybody = tuple(node.name for node in self._plan.nodes if node.ha is not None)
         targets = choose(fault.target, self._expected, before, everybody, repetition)
         if not targets or not all(targets):
             raise GateError(f"{fault.name}: nobody is {fault.target}")
-        noted = [Event(self._recorder.now(), "injected", ", ".join(targets), fault.title)]
-        injected = noted[0].at
-        dark: dict[str, tuple[tuple[float, float], ...]] = {}
-        cut: dict[str, tuple[tuple[float, float], ...]] = {}
+        return targets
+
+    def _harm(self, fault: Fault, targets: tuple[str, ...], before: View, injected: float, watch: Stopwatch) -> Harm:
+        """Inject, hold and heal a fault; raise GateError when it can't be healed."""
+        dark: dict[str, Spans] = {}
+        cut: dict[str, Spans] = {}
         self._archived = ""
         try:
             if isinstance(fault.action, Reboot):
@@ -185,44 +233,26 @@ class Conductor:
             dark = {host: (longest_silence(self._recorder.seen(host), injected, healed),) for host in targets}
         if failures:
             raise GateError(f"{fault.name}: not healed: {'; '.join(failures)}")
-        noted.append(Event(healed, "healed", ", ".join(targets)))
-        after, recovery = self.await_gate("after", since=healed)
-        self._await(lambda: self._recorder.flow()[0] >= STEADY_SECONDS, 60.0, "steady writes after healing")
-        ended = self._last_claim(after.leader, healed)
-        self._end_load()
-        watch.end("gate after")
-        presence = self._presence(after.leader, table)
-        watch.end("rows")
-        return Ledger(
-            fault=fault.name,
-            repetition=repetition,
-            begun=begun,
-            injected=injected,
-            healed=healed,
-            ended=ended,
-            proof=proof,
-            primary_before=before.leader,
-            primary_after=after.leader,
-            writes=tuple(self._recorder.writes),
-            reads=tuple(self._recorder.reads),
-            naive=tuple(self._recorder.naive),
-            pooled=tuple(self._recorder.pooled),
-            pooled_pool=(self._plan.pooled or {}).get("name", ""),
-            local_writes=tuple(self._recorder.local_writes),
-            members=tuple(sample for sample in self._recorder.members if begun <= sample.at <= ended),
-            balancers=tuple(sample for sample in self._recorder.balancers if begun <= sample.at <= ended),
-            events=tuple(sorted([*noted, *self._derived(injected, healed, before)], key=lambda event: event.at)),
-            presence=presence,
-            recovery=recovery,
-            clock_uncertainty=self._crew.describe(),
-            expected_members=self._expected.databases,
-            expected_balancers=self._expected.balancers,
-            dark=dark,
-            cut=cut,
-            phases=watch.phases,
-            write_pools=(self._expected.primary_pool,),
-            read_pools=(self._expected.standby_pool,),
-        )
+        return Harm(proof, healed, dark, cut)
+
+    def _observed(self, begun: float, ended: float) -> dict[str, Any]:
+        """Return what a ledger has of the clients, the hosts and the cluster."""
+        recorder = self._recorder
+        return {
+            "writes": tuple(recorder.writes),
+            "reads": tuple(recorder.reads),
+            "naive": tuple(recorder.naive),
+            "pooled": tuple(recorder.pooled),
+            "pooled_pool": (self._plan.pooled or {}).get("name", ""),
+            "local_writes": tuple(recorder.local_writes),
+            "members": tuple(sample for sample in recorder.members if begun <= sample.at <= ended),
+            "balancers": tuple(sample for sample in recorder.balancers if begun <= sample.at <= ended),
+            "clock_uncertainty": self._crew.describe(),
+            "expected_members": self._expected.databases,
+            "expected_balancers": self._expected.balancers,
+            "write_pools": (self._expected.primary_pool,),
+            "read_pools": (self._expected.standby_pool,),
+        }
 
     def _last_claim(self, leader: str, since: float) -> float:
         """Return when, not before ``since``, a newest sample saw the leader say so: there the record ends."""
@@ -246,7 +276,7 @@ class Conductor:
             write_pool=self._expected.primary_pool,
         )
 
-    def _reboot(self, targets: Sequence[str], dark: dict[str, tuple[tuple[float, float], ...]]) -> str:
+    def _reboot(self, targets: Sequence[str], dark: dict[str, Spans]) -> str:
         proofs = []
         for host in targets:
             begun = self._recorder.now()

@@ -24,24 +24,25 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import analysis, ledger_file, report
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, budgets
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
     Conductor,
     GateError,
     NotProvenError,
     StoppedError,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, view
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal, injections, parse, skipped
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Run, Unjudged
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import analysis, ledger_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, budgets
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 
 HEARTBEAT_SECONDS = 1.0

@@ -21,7 +21,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
     GateError,
     StoppedError,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import (
     OPERATIONAL,
     Speaker,
@@ -31,9 +30,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import (
     trace,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import part, view
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import provider
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import commands, lease, report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import (
     Journal,

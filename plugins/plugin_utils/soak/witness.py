@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Outcome, Write
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Outcome, Write
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Change, State
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.lease import Look
 

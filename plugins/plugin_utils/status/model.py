@@ -11,8 +11,6 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
-DAY = 86400
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -22,14 +20,14 @@ class Limits:
     ends within certificate_end seconds is a problem, one that ends within certificate_notice seconds is noticed.
     """
 
-    lag: int = 16 * 2**20
-    full_age: int = 8 * DAY
-    any_age: int = 2 * DAY
-    verified_age: int = 2 * DAY
-    queue_age: int = 300
-    job_margin: int = 3600
-    certificate_end: int = 7 * DAY
-    certificate_notice: int = 30 * DAY
+    lag: int
+    full_age: int
+    any_age: int
+    verified_age: int
+    queue_age: int
+    job_margin: int
+    certificate_end: int
+    certificate_notice: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,11 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
+from ..reading.addresses import Address
+from ..reading.problems import OPAQUE, Problems
 from .hosts import is_address, known_addresses
-from .model import Address, Cluster, Inventory, Pool, Vip
+from .model import Cluster, Inventory, Pool, Vip
 from .pool_targets import common_networks, is_part
-from .problems import OPAQUE, Problems
 
 
 def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..reading.problems import OPAQUE, Problem, Problems, TopologyError
 from .derive import count_labels, derive_groups, derive_host
 from .model import Inventory
 from .parse import parse
 from .ports import check_ports
-from .problems import OPAQUE, Problem, Problems, TopologyError
 from .required_secrets import check_secrets
 from .roles import RoleSpec, coerced
 from .sql_names import check_sql

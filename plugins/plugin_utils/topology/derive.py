@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from ..reading.addresses import Network
 from .hosts import is_address
-from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Network, Pool
+from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Pool
 from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
 from .pool_targets import common_networks
 from .pools import pool_dict, primary_pool

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from .problems import OPAQUE, Problem, TopologyError
+from ..reading.problems import OPAQUE, Problem, TopologyError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_dynamic import VARIABLE, faults
 
-from .problems import HIDDEN, Problems
+from ..reading.problems import HIDDEN, Problems
 
 __all__ = ["VARIABLE", "check_dynamic_configuration", "slot_name"]
 

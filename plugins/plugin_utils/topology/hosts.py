@@ -10,10 +10,11 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any
 
-from .model import Address, Host, Inventory
-from .node import Node, suggestion
+from ..reading.addresses import Address
+from ..reading.node import Node, suggestion
+from ..reading.problems import OPAQUE, Opaque, Problems
+from .model import Host, Inventory
 from .packages import PACKAGE_VARIABLES
-from .problems import OPAQUE, Opaque, Problems
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 FOREIGN = "ha_foreign_variables"

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ..reading.problems import Opaque, Problem, Problems
 from .model import Cluster, Inventory
-from .problems import Opaque, Problem, Problems
+from .schema import LEAST_LEASE_WATCH
 from .timing import patroni_defaults
 
-LEAST_SECONDS = 2
 SYNCHRONOUS = "patroni_synchronous_mode"
 
 
@@ -30,7 +30,7 @@ class Timing:
     def least(self) -> int:
         """The fewest seconds without a renewal after which the lease may be revoked."""
         if self.synchronous:
-            return max(LEAST_SECONDS, self.loop_wait + 1)
+            return max(LEAST_LEASE_WATCH, self.loop_wait + 1)
         return self.loop_wait + 2 * self.retry_timeout + 1
 
 

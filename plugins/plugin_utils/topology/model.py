@@ -7,17 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network
 from typing import Any
 
+from ..reading.addresses import Address, Interface, Network
+from .schema import Pooler, Ports
 from .timing import DEFAULT_PROFILE
-
-Address = IPv4Address | IPv6Address
-Interface = IPv4Interface | IPv6Interface
-Network = IPv4Network | IPv6Network
-
-GROUP_COMPONENTS = ("etcd", "postgresql", "haproxy", "backup")
-"""Components whose members are a group of the user's."""
 
 COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "pgbouncer", "backup")
 
@@ -138,30 +132,6 @@ class SqlObject:
 
 
 @dataclass(frozen=True)
-class Ports:
-    """TCP ports of the services on the members."""
-
-    postgresql: int = 5432
-    patroni: int = 8008
-    etcd_client: int = 2379
-    etcd_peer: int = 2380
-    pgbouncer: int = 6432
-
-
-@dataclass(frozen=True)
-class Pooler:
-    """PgBouncer beside every PostgreSQL; C(port) and C(vip) are those of its pool, where clients reach it.
-
-    C(spare_primary): clients get a pooler on another host than the primary's.
-    """
-
-    port: int = 6432
-    mode: str = "transaction"
-    vip: Any = None
-    spare_primary: bool = True
-
-
-@dataclass(frozen=True)
 class Cluster:
     """One cluster as declared.
 
@@ -179,7 +149,7 @@ class Cluster:
     pools_declared: bool = False
     databases: tuple[SqlObject, ...] = ()
     roles: tuple[SqlObject, ...] = ()
-    ports: Ports = Ports()
+    ports: Ports = field(default_factory=Ports)
     allow_single_etcd: bool = False
     profile: str = DEFAULT_PROFILE
     lease_watch: int | None = None

@@ -5,119 +5,111 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
+from ..reading.node import Node, suggestion
+from ..reading.problems import HIDDEN, Problems
+from ..reading.shapes import Text, keys, read
+from . import schema
 from .hosts import read_host
-from .model import GROUP_COMPONENTS, Cluster, Host, Inventory, Network, Pooler, Ports, SqlObject, SyncGroup, Vip
-from .node import Node, suggestion
+from .model import Cluster, Host, Inventory, SqlObject, SyncGroup, Vip
 from .pool_targets import with_guards
 from .pools import Surroundings, read_pools
-from .problems import HIDDEN, Problems
 from .timing import DEFAULT_PROFILE, PROFILES
 
-CLUSTER_KEYS = (
-    "groups",
-    "network",
-    "clients",
-    "vips",
-    "vrrp_sync_groups",
-    "pools",
-    "databases",
-    "roles",
-    "ports",
-    "allow_single_etcd",
-    "profile",
-    "lease_watch",
-    "pooler",
-)
-LEAST_LEASE_WATCH = 2
-POOL_MODES = ("session", "transaction", "statement")
-SQL_NAME = r"[^\s\"'\\]+"
-SQL_NAME_MEANING = "a PostgreSQL name without spaces, quotes and backslashes"
+SQL_NAME = Text(r"[^\s\"'\\]+", "a PostgreSQL name without spaces, quotes and backslashes")
 
 
 def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Cluster, ...]:
     """Read the whole topology file.
 
-    :arg document: the file's plain data, C({plugin, clusters: {name: {...}}}).
+    :arg document: the file's plain data.
     :returns: the clusters as far as they could be read, sorted by name; what could not is in C(problems).
     """
-    root = Node("", document, problems).fields(("plugin", "clusters"), required=("clusters",))
-    if "clusters" not in root:
-        return ()
-    named = root["clusters"].named()
-    if root["clusters"].value == {}:
-        root["clusters"].fail("names no cluster", "add one, like 'clusters: {main: {}}'")
-    return with_guards(tuple(_cluster(name, node, inventory) for name, node in sorted(named)))
+    declared = read(schema.Topology, Node("", document, problems)).clusters or {}
+    place = Node("clusters", HIDDEN, problems)
+    clusters = (_cluster(name, cluster, place.at(name, HIDDEN), inventory) for name, cluster in declared.items())
+    return with_guards(tuple(clusters))
 
 
-def _cluster(name: str, node: Node, inventory: Inventory) -> Cluster:
-    fields = Node(node.path, {} if node.value is None else node.value, node.problems).fields(CLUSTER_KEYS)
-    vips = read_vips(fields.get("vips"))
-    members = read_members(node, fields.get("groups"), inventory, bool(vips))
-    profile = (fields["profile"].choice(PROFILES) if "profile" in fields else None) or DEFAULT_PROFILE
+def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Inventory) -> Cluster:
+    vips = _vips(declared)
+    members = read_members(declared.groups, place.at("groups", None), inventory, bool(vips))
+    profile = declared.profile or DEFAULT_PROFILE
     has_lease = "postgresql" in members and "etcd" in members
-    if "lease_watch" in fields:
-        lease_watch = read_lease_watch(fields["lease_watch"])
-    else:
-        lease_watch = PROFILES[profile].lease_watch if has_lease else None
+    lease_watch = _lease_watch(declared.lease_watch, PROFILES[profile].lease_watch if has_lease else None)
     if lease_watch is not None and has_lease:
         members["lease_watcher"] = members["etcd"]
-    pooler = read_pooler(fields.get("pooler"))
-    if pooler is not None and "postgresql" in members:
+    if declared.pooler is not None and "postgresql" in members:
         members["pgbouncer"] = members["postgresql"]
-    ports = read_ports(fields.get("ports"))
-    declared = read_networks(fields.get("network"))
-    around = Surroundings(members, ports, declared_names(fields.get("vips")), inventory, pooler)
-    networks = declared or tuple(dict.fromkeys(vip.address.network for vip in vips))
+    around = Surroundings(members, declared.ports, tuple(declared.vips or ()), inventory, declared.pooler)
+    networks = declared.network or tuple(dict.fromkeys(vip.address.network for vip in vips))
     return Cluster(
         name=name,
         members=members,
         networks=networks,
-        networks_declared=bool(declared),
-        clients=read_networks(fields["clients"]) if "clients" in fields else networks,
+        networks_declared=bool(declared.network),
+        clients=networks if declared.clients is None else declared.clients,
         vips=vips,
-        sync_groups=read_sync_groups(fields.get("vrrp_sync_groups")),
-        pools=read_pools(fields.get("pools") or node.at("pools", None), around),
-        pools_declared=declares_pools(fields.get("pools")),
-        databases=read_databases(fields.get("databases")),
-        roles=read_roles(fields.get("roles")),
-        ports=ports,
-        allow_single_etcd="allow_single_etcd" in fields and fields["allow_single_etcd"].boolean() is True,
+        sync_groups=_sync_groups(declared),
+        pools=read_pools(place.at("pools", declared.pools), around),
+        pools_declared=declares_pools(declared.pools),
+        databases=read_databases(place.at("databases", declared.databases)),
+        roles=read_roles(place.at("roles", declared.roles)),
+        ports=declared.ports,
+        allow_single_etcd=declared.allow_single_etcd,
         profile=profile,
         lease_watch=lease_watch,
-        lease_watch_declared=bool({"profile", "lease_watch"} & fields.keys()),
-        pooler=pooler,
+        lease_watch_declared=declared.profile is not None or declared.lease_watch is not None,
+        pooler=declared.pooler,
     )
 
 
-def declares_pools(pools: Node | None) -> bool:
+def _lease_watch(declared: int | Literal[False] | None, default: int | None) -> int | None:
+    """Seconds until a silent leader's lease is revoked, None for never."""
+    if declared is None:
+        return default
+    return None if declared is False else declared
+
+
+def _vips(declared: schema.Cluster) -> tuple[Vip, ...]:
+    return tuple(
+        Vip(name, vip.address, vip.interface, vip.virtual_router_id, vip.priorities)
+        for name, vip in (declared.vips or {}).items()
+        if vip.address
+    )
+
+
+def _sync_groups(declared: schema.Cluster) -> tuple[SyncGroup, ...]:
+    return tuple(SyncGroup(name, tuple(sorted(vips))) for name, vips in (declared.vrrp_sync_groups or {}).items())
+
+
+def declares_pools(pools: Any) -> bool:
     """Whether the user wants a pool, readable or not."""
-    return bool(
-        pools and (not isinstance(pools.value, dict) or any(pool is not False for pool in pools.value.values()))
-    )
+    return any(pool is not False for pool in pools.values()) if isinstance(pools, dict) else pools is not None
 
 
 def read_members(
-    cluster: Node, groups: Node | None, inventory: Inventory, has_vips: bool
+    groups: schema.Groups | None, place: Node, inventory: Inventory, has_vips: bool
 ) -> dict[str, tuple[Host, ...]]:
     """Hosts by component. Without C(groups) every group that has a component's name counts."""
+    components = list(keys(schema.Groups))
+    if groups is None:
+        named = {component: component for component in components if component in inventory.groups}
+    else:
+        named = {component: group for component in components if (group := getattr(groups, component)) is not None}
     members = {
-        component: tuple(read_host(name, inventory, cluster.problems) for name in _group(component, node, inventory))
-        for component, node in _group_nodes(cluster, groups, inventory).items()
+        component: tuple(
+            read_host(host, inventory, place.problems)
+            for host in _group(component, place.at(component, group), inventory)
+        )
+        for component, group in named.items()
     }
     if has_vips and "haproxy" in members:
         members["keepalived"] = members["haproxy"]
     return members
-
-
-def _group_nodes(cluster: Node, groups: Node | None, inventory: Inventory) -> dict[str, Node]:
-    if groups is not None:
-        return groups.fields(GROUP_COMPONENTS)
-    default = cluster.at("groups", None)
-    return {name: default.at(name, name) for name in GROUP_COMPONENTS if name in inventory.groups}
 
 
 def _group(component: str, node: Node, inventory: Inventory) -> list[str]:
@@ -133,91 +125,24 @@ def _group(component: str, node: Node, inventory: Inventory) -> list[str]:
     return sorted(inventory.groups.get(group, ()))
 
 
-def read_networks(node: Node | None) -> tuple[Network, ...]:
-    """One network or a list of them."""
-    read = [item.network() for item in node.one_or_more()] if node else []
-    return tuple(network for network in read if network is not None)
-
-
-def read_ports(node: Node | None) -> Ports:
-    """The services' ports; those not given keep their defaults."""
-    known = tuple(Ports.__dataclass_fields__)
-    read = {key: field.port() for key, field in node.fields(known).items()} if node else {}
-    return Ports(**{key: port for key, port in read.items() if port is not None})
-
-
-def read_lease_watch(node: Node) -> int | None:
-    """Seconds until a silent leader's lease is revoked; false is never."""
-    return None if node.value is False else node.integer(LEAST_LEASE_WATCH, 3600)
-
-
-def read_pooler(node: Node | None) -> Pooler | None:
-    """The pooler: true for all defaults; false, like nothing at all, is none."""
-    if node is None or node.value is False:
-        return None
-    fields = {} if node.value is True else node.fields(tuple(Pooler.__dataclass_fields__))
-    port = fields["port"].port() if "port" in fields else None
-    mode = fields["mode"].choice(POOL_MODES) if "mode" in fields else None
-    vip = fields["vip"].value if "vip" in fields else None
-    spare = fields["spare_primary"].boolean() if "spare_primary" in fields else None
-    return Pooler(port or Pooler.port, mode or Pooler.mode, vip, spare is not False)
-
-
-def read_vips(node: Node | None) -> tuple[Vip, ...]:
-    """The virtual IP addresses, sorted by name."""
-    read = [_vip(name, vip) for name, vip in sorted(node.named())] if node else []
-    return tuple(vip for vip in read if vip is not None)
-
-
-def _vip(name: str, node: Node) -> Vip | None:
-    fields = node.fields(("address", "interface", "virtual_router_id", "priorities"), required=("address",))
-    address = fields["address"].interface() if "address" in fields else None
-    interface = fields["interface"].text() if "interface" in fields else None
-    router_id = fields["virtual_router_id"].integer(1, 255) if "virtual_router_id" in fields else None
-    priorities = _priorities(fields["priorities"]) if "priorities" in fields else None
-    return Vip(name, address, interface, router_id, priorities) if address else None
-
-
-def declared_names(node: Node | None) -> tuple[str, ...]:
-    """The keys of a mapping, whether or not their values could be read."""
-    return tuple(sorted(map(str, node.value))) if node and isinstance(node.value, dict) else ()
-
-
-def _priorities(node: Node) -> Mapping[str, int]:
-    if not isinstance(node.value, dict):
-        node.fail("is not a mapping", "write it as 'host: priority' lines")
-        return {}
-    read = {str(host): node.at(str(host), value).integer(1, 254) for host, value in node.value.items()}
-    return {host: priority for host, priority in read.items() if priority is not None}
-
-
-def read_sync_groups(node: Node | None) -> tuple[SyncGroup, ...]:
-    """VRRP sync groups, sorted by name."""
-    groups = []
-    for name, group in sorted(node.named()) if node else []:
-        names = [item.text() for item in group.items()]
-        groups.append(SyncGroup(name, tuple(sorted(name for name in names if name))))
-    return tuple(groups)
-
-
-def read_databases(node: Node | None) -> tuple[SqlObject, ...]:
+def read_databases(node: Node) -> tuple[SqlObject, ...]:
     """Databases; the owner is the role of the same name unless given."""
     return tuple(replace(item, values={"owner": item.name, **item.values}) for item in _sql_objects(node))
 
 
-def read_roles(node: Node | None) -> tuple[SqlObject, ...]:
+def read_roles(node: Node) -> tuple[SqlObject, ...]:
     """SQL roles."""
     return tuple(_sql_objects(node))
 
 
-def _sql_objects(node: Node | None) -> Iterator[SqlObject]:
+def _sql_objects(node: Node) -> Iterator[SqlObject]:
     """Entries with a name. What else they may hold is for the spec of the role that makes them to say."""
-    for item in node.items() if node else []:
+    for item in [] if node.value is None else node.items():
         entry = item.value if isinstance(item.value, dict) else {}
         if "password" in entry:
             fix = "move it to ha_role_passwords in your vaulted group_vars"
             item.problems.add(f"{item.path}.password", HIDDEN, "is a secret in a file that is not vaulted", fix)
         fields = item.fields({"name", *map(str, entry)}, required=("name",))
-        name = fields["name"].matching(SQL_NAME, SQL_NAME_MEANING) if "name" in fields else None
+        name = SQL_NAME.read(fields["name"]) if "name" in fields else None
         if name:
             yield SqlObject(item.path, name, {key: field.value for key, field in fields.items() if key != "password"})

@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
+from ..reading.node import Node, suggestion
+from ..reading.problems import HIDDEN
+from ..reading.shapes import handed_on, keys, read
+from . import schema
 from .hosts import host_address
-from .model import Check, Cluster, Host, Inventory, Network, Pool, Pooler, Ports, Server
-from .node import Node, suggestion
-from .problems import HIDDEN
-
-POSTGRESQL = "postgresql"
-PGBOUNCER = "pgbouncer"
-ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
-"""Patroni's REST endpoint that answers 200 on a member which may serve the role."""
+from .model import Check, Cluster, Host, Inventory, Pool, Server
+from .schema import DEFAULT_POOLS, PGBOUNCER, POOL, POSTGRESQL, ROLE_PATHS, Pooler, Ports
 
 SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "stopping"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
@@ -27,35 +25,14 @@ SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "s
 WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}
 """Patroni says that a member is the primary once it leads; the role in the answer is PostgreSQL's, once promoted."""
 
-DEFAULT_POOLS = {
-    "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
-    "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
-}
 POOLED = "pooled"
 """Name of the pool that leads to the poolers where none is declared."""
 
 POOLED_CHECK = ("option tcp-check", "tcp-check send-binary 0000000804d21630", "tcp-check expect binary 4e")
 """GSSENCRequest, and PgBouncer's no. A frozen pooler does not answer, though its kernel still completes handshakes."""
 
-EXTRA_KEYS = (
-    "balance",
-    "server_options",
-    "bind_options",
-    "frontend_options",
-    "backend_options",
-    "shutdown_sessions",
-    "maxconn",
-    "timeouts",
-)
-"""Passed on as they are; the haproxy role's argument spec judges them."""
-
 OWN_FRONTENDS = frozenset({"stats", "monitor"})
 """Names of the frontends that HAProxy has beside the pools."""
-
-POSTGRESQL_KEYS = ("port", "service", "vip", "clients", "role", *EXTRA_KEYS)
-POOLED_KEYS = ("port", "service", "vip", "clients", *EXTRA_KEYS)
-GENERIC_KEYS = ("port", "service", "vip", "clients", "mode", "servers", "check", *EXTRA_KEYS)
-CHECK_EXTRA_KEYS = ("method", "host", "status", "body", "body_pattern", "drains")
 
 
 @dataclass(frozen=True)
@@ -125,7 +102,7 @@ def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Nod
     declared = pools.value if isinstance(pools.value, dict) else {}
     if around.pooler is None or not {PGBOUNCER, "haproxy"} <= around.members.keys():
         return []
-    if any(_service(pool) == PGBOUNCER for pool in declared.values()):
+    if any(POOL.choice(pool) == PGBOUNCER for pool in declared.values()):
         return []
     if POOLED in declared:
         fix = f"rename it, or give it 'service: {PGBOUNCER}' and no role, servers or check"
@@ -135,71 +112,69 @@ def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Nod
     return [(POOLED, Node(f"{pools.path.rpartition('.')[0]}.pooler", pool, pools.problems))]
 
 
-def _service(pool: Any) -> Any:
-    return pool.get("service", POSTGRESQL) if isinstance(pool, dict) else POSTGRESQL
-
-
 def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
-    service = _service(node.value)
-    if service == PGBOUNCER and around.pooler is not None:
-        return _pooled(name, node, around)
-    is_postgresql = service == POSTGRESQL
-    required = ("port", "role") if is_postgresql else ("port", "servers")
-    fields = node.fields(POSTGRESQL_KEYS if is_postgresql else GENERIC_KEYS, required)
-    port = fields["port"].port() if "port" in fields else None
-    role = fields["role"].choice(ROLE_PATHS) if is_postgresql and "role" in fields else None
-    if is_postgresql:
-        servers = _postgresql_servers(node, around)
-        check = Check("http", ROLE_PATHS.get(role or ""), tls=True, extra=WRITABLE if role == "primary" else SERVING)
-    else:
-        servers = _servers(fields["servers"], around.inventory) if "servers" in fields else ()
-        check = _check(fields.get("check"))
-    vips = _vips(node, fields.get("vip"), around.vips)
-    mode = (fields["mode"].choice(("tcp", "http")) if "mode" in fields else None) or "tcp"
-    extra = {key: fields[key].value for key in EXTRA_KEYS if key in fields}
-    clients = _clients(fields.get("clients"))
-    return Pool(node.path, name, port, str(service), role, mode, vips, servers, check, extra, clients) if port else None
-
-
-def _pooled(name: str, node: Node, around: Surroundings) -> Pool | None:
-    """A pool whose servers are the poolers."""
-    fields = node.fields(POOLED_KEYS, required=("port",))
-    port = fields["port"].port() if "port" in fields else None
-    hosts = around.members.get(PGBOUNCER, ())
-    own = around.ports.pgbouncer
-    servers = tuple(Server(host.name, host.address, own, own) for host in hosts if host.addresses)
-    vips = _vips(node, fields.get("vip"), around.vips)
-    extra = {"balance": "leastconn", **{key: fields[key].value for key in EXTRA_KEYS if key in fields}}
-    declared = extra.get("backend_options", [])
-    extra["backend_options"] = [*POOLED_CHECK, *declared] if isinstance(declared, list) else declared
-    clients = _clients(fields.get("clients"))
-    return Pool(node.path, name, port, PGBOUNCER, None, "tcp", vips, servers, Check(), extra, clients) if port else None
-
-
-def _clients(node: Node | None) -> tuple[Network, ...] | None:
-    """Networks a pool lets in, one or a list; None where none are declared."""
-    if node is None:
+    without_pooler = around.pooler is None and POOL.choice(node.value) == PGBOUNCER
+    declared = read(schema.ServicePool, node) if without_pooler else POOL.read(node)
+    vips = _vips(node, declared.vip, around.vips)
+    servers = _servers(node, declared, around)
+    check = _check(node.at("check", HIDDEN), declared)
+    if declared.port is None:
         return None
-    if node.value == []:
-        node.fail("lets nobody in", "list networks, like [192.0.2.0/24], or remove it")
-    read = [item.network() for item in node.one_or_more()]
-    return tuple(network for network in read if network is not None)
+    return Pool(
+        path=node.path,
+        name=name,
+        port=declared.port,
+        service=declared.service,
+        role=declared.role if isinstance(declared, schema.PostgresqlPool) else None,
+        mode=declared.mode if isinstance(declared, schema.ServicePool) else "tcp",
+        vips=vips,
+        servers=servers,
+        check=check,
+        extra=_extra(declared),
+        clients=declared.clients,
+    )
 
 
-def _vips(node: Node, declared: Node | None, known: tuple[str, ...]) -> tuple[str, ...]:
+def _extra(declared: schema.Pool) -> dict[str, Any]:
+    """What the haproxy role takes as it stands."""
+    extra = handed_on(declared)
+    if not isinstance(declared, schema.PoolerPool):
+        return extra
+    options = extra.get("backend_options", [])
+    checked = [*POOLED_CHECK, *options] if isinstance(options, list) else options
+    return {"balance": "leastconn", **extra, "backend_options": checked}
+
+
+def _vips(pool: Node, declared: Any, known: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the VIPs a pool listens on; empty means every address of the balancer."""
+    node = pool.at("vip", declared)
     if declared is None:
         if len(known) > 1 and "main" not in known:
             fix = f"add 'vip:' with one or more of {', '.join(known)}"
-            node.at("vip", None).fail("is missing, and the cluster has several VIPs", fix)
+            node.fail("is missing, and the cluster has several VIPs", fix)
         return ("main",) if "main" in known else known[:1]
     names = []
-    for item in declared.one_or_more():
+    for item in node.one_or_more():
         if item.value in known:
             names.append(item.value)
         else:
             item.fail("is not a VIP of the cluster", suggestion(str(item.value), known))
     return tuple(dict.fromkeys(names))
+
+
+def _servers(node: Node, declared: schema.Pool, around: Surroundings) -> tuple[Server, ...]:
+    match declared:
+        case schema.PostgresqlPool():
+            return _postgresql_servers(node, around)
+        case schema.ServicePool(servers=schema.GroupServers() as group):
+            return _group_servers(node.at("servers", HIDDEN), group, around.inventory)
+        case schema.ServicePool(servers=tuple(listed)):
+            return _listed_servers(node.at("servers", HIDDEN), listed)
+        case schema.PoolerPool():
+            own = around.ports.pgbouncer
+            hosts = around.members.get(PGBOUNCER, ())
+            return tuple(Server(host.name, host.address, own, own) for host in hosts if host.addresses)
+    return ()
 
 
 def _postgresql_servers(node: Node, around: Surroundings) -> tuple[Server, ...]:
@@ -211,64 +186,48 @@ def _postgresql_servers(node: Node, around: Surroundings) -> tuple[Server, ...]:
     return tuple(Server(host.name, host.address, ports.postgresql, ports.patroni) for host in hosts if host.addresses)
 
 
-def _servers(node: Node, inventory: Inventory) -> tuple[Server, ...]:
-    """Servers from C({group, port}) or from a list of C({name, address, port})."""
-    return _listed_servers(node) if isinstance(node.value, list) else _group_servers(node, inventory)
-
-
-def _group_servers(node: Node, inventory: Inventory) -> tuple[Server, ...]:
-    fields = node.fields(("group", "port", "check_port"), required=("group", "port"))
-    port = fields["port"].port() if "port" in fields else None
-    check_port = fields["check_port"].port() if "check_port" in fields else None
-    names = inventory.groups.get(str(fields["group"].value), ()) if "group" in fields else ()
-    if not names and "group" in fields:
-        group = fields["group"]
-        group.fail("is not a group with hosts", suggestion(str(group.value), sorted(inventory.groups)))
+def _group_servers(node: Node, declared: schema.GroupServers, inventory: Inventory) -> tuple[Server, ...]:
+    names = inventory.groups.get(declared.group or "", ())
+    if declared.group and not names:
+        fix = suggestion(declared.group, sorted(inventory.groups))
+        node.at("group", declared.group).fail("is not a group with hosts", fix)
     servers = []
     for name in names:
         address = host_address(Node(name, inventory.hosts.get(name, {}), node.problems))
-        if address and port:
-            servers.append(Server(name, str(address), port, check_port or port))
+        if address and declared.port:
+            servers.append(Server(name, str(address), declared.port, declared.check_port or declared.port))
     return tuple(servers)
 
 
-def _listed_servers(node: Node) -> tuple[Server, ...]:
-    if not node.value:
-        node.fail("names no server", "add one like {name: web1, address: 192.0.2.21, port: 8080}")
+def _listed_servers(node: Node, declared: Iterable[schema.ListedServer]) -> tuple[Server, ...]:
     servers: dict[str, Server] = {}
-    for item in node.items():
-        server = _listed_server(item)
-        if server and server.name in servers:
-            item.at("name", server.name).fail("is declared twice", "give every server a name of its own")
-        if server:
-            servers[server.name] = server
+    for index, one in enumerate(declared):
+        if one.name in servers:
+            node.at(index, HIDDEN).at("name", one.name).fail("is declared twice", "give every server a name of its own")
+        if one.name and one.address and one.port:
+            servers[one.name] = Server(one.name, str(one.address), one.port, one.check_port or one.port)
     return tuple(servers.values())
 
 
-def _listed_server(node: Node) -> Server | None:
-    fields = node.fields(("name", "address", "port", "check_port"), required=("name", "address", "port"))
-    name = (
-        fields["name"].matching(r"[A-Za-z0-9_.:-]+", "a name of letters, digits and _.:-") if "name" in fields else None
-    )
-    address = fields["address"].address() if "address" in fields else None
-    port = fields["port"].port() if "port" in fields else None
-    check_port = fields["check_port"].port() if "check_port" in fields else None
-    return Server(name, str(address), port, check_port or port) if name and address and port else None
+def _check(node: Node, declared: schema.Pool) -> Check:
+    """How HAProxy judges the servers of a pool."""
+    match declared:
+        case schema.PostgresqlPool(role=role):
+            answer = WRITABLE if role == "primary" else SERVING
+            return Check("http", ROLE_PATHS.get(role or ""), tls=True, extra=answer)
+        case schema.ServicePool(check=schema.Check() as check):
+            return _declared_check(node, check)
+    return Check()
 
 
-def _check(node: Node | None) -> Check:
-    """C({type: tcp|http|none, path, tls, ...}); a plain TCP connection when not given."""
-    if node is None:
-        return Check()
-    fields = node.fields(("type", "path", "tls", *CHECK_EXTRA_KEYS), required=("type",))
-    kind = fields["type"].choice(("tcp", "http", "none")) if "type" in fields else None
-    path = fields["path"].matching(r"/\S*", "a path that begins with /") if "path" in fields else None
-    for key in ("path", *CHECK_EXTRA_KEYS):
-        if key in fields and kind and kind != "http":
-            fields[key].fail(f"has no meaning for a check of the type {kind}", "remove it or set type to http")
-    tls = "tls" in fields and fields["tls"].boolean() is True
-    extra = {key: fields[key].value for key in CHECK_EXTRA_KEYS if key in fields}
-    return Check(kind or "tcp", path or ("/" if kind == "http" else None), tls, extra)
+def _declared_check(node: Node, declared: schema.Check) -> Check:
+    kind = declared.type
+    for key in keys(schema.Check):
+        value = getattr(declared, key)
+        if key not in {"type", "tls"} and value is not None and kind not in {None, "http"}:
+            node.at(key, value).fail(f"has no meaning for a check of the type {kind}", "remove it or set type to http")
+    path = declared.path or ("/" if kind == "http" else None)
+    return Check(kind or "tcp", path, declared.tls, handed_on(declared))
 
 
 def left_out(name: str) -> str:

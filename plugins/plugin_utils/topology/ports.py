@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
+from ..reading.problems import Problems
 from .model import Cluster, Host, Inventory, Pool
 from .pools import left_out
-from .problems import Problems
 from .roles import RoleSpec
 
 SERVICE_PORTS = {

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .problems import HIDDEN, Opaque, Problems
+from ..reading.problems import HIDDEN, Opaque, Problems
 
 REPOSITORIES = "pgbackrest_repositories"
 QUEUE = "pgbackrest_archive_push_queue_max"
@@ -89,7 +89,7 @@ def _missing(kind: str, item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield each key that must be given, and how."""
     for key in NEEDED[kind]:
         if not item.get(key):
-            yield key, "add it; see docs/restore.md, several repositories"
+            yield key, "add it; see docs/backups.md, several repositories"
     encrypted = item.get("cipher_type", "aes-256-cbc") != "none"
     if kind != "posix" and encrypted and not item.get("cipher_pass"):
         yield "cipher_pass", "give it a vaulted passphrase of its own, for the database hosts know it too"

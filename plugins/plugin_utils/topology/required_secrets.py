@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, secret_problems
 
+from ..reading.problems import CHANGE, HIDDEN, TEMPLATE_IN_TEXT, Opaque, Problems
 from .model import Cluster, Inventory, SqlObject
-from .problems import CHANGE, HIDDEN, TEMPLATE_IN_TEXT, Opaque, Problems
 
 SECRETS = {
     "etcd": ("etcd_root",),

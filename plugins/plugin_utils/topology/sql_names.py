@@ -11,8 +11,8 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import FLAGS
 
+from ..reading.problems import OPAQUE, Opaque, Problems
 from .model import Cluster, Inventory, SqlObject
-from .problems import OPAQUE, Opaque, Problems
 from .roles import RoleSpec
 
 SYSTEM_ROLES = {

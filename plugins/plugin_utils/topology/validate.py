@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
+from ..reading.problems import OPAQUE, Problems
 from .addresses import check_addresses
 from .dynamic_configuration import slot_name
 from .model import ETCD_PEERS, Cluster, Inventory
 from .pools import primary_pool
-from .problems import OPAQUE, Problems
 from .vrrp_rules import check_vrrp
 
 ETCD_USERS = ("root", "patroni", "lease_watcher")

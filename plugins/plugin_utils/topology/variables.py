@@ -20,14 +20,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     text_problems,
 )
 
+from ..reading.node import suggestion
+from ..reading.problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .derive import pools
 from .dynamic_configuration import VARIABLE as DYNAMIC
 from .dynamic_configuration import check_dynamic_configuration
 from .hosts import FOREIGN, is_foreign
 from .lease_rules import check_lease_watch
 from .model import Cluster, Inventory, SqlObject
-from .node import suggestion
-from .problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
 from .repositories import (
     OPTIONS,
     QUEUE,
@@ -322,8 +322,16 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
     """Why the validator refuses a value. It would write a list or a mapping out as a text; that is never meant."""
     if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
         return [f"a {type(value).__name__} in place of a text"]
-    messages: list[str] = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
-    return messages
+    try:
+        messages = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
+    except TypeError:  # it looks for keys in what is no mapping, and joins those that are no texts
+        return ["not a mapping with texts as keys where one is meant"]
+    return [
+        re.sub(r"^argument 'value' is of type \w+ and we were unable to convert to \w+: ", "", text).replace(
+            "value of value must be", "must be"
+        )
+        for text in messages
+    ]
 
 
 def _is_free(name: str, option: Mapping[str, Any]) -> bool:

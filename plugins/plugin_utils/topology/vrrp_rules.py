@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 
+from ..reading.problems import Problems
 from .model import Cluster, SyncGroup, Vip
-from .problems import Problems
 from .vrrp import explicit_priority, priorities, router_id, sync_group_of
 
 

@@ -6,16 +6,12 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "lab"))
-
-import processors
-from engine import LabError
+from lab import processors
+from lab.engine import LabError
 
 
 class Recorder:

@@ -33,8 +33,8 @@ def host(name, down, bare):
     if name.startswith("db") and not bare:
         serves = len({*NAMES[:3]} - {*down}) > 1
         found |= {"etcd": STORE | {"members": {} if serves else None}, "postgresql": DATA}
-    seen = {"preflight__host": {"findings": []}, "deployed__host": {"deployed": found}}
-    return {"ansible_connection": "local", "ha": ha, **({"preflight__host": DOWN} if name in down else seen)}
+    seen = {"preflight_host": {"findings": []}, "deployed_host": {"deployed": found}}
+    return {"ansible_connection": "local", "ha": ha, **({"preflight_host": DOWN} if name in down else seen)}
 
 
 @pytest.fixture
@@ -57,18 +57,18 @@ def site(tmp_path):
         look["tasks"] = [task for task in look["tasks"] if "register" not in task or "run_once" in task]
         look["tasks"][0]["holdfast.ha.preflight_report"] = {"part": True}
         coordinator = plays("etcd")[1]["tasks"][0]["vars"]["etcd_coordinator"].strip("{} ")
-        wait = {"debug": {"msg": "awaits {{ preflight__present | join(',') }}"}, "when": coordinator}
+        wait = {"debug": {"msg": "awaits {{ preflight_present | join(',') }}"}, "when": coordinator}
         tell = {"set_fact": {"etcd__cluster": {"left": left or []}}, "when": coordinator}
         work = {
             "hosts": "{{ lookup('holdfast.ha.targets', 'holdfast_etcd', playbook='etcd') }}",
             "gather_facts": False,
-            "vars_files": [str(ROOT / "playbooks" / "vars" / "present.yml")],
+            "vars_files": [str(ROOT / "playbooks" / "vars" / "run.yml")],
             "tasks": [wait, tell],
         }
         book = tmp_path / "book.yml"
         last = plays("site")[-1]
         last["vars_files"] = [str(ROOT / "playbooks" / name) for name in last["vars_files"]]
-        last["tasks"][-1] = {"import_tasks": str(ROOT / "playbooks" / "tasks" / "left.yml")}
+        last["tasks"][1:] = [{"import_tasks": str(ROOT / "playbooks" / "tasks" / "left.yml")}]
         book.write_text(json.dumps([look, work, last]))
         return run(inventory, book, *arguments)
 
@@ -133,10 +133,10 @@ def test_a_limit_leaves_a_coordinator(site, limit, coordinator):
 
 def test_a_host_that_ssh_does_not_reach_is_down(tmp_path):
     variables = host("db1", (), bare=True) | {"ansible_connection": "ssh", "ansible_host": "127.0.0.1"}
-    del variables["preflight__host"], variables["deployed__host"]
+    del variables["preflight_host"], variables["deployed_host"]
     inventory = tmp_path / "hosts.yml"
     inventory.write_text(json.dumps({"all": {"children": {"holdfast": {"hosts": {"db1": variables}}}}}))
-    ask = {"holdfast.ha.host_preflight": {"address": "192.0.2.1"}, "register": "preflight__host"}
+    ask = {"holdfast.ha.host_preflight": {"address": "192.0.2.1"}, "register": "preflight_host"}
     tell = {"holdfast.ha.preflight_report": {"part": True}, "run_once": True}
     book = tmp_path / "book.yml"
     book.write_text(json.dumps([{"hosts": "holdfast", "gather_facts": False, "tasks": [ask, tell]}]))

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import etcd_join
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Join
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
-from ansible_collections.holdfast.ha.plugins.modules import etcd_member
 
 from tests.unit.roles.lease_watcher.etcd_cluster import (
     Member,
@@ -197,10 +197,10 @@ def test_a_stopped_member_s_data_elsewhere_are_not_lost(tmp_path, *, deployed, w
         tmp_path,
     )
     if refused and not lost:
-        with pytest.raises(etcd_member.RefusedError, match=r"move its data first"):
-            etcd_member.look(module)
+        with pytest.raises(etcd_join.RefusedError, match=r"move its data first"):
+            etcd_join.look(module)
     else:
-        assert etcd_member.look(module)["has_data"] is (not lost and deployed is not None and "# " not in deployed)
+        assert etcd_join.look(module)["has_data"] is (not lost and deployed is not None and "# " not in deployed)
 
 
 class Cluster:
@@ -237,10 +237,10 @@ class Cluster:
         return Module(params, self.folder)
 
     def look(self, *units: Unit) -> list[Any]:
-        return [etcd_member.look(self.module(unit))["found"] for unit in units]
+        return [etcd_join.look(self.module(unit))["found"] for unit in units]
 
     def permit(self, unit: Unit, looked_at: list[Any], timeout: float = 0) -> str | None:
-        return etcd_member.Joiner(self.module(unit, looked_at, timeout)).run()["join"]
+        return etcd_join.Joiner(self.module(unit, looked_at, timeout)).run()["join"]
 
     def bootstrap(self) -> None:
         looked_at = self.look(*self.units)
@@ -307,7 +307,7 @@ def test_a_member_that_lost_its_data_makes_no_quorum(cluster):
     assert not first.start(cluster.program, cluster.units)
     assert third.start(cluster.program, cluster.units)
     assert not cluster.serves_without(third, seconds=3)
-    with pytest.raises(etcd_member.RefusedError, match="no quorum"):
+    with pytest.raises(etcd_join.RefusedError, match="no quorum"):
         cluster.permit(first, cluster.look(first, third))
     assert second.start(cluster.program, cluster.units)
     cluster.wait_until_healthy(third)
@@ -323,7 +323,7 @@ def test_nobody_is_let_in_empty_while_the_others_are_not_known_to_be(cluster, lo
         unit.member.kill()
     for unit in cluster.units[:looked]:
         shutil.rmtree(unit.data)
-    with pytest.raises(etcd_member.RefusedError, match="m3 was not looked at"):
+    with pytest.raises(etcd_join.RefusedError, match="m3 was not looked at"):
         cluster.permit(cluster.units[0], cluster.look(*cluster.units[:looked]))
     assert not cluster.units[0].start(cluster.program, cluster.units)
 
@@ -332,7 +332,7 @@ def test_a_member_with_data_is_waited_for(cluster):
     for unit in cluster.units:
         unit.member.kill()
     shutil.rmtree(cluster.units[0].data)
-    with pytest.raises(etcd_member.RefusedError, match="m2 has data, but its etcd does not answer; m3 has data"):
+    with pytest.raises(etcd_join.RefusedError, match="m2 has data, but its etcd does not answer; m3 has data"):
         cluster.permit(cluster.units[0], cluster.look(*cluster.units))
 
 
@@ -366,7 +366,7 @@ def test_a_permit_of_an_earlier_run_is_withdrawn(cluster):
     first.member.kill()
     shutil.rmtree(first.data)
     allow(first)
-    assert etcd_member.look(cluster.module(first))["changed"]
+    assert etcd_join.look(cluster.module(first))["changed"]
     assert not first.start(cluster.program, cluster.units)
 
 

@@ -175,11 +175,19 @@ def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
 
 
 @pytest.mark.parametrize(
-    ("drop_in_at", "program_at", "due"),
-    [(999.5, 999.5, False), (999.5, 1000.5, True), (1000.5, 999.5, True), (999.5, None, False)],
+    ("drop_in_at", "program_at", "amendment_at", "due"),
+    [
+        (999.5, 999.5, 999.5, False),
+        (999.5, 1000.5, 999.5, True),
+        (1000.5, 999.5, 999.5, True),
+        (999.5, 999.5, 1000.5, True),
+        (999.5, None, None, False),
+    ],
 )
-def test_whether_patroni_runs_since_before_its_files_changed(host, drop_in_at, program_at, due):
-    for path, written_at in ((timings.PATRONI, drop_in_at), (timings.AMENDED, program_at)):
+def test_whether_patroni_runs_since_before_its_files_changed(host, drop_in_at, program_at, amendment_at, due):
+    amendment = f"{timings.AMENDED}_start/table.py"
+    written = {timings.PATRONI: drop_in_at, timings.AMENDED: program_at, amendment: amendment_at}
+    for path, written_at in written.items():
         if written_at is not None:
             root = host(path, "")
             os.utime(Path(root, path.lstrip("/")), (0, written_at))

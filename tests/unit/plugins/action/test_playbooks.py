@@ -57,6 +57,8 @@ def test_secrets_are_made_once_and_never_shown(tmp_path):
     first = yaml.safe_load(target.read_text())
     values = [*first["ha_secrets"].values(), *first["ha_role_passwords"].values()]
     assert code == 0
+    assert f"{target}, NOT ENCRYPTED: new ha_secrets etcd_root, etcd_patroni," in " ".join(output.split())
+    assert "new ha_role_passwords app " in " ".join(output.split())
     assert list(first["ha_role_passwords"]) == ["app"]
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     assert not [value for value in values if value in output]
@@ -65,6 +67,7 @@ def test_secrets_are_made_once_and_never_shown(tmp_path):
     code, output = run(inventory, SECRETS_PLAY, "--vault-password-file", str(tmp_path / "vault"), "-vvv", "--diff")
     assert code == 0
     assert target.read_text().startswith("$ANSIBLE_VAULT;")
+    assert "encrypted by ansible-vault: kept ha_secrets etcd_root, etcd_patroni," in " ".join(output.split())
     assert "ok=1 changed=1" in " ".join(output.split())
     assert not [value for value in values if value in output]
 
@@ -183,6 +186,24 @@ def test_status_fails_and_tells_why(tmp_path):
     assert "not healthy: 1 problem" in output
 
 
+def test_access_is_shown_without_any_secret(tmp_path):
+    database = {"name": "app", "owner": "app"}
+    member = {"name": "db1", "address": "192.0.2.1", "components": ["postgresql"]}
+    postgresql = {"members": [member], "port": 5432, "databases": [database], "roles": [{"name": "app"}]}
+    ha = {"cluster": "x", "members": [member], "pools": [], "postgresql": postgresql, "pooler": None}
+    inventory = inventory_of(tmp_path, {"db1": {"ha": ha, "certificates_ca_directory": str(tmp_path / ".pki")}})
+    secrets = tmp_path / "group_vars" / "all" / "secrets.yml"
+    secrets.parent.mkdir(parents=True)
+    secrets.write_text("ha_role_passwords: {app: never-show-me}\n")
+    code, output = run(inventory, {"hosts": "holdfast", "tasks": [{"holdfast.ha.cluster_access": {}}]})
+    lines = [" ".join(line.split()) for line in output.splitlines()]
+    assert code == 0, output
+    assert "CA .pki/ca.crt, on the hosts /etc/holdfast/tls/ca.crt" in lines
+    assert "passwords group_vars/all/secrets.yml: ha_role_passwords for app; ha_secrets for all others" in lines
+    assert any(line.startswith("ansible-playbook -i hosts.yml holdfast.ha.status shows") for line in lines)
+    assert "never-show-me" not in output
+
+
 def test_preflight_passes_on_all_that_its_module_tells():
     assert {*host_preflight.TOLD, "clock"} == set(yaml.safe_load(host_preflight_module.RETURN))
 
@@ -191,9 +212,9 @@ def test_preflight_lists_what_is_missing(tmp_path):
     finding = {"check": "init", "value": "tini", "fix": "boot the host with systemd", "level": "error"}
     ha = {"cluster": "x", "components": ["haproxy"]}
     hosts = {
-        "a": {"ha": ha, "preflight__host": {"findings": [finding], "clock": [0.0, 0.1]}},
-        "b": {"ha": ha, "preflight__host": {"findings": [], "clock": [3.0, 3.1]}},
-        "c": {"ha": ha, "preflight__host": {"unreachable": True, "msg": "Task failed: no route"}},
+        "a": {"ha": ha, "preflight_host": {"findings": [finding], "clock": [0.0, 0.1]}},
+        "b": {"ha": ha, "preflight_host": {"findings": [], "clock": [3.0, 3.1]}},
+        "c": {"ha": ha, "preflight_host": {"unreachable": True, "msg": "Task failed: no route"}},
         "left_out_by_limit": {"ha": ha},
     }
     hosts["a"]["ha_secrets"] = {"etcd_root": "hunter2"}
@@ -218,7 +239,7 @@ def test_preflight_lists_what_is_missing(tmp_path):
     ],
 )
 def test_preflight_judges_secrets_of_the_command_line_too(tmp_path, secret, told):
-    hosts = {"a": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}}}
+    hosts = {"a": {"ha": {"cluster": "x"}, "preflight_host": {"findings": [], "clock": [0.0, 0.1]}}}
     variables = json.dumps({"ha_secrets": {"etcd_root": secret, "mine": "y" * 16}})
     play = {"tasks": [{"holdfast.ha.preflight_report": {}}]}
     code, output = run(inventory_of(tmp_path, hosts), play, "-e", variables, "-vvv")
@@ -246,7 +267,7 @@ def test_preflight_judges_secrets_of_the_command_line_too(tmp_path, secret, told
 @pytest.mark.parametrize("part", [True, False])
 def test_a_part_s_playbook_judges_secrets_and_variables_too(tmp_path, variables, told, part):
     ha = {"cluster": "x", "lease_watch": None, "components": []}
-    hosts = {"a": {"ha": ha, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}}}
+    hosts = {"a": {"ha": ha, "preflight_host": {"findings": [], "clock": [0.0, 0.1]}}}
     play = {"hosts": "holdfast", "tasks": [{"holdfast.ha.preflight_report": {"part": part}}]}
     code, output = run(inventory_of(tmp_path, hosts), play, "-e", json.dumps(variables), "-vvv")
     assert "never-show-me" not in output
@@ -317,7 +338,7 @@ THROWN = {
 def test_preflight_refuses_what_destroys_until_it_is_confirmed(tmp_path, report, extra, code, expected):
     ha = {"cluster": "x", "name": "a", "address": "192.0.2.1", "components": ["postgresql"], "etcd": None}
     ha |= {"postgresql": None, "backup": "{{ {'kinds': []} if backup | default('') else none }}"}
-    seen = {"preflight__host": {"findings": [], "clock": [0.0, 0.1]}, "deployed__host": {"deployed": THROWN}}
+    seen = {"preflight_host": {"findings": [], "clock": [0.0, 0.1]}, "deployed_host": {"deployed": THROWN}}
     play = {"tasks": [{"holdfast.ha.preflight_report": {"accept": "{{ preflight_accept | default([]) }}", **report}}]}
     arguments = [word for item in extra for word in ("-e", item)]
     done, output = run(inventory_of(tmp_path, {"a": {"ha": ha, **seen}}), play, *arguments)
@@ -331,7 +352,7 @@ def test_preflight_refuses_what_destroys_until_it_is_confirmed(tmp_path, report,
     [{"unknown": "root's rights are missing"}, {"failed": True, "msg": "Task failed: root's rights are missing"}],
 )
 def test_preflight_does_not_take_a_host_that_it_cannot_look_at_for_an_empty_one(tmp_path, told):
-    hosts = {"a": {"ha": {"cluster": "x"}, "deployed__host": told}}
+    hosts = {"a": {"ha": {"cluster": "x"}, "deployed_host": told}}
     ha = {"cluster": "x", "name": "a", "address": "192.0.2.1", "components": [], "etcd": None}
     hosts["a"]["ha"] = ha | {"postgresql": None, "backup": None}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {"part": True}}]})
@@ -369,7 +390,7 @@ JOB = {"name": "a", "kind": "command", "schedule": "daily", "commands": [["true"
     ],
 )
 def test_preflight_judges_the_variables_of_roles_once_evaluated(tmp_path, variables, expected):
-    hosts = {"a": {"ha": {"cluster": "x"}, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}, **variables}}
+    hosts = {"a": {"ha": {"cluster": "x"}, "preflight_host": {"findings": [], "clock": [0.0, 0.1]}, **variables}}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
     lines = [" ".join(line.split()) for line in output.splitlines()]
     assert (code != 0) == (expected is not None), output
@@ -380,7 +401,7 @@ def test_preflight_judges_directories_by_evaluated_variables(tmp_path):
     ha = {"cluster": "x", "components": ["etcd"], "etcd": {"token": "t"}}
     job = {"name": "a", "kind": "etcd_snapshot", "schedule": "daily", "directory": "/srv", "user": "postgres"}
     mine = {"etcd_data_directory": "{{ '/srv/etcd' }}", "backup_jobs": [job | {"directory": "/srv/etcd/snapshots"}]}
-    hosts = {"a": {"ha": ha, "preflight__host": {"findings": [], "clock": [0.0, 0.1]}, **mine}}
+    hosts = {"a": {"ha": ha, "preflight_host": {"findings": [], "clock": [0.0, 0.1]}, **mine}}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
     assert code != 0
     assert "error a backup_jobs[a] /srv/etcd/snapshots overlaps with /srv/etcd" in " ".join(output.split())
@@ -400,7 +421,7 @@ def test_preflight_judges_the_lease_watch_by_evaluated_variables(tmp_path, mode,
     watch = {"seconds": 4, "declared": True}
     ha = {"cluster": "x", "components": ["postgresql"], "lease_watch": watch, "timing": {"profile": "fast"}}
     seen = {"findings": [], "clock": [0.0, 0.1]}
-    hosts = {"a": {"ha": ha, "preflight__host": seen, "patroni_synchronous_mode": mode}}
+    hosts = {"a": {"ha": ha, "preflight_host": seen, "patroni_synchronous_mode": mode}}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
     assert (code != 0) == (expected is not None), output
     assert expected is None or expected in " ".join(output.split()), output

@@ -19,7 +19,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
 from ansible.template import trust_as_template
 from ansible_collections.holdfast.ha.plugins.inventory import topology as sut
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TEMPLATE_IN_TEXT
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, TEMPLATE_IN_TEXT
 
 ROOT = Path(__file__).resolve().parents[4]
 BASE = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "topology_base.yml").read_text(encoding="utf-8"))
@@ -149,6 +149,15 @@ def test_templated_values_are_refused_where_the_topology_needs_them(inventory, v
         parsed(inventory / "hosts.yml", inventory / "topology.ha.yml")
     assert f"1. db1: {variable}: is templated or vaulted" in str(refusal.value)
     assert "\n  2. " not in str(refusal.value)
+
+
+def test_refuses_misspelt_options_of_playbooks_once_for_all_hosts(inventory):
+    write(inventory / "group_vars" / "all" / "mine.yml", {"status_lagg": 1, "drill_confirm": "lab", "mine": 1})
+    with pytest.raises(
+        AnsibleParserError, match=r"drill_confirm: is set in the inventory.*\n.*status_lagg: is an unknown"
+    ) as told:
+        parsed(inventory / "hosts.yml", inventory / "topology.ha.yml")
+    assert str(told.value).count("Fix:") == 2
 
 
 def test_refuses_with_the_file_and_the_line(inventory):

@@ -31,13 +31,19 @@ def roles() -> dict[str, RoleSpec]:
 @pytest.fixture
 def build_case(roles: dict[str, RoleSpec]) -> Callable[[Case], Topology]:
     """Builds the base with a case's changes."""
+    return lambda case: build(changed_document(case), inventory(case), roles)
 
-    def build_it(case: Case) -> Topology:
-        document = merge(BASE["document"], case.get("document", {}))
-        document = merge(document, {"clusters": {"lab": case["cluster"]}} if "cluster" in case else {})
-        return build(document, inventory(case), roles)
 
-    return build_it
+@pytest.fixture
+def document_of() -> Callable[[Case], Any]:
+    """The topology file of the base with a case's changes."""
+    return changed_document
+
+
+def changed_document(case: Case) -> Any:
+    """The base's topology file with a case's changes."""
+    document = merge(BASE["document"], case.get("document", {}))
+    return merge(document, {"clusters": {"lab": case["cluster"]}} if "cluster" in case else {})
 
 
 def inventory(case: Case) -> Inventory:

@@ -14,7 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import (
     job_problems,
     plan,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 
 COMMON = {
     "random_delay": "5min",

@@ -1,12 +1,11 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The playbooks' extra variables and hosts: what is refused, and that nothing is left out."""
+"""The playbooks' options and hosts: what is refused, and that nothing is left out."""
 
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     Inventory,
     Wanted,
     extra_problems,
-    load_interface,
+    interface,
+    inventory_problems,
     running,
     target_problems,
     targets,
+    value_of,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import PACKAGE_VARIABLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
@@ -33,12 +34,8 @@ PLAYS = [
     for play in yaml.safe_load(path.read_text())
     if "hosts" in play
 ]
+LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
 READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")
-
-
-@cache
-def interface():
-    return load_interface(ROOT)
 
 
 @pytest.mark.parametrize(("path", "play"), PLAYS)
@@ -56,7 +53,9 @@ def read_names(path):
     """Return what a playbook and the tasks that it includes read and may be absent."""
     text = re.sub(r"(?m)#.*$", "", path.read_text())
     included = re.findall(r"include_tasks: (\S+\.yml)", text)
-    return set(READ.findall(text)).union(*(read_names(path.parent / name) for name in included))
+    return set(READ.findall(text) + LOOKED_UP.findall(text)).union(
+        *(read_names(path.parent / name) for name in included)
+    )
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
@@ -65,9 +64,12 @@ def test_every_extra_variable_of_a_playbook_is_declared(path):
     own = {name for name in read_names(path) if "__" not in name and not name.startswith(("ansible_", "ha_"))}
     plays = yaml.safe_load(path.read_text())
     local = {name for play in plays for name in play.get("vars", {})}
+    facts = yaml.safe_load((ROOT / "playbooks" / "vars" / "run.yml").read_text())
     known = {
         *interface().playbooks[path.stem],
         *roles,
+        *facts,
+        "preflight_goes_on",
         *local,
         "inventory_hostname",
         "start_from",
@@ -82,6 +84,13 @@ def test_every_declared_extra_variable_is_read(path):
     text = path.read_text() + "".join(role.read_text() for role in (ROOT / "roles" / "clone").rglob("*.yml"))
     unread = {name for name in declared if not re.search(rf"[{{('~ ]{name}\b(?!=)", re.sub("#.*", "", text))}
     assert not unread
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "playbooks").rglob("*.yml")), ids=lambda path: path.stem)
+def test_no_playbook_repeats_a_default(path):
+    defaults = re.findall(r"\b(\w+) \| default\(([^)]*)\)", path.read_text())
+    declared = {name for name, option in interface().options.items() if "default" in option}
+    assert [name for name, default in defaults if name in declared and not default.startswith("omit")] == []
 
 
 def role_reads(role):
@@ -117,7 +126,7 @@ def test_declared_playbooks_exist():
         ({"wait": "3"}, ["status"], "status_wait"),
         ({"restore_type": "tim"}, ["restore"], "restore_type = 'tim': is not what the playbook takes"),
         ({"restore_exclusive": "maybe"}, ["restore"], "restore_exclusive = 'maybe': is not what the playbook takes"),
-        ({"restore_type": "time"}, ["status"], "is an option of restore.yml, which does not run"),
+        ({"restore_type": "time"}, ["status"], "is an option of restore.yml, not of what runs"),
         ({"status_wait": "soon"}, ["status"], "status_wait = 'soon'"),
         ({"patroni_timeout": "soon"}, ["haproxy"], "patroni_timeout = 'soon': is not what the role takes"),
         ({"haproxy_maxcon": "1"}, ["site"], "did you mean 'haproxy_maxconn'"),
@@ -160,6 +169,58 @@ def test_foreign_variables_are_let_pass_by_name_or_pattern():
     extra = {"backup_server": "x", "patroni_exporter_port": 1}
     assert len(extra_problems(extra, interface(), ["site"], ())) == 2
     assert extra_problems(extra, interface(), ["site"], ["backup_server", "patroni_exporter_*"]) == []
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({"status_lagg": 1}, "status_lagg: is an unknown variable. Fix: did you mean 'status_lag'"),
+        ({"dril_provider": "containers"}, "did you mean 'drill_provider'"),
+        ({"status_lag": "16M"}, "status_lag = '16M': is not what the playbook takes"),
+        ({"drill_provider": "vms"}, "drill_provider = 'vms': is not what the playbook takes"),
+        ({"drill_confirm": "lab"}, "remove it there; give -e drill_confirm=VALUE"),
+        ({"restore_confirm": "{{ x }}"}, "remove it there; give -e restore_confirm=VALUE"),
+    ],
+)
+def test_refused_options_in_the_inventory(variables, expected):
+    [problem] = inventory_problems(variables, interface(), ())
+    assert expected in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("variables", "foreign"),
+    [
+        ({"drill_provider": "containers", "drill_container": "x", "status_lag": "5", "preflight_memory": 256}, ()),
+        ({"backup_server": "x", "type": "a", "roles": [], "host": "b", "status_page": "c", "ha_zone": "a"}, ()),
+        ({"patroni_timeout": 5, "ha_secrets": {}, "restore_verify_enabled": True, "ansible_user": "x"}, ()),
+        ({"status_lags": 1, "drill_confirm": "mine"}, ("status_l*", "drill_confirm")),
+    ],
+)
+def test_accepted_variables_in_the_inventory(variables, foreign):
+    assert list(inventory_problems(variables, interface(), foreign)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("drill_dead_man", None, 300),
+        ("restore_keep", "no", False),
+        ("restore_timeline", 3, "3"),
+        ("switchover_timeout", "7", 7.0),
+        ("restore_target", None, None),
+        ("drill_faults", "switchover,standby_lost", ["switchover", "standby_lost"]),
+        ("patroni_timeout", None, 300),
+        ("haproxy_monitor_port", "8000", 8000),
+    ],
+)
+def test_the_value_of_an_option_has_its_declared_type(name, given, value):
+    found = value_of(name, given, interface())
+    assert (found, type(found)) == (value, type(value))
+
+
+def test_a_value_of_the_wrong_type_is_refused_where_it_is_read():
+    with pytest.raises(ValueError, match="verify_now = 'maybe': is not what the playbook takes"):
+        value_of("verify_now", "maybe", interface())
 
 
 @pytest.mark.parametrize(

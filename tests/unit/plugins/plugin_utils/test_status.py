@@ -5,16 +5,21 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import fields, replace
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import DAY, Limits
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_lines, as_text
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
 
 from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
+OPTIONS = module_options("cluster_status")
+LIMITS = Limits(**{limit.name: OPTIONS[limit.name]["default"] for limit in fields(Limits)})
+DAY = 86400
 DATABASES = ("db1", "db2", "db3")
 SERVERS = [{"name": name, "address": f"198.51.100.1{number}"} for number, name in enumerate(DATABASES, 1)]
 
@@ -104,7 +109,7 @@ def lab():
 
 def problems(reports, limits=None):
     (cluster,) = observe(reports)
-    return [(item.subject, item.text) for item in judge(cluster, limits or Limits())]
+    return [(item.subject, item.text) for item in judge(cluster, limits or LIMITS)]
 
 
 def set_at(reports, path, value):
@@ -351,7 +356,7 @@ def test_everything_dead_is_told():
     assert ("etcd db1", "nobody could ask it") in found
     assert ("backup on backup1", "no answer") in found
     (cluster,) = observe(reports)
-    assert "Cluster lab: " in as_text(cluster, judge(cluster, Limits()))
+    assert "Cluster lab: " in as_text(cluster, judge(cluster, LIMITS))
 
 
 def test_balancers_alone_are_a_cluster():
@@ -437,7 +442,7 @@ def test_problems_are_sentences_with_a_way_out():
     reports = lab()
     reports["lb1"]["probes"]["haproxy"] = {"running": False, "pools": []}
     (cluster,) = observe(reports)
-    text = as_text(cluster, judge(cluster, Limits()))
+    text = as_text(cluster, judge(cluster, LIMITS))
     assert text.startswith("Cluster lab: 1 problem\n")
     assert text.endswith("\n\n  1. lb1: haproxy does not run → run playbooks/site.yml")
 
@@ -448,7 +453,7 @@ def test_each_repository_has_its_rows_and_problems():
     stanzas[0]["repository"] = 1
     stanzas.append({"name": "lab", "repository": 2, "ok": False, "message": "[HostConnectError] no", "last": {}})
     (cluster,) = observe(reports)
-    found = [(problem.subject, problem.text) for problem in judge(cluster, Limits())]
+    found = [(problem.subject, problem.text) for problem in judge(cluster, LIMITS)]
     assert found == [("backup on backup1 repo2", "[HostConnectError] no")]
     lines = [" ".join(line.split()) for line in as_text(cluster, []).splitlines()]
     assert "backup backup1 repo1 full 3 min ago 3.0 MiB 20260101-000000F" in lines
@@ -535,7 +540,9 @@ def test_jobs(told, problem, row):
 def test_a_limit_of_jobs_is_heeded():
     reports = lab()
     reports["backup1"]["probes"]["jobs"] = {"jobs": [job(success_age=4011)]}
-    assert problems(reports, Limits(job_margin=10)) == [("job etc on backup1", "overdue: no success for 66 min")]
+    assert problems(reports, replace(LIMITS, job_margin=10)) == [
+        ("job etc on backup1", "overdue: no success for 66 min")
+    ]
 
 
 def test_jobs_that_can_not_be_asked_are_a_problem():
@@ -569,7 +576,7 @@ def test_certificates_that_end_are_announced_before_they_are_a_problem(days, wro
     reports = with_certificates(**days)
     (cluster,) = observe(reports)
     assert problems(reports) == wrong
-    soon = notices(cluster, Limits())
+    soon = notices(cluster, LIMITS)
     assert [(item.subject, item.text) for item in soon] == ahead
     assert all(subject in as_text(cluster, [], soon) for subject, _text in ahead)
     assert [item["subject"] for item in as_data(cluster, [], soon)["notices"]] == [subject for subject, _text in ahead]
@@ -623,8 +630,8 @@ def test_a_slot_that_nobody_reads_keeps_wal(slot, problem, notice):
     }
     (cluster,) = observe(reports)
     subject = f"replication slot {slot['name']}"
-    assert (subject in [item.subject for item in judge(cluster, Limits())]) is problem
-    assert (subject in [item.subject for item in notices(cluster, Limits())]) is notice
+    assert (subject in [item.subject for item in judge(cluster, LIMITS)]) is problem
+    assert (subject in [item.subject for item in notices(cluster, LIMITS)]) is notice
 
 
 def test_what_is_there_and_declared_nowhere_is_told():
@@ -634,7 +641,7 @@ def test_what_is_there_and_declared_nowhere_is_told():
         reports[name]["probes"]["objects"] = {**objects, "primary": name == "db1"}
     (cluster,) = observe(reports)
     assert problems(reports) == []
-    told = [(item.subject, item.text, item.fix) for item in notices(cluster, Limits())]
+    told = [(item.subject, item.text, item.fix) for item in notices(cluster, LIMITS)]
     assert told == [
         ("SQL roles", "not declared: bob", "add them to clusters.lab.roles, or drop them"),
         ("SQL databases", "not declared: left", "add them to clusters.lab.databases, or drop them"),
@@ -738,7 +745,7 @@ def test_etcd_apart_from_the_databases_does_not_lose_a_member_with_the_primary()
 @pytest.mark.parametrize(("reports", "color"), [(lab(), "green"), (without("db3"), "red")])
 def test_color_tells_what_is_right(reports, color):
     (cluster,) = observe(reports)
-    lines = list(as_lines(cluster, judge(cluster, Limits())))
+    lines = list(as_lines(cluster, judge(cluster, LIMITS)))
     assert lines[0][1] == color
     assert {shade for text, shade in lines[1:] if "LACKS" in text or text.startswith("  1. ")} == (
         set() if color == "green" else {"red"}

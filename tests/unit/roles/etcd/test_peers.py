@@ -141,3 +141,8 @@ def test_who_has_the_name_is_asked_of_the_port(etcd: Etcd) -> None:
     assert presented_names("127.0.0.1", port, tls, 2) == {"DNS:m0", "IP:127.0.0.1"}
     etcd.members[0].kill()
     assert presented_names("127.0.0.1", port, tls, 2) is None
+
+
+def test_a_host_without_the_authority_asks_in_vain(tmp_path: Path) -> None:
+    tls = Tls(*(str(tmp_path / name) for name in ("ca.crt", "host.crt", "host.key")))
+    assert presented_names("127.0.0.1", 1, tls, 2) is None

@@ -7,8 +7,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger

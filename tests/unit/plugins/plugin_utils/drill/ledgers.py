@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Budget,
     Event,

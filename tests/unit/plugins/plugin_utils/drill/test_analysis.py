@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Budget,
     Event,

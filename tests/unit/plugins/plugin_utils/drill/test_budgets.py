@@ -7,15 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import (
     RULES,
     BudgetError,
     Timings,
     budgets,
     default_budget,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Checks
 
 from tests.unit.plugins.plugin_utils.rto import cluster as timed

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import estimate
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import estimate
 
 
 def test_the_quickest_exchange_counts() -> None:

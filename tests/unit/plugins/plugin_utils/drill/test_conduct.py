@@ -11,12 +11,12 @@ from unittest.mock import Mock
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import conduct
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor, GateError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
 
 from tests.unit.plugins.plugin_utils.drill.cluster import EXPECTED, plan, probes
 

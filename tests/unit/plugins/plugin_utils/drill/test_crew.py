@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import crew as module
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.crew import Crew
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes import crew as module
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import SessionLostError
 
 from tests.unit.plugins.plugin_utils.drill.cluster import plan
 from tests.unit.plugins.plugin_utils.drill.polling import within

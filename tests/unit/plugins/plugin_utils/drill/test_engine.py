@@ -14,14 +14,15 @@ from unittest.mock import Mock
 from xml.etree import ElementTree as ET
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import engine, report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import engine
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
     GateError,
     NotProvenError,
     StoppedError,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
 from jsonschema import Draft202012Validator
 
 from tests.unit.plugins.plugin_utils.drill.cluster import plan, probes

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.events import derive
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import BalancerSample, MemberSample
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.events import derive
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import BalancerSample, MemberSample
 
 MEMBERS = [
     *(MemberSample(at, "db1", False, True, True, 4) for at in (1.0, 2.0)),

@@ -6,8 +6,8 @@ from __future__ import annotations
 from typing import get_args
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import RULES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, HOW, Action, Until
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import RULES
 
 WANTED = [
     "primary_power_loss",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.hosts import node, ssh_options
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts import node, ssh_options
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 
 

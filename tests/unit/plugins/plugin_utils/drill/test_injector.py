@@ -11,9 +11,9 @@ import yaml
 from ansible_collections.holdfast.ha.plugins.doc_fragments.patroni import ModuleDocFragment
 from ansible_collections.holdfast.ha.plugins.modules import patroni_switchover
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Isolate, Scope
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector import Injector, cut_of, switchover_params
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import NotProvenError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector, cut_of, switchover_params
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.rules import Cut
 
 from tests.unit.plugins.plugin_utils.drill.cluster import EXPECTED, plan
 
@@ -179,7 +179,7 @@ def test_patroni_hangs_alone() -> None:
 
 
 def test_a_patroni_that_goes_on_proves_nothing(monkeypatch) -> None:
-    monkeypatch.setattr("ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injector.PROOF_SECONDS", 0.2)
+    monkeypatch.setattr("ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector.PROOF_SECONDS", 0.2)
     injector = Injector(plan(), EXPECTED, Members("S"), Mock(), Mock())  # type: ignore[arg-type]
     with pytest.raises(NotProvenError, match="goes on"):
         injector.inject(CATALOGUE["patroni_hang"], ["db1"], Mock())

@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.lanes import Lane, lanes, role
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import MemberSample
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.lanes import Lane, lanes, role
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import MemberSample
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import ledger
 

@@ -7,8 +7,8 @@ import gzip
 import json
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import ledger_file
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Event,
     Ledger,

@@ -14,10 +14,10 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import Containers, Hosts, NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.provider import Containers, Hosts, NotProvenError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import SessionLostError
 
 from tests.unit.plugins.plugin_utils.drill.cluster import plan
 from tests.unit.plugins.plugin_utils.drill.polling import within

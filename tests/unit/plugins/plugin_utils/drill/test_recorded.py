@@ -10,11 +10,11 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import ledger_file
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, default_budget
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Ledger, Outcome, Presence, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rows import acknowledged_keys, keys
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger, Outcome, Presence, Verdict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import acknowledged_keys, keys
 
 DATA = Path(__file__).parent / "data"
 

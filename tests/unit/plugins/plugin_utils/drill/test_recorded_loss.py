@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import ledger_file
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, default_budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
 
 RECORD = Path(__file__).parent / "data/asynchronous_primary_cut_from_peers.ledger.json.gz"
 

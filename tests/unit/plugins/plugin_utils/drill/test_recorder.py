@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import time
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import Outcome
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Outcome
 
 
 def row(sequence, begun, outcome="acknowledged", server="192.0.2.11"):

@@ -11,11 +11,12 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import invariants, report
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.run import Result, Unjudged
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import invariants
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Unjudged
 from jsonschema import Draft202012Validator
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
@@ -183,7 +184,7 @@ def test_the_gap_is_named_where_there_is_room(gap: tuple[float, float], lines: l
 def test_plots_are_only_loaded_for_a_page() -> None:
     program = (
         "import sys\n"
-        "from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import report\n"
+        "from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report\n"
         "sys.exit('matplotlib' in sys.modules or 'junitparser' in sys.modules)\n"
     )
     found = next(path.parent for path in Path(report.__file__).parents if path.name == "ansible_collections")

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import ledger_file, report
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.analysis import judge
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.budgets import Timings, default_budget
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
 from playwright.sync_api import Browser, Page, sync_playwright
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

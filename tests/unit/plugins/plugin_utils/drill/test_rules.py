@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.rules import Cut, ruleset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.rules import Cut, ruleset
 
 CASES = {
     "everybody": (

@@ -9,8 +9,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import command, settle
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.session import command, settle
 
 SUDO = """#!/bin/sh
 [ "$1" = -n ] || { read -r password && echo "$password" >&2; shift 2; }

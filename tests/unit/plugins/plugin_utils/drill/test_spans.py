@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.model import MemberSample
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.spans import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import MemberSample
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import (
     Span,
     certain,
     longest_silence,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import State
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.lease import Look
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness

@@ -6,14 +6,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from copy import deepcopy
 from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import OfRole, keys
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import OPAQUE, TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Check, Cluster, Pool
+from jsonschema import Draft7Validator
 
 DATA = Path(__file__).resolve().parents[3] / "data"
 BASE = yaml.safe_load((DATA / "topology_base.yml").read_text(encoding="utf-8"))
@@ -21,19 +25,49 @@ CASES = yaml.safe_load((DATA / "topology_good_input.yml").read_text(encoding="ut
 WEB = next(
     case["document"]["clusters"]["web"] for case in CASES if "PostgreSQL" in case["name"] and "web" in case["name"]
 )
+SCHEMA = Draft7Validator(json.loads((DATA.parents[2] / "docs" / "topology.schema.json").read_text(encoding="utf-8")))
+OF_ROLES = {
+    name
+    for declaration in (Cluster, Check, Pool)
+    for name, key in keys(declaration).items()
+    if isinstance(key.shape, OfRole)
+}
+"""Keys of which Ansible's validator takes more than an editor should let pass, such as a mapping for a text."""
 EVERYTHING = {
     **BASE["document"]["clusters"]["lab"],
     "clients": ["198.51.100.0/24"],
     "ports": {"postgresql": 5432},
     "vrrp_sync_groups": {"both": ["main", "second"]},
     "vips": {
-        "main": {"address": "198.51.100.100/24", "virtual_router_id": 51},
-        "second": {"address": "198.51.100.101/24", "interface": "eth0", "priorities": {"lb1": 9}},
+        "main": {"address": "198.51.100.100/24", "virtual_router_id": 51, "priorities": {"lb1": 9, "lb2": 8}},
+        "second": {"address": "198.51.100.101/24", "interface": "eth0", "priorities": {"lb1": 9, "lb2": 8}},
     },
     "allow_single_etcd": False,
     "lease_watch": 8,
     "pooler": {"port": 6432, "mode": "session"},
-    "pools": {**BASE["document"]["clusters"]["lab"]["pools"], **WEB["pools"]},
+    "pools": {
+        **BASE["document"]["clusters"]["lab"]["pools"],
+        **WEB["pools"],
+        "any": {
+            "port": 5002,
+            "role": "any",
+            "clients": ["198.51.100.0/25"],
+            "server_options": "maxconn 100",
+            "bind_options": "tfo",
+            "frontend_options": ["option httplog"],
+            "backend_options": ["retries 1"],
+            "shutdown_sessions": False,
+            "maxconn": 500,
+            "timeouts": {"client": "1h"},
+        },
+        "http": {
+            "port": 81,
+            "service": "http",
+            "mode": "http",
+            "servers": [{"name": "web1", "address": "192.0.2.21", "port": 8080, "check_port": 8081}],
+            "check": {"type": "http", "path": "/", "tls": True, "method": "GET", "status": "200", "body": "ok"},
+        },
+    },
 }
 ODD = (None, True, 0, -1, 1.5, "", "odd", "0", [], [None], [[]], {}, {"odd": {}}, {1: 2}, dt.date(2026, 1, 1))
 VARIABLES = (
@@ -72,20 +106,25 @@ def replaced(data, path, value):
 
 
 def built_or_refused(document, variables, roles):
+    """Whether it is built."""
     groups = {name: tuple(hosts) for name, hosts in BASE["groups"].items()}
     hosts = {name: {**BASE["all"], **own, **variables} for name, own in BASE["hosts"].items()}
     try:
         build(document, Inventory(hosts, groups), roles)
     except TopologyError as refusal:
         refusal.describe({})
+        return False
+    return True
 
 
-@pytest.mark.parametrize("odd", [None, -1, "odd", [[]], {"odd": {}}, {1: 2}], ids=repr)
+@pytest.mark.parametrize("odd", [None, True, -1, "odd", [], [[]], {}, {"odd": {}}, {1: 2}], ids=repr)
 def test_of_the_topology_file(odd, roles):
     document = {"plugin": "holdfast.ha.topology", "clusters": {"lab": EVERYTHING}}
-    built_or_refused(document, {}, roles)
+    assert built_or_refused(document, {}, roles)
     for path in paths(document):
-        built_or_refused(replaced(document, path, odd), {}, roles)
+        changed = replaced(document, path, odd)
+        if built_or_refused(changed, {}, roles) and not OF_ROLES.intersection(path):
+            assert not list(SCHEMA.iter_errors(changed)), f"{path} is built, but refused in editors"
 
 
 @pytest.mark.parametrize("variable", VARIABLES)

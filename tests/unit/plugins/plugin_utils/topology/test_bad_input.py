@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import TopologyError
 
 DATA = Path(__file__).resolve().parents[3] / "data"
 CASES = yaml.safe_load((DATA / "topology_bad_input.yml").read_text(encoding="utf-8"))

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Problem, TopologyError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import HIDDEN, Problem, TopologyError
 
 TEXT = """\
 plugin: holdfast.ha.topology

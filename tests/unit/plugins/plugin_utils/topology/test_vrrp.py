@@ -7,8 +7,8 @@ from ipaddress import ip_address, ip_interface
 from itertools import permutations
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host, SyncGroup, Vip
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.problems import Problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp import priorities, router_id
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp_rules import check_vrrp
 

@@ -1,0 +1,57 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Lookup plugin: an option of a playbook, or its declared default."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: option
+short_description: An option of a playbook, or its declared default
+version_added: 1.0.0
+author: Holdfast contributors (@holdfast)
+description:
+  - The value of an option of a playbook (C(docs/playbooks.md)) or of a role's variable (C(docs/variables.md)) in its
+    declared type, whether it comes from the command line, where every value of C(-e name=value) is a text, or from the
+    inventory. Without a value it is the declared default.
+  - So no playbook repeats a type or a default.
+options:
+  _terms:
+    description: The option's name.
+    type: list
+    elements: str
+    required: true
+"""
+
+EXAMPLES = r"""
+- name: Verify now
+  holdfast.ha.restore_verify:
+  when: lookup('holdfast.ha.option', 'verify_now')
+"""
+
+RETURN = r"""
+_raw:
+  description: The value.
+  type: list
+  elements: raw
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleLookupError
+from ansible.plugins.lookup import LookupBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import interface, value_of
+
+
+class LookupModule(LookupBase):
+    """Adapter between Ansible's variables and the declarations."""
+
+    def run(self, terms: list[str], variables: Mapping[str, Any] | None = None, **options: Any) -> list[Any]:
+        """Return the value of each option, or fail with what is wrong with it."""
+        self.set_options(var_options=variables, direct=options)
+        known = variables or {}
+        try:
+            return [value_of(name, self._templar.template(known.get(name)), interface()) for name in terms]
+        except ValueError as refused:
+            raise AnsibleLookupError(str(refused)) from None

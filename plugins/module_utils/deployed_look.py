@@ -1,0 +1,305 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Reads what is deployed on this host."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+import sys
+import typing as t
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import deployed
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls, WrongPasswordError
+from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, whose
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
+from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import parse_peers, strangers
+
+try:
+    import yaml
+except ImportError:  # comes with Patroni
+    yaml = None  # type: ignore[assignment]
+
+PATRONICTL = "/root/.config/patroni/patronictl.yaml"
+PGBACKREST = "/etc/pgbackrest.conf"
+POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
+WATCHER = "/etc/holdfast/lease-watcher.json"
+JOBS = Path("/etc/holdfast/jobs")
+WANTS = Path("/etc/systemd/system/multi-user.target.wants")
+TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
+ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
+POOLER_ROLE = "pgbouncer"
+LARGEST = 2**20
+SECONDS = 3.0
+SERVER = """
+    SELECT (SELECT json_object_agg(rolname, rolpassword) FROM pg_authid WHERE rolname = ANY(%s)),
+           pg_encoding_to_char(encoding), datcollate
+    FROM pg_database WHERE datname = 'template0'
+"""
+
+
+class BlindError(Exception):
+    """What is deployed can't be seen; the message says why, and what to do."""
+
+
+class Server(t.NamedTuple):
+    """What a server tells: the passwords as it has stored them, by role; encoding and locale of new databases."""
+
+    passwords: Mapping[str, str | None]
+    encoding: str
+    locale: str
+
+
+def read(path: str) -> str:
+    """Return a regular file's text, "" for anything else: some lie where others than root can put what they like."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return file.read(LARGEST)
+    return ""
+
+
+def patroni_config() -> t.Any:
+    """Return Patroni's configuration, or its copy for patronictl; None where there is none that can be read."""
+    for text in filter(None, map(read, (deployed.UNITS["postgresql"][1], PATRONICTL))):
+        if yaml is None:
+            raise BlindError(f"{sys.executable} lacks PyYAML: set ansible_python_interpreter to /usr/bin/python3")
+        with suppress(yaml.YAMLError):
+            config = yaml.safe_load(text)
+            if deployed.parse_patroni(config):
+                return config
+    return None
+
+
+def postgresql(directory: str) -> deployed.PostgreSql | None:
+    """Return what a data directory tells by itself, None where it is none."""
+    version = deployed.parse_version(read(f"{directory}/PG_VERSION"))
+    archiving = deployed.parse_archiving(read(f"{directory}/postgresql.conf"))
+    idle = len(processes_of(deployed.UNITS["postgresql"][0])) == 1
+    return deployed.PostgreSql(directory, version, **archiving, idle=idle) if version else None
+
+
+def processes_of(unit: str) -> list[int]:
+    """Return the processes in a unit's control group."""
+    groups = {path.parent.name: read(str(path)) for path in Path("/proc").glob("[0-9]*/cgroup")}
+    return [int(process) for process, group in groups.items() if f"/{unit}" in group]
+
+
+def ask_server(config: t.Any, patroni: deployed.Patroni) -> Server | None:
+    """Return what the server on this host tells, None when it doesn't answer."""
+    settings = {
+        "host": (config["postgresql"].get("parameters") or {}).get("unix_socket_directories", "/var/run/postgresql"),
+        "port": patroni.port,
+        "user": patroni.users["superuser"],
+        "dbname": "postgres",
+    }
+    with suppress(psycopg2.Error, TimeoutError):
+        (passwords, encoding, locale), *_rest = ask(settings, SERVER, (roles_of(patroni),), SECONDS)
+        return Server(passwords or {}, encoding, locale)
+    return None
+
+
+def roles_of(patroni: deployed.Patroni) -> list[str]:
+    """Return the roles whose passwords are among the secrets."""
+    return [*patroni.users.values(), POOLER_ROLE]
+
+
+def taken_by_server(patroni: deployed.Patroni, server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
+    """Return by name whether the roles have these passwords."""
+    roles = {f"postgresql_{kind}": role for kind, role in patroni.users.items()} | {"pgbouncer": POOLER_ROLE}
+    return {
+        name: deployed.is_password_of(role, secrets[name], server.passwords.get(role))
+        for name, role in roles.items()
+        if name in secrets
+    }
+
+
+def etcd() -> deployed.Etcd | None:
+    """Return etcd's configuration, None where it has no data."""
+    settings = deployed.parse_environment(read(deployed.UNITS["etcd"][1]))
+    wal = deployed.wal_directory(settings)
+    if not wal or not any(Path(wal).glob("*.wal")):
+        return None
+    return deployed.Etcd(
+        name=settings.get("ETCD_NAME", ""),
+        data_directory=settings["ETCD_DATA_DIR"],
+        wal_directory=wal,
+        client_url=settings.get("ETCD_ADVERTISE_CLIENT_URLS", ""),
+        peer_url=settings.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", ""),
+    )
+
+
+def ask_etcd(found: deployed.Etcd, secrets: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
+    """Return the members {peer URL: name}, None when nobody tells, and by name whether users' passwords are taken."""
+    client = EtcdClient(TLS.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
+    taken: dict[str, bool | None] = {}
+    try:
+        for name, user in ETCD_USERS.items():
+            taken[name], logged_in = log_in(client, user, secrets[name]) if name in secrets else (None, client)
+            client = logged_in if user == ROOT else client
+        return {url: member.name for member in client.members() for url in member.peer_urls}, taken
+    except (EndpointError, OSError, ValueError):
+        return None, taken
+
+
+def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, EtcdClient]:
+    """Return whether a password is taken, None while authentication is off, and the client, logged in if it can be."""
+    try:
+        logged_in = client.login(user, password)
+    except WrongPasswordError:
+        return False, client
+    return (True, logged_in) if logged_in else (None, client)
+
+
+def patroni_members(found: deployed.Patroni) -> tuple[str, ...] | None:
+    """Return the names of the members that Patroni here knows, None when it doesn't answer."""
+    host = f"[{found.address}]" if ":" in found.address else found.address
+    try:
+        answer = TLS.client(f"https://{host}:{found.rest_port}", SECONDS).request("GET", "/cluster")
+        return tuple(sorted(str(member["name"]) for member in answer["members"]))
+    except (EndpointError, OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Return by variable whose a directory is that is there, where its wished owner can't have it for himself."""
+    accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_dir) for entry in pwd.getpwall()]
+    names = {account.uid: account.name for account in accounts}
+    found = {}
+    for item in directories:
+        with suppress(OSError):
+            real = os.path.realpath(item["path"])
+            status = os.stat(real)  # noqa: PTH116 (text)
+            access = Access(names.get(status.st_uid, str(status.st_uid)), stat.S_IMODE(status.st_mode))
+            wanted = Access(item["owner"], 0o700)
+            why = whose(item["path"], access, wanted, accounts) or whose(real, access, wanted, accounts)
+            found[item["variable"]] = f"{item['path']} {why}" if why else ""
+    return {variable: why for variable, why in found.items() if why}
+
+
+def vrrp_peers(module: AnsibleModule) -> tuple[str, ...]:
+    """Return keepalived's peers here, and who else sends VRRP adverts."""
+    return tuple(sorted({*parse_peers(read(deployed.UNITS["keepalived"][1])), *strangers(module)}))
+
+
+def components() -> tuple[str, ...]:
+    """Return the components that are enabled here with a configuration of ours."""
+    enabled = (
+        name
+        for name, (unit, path) in deployed.UNITS.items()
+        if (WANTS / unit).is_symlink() and deployed.MARK in read(path)
+    )
+    return tuple(sorted(enabled))
+
+
+def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> bool | None:
+    """Try a repository on this host with the wished passphrase; None where there is nothing to try."""
+    return deployed.opens(information(module, stanza, repository))
+
+
+def emptied(module: AnsibleModule, wished: Mapping[str, t.Any], configuration: str) -> tuple[str, ...]:
+    """Return the paths of the repositories that have lost the stanza, as when their volume is not mounted."""
+    log = read(deployed.backup_log(configuration, wished.get("stanza", "")))
+    return tuple(
+        item["path"]
+        for item in wished.get("repositories", ())
+        if deployed.backed_up_to(log, item["path"]) and deployed.is_empty(information(module, wished["stanza"], item))
+    )
+
+
+def information(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> str:
+    """Return what pgBackRest tells of a repository on this host, "" where there is nothing to ask."""
+    if repository["type"] != "posix" or not module.get_bin_path("pgbackrest"):
+        return ""
+    environment = {
+        "LC_ALL": "C.UTF-8",
+        "PGBACKREST_REPO1_PATH": repository["path"],
+        "PGBACKREST_REPO1_CIPHER_TYPE": repository["cipher_type"],
+    }
+    if repository["cipher_type"] != "none":
+        environment["PGBACKREST_REPO1_CIPHER_PASS"] = repository["cipher_pass"]
+    command = ["pgbackrest", "--no-config", "--log-level-file=off", f"--stanza={stanza}", "--output=json", "info"]
+    user = ["runuser", "-u", "postgres", "--"]
+    _code, output, _error = module.run_command([*user, *command], environ_update=environment, cwd="/", errors="replace")
+    return str(output)
+
+
+def try_repositories(
+    module: AnsibleModule, wished: Mapping[str, t.Any], stored: Iterable[deployed.Repository]
+) -> dict[str, deployed.Verdict]:
+    """Return by the variable of its passphrase what is known of the wished repositories."""
+    there = {repository.place: (repository.cipher_type, repository.cipher_pass) for repository in stored}
+    found: dict[str, list[deployed.Verdict]] = {}
+    for item in wished.get("repositories", ()):
+        known = there.get(item["place"])
+        same = None if known is None else known == (item["cipher_type"], item["cipher_pass"])
+        found.setdefault(item["variable"], []).append(deployed.Verdict(same, opens(module, wished["stanza"], item)))
+    return {
+        name: deployed.Verdict(
+            deployed.combined(one.stored for one in of), deployed.combined(one.accepted for one in of)
+        )
+        for name, of in found.items()
+    }
+
+
+def stored_secrets(config: t.Any) -> dict[str, list[str]]:
+    """Return the secrets in the files of this host, by the names of ha_secrets."""
+    found = {name: [value] for name, value in deployed.patroni_secrets(config).items()} if config else {}
+    found["pgbouncer"] = deployed.parse_pooler_users(read(POOLER_USERS))
+    found["etcd_lease_watcher"] = deployed.parse_watcher_passwords(read(WATCHER))
+    return {name: values for name, values in found.items() if values}
+
+
+def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> deployed.Deployed:
+    """Return what is deployed on this host."""
+    secrets: Mapping[str, str] = wished.get("secrets", {})
+    config = patroni_config()
+    patroni = deployed.parse_patroni(config)
+    data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""))
+    taken: dict[str, bool | None] = {}
+    store = etcd()
+    if store:
+        members, taken = ask_etcd(store, secrets)
+        store = replace(store, members=members)
+    server = ask_server(config, patroni) if patroni and data and psycopg2 else None
+    if patroni and data and server:
+        taken |= taken_by_server(patroni, server, secrets)
+        data = replace(data, encoding=server.encoding, locale=server.locale)
+    same = {name: set(values) == {secrets.get(name)} for name, values in stored_secrets(config).items()}
+    configuration = read(PGBACKREST)
+    backup, repositories = deployed.parse_pgbackrest(configuration) or (None, ())
+    return deployed.Deployed(
+        patroni=patroni,
+        postgresql=data,
+        etcd=store,
+        pgbackrest=backup,
+        components=components(),
+        patroni_members=patroni_members(patroni) if patroni and data else None,
+        secrets={
+            **{name: deployed.Verdict(same.get(name), taken.get(name)) for name in {*same, *taken} & secrets.keys()},
+            **try_repositories(module, wished, repositories),
+        },
+        system=system(),
+        vrrp_peers=vrrp_peers(module),
+        taken=taken_directories(wished.get("directories", ())),
+        kept={name: keep for path in JOBS.glob("*.json") for name, keep in deployed.parse_job(read(str(path))).items()},
+        emptied=emptied(module, wished, configuration),
+    )
+
+
+def system() -> str:
+    """Return the distribution with its release, such as Debian 13."""
+    name, release = parse_os_release(Path("/etc/os-release").read_text(encoding="utf-8"))
+    return f"{name.capitalize()} {release}"

@@ -1,0 +1,176 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What happened around one injection, as lanes of coloured segments over time, before anything is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
+    BalancerSample,
+    Ledger,
+    MemberSample,
+    Outcome,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import every_write
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import by_name
+
+KINDS = ("injected", "detected", "promoted", "pool switched", "vip moved", "healed", "rejoined")
+UNSEEN = 2.0
+"""Seconds after a sample for which it still speaks when no other follows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A state that lasted, in seconds after the injection; kind decides the colour."""
+
+    begin: float
+    end: float
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment in seconds after the injection."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One row under the plot: states, moments, and when a member acknowledged writes."""
+
+    title: str
+    segments: tuple[Segment, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    writing: tuple[tuple[float, float], ...] = ()
+
+
+def lanes(ledger: Ledger) -> list[list[Lane]]:
+    """Return the lanes in groups: events, members, VIPs, pools; groups without any are left out."""
+    groups = [event_lanes(ledger), member_lanes(ledger), vip_lanes(ledger), pool_lanes(ledger)]
+    return [group for group in groups if group]
+
+
+def event_lanes(ledger: Ledger) -> list[Lane]:
+    """Return a lane for each kind of event that happened."""
+    kinds = dict.fromkeys([*KINDS, *(event.kind for event in ledger.events)])
+    marks = {
+        kind: tuple(Mark(event.at - ledger.injected, event.subject) for event in ledger.events if event.kind == kind)
+        for kind in kinds
+    }
+    return [Lane("VIP moved" if kind == "vip moved" else kind, marks=found) for kind, found in marks.items() if found]
+
+
+def member_lanes(ledger: Ledger) -> list[Lane]:
+    """Return a lane for each member: its role, and when it acknowledged writes."""
+    samples = by_name(ledger.members, "member")
+    names = sorted({*samples, *ledger.expected_members})
+    return [
+        Lane(name, segments(ledger, name, samples.get(name, ()), role), writing=tuple(writing(ledger, name)))
+        for name in names
+    ]
+
+
+def role(sample: MemberSample) -> tuple[str, str]:
+    """Return the kind and the name of what a member says it is."""
+    if sample.claims_primary:
+        return "primary", "primary"
+    if sample.in_recovery is None:
+        return "silent", "no answer"
+    if sample.in_recovery:
+        return "standby", "standby"
+    return "unlocked", "Patroni silent" if sample.claims_primary is None else "not the leader"
+
+
+def vip_lanes(ledger: Ledger) -> list[Lane]:
+    """Return a lane for each VIP and balancer."""
+    vips = sorted({vip for sample in ledger.balancers for vip in sample.holds})
+    balancers = by_name(ledger.balancers, "balancer")
+    return [
+        Lane(
+            f"VIP on {name}" if len(vips) == 1 else f"{vip} on {name}",
+            segments(ledger, name, samples, holds(vip, ledger.cut.get(name, ()))),
+        )
+        for vip in vips
+        for name, samples in sorted(balancers.items())
+    ]
+
+
+def holds(vip: str, cut: Sequence[tuple[float, float]]) -> Callable[[BalancerSample], tuple[str, str]]:
+    """Return whether a balancer holds a VIP, and for whom, as a kind and a name."""
+
+    def held(sample: BalancerSample) -> tuple[str, str]:
+        if vip not in sample.holds:
+            return "", ""
+        unreached = any(begin < sample.at < end for begin, end in cut)
+        return ("unreached", "holds it, cut off") if unreached else ("vip", "holds it")
+
+    return held
+
+
+def pool_lanes(ledger: Ledger) -> list[Lane]:
+    """Return a lane for each pool that leads to the primary, on each balancer."""
+    balancers = by_name(ledger.balancers, "balancer")
+    return [
+        Lane(f"{pool} pool on {name}", segments(ledger, name, samples, listed(pool)))
+        for pool in filter(None, ledger.write_pools)
+        for name, samples in sorted(balancers.items())
+    ]
+
+
+def listed(pool: str) -> Callable[[BalancerSample], tuple[str, str]]:
+    """Return which servers a balancer has up in a pool, as a kind and names."""
+
+    def servers(sample: BalancerSample) -> tuple[str, str]:
+        if sample.up is None:
+            return "silent", "HAProxy does not run"
+        names = ", ".join(sample.up.get(pool, ()))
+        return ("pool", names) if names else ("", "")
+
+    return servers
+
+
+def segments(
+    ledger: Ledger, host: str, samples: Sequence[Any], state: Callable[[Any], tuple[str, str]]
+) -> tuple[Segment, ...]:
+    """Return what a host was, from sample to sample; what was not seen stays empty, a dark host is shown as off."""
+    found: list[Segment] = []
+    for number, sample in enumerate(samples):
+        kind, text = state(sample)
+        after = samples[number + 1].at if number + 1 < len(samples) else ledger.ended
+        end = min(
+            after, sample.at + UNSEEN, *(begin for begin, _end in ledger.dark.get(host, ()) if begin >= sample.at)
+        )
+        previous = found[-1] if found else None
+        begin = sample.at - ledger.injected
+        if previous and previous.kind == kind and previous.text == text and previous.end == begin:
+            found[-1] = Segment(previous.begin, end - ledger.injected, kind, text)
+        else:
+            found.append(Segment(begin, end - ledger.injected, kind, text))
+    dark = (
+        Segment(begin - ledger.injected, end - ledger.injected, "off", "off")
+        for begin, end in ledger.dark.get(host, ())
+    )
+    return (*(segment for segment in found if segment.kind), *dark)
+
+
+def writing(ledger: Ledger, member: str) -> Iterable[tuple[float, float]]:
+    """Return when a member acknowledged writes, short pauses left out."""
+    times = sorted(
+        write.ended - ledger.injected
+        for write in every_write(ledger)
+        if write.server == member and write.outcome is Outcome.ACKNOWLEDGED
+    )
+    spans: list[tuple[float, float]] = []
+    for at in times:
+        if spans and at - spans[-1][1] <= 0.5:
+            spans[-1] = (spans[-1][0], at)
+        else:
+            spans.append((at, at))
+    return spans

@@ -1,0 +1,94 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A drill as one self-contained HTML page: no scripts, no fonts, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+TEMPLATES = Path(__file__).parent / "templates"
+SPELLINGS = {"haproxy": "HAProxy", "patroni": "Patroni", "wal": "WAL"}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One injection as the page shows it; svg is its timeline."""
+
+    result: Result
+    svg: Markup
+    shown: bool
+
+
+def as_page(run: Run) -> str:
+    """Return the HTML document."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain, sentence=sentence)
+    environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths)
+    return environment.get_template("report.html.j2").render(run=run)
+
+
+def title(fault: str) -> str:
+    """Return a fault's name as a heading: primary_power_loss is Primary power loss."""
+    words = " ".join(SPELLINGS.get(word, word) for word in fault.split("_"))
+    return words if words.startswith("etcd") else words[:1].upper() + words[1:]
+
+
+def plain(value: Any) -> str:
+    """Return a setting as people write it."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:.2f}".rstrip("0").rstrip(".")
+    if isinstance(value, list | tuple):
+        return ", ".join(map(plain, value))
+    return str(value)
+
+
+def flat(items: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings by their path: postgresql.parameters.max_connections."""
+    for name, value in items.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def lengths(value: float) -> str:
+    """Return a run's time in minutes and seconds."""
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def pictures(fault: FaultResult) -> list[Picture]:
+    """Return a fault's injections, the one to look at first shown: a broken one, else the slowest."""
+    first = max(fault.results, key=lambda result: (bool(result[1].breaches), result[1].rto))
+    return [
+        Picture(result, Markup(timeline(*result, name=f"{fault.fault}-{number}")), result is first)  # noqa: S704 - ours
+        for number, result in enumerate(fault.results)
+    ]
+
+
+def strip(fault: FaultResult) -> list[float]:
+    """Return where each repetition lies on its way to the budget, in percent, at most 100."""
+    budget = fault.budget.writes
+    if not budget:
+        return []
+    return [round(min(100.0, 100 * verdict.rto / budget), 1) for verdict in fault.verdicts]

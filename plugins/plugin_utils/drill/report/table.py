@@ -1,0 +1,84 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A drill as text for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run, Spread
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+
+HEAD = (
+    "fault",
+    "runs",
+    "RTO",
+    "(min–max)",
+    "budget",
+    "predicted",
+    "read gap",
+    "naive gap",
+    "pooled (max)",
+    "lost",
+    "unknown",
+    "verdict",
+)
+
+
+def as_table(run: Run) -> str:
+    """Return the results as aligned lines, what failed, what broke and what was skipped below."""
+    state = "passed" if run.passed else "FAILED"
+    injections = counted(len(run.results), "injection")
+    lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
+    lines += [table([HEAD, *(row(fault) for fault in run.faults)])] if run.results else []
+    spent = ", ".join(f"{phase} {took:.0f} s" for phase, took in run.phases.items())
+    lines += ["", f"Where the time went: {spent}"] if spent else []
+    lines += section("The drill itself failed:", [run.failure] if run.failure else [])
+    lines += section("Not judged:", list(map(str, run.unjudged)))
+    lines += section("What broke:", list(breach_lines(run)))
+    lines += section("Not injected:", [f"{fault}: {reason}" for fault, reason in run.skipped.items()])
+    return "\n".join(lines)
+
+
+def row(fault: FaultResult) -> list[str]:
+    """Return the row of one fault; of readers and the naive client the largest gaps only."""
+    rto, pooled = fault.rto, fault.pooled_gap
+    return [
+        fault.fault,
+        str(len(fault.results)),
+        seconds(rto.median),
+        ends(rto) if len(fault.results) > 1 else "",
+        seconds(fault.budget.writes),
+        seconds(fault.budget.predicted),
+        seconds(fault.read_gap.max),
+        seconds(fault.naive_gap.max),
+        f"{seconds(pooled.median)} ({seconds(pooled.max)})" if pooled else "–",
+        str(fault.lost),
+        str(fault.total("unknown")),
+        "ok" if fault.passed else f"FAILED: {', '.join(dict.fromkeys(breach.rule for breach in fault.breaches))}",
+    ]
+
+
+def seconds(value: float | None) -> str:
+    """Return 0.31 s or 22.4 s, a dash without a value."""
+    if value is None:
+        return "–"
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s"
+
+
+def ends(values: Spread) -> str:
+    """Return the smallest and the largest value."""
+    return f"({seconds(values.min).removesuffix(' s')}–{seconds(values.max)})"
+
+
+def breach_lines(run: Run) -> Iterator[str]:
+    """Yield a sentence for everything that broke."""
+    for verdict, breach in run.breaches:
+        yield f"{verdict.fault} {verdict.repetition}: {breach.text} [{breach.rule}]"
+
+
+def section(title: str, items: Sequence[str]) -> list[str]:
+    """Return a titled, numbered list, nothing without items."""
+    return ["", title, *(f"  {number}. {item}" for number, item in enumerate(items, 1))] if items else []
