@@ -6,6 +6,7 @@ BIN := .venv/bin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 FAULTS := all
+LEDGER := tests/unit/plugins/plugin_utils/drill/data/primary_power_loss-1.ledger.json.gz
 REPEAT := 1
 MINUTES := 60
 SCENARIOS := default failover backup haproxy keepalived three_nodes
@@ -43,6 +44,10 @@ status: ## The lab's health; fails when it is not healthy
 .PHONY: drill
 drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3); the report goes to reports/
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/drill.yml -e drill_confirm=lab -e drill_faults=$(FAULTS) -e drill_repeat=$(REPEAT)
+
+.PHONY: drill-picture
+drill-picture: bootstrap ## docs/images/drill-timeline.svg of one injection (LEDGER=reports/<time>/<fault>-1.ledger.json.gz)
+	@$(BIN)/python scripts/drill_picture.py $(LEDGER) docs/images/drill-timeline.svg
 
 .PHONY: lab-fencing
 lab-fencing: bootstrap ## The lab's lease watchers ask a controller whether the silent leader is off (make lab ends it)

@@ -19,8 +19,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import COLLECTION
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
-STATUS = ("status", [], "shows the state of every cluster")
-DRILL = ("drill", ["--check"], "shows which faults a drill would inject")
+STATUS: tuple[str, list[str], str] = ("status", [], "shows the state of every cluster")
+DRILL: tuple[str, list[str], str] = ("drill", ["--check"], "shows which faults a drill would inject")
 VAULT = {"vault_ids": "--vault-id", "vault_password_files": "--vault-password-file"}
 
 

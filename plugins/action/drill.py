@@ -21,16 +21,16 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injections import as_text, wanted_faults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts import node
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     Plan,
     Refusal,
-    as_text,
     check,
     problems,
     usable_database,
-    wanted_faults,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import BudgetError, parse_overrides
 
@@ -96,7 +96,7 @@ class ActionModule(ActionBase):
             raise Refusal(f"cluster {cluster!r}: the inventory has none of this name")
         client = arguments["client"] or next(iter(variables["groups"].get("client", [])), "")
         names = [*hosts, *([client] if client and client in hostvars and client not in hosts else [])]
-        parse_overrides(arguments["budgets"])
+        parse_overrides(arguments["budgets"], CATALOGUE)
         first = hostvars[hosts[0]]
         topology = first["ha"]
         passwords, secrets = first.get("ha_role_passwords") or {}, first.get("ha_secrets") or {}
@@ -137,7 +137,7 @@ def collections_folder(plugin: Path) -> Path:
 
 
 class Child:
-    """The engine: a child process whose standard input tells it that we still live."""
+    """The engine: a child process which ends when its standard input closes."""
 
     def __init__(self, plan: Any, engine: str = ENGINE) -> None:
         self._parent = os.getppid()

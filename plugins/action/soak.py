@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakP
 
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.soak.engine"
 ARGUMENTS = argument_spec("soak")
-# What a drill has and a soak has no use for: it takes nobody down.
+# The drill's options that a soak does not have: it takes no host down.
 DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items()} | {"without_backup": True}
 
 

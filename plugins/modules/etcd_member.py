@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: etcd_member
 short_description: How an etcd member without data gets into its cluster
-version_added: 0.1.0
+version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
   - A member that starts without the data it had votes and acknowledges as if it had none of it. So etcd starts on an

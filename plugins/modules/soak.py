@@ -8,13 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: soak
-short_description: Prove that a starved cluster does not fail over for nothing
+short_description: Prove that a starved cluster has no unwanted failover
 version_added: 1.0.0
 description:
   - Keeps pgbench busy through the virtual IP while hosts are starved of processors, their file systems flush without
     a pause, etcd's leadership is handed over and lease watchers are restarted; and looks for any change of the leader,
     its timeline, its lease or the virtual IPs, and for lost rows.
-  - Nobody is taken down. Every disturbance is a unit of systemd with an end of its own.
+  - No host is taken down. Every disturbance is a systemd unit that ends by itself.
   - This is an action plugin, it runs on the controller and connects to the hosts with SSH (paramiko) on its own.
 requirements:
   - The packages of C(requirements-drill.txt) on the controller.

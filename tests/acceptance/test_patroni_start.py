@@ -73,7 +73,7 @@ def test_an_answer_is_what_patroni_calls_it(answer: dict[str, object], kind: str
 
 def test_the_wait_for_the_next_cycle_is_amended() -> None:
     ask = f'import runpy; runpy.run_path("{START}")["amend"](); from patroni.ha import Ha; print(Ha.watch.__qualname__)'
-    assert last_line(ask).startswith("attentive")
+    assert last_line(ask).startswith("watching_postmaster")
 
 
 def test_a_promotion_is_told_again() -> None:
@@ -83,7 +83,7 @@ runpy.run_path("{START}")["amend"]()
 from patroni.postgresql import Postgresql
 print(Postgresql._wait_promote.__qualname__)
 """
-    assert last_line(ask).startswith("insistent")
+    assert last_line(ask).startswith("repeating_signal")
 
 
 def test_connections_do_not_wait_for_acknowledgements() -> None:

@@ -1,53 +1,49 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drill's own process: a plan on standard input, JSON lines on standard output.
-
-It ends early, after healing everything, as soon as its standard input closes: then whoever started it is gone.
-"""
+"""The drill's own process: every injection of a plan, judged, and the report."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import re
-import signal
-import sys
 import threading
 import time
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
-    Conductor,
-    GateError,
-    NotProvenError,
-    StoppedError,
-)
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, view
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS, CATALOGUE, COURSES, Fault
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import expected_of, view
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injections import injections, skipped
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal, injections, parse, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import Patience
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan, parse
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import (
+    OPERATIONAL,
+    Speaker,
+    in_words,
+    serve,
+    trace,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import analysis, ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, budgets
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Verdict
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Run, Unjudged
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Host, Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
-
-HEARTBEAT_SECONDS = 1.0
-OPERATIONAL = (StoppedError, GateError, NotProvenError, Refusal, SessionLostError, AgentError)
-
 
 DATABASE_VERSIONS = {
     "PostgreSQL": ["sh", "-c", "psql -XAtq -h /var/run/postgresql -U postgres -c 'SHOW server_version' postgres"],
@@ -58,69 +54,19 @@ DATABASE_VERSIONS = {
 BALANCER_VERSIONS = {"HAProxy": ["haproxy", "-v"], "keepalived": ["keepalived", "--version"]}
 
 
-def in_words(error: Exception) -> str:
-    """Return what went wrong, for people."""
-    if isinstance(error, StoppedError):
-        return "stopped"
-    if isinstance(error, NotProvenError):
-        return f"not proven: {error}"
-    return str(error) if isinstance(error, OPERATIONAL) else f"the engine failed: {error!r}"
-
-
-def trace() -> None:
-    """Say where it went wrong, unless nobody listens any more."""
-    with contextlib.suppress(OSError):
-        traceback.print_exc()
-
-
-class Speaker:
-    """Standard output; silent when nobody listens any more."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self.gone = threading.Event()
-
-    def say(self, **message: Any) -> None:
-        """Send one message."""
-        data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
-        with self._lock:
-            try:
-                sys.stdout.buffer.write(data)
-                sys.stdout.buffer.flush()
-            except OSError:
-                self.gone.set()
-
-    def tell(self, text: str) -> None:
-        """Send a line for people."""
-        self.say(text=text)
-
-
-def expected_of(plan: Plan) -> Expected:
-    """Return who bears what."""
-
-    def names(component: str) -> tuple[str, ...]:
-        return tuple(sorted(node.name for node in plan.bearing(component)))
-
-    primary, standby = plan.pool("primary") or {}, plan.pool("standby") or {}
-    heirs = plan.heirs
-    return Expected(
-        etcd=names("etcd"),
-        databases=names("postgresql"),
-        balancers=names("keepalived"),
-        backup=names("backup"),
-        virtual_ips=tuple(plan.virtual_ips),
-        primary_pool=primary.get("name", ""),
-        standby_pool=standby.get("name", ""),
-        never_primary=tuple(name for name in names("postgresql") if name not in heirs),
-    )
-
-
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
     """Return Patroni's dynamic configuration on one level, PostgreSQL's parameters with their own names, no secrets."""
     postgresql = configuration.get("postgresql") or {}
     plain = {name: value for name, value in configuration.items() if not isinstance(value, dict)}
     shown: dict[str, Any] = mask({**plain, **(postgresql.get("parameters") or {})})
     return shown
+
+
+def host_of(node: Node) -> Host:
+    """Return a node as a report names it."""
+    if node.ha is None:
+        return Host(node.name, node.address)
+    return Host(node.name, node.ha["address"], tuple(node.ha["components"]))
 
 
 class Drill:
@@ -133,15 +79,28 @@ class Drill:
         self._recorder = Recorder({address: name for name, address in plan.addresses.items()})
         self._crew = Crew(plan, self._recorder.take, speaker.tell)
         self._provider = provider(plan, self._crew)
-        self._injector = Injector(plan, expected, self._crew, self._provider, self._recorder.now)
+        self._tools = Tools(plan, expected, self._crew, self._provider, self._recorder.now)
+        patience = Patience(self._recorder, stop, speaker.tell)
+        self._gatekeeper = Gatekeeper(
+            expected=expected,
+            archiving=bool(plan.bearing("backup")),
+            crew=self._crew,
+            patience=patience,
+            now=self._recorder.now,
+        )
+        self._clients = Clients(
+            plan=plan, expected=expected, crew=self._crew, patience=patience, gatekeeper=self._gatekeeper
+        )
         self._conductor = Conductor(
             plan=plan,
             expected=expected,
             crew=self._crew,
             recorder=self._recorder,
-            injector=self._injector,
-            stop=stop,
-            tell=speaker.tell,
+            tools=self._tools,
+            patience=patience,
+            gatekeeper=self._gatekeeper,
+            etcd=EtcdAdmin(password=plan.secrets["etcd_root"], crew=self._crew, gatekeeper=self._gatekeeper),
+            clients=self._clients,
         )
         self._results: list[Result] = []
         self._unjudged: list[Unjudged] = []
@@ -159,14 +118,14 @@ class Drill:
         try:
             self._provider.require()
             self._crew.begin()
-            self._conductor.require()
+            self._clients.require()
             self._outlook = self._foresee()
             self._hindered = {name: why for name in self._plan.faults if (why := self._hindrance(name))}
             self._inject_all(directory)
         except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
             if not isinstance(error, OPERATIONAL):
                 trace()
-            self._fail(f"ended before its end: {in_words(error)}{self._not_begun()}")
+            self._fail(f"stopped early: {in_words(error)}{self._not_begun()}")
         finally:
             self._clean_up()
         return self._report(directory, begun, time.monotonic() - started)
@@ -174,7 +133,7 @@ class Drill:
     def _foresee(self) -> Outlook:
         told = self._crew.call_all([node.name for node in self._plan.nodes if node.ha is not None], "timings")
         seen = view(self._expected, self._crew.call_all(self._expected.databases, "probe", 20.0))
-        found = outlook(self._plan.topology, told, seen.configuration)
+        found = outlook(self._plan.topology, told, seen.configuration, COURSES)
         if found.unknown:
             self._speaker.tell(f"nothing is predicted: {found.unknown}")
         return found
@@ -185,7 +144,7 @@ class Drill:
                 ledger = self._conductor.conduct(fault, number)
             except Exception as error:
                 self._leave_unjudged(Unjudged(fault.name, number, in_words(error)))
-                if isinstance(error, NotProvenError) and not self._injector.heal():
+                if isinstance(error, NotProvenError) and not self._tools.heal():
                     continue  # no reason to end: the next gate decides
                 raise
             ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
@@ -195,7 +154,7 @@ class Drill:
             self._speaker.tell(self._sentence(verdict))
 
     def _hindrance(self, name: str) -> str:
-        return skipped(self._plan, CATALOGUE[name]) or self._injector.hindrance(CATALOGUE[name])
+        return skipped(self._plan, CATALOGUE[name]) or CATALOGUE[name].action.hindrance(self._tools)
 
     def _injections(self) -> Iterator[tuple[Fault, int]]:
         return ((fault, number) for fault, number in injections(self._plan) if fault.name not in self._hindered)
@@ -213,7 +172,7 @@ class Drill:
         settings = self._outlook.settings
         timings = replace(Timings.of(settings) if settings else Timings(), extra=self._plan.slack)
         worst = {name: prediction.worst for name, prediction in self._outlook.predictions.items()}
-        return budgets([fault], timings, dict(self._plan.budgets), worst)[fault]
+        return budgets(BUDGETS, timings, dict(self._plan.budgets), worst)[fault]
 
     @staticmethod
     def _sentence(verdict: Verdict) -> str:
@@ -226,10 +185,10 @@ class Drill:
         return f"{verdict.fault} {verdict.repetition}: {'; '.join(found)}"
 
     def _clean_up(self) -> None:
-        for failure in self._injector.heal():
+        for failure in self._tools.heal():
             self._fail(f"not healed: {failure}")
         self._versions = self._ask_versions()
-        if not self._conductor.remove_table():
+        if not self._clients.remove_table():
             self._speaker.tell("the schema holdfast_drill could not be removed: no leader; drop it by hand")
         self._crew.end()
 
@@ -242,7 +201,7 @@ class Drill:
         self._speaker.say(table=report.table(run), directory=str(directory))
         try:
             report.write(run, directory)
-        except Exception as error:  # noqa: BLE001 - the result is to be told all the same
+        except Exception as error:  # noqa: BLE001 - the result is reported all the same
             trace()
             self._fail(f"no report: {in_words(error)}")
         passed = run.passed and not self._failures
@@ -252,7 +211,7 @@ class Drill:
         return 0 if passed else 1
 
     def _as_run(self, begun: datetime, seconds: float) -> Run:
-        seen = self._conductor.last_view
+        seen = self._gatekeeper.last_view
         one, five, fifteen = os.getloadavg()
         chosen = "" if self._plan.faults == tuple(CATALOGUE) else f" -e drill_faults={','.join(self._plan.faults)}"
         repeat = "" if self._plan.repeat == 1 else f" -e drill_repeat={self._plan.repeat}"
@@ -269,6 +228,9 @@ class Drill:
             failure="; ".join(self._failures),
             unjudged=tuple(self._unjudged),
             outlook=self._outlook,
+            hosts=tuple(host_of(node) for node in self._plan.nodes),
+            profile=(self._plan.topology.get("timing") or {}).get("profile", ""),
+            containers=self._plan.containers,
         )
 
     def _why_skipped(self, fault: str) -> str:
@@ -276,10 +238,10 @@ class Drill:
         begun = {ledger.fault for ledger, _verdict, _budget in self._results}
         if fault in begun or fault in {injection.fault for injection in self._unjudged}:
             return ""
-        return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill ended before"
+        return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill stopped before it"
 
     def _ask_versions(self) -> dict[str, str]:
-        """Return the versions of the cluster's software, as far as somebody tells."""
+        """Return the versions of the cluster's software, as far as the hosts report them."""
         database, balancers = self._plan.bearing("postgresql")[0].name, self._plan.bearing("haproxy")
         asked = [(software, database, argv) for software, argv in DATABASE_VERSIONS.items()]
         asked += [(software, balancers[0].name, argv) for software, argv in BALANCER_VERSIONS.items() if balancers]
@@ -293,26 +255,6 @@ class Drill:
             if version:
                 found[software] = version[0]
         return found
-
-
-def watch(stop: threading.Event, speaker: Speaker) -> None:
-    """Stop when standard input ends."""
-    while os.read(0, 1):
-        pass
-    speaker.gone.set()
-    stop.set()
-
-
-def serve(run: Callable[[Mapping[str, Any], threading.Event, Speaker], int]) -> NoReturn:
-    """Run the document on standard input, and exit with the code."""
-    document = json.loads(sys.stdin.buffer.readline())
-    stop, speaker = threading.Event(), Speaker()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    threading.Thread(target=watch, args=(stop, speaker), daemon=True).start()
-    code = run(document, stop, speaker)
-    sys.stdout.flush()
-    os._exit(code)  # threads may still hang in a lost session
 
 
 if __name__ == "__main__":

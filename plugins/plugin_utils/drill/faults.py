@@ -1,13 +1,26 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults as data: whom they hit, what is done, how long it lasts, and what must hold."""
+"""The faults, one record each: whom it hits, what is done, how long it lasts, what it may cost, what is predicted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.action import Action
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.disk import FillDisk
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.isolation import Isolate, Scope
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.power import Freeze, PowerOff, Reboot
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.processes import Kill, ServiceDown, Suspend
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.switchover import Switchover
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import budgets
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import until_healed, within
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import model as rto
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Course
 
 
 class Target(StrEnum):
@@ -25,81 +38,19 @@ class Target(StrEnum):
     ONE_BY_ONE = "every host of the cluster, one after the other"
 
 
-class Scope(StrEnum):
-    """Whom an isolated host no longer reaches."""
+class Takes(StrEnum):
+    """The redundancy that is lost while a fault lasts."""
 
-    EVERYBODY = "everybody"
-    PEERS = "every host of the cluster but the balancers"
-    ETCD = "etcd"
-    STANDBYS = "the standbys' replication"
+    PRIMARY = "the primary's host, with its etcd member"
+    BALANCER = "a balancer"
 
 
 class Until(StrEnum):
     """What ends the fault, between its least and its most seconds."""
 
     WRITES = "writes flow again"
-    FAILOVER = "writes flow again, on another member"
+    FAILOVER = "writes flow again on another member"
     TIME = "its time is over"
-
-
-@dataclass(frozen=True, slots=True)
-class PowerOff:
-    """The link is cut, then the host goes off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Freeze:
-    """The host's processes stand still; its kernel does not."""
-
-
-@dataclass(frozen=True, slots=True)
-class Suspend:
-    """The main process of a unit stands still; what it started goes on."""
-
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class Isolate:
-    """Packets are dropped; one way means that the host still hears, but is not heard."""
-
-    scope: Scope
-    one_way: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Kill:
-    """A process gets a signal: postmaster, backend, or the main process or all processes of a unit."""
-
-    what: str
-    signal: str = "KILL"
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceDown:
-    """A unit is killed and may not start."""
-
-    unit: str
-
-
-@dataclass(frozen=True, slots=True)
-class FillDisk:
-    """The volume of the data directory, or of its WAL, has no block left."""
-
-    wal: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Switchover:
-    """Another member is to lead, in order, as users do it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reboot:
-    """The hosts are shut down and started in order, each after the last one is back."""
-
-
-Action = PowerOff | Freeze | Suspend | Isolate | Kill | ServiceDown | FillDisk | Switchover | Reboot
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +61,44 @@ class Lasting:
     least: float
     most: float
 
+    def __str__(self) -> str:
+        if self.least == self.most:
+            return f"{self.most:g} s" if self.most else ""
+        return f"{self.least:g} to {self.most:g} s, until {self.until}"
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: its name, whom it hits, what is done, how long it lasts, and what happens, in words."""
+    """One fault: everything about it stands here.
+
+    title: what happens, in words; target: which hosts; action: what is done to them; lasting: how long; budget: the
+    outage that it may cause; course: how the cluster recovers, from which the prediction follows, or why there is
+    none; takes: the redundancy that is lost meanwhile; headline: whether a status shows the prediction.
+    """
 
     name: str
+    title: str
     target: Target
     action: Action
     lasting: Lasting
-    title: str
+    budget: budgets.Rule
+    course: Course | str
+    takes: Takes | None = None
+    headline: bool = False
+
+    def sentences(self, containers: bool) -> str:
+        """Return what happens and how, for a report."""
+        happens = f"{self.title[:1].upper()}{self.title[1:]}: {self.action.words(containers)}."
+        return f"{happens} The fault lasts {self.lasting}." if str(self.lasting) else happens
 
     @property
-    def on_hosts(self) -> str:
-        """How it is done on real hosts, for people."""
-        return HOW[type(self.action)][0]
-
-    @property
-    def in_containers(self) -> str:
-        """How it is done in containers, for people."""
-        return HOW[type(self.action)][1]
+    def needs_standby(self) -> bool:
+        """Whether a standby ends it, by taking over or by acknowledging."""
+        return isinstance(self.course, Course) and rto.standby in self.course.needs
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The components without which nobody could be hit."""
+        """The components without which there is no target."""
         return NEEDS.get(self.target, ("etcd", "postgresql"))
 
 
@@ -141,40 +106,13 @@ ALWAYS = (
     "no acknowledged row is lost",
     "never two members that acknowledge writes",
     "never two balancers with the virtual IP beyond the advert window",
-    "everybody is back afterwards, archiving included",
+    "every host is back afterwards, archiving included",
 )
 """What must hold around every fault, for people; ..invariants judges it."""
 
 NEEDS: Mapping[Target, tuple[str, ...]] = {
     Target.VIP_HOLDER: ("haproxy", "keepalived"),
     Target.BACKUP_HOST: ("backup",),
-}
-
-NFT = "nft drops packets in tables holdfast_drill; SSH from the controller and loopback stay open"
-SIGNAL = "a signal to the process"
-STOPPED = "SIGSTOP to the unit's main process alone, later SIGCONT"
-MASKED = "systemctl mask --runtime and kill, later unmask and start"
-API = "as playbooks/switchover.yml does, poolers held where there are some"
-FILLED = "fallocate takes what is free on a volume of its own, a writer fills the rest; removed later"
-HOW: Mapping[type[Action], tuple[str, str]] = {  # on real hosts, in containers
-    PowerOff: (
-        "nft drops everything, then sysrq b: a reset, the host boots again by itself",
-        "the links are set down inside, then the engine kills the container; later it starts it",
-    ),
-    Freeze: (
-        "systemctl freeze (cgroup freezer) of patroni and etcd with all that runs in them; thawed later",
-        "the engine pauses the container, later unpauses it",
-    ),
-    Suspend: (STOPPED, STOPPED),
-    Isolate: (NFT, NFT),
-    Kill: (SIGNAL, SIGNAL),
-    ServiceDown: (MASKED, MASKED),
-    FillDisk: (FILLED, FILLED),
-    Switchover: (API, API),
-    Reboot: (
-        "systemctl reboot, then the gate, then the next host",
-        "the engine stops and starts the container, then the gate, then the next",
-    ),
 }
 
 
@@ -193,66 +131,207 @@ def failover(least: float, most: float) -> Lasting:
     return Lasting(Until.FAILOVER, least, most)
 
 
+def taken_over(stages: rto.Stages) -> Course:
+    """Return the course of a fault after which a standby takes over."""
+    return Course(stages, (rto.standby, rto.failover))
+
+
+def stalled(stages: rto.Stages) -> Course:
+    """Return the course of a fault after which commits wait for standbys."""
+    return Course(stages, (rto.standby,))
+
+
+def moved(stages: rto.Stages) -> Course:
+    """Return the course of a fault after which the virtual IP moves."""
+    return Course(stages, (rto.virtual_ip,))
+
+
+SILENT = taken_over(partial(rto.after_silence, taken_out=rto.taken_out_silent))
+UNHEARD = taken_over(partial(rto.after_silence, taken_out=rto.taken_out_demoted))
+
 # fmt: off
 _FAULTS = (
     # The primary
-    Fault("primary_power_loss", Target.PRIMARY, PowerOff(), failover(5, 90),
-          "the primary loses power"),
-    Fault("primary_etcd_leader_power_loss", Target.PRIMARY_LEADING_ETCD, PowerOff(), failover(5, 90),
-          "the primary, which also leads etcd, loses power"),
-    Fault("primary_hang", Target.PRIMARY, Freeze(), failover(5, 90),
-          "the primary freezes, and thaws later"),
-    Fault("patroni_hang", Target.PRIMARY, Suspend("patroni.service"), failover(10, 90),
-          "the primary's Patroni hangs, its PostgreSQL goes on"),
-    Fault("primary_isolated", Target.PRIMARY, Isolate(Scope.EVERYBODY), failover(10, 60),
-          "the primary is cut off from everybody"),
-    Fault("primary_cut_from_peers", Target.PRIMARY, Isolate(Scope.PEERS), failover(10, 60),
-          "the primary is cut off from its peers, the balancers still reach it"),
-    Fault("primary_cut_from_etcd", Target.PRIMARY, Isolate(Scope.ETCD), failover(10, 60),
-          "the primary is cut off from etcd only"),
-    Fault("primary_cut_from_standbys", Target.PRIMARY, Isolate(Scope.STANDBYS), seconds(20),
-          "the primary is cut off from its standbys only"),
-    Fault("primary_cut_one_way", Target.PRIMARY, Isolate(Scope.PEERS, one_way=True), failover(10, 60),
-          "the primary hears its peers, they don't hear it"),
-    Fault("postmaster_killed", Target.PRIMARY, Kill("postmaster"), writes(5, 60),
-          "the primary's postmaster is killed"),
-    Fault("patroni_killed", Target.PRIMARY, Kill("patroni.service"), writes(10, 60),
-          "the primary's Patroni is killed"),
-    Fault("backend_segfault", Target.PRIMARY, Kill("backend", "SEGV"), writes(5, 60),
-          "a backend of the primary crashes"),
-    Fault("data_disk_full", Target.PRIMARY, FillDisk(wal=False), seconds(20),
-          "the volume of the primary's data directory is full"),
-    Fault("wal_disk_full", Target.PRIMARY, FillDisk(wal=True), seconds(20),
-          "the volume of the primary's WAL is full"),
-    Fault("switchover", Target.PRIMARY, Switchover(), failover(3, 60),
-          "a planned switchover"),
+    Fault(
+        "primary_power_loss", "the primary loses power",
+        Target.PRIMARY, PowerOff(), failover(5, 90),
+        budget=within(lambda t: t.lease_takeover),
+        course=SILENT,
+        takes=Takes.PRIMARY,
+        headline=True,
+    ),
+    Fault(
+        "primary_etcd_leader_power_loss", "the primary, which also leads etcd, loses power",
+        Target.PRIMARY_LEADING_ETCD, PowerOff(), failover(5, 90),
+        budget=within(lambda t: t.lease_takeover + budgets.ETCD_ELECTION),
+        course=taken_over(rto.with_etcd_leader),
+        takes=Takes.PRIMARY,
+        headline=True,
+    ),
+    Fault(
+        "primary_hang", "the primary freezes, and thaws later",
+        Target.PRIMARY, Freeze(), failover(5, 90),
+        budget=within(lambda t: t.lease_takeover),
+        course=SILENT,
+        takes=Takes.PRIMARY,
+    ),
+    Fault(
+        "patroni_hang", "the primary's Patroni hangs, its PostgreSQL goes on",
+        Target.PRIMARY, Suspend("patroni.service"), failover(10, 90),
+        budget=within(lambda t: t.lease_takeover),
+        course=taken_over(rto.patroni_hang),
+    ),
+    Fault(
+        "primary_isolated", "the primary is cut off from all other hosts",
+        Target.PRIMARY, Isolate(Scope.EVERYBODY), failover(10, 60),
+        budget=within(lambda t: t.lease_takeover),
+        course=SILENT,
+        takes=Takes.PRIMARY,
+    ),
+    Fault(
+        "primary_cut_from_peers", "the primary is cut off from its peers, the balancers still reach it",
+        Target.PRIMARY, Isolate(Scope.PEERS), failover(10, 60),
+        budget=within(lambda t: t.lease_takeover),
+        course=UNHEARD,
+        takes=Takes.PRIMARY,
+    ),
+    Fault(
+        "primary_cut_from_etcd", "the primary is cut off from etcd only",
+        Target.PRIMARY, Isolate(Scope.ETCD), failover(10, 60),
+        budget=within(lambda t: t.lease_takeover),
+        course=taken_over(rto.cut_from_etcd),
+    ),
+    Fault(
+        "primary_cut_from_standbys", "the primary is cut off from its standbys only",
+        Target.PRIMARY, Isolate(Scope.STANDBYS), seconds(20),
+        budget=within(lambda t: t.standby_stall),
+        course=stalled(rto.synchronous_stall),
+        headline=True,
+    ),
+    Fault(
+        "primary_cut_one_way", "the primary hears its peers, they don't hear it",
+        Target.PRIMARY, Isolate(Scope.PEERS, one_way=True), failover(10, 60),
+        budget=within(lambda t: max(t.lease_takeover, t.standby_stall)),
+        course=UNHEARD,
+        takes=Takes.PRIMARY,
+    ),
+    Fault(
+        "postmaster_killed", "the primary's postmaster is killed",
+        Target.PRIMARY, Kill("postmaster"), writes(5, 60),
+        budget=within(lambda t: t.crash),
+        course=taken_over(rto.postmaster_killed),
+        headline=True,
+    ),
+    Fault(
+        "patroni_killed", "the primary's Patroni is killed",
+        Target.PRIMARY, Kill("patroni.service"), writes(10, 60),
+        budget=within(lambda t: budgets.SERVICE_RESTART + t.takeover),
+        course=Course(rto.patroni_killed),
+    ),
+    Fault(
+        "backend_segfault", "a backend of the primary crashes",
+        Target.PRIMARY, Kill("backend", "SEGV"), writes(5, 60),
+        budget=within(lambda t: t.crash),
+        course=taken_over(rto.backend_segfault),
+    ),
+    Fault(
+        "data_disk_full", "the volume of the primary's data directory is full",
+        Target.PRIMARY, FillDisk(wal=False), seconds(20),
+        budget=until_healed(lambda t: t.takeover),
+        course="only healing ends it",
+    ),
+    Fault(
+        "wal_disk_full", "the volume of the primary's WAL is full",
+        Target.PRIMARY, FillDisk(wal=True), seconds(20),
+        budget=within(lambda t: t.crash),
+        course="PostgreSQL decides when it gives up, no setting does",
+    ),
+    Fault(
+        "switchover", "a planned switchover",
+        Target.PRIMARY, Switchover(), failover(3, 60),
+        budget=lambda t: Budget(writes=t.takeover, pooled=t.takeover, pooled_errors=0),
+        course=taken_over(rto.switchover),
+        headline=True,
+    ),
     # The standbys
-    Fault("standby_lost", Target.STANDBY, PowerOff(), seconds(15),
-          "a standby loses power"),
-    Fault("both_standbys_lost", Target.ALL_STANDBYS, PowerOff(), seconds(25),
-          "all standbys lose power"),
+    Fault(
+        "standby_lost", "a standby loses power",
+        Target.STANDBY, PowerOff(), seconds(15),
+        budget=within(lambda t: t.one_standby_stall),
+        course=stalled(rto.standby_lost),
+    ),
+    Fault(
+        "both_standbys_lost", "all standbys lose power",
+        Target.ALL_STANDBYS, PowerOff(), seconds(25),
+        budget=until_healed(lambda t: t.standby_stall),
+        course="only healing ends it",
+    ),
     # etcd
-    Fault("etcd_leader_lost", Target.ETCD_LEADER, ServiceDown("etcd.service"), seconds(15),
-          "etcd's leader is killed and stays down"),
-    Fault("etcd_quorum_lost", Target.ETCD_MAJORITY, ServiceDown("etcd.service"), seconds(30),
-          "etcd loses its quorum, and regains it"),
+    Fault(
+        "etcd_leader_lost", "etcd's leader is killed and stays down",
+        Target.ETCD_LEADER, ServiceDown("etcd.service"), seconds(15),
+        budget=within(lambda t: budgets.ETCD_ELECTION + t.end),
+        course="writes go on, unless etcd's election outlasts retry_timeout",
+    ),
+    Fault(
+        "etcd_quorum_lost", "etcd loses its quorum, and regains it",
+        Target.ETCD_MAJORITY, ServiceDown("etcd.service"), seconds(30),
+        budget=until_healed(lambda t: t.lease_takeover),
+        course="only healing ends it",
+    ),
     # The balancers
-    Fault("balancer_power_loss", Target.VIP_HOLDER, PowerOff(), writes(5, 90),
-          "the active balancer loses power"),
-    Fault("haproxy_killed", Target.VIP_HOLDER, Kill("haproxy.service"), writes(5, 60),
-          "the active balancer's HAProxy is killed"),
-    Fault("keepalived_killed", Target.VIP_HOLDER, Kill("keepalived.service"), writes(10, 60),
-          "the active balancer's keepalived is killed"),
-    Fault("balancer_isolated", Target.VIP_HOLDER, Isolate(Scope.EVERYBODY), writes(10, 60),
-          "the active balancer is cut off from everybody"),
+    Fault(
+        "balancer_power_loss", "the active balancer loses power",
+        Target.VIP_HOLDER, PowerOff(), writes(5, 90),
+        budget=within(lambda t: t.vip_move),
+        course=moved(rto.balancer_silent),
+        takes=Takes.BALANCER,
+        headline=True,
+    ),
+    Fault(
+        "haproxy_killed", "the active balancer's HAProxy is killed",
+        Target.VIP_HOLDER, Kill("haproxy.service"), writes(5, 60),
+        budget=within(lambda t: t.vip_move),
+        course=moved(rto.haproxy_killed),
+        headline=True,
+    ),
+    Fault(
+        "keepalived_killed", "the active balancer's keepalived is killed",
+        Target.VIP_HOLDER, Kill("keepalived.service"), writes(10, 60),
+        budget=within(lambda t: t.vip_move),
+        course=moved(rto.keepalived_killed),
+        takes=Takes.BALANCER,
+    ),
+    Fault(
+        "balancer_isolated", "the active balancer is cut off from all other hosts",
+        Target.VIP_HOLDER, Isolate(Scope.EVERYBODY), writes(10, 60),
+        budget=within(lambda t: t.vip_move),
+        course=moved(rto.balancer_silent),
+        takes=Takes.BALANCER,
+    ),
     # The repository, and the whole
-    Fault("backup_host_lost", Target.BACKUP_HOST, PowerOff(), seconds(20),
-          "the repository loses power"),
-    Fault("whole_cluster_power_loss", Target.CLUSTER, PowerOff(), seconds(5),
-          "every host loses power, and all start cold"),
-    Fault("rolling_reboot", Target.ONE_BY_ONE, Reboot(), seconds(0),
-          "every host is rebooted, one after the other"),
+    Fault(
+        "backup_host_lost", "the repository loses power",
+        Target.BACKUP_HOST, PowerOff(), seconds(20),
+        budget=within(lambda t: t.end),
+        course="writes go on",
+    ),
+    Fault(
+        "whole_cluster_power_loss", "every host loses power, and all start cold",
+        Target.CLUSTER, PowerOff(), seconds(5),
+        budget=until_healed(lambda t: budgets.COLD_START + t.lease_takeover),
+        course="only healing ends it",
+    ),
+    Fault(
+        "rolling_reboot", "every host is rebooted, one after the other",
+        Target.ONE_BY_ONE, Reboot(), seconds(0),
+        budget=within(lambda t: budgets.SHUTDOWN + t.lease_takeover),
+        course="several faults in a row: see switchover and balancer_power_loss",
+    ),
 )
 # fmt: on
 
 CATALOGUE: Mapping[str, Fault] = {fault.name: fault for fault in _FAULTS}
+BUDGETS: Mapping[str, budgets.Rule] = {fault.name: fault.budget for fault in _FAULTS}
+COURSES: rto.Courses = {fault.name: fault.course for fault in _FAULTS}
+HEADLINES = tuple(fault.name for fault in _FAULTS if fault.headline)

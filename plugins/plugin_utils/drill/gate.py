@@ -10,13 +10,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+
 Probes = Mapping[str, Mapping[str, Any]]
 PRIMARY_ROLES = ("leader", "master", "primary")
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The hosts that bear each part, and the names of the pools to the primary and to the standbys.
+    """The hosts of each component, and the names of the pools to the primary and to the standbys.
 
     never_primary are the databases of failover priority 0: Patroni keeps them out of a quorum.
     """
@@ -29,6 +31,26 @@ class Expected:
     primary_pool: str = ""
     standby_pool: str = ""
     never_primary: tuple[str, ...] = ()
+
+
+def expected_of(plan: Plan) -> Expected:
+    """Return the hosts of each component."""
+
+    def names(component: str) -> tuple[str, ...]:
+        return tuple(sorted(node.name for node in plan.bearing(component)))
+
+    primary, standby = plan.pool("primary") or {}, plan.pool("standby") or {}
+    heirs = plan.heirs
+    return Expected(
+        etcd=names("etcd"),
+        databases=names("postgresql"),
+        balancers=names("keepalived"),
+        backup=names("backup"),
+        virtual_ips=tuple(plan.virtual_ips),
+        primary_pool=primary.get("name", ""),
+        standby_pool=standby.get("name", ""),
+        never_primary=tuple(name for name in names("postgresql") if name not in heirs),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +145,7 @@ def database_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[
         yield "the members do not agree on a leader"
         return
     if claiming != [seen.leader]:
-        yield f"/primary is answered with 200 by {' and '.join(claiming) or 'nobody'}, the leader is {seen.leader}"
+        yield f"/primary is answered with 200 by {' and '.join(claiming) or 'no member'}, the leader is {seen.leader}"
     if any(part(probes, host, "patroni").get("paused") for host in expected.databases):
         yield "Patroni is paused"
     standbys = part(probes, seen.leader, "postgresql").get("standbys") or []
@@ -166,9 +188,9 @@ def balancer_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[
             continue
         for pool, servers in wanted.items():
             if pool and sorted(up.get(pool, ())) != servers:
-                yield f"pool {pool} on {host} has {shown(up.get(pool))} up, ought to have {shown(servers)}"
+                yield f"pool {pool} on {host} has {shown(up.get(pool))} up, expected {shown(servers)}"
 
 
 def shown(names: Sequence[str] | None) -> str:
     """Return names as a list in words."""
-    return ", ".join(sorted(names or ())) or "nobody"
+    return ", ".join(sorted(names or ())) or "none"

@@ -1,18 +1,14 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drill is asked to do, refused where it may not, and shown to people."""
+"""What a drill is asked to do: the cluster, its hosts, the options; refused where it may not."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import ALWAYS, CATALOGUE, Fault, Target
-from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
-
-PROVIDERS = ("hosts", "containers")
 SECRETS = ("etcd_root", "patroni_rest", "postgresql_superuser")
 LEAST_DEAD_MAN, MOST_DEAD_MAN = 60, 3600
 
@@ -41,7 +37,7 @@ class Node:
     ha: Mapping[str, Any] | None = None
 
     def has(self, component: str) -> bool:
-        """Say whether the host bears a component of the cluster."""
+        """Say whether the host has a component of the cluster."""
         return self.ha is not None and component in self.ha["components"]
 
 
@@ -53,17 +49,17 @@ class Plan:
     nodes: tuple[Node, ...]
     client: str
     faults: tuple[str, ...]
-    repeat: int = 1
-    provider: str = "hosts"
-    engine: str = "docker"
-    dead_man: int = 300
-    directory: str = "reports"
-    budgets: Mapping[str, Any] = field(default_factory=dict)
-    slack: float = 0.0
-    role: str = ""
-    database: str = ""
-    without_backup: bool = False
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
+    repeat: int
+    provider: str
+    engine: str
+    dead_man: int
+    directory: str
+    budgets: Mapping[str, Any]
+    slack: float
+    role: str
+    database: str
+    without_backup: bool
+    secrets: Mapping[str, str] = field(repr=False)
 
     def node(self, name: str) -> Node:
         """Return a node by its name."""
@@ -72,6 +68,11 @@ class Plan:
     def bearing(self, component: str) -> list[Node]:
         """Return the cluster's nodes with a component."""
         return [node for node in self.nodes if node.has(component)]
+
+    @property
+    def containers(self) -> bool:
+        """Whether the hosts are containers of this machine."""
+        return self.provider == "containers"
 
     @property
     def topology(self) -> Mapping[str, Any]:
@@ -111,12 +112,9 @@ class Plan:
 
 
 def parse(document: Mapping[str, Any]) -> Plan:
-    """Return the plan in a JSON document that as_data() made."""
-    known = {item.name for item in fields(Plan)}
-    values = {name: value for name, value in document.items() if name in known}
-    values["nodes"] = tuple(Node(**node) for node in document["nodes"])
-    values["faults"] = tuple(document["faults"])
-    return Plan(**values)
+    """Return the plan in a JSON document made of its fields."""
+    nodes = tuple(Node(**node) for node in document["nodes"])
+    return Plan(**{**document, "nodes": nodes, "faults": tuple(document["faults"])})
 
 
 def usable_database(databases: Iterable[Mapping[str, Any]], passwords: Mapping[str, Any]) -> tuple[str, str]:
@@ -124,19 +122,6 @@ def usable_database(databases: Iterable[Mapping[str, Any]], passwords: Mapping[s
     present = [database for database in databases if database.get("state") != "absent"]
     chosen = next((database for database in present if database.get("owner") in passwords), (*present, {})[0])
     return str(chosen.get("name", "")), str(chosen.get("owner", ""))
-
-
-def wanted_faults(value: Any) -> tuple[str, ...]:
-    """Return the names in drill_faults: a list, or text with commas; all of them for "all" or nothing."""
-    names = [str(name).strip() for name in (value if isinstance(value, list) else str(value or "all").split(","))]
-    names = [name for name in names if name]
-    if names in ([], ["all"]):
-        return tuple(CATALOGUE)
-    unknown = [name for name in names if name not in CATALOGUE]
-    if unknown:
-        known = ", ".join(CATALOGUE)
-        raise Refusal(f"drill_faults: {', '.join(unknown)}: no such fault; known are {known}")
-    return tuple(names)
 
 
 def check(plan: Plan, confirm: Any) -> None:
@@ -153,8 +138,6 @@ def check(plan: Plan, confirm: Any) -> None:
 
 def problems(plan: Plan) -> Iterator[str]:
     """Yield what is wrong with a plan, each with the variable, its value and the fix."""
-    if plan.provider not in PROVIDERS:
-        yield f"drill_provider: {plan.provider!r}: give one of {', '.join(PROVIDERS)}"
     if plan.repeat < 1:
         yield f"drill_repeat: {plan.repeat}: give 1 or more"
     if not plan.slack >= 0:
@@ -191,41 +174,6 @@ def pool_problems(plan: Plan) -> Iterator[str]:
         yield f"ha_secrets: no {' and no '.join(missing)}: run playbooks/secrets.yml"
 
 
-def skipped(plan: Plan, fault: Fault) -> str:
-    """Return why a fault can't be injected here, "" when it can."""
-    missing = [component for component in fault.needs if not plan.bearing(component)]
-    if missing:
-        return f"the cluster has no {' and no '.join(missing)}"
-    if fault.target is Target.VIP_HOLDER and len(plan.bearing("keepalived")) < 2:
-        return "the cluster has one balancer"
-    return ""
-
-
-def injections(plan: Plan) -> Iterator[tuple[Fault, int]]:
-    """Yield every injection to make: its fault and its number, from 1."""
-    for name in plan.faults:
-        fault = CATALOGUE[name]
-        if skipped(plan, fault):
-            continue
-        times = plan.repeat
-        if fault.target is Target.STANDBY:
-            times *= len(plan.bearing("postgresql")) - 1
-        yield from ((fault, number) for number in range(1, times + 1))
-
-
-def as_text(plan: Plan) -> str:
-    """Return the plan for people."""
-    lines = [
-        f"Drill of cluster {plan.cluster}: {len(list(injections(plan)))} injections, written to {plan.directory}",
-        f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
-        f"  {how_provider(plan)}; dead-man timers of {plan.dead_man} s on the nodes",
-        f"  each time: {'; '.join(ALWAYS)}; and the fault's own budget",
-        "",
-        table(list(rows(plan))),
-    ]
-    return "\n".join(lines)
-
-
 def endpoints(plan: Plan) -> Iterable[str]:
     """Yield the addresses that the clients use."""
     for pool in (plan.pool("primary"), plan.pool("standby"), plan.pooled):
@@ -235,26 +183,4 @@ def endpoints(plan: Plan) -> Iterable[str]:
 
 def how_provider(plan: Plan) -> str:
     """Return how hosts lose their power."""
-    return f"hosts are containers of {plan.engine}" if plan.provider == "containers" else "hosts are real"
-
-
-def rows(plan: Plan) -> Iterator[Sequence[str]]:
-    """Yield a row per fault: name, times, whom, how, how long."""
-    counts: dict[str, int] = {}
-    for fault, _number in injections(plan):
-        counts[fault.name] = counts.get(fault.name, 0) + 1
-    for name in plan.faults:
-        fault = CATALOGUE[name]
-        reason = skipped(plan, fault)
-        how = fault.in_containers if plan.provider == "containers" else fault.on_hosts
-        if reason:
-            yield [name, "skipped", reason, "", ""]
-        else:
-            yield [name, f"{counts[name]}×", str(fault.target), how, lasting(fault)]
-
-
-def lasting(fault: Fault) -> str:
-    """Return how long a fault lasts."""
-    if fault.lasting.least == fault.lasting.most:
-        return f"{fault.lasting.most:g} s" if fault.lasting.most else ""
-    return f"{fault.lasting.least:g} to {fault.lasting.most:g} s, until {fault.lasting.until}"
+    return f"hosts are containers of {plan.engine}" if plan.containers else "hosts are real"

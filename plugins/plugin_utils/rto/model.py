@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import PATRONI_POLL, Checks, Settings, Vrrp
 
@@ -54,7 +53,25 @@ class Prediction:
         return max(self.stages, key=lambda stage: stage.median)
 
 
-Rule = Callable[[Settings], Iterator[Stage]]
+Stages = Callable[[Settings], Iterator[Stage]]
+Need = Callable[[Settings], str]
+"""Why a cluster does not take the course of a fault, "" when it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What happens after a fault until writes are acknowledged again, and what the cluster must have for that."""
+
+    stages: Stages
+    needs: tuple[Need, ...] = ()
+
+    def hindrance(self, settings: Settings) -> str:
+        """Return what the cluster lacks, "" when nothing."""
+        return next(filter(None, (need(settings) for need in self.needs)), "")
+
+
+Courses = Mapping[str, Course | str]
+"""{fault: its course, or why there is no prediction}"""
 
 # What no setting changes, measured on idle machines.
 SLACK = Stage("slack", 0.0, 0.0, 0.5)  # for hosts with a free processor; a busy one needs more
@@ -132,7 +149,7 @@ def notice(settings: Settings) -> Stage:
 
 
 def silent_race(settings: Settings) -> Stage:
-    """The standbys ask everybody how far it is, and wait for the silent one, unless a watcher could set it aside."""
+    """The standbys ask every member for its position, and wait for a silent one that no watcher set aside."""
     wait = settings.race_poll
     return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.05, 0.1, 0.1))
 
@@ -148,7 +165,7 @@ def routing(settings: Settings, before: list[Stage], taken_out: Stage) -> Stage:
     """HAProxy puts the new primary in and has taken the old one out, which began with the fault as well.
 
     :arg before: what had to happen first.
-    :arg taken_out: from the fault until HAProxy sends nobody to the old primary any more.
+    :arg taken_out: from the fault until HAProxy sends no client to the old primary any more.
     """
     up, elapsed = put_in(settings.checks), joined("elapsed", *before)
     if settings.checks is None:
@@ -286,57 +303,40 @@ def haproxy_killed(settings: Settings) -> Iterator[Stage]:
     yield from [replace(restart, worst=max(restart.median, min(restart.worst, moved))), RECONNECT, SLACK]
 
 
-RULES: Mapping[str, Rule] = {
-    "primary_power_loss": partial(after_silence, taken_out=taken_out_silent),
-    "primary_etcd_leader_power_loss": with_etcd_leader,
-    "primary_hang": partial(after_silence, taken_out=taken_out_silent),
-    "patroni_hang": patroni_hang,
-    "primary_isolated": partial(after_silence, taken_out=taken_out_silent),
-    "primary_cut_from_peers": partial(after_silence, taken_out=taken_out_demoted),
-    "primary_cut_from_etcd": cut_from_etcd,
-    "primary_cut_from_standbys": synchronous_stall,
-    "primary_cut_one_way": partial(after_silence, taken_out=taken_out_demoted),
-    "postmaster_killed": postmaster_killed,
-    "patroni_killed": patroni_killed,
-    "backend_segfault": backend_segfault,
-    "switchover": switchover,
-    "standby_lost": standby_lost,
-    "balancer_power_loss": balancer_silent,
-    "haproxy_killed": haproxy_killed,
-    "keepalived_killed": keepalived_killed,
-    "balancer_isolated": balancer_silent,
-}
-UNPREDICTED: Mapping[str, str] = {
-    "data_disk_full": "only healing ends it",
-    "wal_disk_full": "PostgreSQL decides when it gives up, no setting does",
-    "both_standbys_lost": "only healing ends it",
-    "etcd_leader_lost": "writes go on, unless etcd's election outlasts retry_timeout",
-    "etcd_quorum_lost": "only healing ends it",
-    "backup_host_lost": "writes go on",
-    "whole_cluster_power_loss": "only healing ends it",
-    "rolling_reboot": "several faults in a row: see switchover and balancer_power_loss",
-}
-"""Why the other faults have no prediction."""
+# What a cluster must have
 
 
-def unpredicted(settings: Settings) -> dict[str, str]:
+def standby(settings: Settings) -> str:
+    """A standby that can take over, or acknowledge."""
+    return "" if settings.standbys else "the cluster has no standby"
+
+
+def failover(settings: Settings) -> str:
+    """A Patroni that fails over."""
+    return "Patroni is paused: no failover" if settings.patroni.paused else ""
+
+
+def virtual_ip(settings: Settings) -> str:
+    """An address that moves."""
+    return "" if settings.vrrp else "the cluster has no virtual IP"
+
+
+# All faults
+
+
+def unpredicted(courses: Courses, settings: Settings) -> dict[str, str]:
     """Return why a fault has no prediction in a cluster: {fault: reason}."""
-    reasons = dict(UNPREDICTED)
-    if settings.patroni.paused:
-        reasons |= dict.fromkeys(FAILOVERS, "Patroni is paused: nobody fails over")
-    if settings.vrrp is None:
-        reasons |= dict.fromkeys(BALANCERS, "the cluster has no virtual IP")
-    if not settings.standbys:
-        reasons |= dict.fromkeys((*FAILOVERS, *STANDBYS), "the cluster has no standby")
-    return reasons
+    reasons = {
+        fault: course if isinstance(course, str) else course.hindrance(settings) for fault, course in courses.items()
+    }
+    return {fault: reason for fault, reason in reasons.items() if reason}
 
 
-BALANCERS = ("balancer_power_loss", "haproxy_killed", "keepalived_killed", "balancer_isolated")
-STANDBYS = ("primary_cut_from_standbys", "standby_lost")
-FAILOVERS = tuple(fault for fault in RULES if fault not in {*BALANCERS, *STANDBYS, "patroni_killed"})
-
-
-def predict(settings: Settings) -> dict[str, Prediction]:
+def predict(courses: Courses, settings: Settings) -> dict[str, Prediction]:
     """Return what each fault will cost: {fault: prediction}; those of unpredicted() are left out."""
-    left_out = unpredicted(settings)
-    return {fault: Prediction(fault, tuple(rule(settings))) for fault, rule in RULES.items() if fault not in left_out}
+    left_out = unpredicted(courses, settings)
+    return {
+        fault: Prediction(fault, tuple(course.stages(settings)))
+        for fault, course in courses.items()
+        if not isinstance(course, str) and fault not in left_out
+    }

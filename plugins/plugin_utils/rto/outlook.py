@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import RULES, Prediction, predict, unpredicted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import (
+    Course,
+    Courses,
+    Prediction,
+    predict,
+    unpredicted,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.read import (
     Reports,
     UnknownSettingsError,
@@ -18,16 +24,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.read import (
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Settings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
-SHOWN = (
-    "primary_power_loss",
-    "primary_etcd_leader_power_loss",
-    "primary_cut_from_standbys",
-    "postmaster_killed",
-    "switchover",
-    "balancer_power_loss",
-    "haproxy_killed",
-)
-"""The faults that a status shows; its document has all."""
 ENDS = ("best", "median", "worst")
 HEAD = ("fault", *ENDS, "largest stage")
 DECIMALS = 3
@@ -37,7 +33,7 @@ DECIMALS = 3
 class Outlook:
     """What each fault will cost, and why there is no prediction for the others; settings is None when unknown.
 
-    endless are those of the others that the cluster would bear if all of it were up.
+    endless are those of the others that the complete cluster would survive.
     """
 
     settings: Settings | None = None
@@ -51,21 +47,25 @@ def outlook(
     ha: Mapping[str, Any],
     reports: Reports,
     configuration: Mapping[str, Any] | None,
+    courses: Courses,
+    *,
     endless: Mapping[str, str] | None = None,
     standbys: int | None = None,
 ) -> Outlook:
     """Return the predictions for a cluster; see read_settings() for what is given.
 
+    :arg courses: those of all faults.
     :arg endless: faults that only mending ends, as the cluster stands: {fault: reason}.
     :arg standbys: how many may take over, all but one member if None.
     """
     try:
         settings = read_settings(ha, reports, configuration)
     except UnknownSettingsError as error:
-        return Outlook(unpredicted=dict.fromkeys(RULES, str(error)), unknown=str(error))
+        predicted = [fault for fault, course in courses.items() if isinstance(course, Course)]
+        return Outlook(unpredicted=dict.fromkeys(predicted, str(error)), unknown=str(error))
     if standbys is not None:
         settings = replace(settings, standbys=standbys)
-    never, borne = unpredicted(settings), predict(settings)
+    never, borne = unpredicted(courses, settings), predict(courses, settings)
     endless = {fault: reason for fault, reason in (endless or {}).items() if fault in borne}
     return Outlook(
         settings,
@@ -94,16 +94,16 @@ def prediction_data(prediction: Prediction) -> dict[str, Any]:
     return {**ends, "stages": stages}
 
 
-def as_text(seen: Outlook) -> str:
-    """Return the faults that a status shows as an aligned table, or why there are none."""
+def as_text(seen: Outlook, faults: Sequence[str]) -> str:
+    """Return some faults as an aligned table, or why there are none."""
     if seen.unknown:
         return f"Predicted time without writes: unknown, {seen.unknown}"
-    shown = [row(seen.predictions[fault]) for fault in SHOWN if fault in seen.predictions]
+    shown = [row(seen.predictions[fault]) for fault in faults if fault in seen.predictions]
     text = f"Predicted time without writes\n{table([HEAD, *shown])}"
-    reasons = sorted({seen.endless[fault] for fault in SHOWN if fault in seen.endless})
+    reasons = sorted({seen.endless[fault] for fault in faults if fault in seen.endless})
     for reason in reasons:
-        faults = ", ".join(fault for fault in SHOWN if seen.endless.get(fault) == reason)
-        text += f"\n  WITHOUT END  {faults}: {reason}"
+        named = ", ".join(fault for fault in faults if seen.endless.get(fault) == reason)
+        text += f"\n  WITHOUT END  {named}: {reason}"
     return text
 
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what the hosts tell of their timings to settings; where hosts differ, the slowest counts."""
+"""From the timings that hosts report to settings; where hosts differ, the slowest counts."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules i
 
 Reports = Mapping[str, Mapping[str, Any]]
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-SPARED_POLL = 0.0  # the watcher set the silent leader aside: nobody asks it
+SPARED_POLL = 0.0  # the watcher set the silent leader aside: no member asks it
 ENOUGH_WATCHERS = 2  # a single one may be lost with the primary
 
 
 class UnknownSettingsError(ValueError):
-    """What has to be known was not told by anybody."""
+    """A required setting was not reported by any host."""
 
 
 def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mapping[str, Any] | None) -> Settings:
@@ -45,7 +45,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
     :arg configuration: Patroni's dynamic configuration.
     """
     if not configuration:
-        raise UnknownSettingsError("no member of Patroni tells its configuration")
+        raise UnknownSettingsError("no Patroni member reports its configuration")
     patroni = read_patroni(configuration)
     watcher = read_watcher(reports, patroni)
     members = {member["name"] for member in ha["postgresql"]["members"]}
@@ -91,7 +91,7 @@ def read_etcd(reports: Reports, beside_databases: bool) -> Etcd:
     """Return etcd's timing."""
     told = part(reports, "etcd")
     if not told:
-        raise UnknownSettingsError("no host tells etcd's timing")
+        raise UnknownSettingsError("no host reports etcd's timing")
     return Etcd(**slowest(told), beside_databases=beside_databases)
 
 
@@ -118,7 +118,7 @@ def read_checks(ha: Mapping[str, Any], reports: Reports) -> Checks | None:
         return None
     told = [backends[pool] for backends in part(reports, "haproxy") if pool in backends]
     if not told:
-        raise UnknownSettingsError(f"no host tells HAProxy's checks of the pool {pool}")
+        raise UnknownSettingsError(f"no host reports HAProxy's checks of the pool {pool}")
     checks = slowest(told)
     timeout = checks.pop("timeout_check") or checks["inter"]
     checks.pop("timeout_connect")
@@ -132,7 +132,7 @@ def read_vrrp(ha: Mapping[str, Any], reports: Reports) -> Vrrp | None:
     told = part(reports, "keepalived")
     instances = [instance for one in told for instance in one["instances"].values()]
     if not instances:
-        raise UnknownSettingsError("no host tells keepalived's timing")
+        raise UnknownSettingsError("no host reports keepalived's timing")
     priorities = [instance["priority"] for instance in instances]
     scripts = [script["interval"] * script["fall"] for one in told for script in one["scripts"].values()]
     return Vrrp(
@@ -144,5 +144,5 @@ def read_vrrp(ha: Mapping[str, Any], reports: Reports) -> Vrrp | None:
 
 
 def part(reports: Reports, name: str) -> list[Mapping[str, Any]]:
-    """Return what the hosts that bear a part say of it."""
+    """Return the reports of a part, from the hosts that have it."""
     return [report[name] for report in reports.values() if report.get(name)]

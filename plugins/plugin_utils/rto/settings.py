@@ -40,7 +40,7 @@ class Etcd:
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """The lease watcher: after which silence it revokes, and after which it has somebody fenced (None: never)."""
+    """The lease watcher: after which silence it revokes, and after which it has the leader fenced (None: never)."""
 
     seconds: float
     fencing_after: float | None = None

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands of a soak: every disturbance is a unit that systemd ends by itself, whoever is alive then."""
+"""The commands of a soak: every disturbance is a unit that systemd ends by itself."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def pgbench(seconds: float, settings: Mapping[str, str], arguments: Sequence[str
 
 
 def journal_since(unit_name: str, since: str) -> list[str]:
-    """Return the command that tells what of interest a unit said since a second of the epoch; 1 stands for nothing."""
+    """Return the command that prints what a unit logged of interest since a time; code 1: nothing."""
     what = f"--grep={'|'.join((*REVOKED, RECOUNT, SILENCE, DEMOTION, OVERRUN))}"
     return ["journalctl", "--no-pager", "--quiet", "--output=cat", what, f"--unit={unit_name}", f"--since=@{since}"]
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The soak's own process: a plan on standard input, JSON lines on standard output, as the drill's engine has it."""
+"""The soak's own process: the load, the disturbances, and what became of the cluster meanwhile."""
 
 from __future__ import annotations
 
@@ -9,75 +9,55 @@ import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import replace
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
-    SCHEMA,
-    Conductor,
-    GateError,
-    StoppedError,
-)
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import SCHEMA, Clients
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import expected_of, part, view
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError, Patience, StoppedError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import (
     OPERATIONAL,
     Speaker,
-    expected_of,
     in_words,
     serve,
     trace,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import part, view
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import commands, lease, report
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import (
-    Journal,
-    Load,
-    Seen,
-    State,
-    breaches,
-    merged,
-)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Journal, Load, Seen, State, breaches
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.pgbench import GRACE_SECONDS, Pgbench
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakPlan, parse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.schedule import Disturbance, Kind, counts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness, on
 
 LOOK_SECONDS = 0.25
-RETRY_SECONDS = 1.0
 HANDOVER_SECONDS = 25.0
-GRACE_SECONDS = 60.0
-"""How much longer than the soak a part of it may take before systemd ends it."""
-TABLE = f"{SCHEMA}.writes_1"
 WRITE_INTERVAL = 0.2
 WRITERS = 2
 
 
-class Soak(Conductor):
+class Soak:
     """One soak, from the first connection to the report."""
 
     def __init__(self, plan: SoakPlan, stop: threading.Event, speaker: Speaker) -> None:
-        expected = expected_of(plan.drill)
+        self._soak, self._plan, self._speaker = plan, plan.drill, speaker
+        self._expected = expected = expected_of(plan.drill)
         self._witness = Witness({at: name for name, at in plan.drill.addresses.items()}, expected.virtual_ips)
-        crew = Crew(plan.drill, self._witness.take, speaker.tell)
-        super().__init__(
-            plan=plan.drill,
-            expected=expected,
-            crew=crew,
-            recorder=self._witness,
-            injector=Injector(plan.drill, expected, crew, provider(plan.drill, crew), self._witness.now),
-            stop=stop,
-            tell=speaker.tell,
+        self._crew = crew = Crew(plan.drill, self._witness.take, speaker.tell)
+        self._patience = patience = Patience(self._witness, stop, speaker.tell)
+        patience.label = "soak"
+        archiving = bool(plan.drill.bearing("backup"))
+        self._gatekeeper = gatekeeper = Gatekeeper(
+            expected=expected, archiving=archiving, crew=crew, patience=patience, now=self._witness.now
         )
-        self._soak = plan
-        self._speaker = speaker
-        self._label = "soak"
+        self._etcd = EtcdAdmin(password=plan.drill.secrets["etcd_root"], crew=crew, gatekeeper=gatekeeper)
+        self._clients = Clients(plan=plan.drill, expected=expected, crew=crew, patience=patience, gatekeeper=gatekeeper)
+        self._pgbench = Pgbench(plan, crew, self._clients, self._clear)
+        self._table = ""
         self._ended = threading.Event()
-        self._idle = threading.Event()  # pgbench is to end
         self._done: list[Kind] = []
         self._troubles: list[str] = []
         self._hosts = [node.name for node in plan.drill.nodes if node.ha is not None]
@@ -92,11 +72,11 @@ class Soak(Conductor):
         """Run everything; return the exit code."""
         directory = Path(self._plan.directory)
         directory.mkdir(parents=True, exist_ok=True)
-        self._tell(f"the engine runs as process {os.getpid()}")
+        self._speaker.tell(f"the engine runs as process {os.getpid()}")
         seen, failure = None, ""
         try:
             self._crew.begin()
-            self.require()
+            self._clients.require()
             seen = self._observe()
         except Exception as error:  # noqa: BLE001 - whatever it is, the hosts have to be cleared
             if not isinstance(error, OPERATIONAL):
@@ -104,10 +84,10 @@ class Soak(Conductor):
             failure = "; ".join([in_words(error), *(change.text for change in self._witness.changes)])
         finally:
             self._clear()
-            if not self.remove_table():
-                self._tell(f"the schema {SCHEMA} could not be removed: no leader; drop it by hand")
+            if not self._clients.remove_table():
+                self._speaker.tell(f"the schema {SCHEMA} could not be removed: no leader; drop it by hand")
             self._crew.end()
-        return self._report(directory, seen, failure and f"ended before its end: {failure}")
+        return self._report(directory, seen, failure and f"stopped early: {failure}")
 
     def _report(self, directory: Path, seen: Seen | None, failure: str) -> int:
         found = list(breaches(seen)) if seen else []
@@ -122,53 +102,38 @@ class Soak(Conductor):
 
     def _observe(self) -> Seen:
         self._clear()
-        self.await_gate("before")
+        self._gatekeeper.wait("before")
         self._prepare()
         since = {host: self._out(host, ["date", "+%s"]) for host in self._hosts}
-        key = lease.leader_key(self._ask_any(), self._plan.topology["postgresql"]["scope"])
+        key = lease.leader_key(self._etcd.asking(self._expected.etcd[0]), self._plan.topology["postgresql"]["scope"])
         before = self._state(key)
         self._witness.watch(before, self._observers())
         threading.Thread(target=self._watch_lease, args=(key,), daemon=True).start()
         begun = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
-            load = pool.submit(self._keep_busy)
+            load = pool.submit(self._pgbench.keep_busy)
             try:
                 under_way = self._disturb(pool, load, begun)
             except BaseException:
-                self._end_pgbench(load)  # otherwise the pool would wait for it
+                self._pgbench.end(load)  # otherwise the pool would wait for it
                 raise
             elapsed = time.monotonic() - begun
             self._clear(commands.BURN, commands.STALL)
             if self._witness.changes:
-                self._end_pgbench(load)
+                self._pgbench.end(load)
             finished = load.result()
             for future in under_way:
                 future.result()
         return self._judge(key, before, since, finished, elapsed)
 
     def _prepare(self) -> None:
-        leader = view(self._expected, self._probe()).leader
-        self._number = 1
-        self._make_table(leader, TABLE)
-        self._sql(leader, f'GRANT CREATE ON SCHEMA {SCHEMA} TO "{self._plan.role}"')
-        filled = self._pgbench(["-i", "-q", "-s", str(self._soak.scale)], counted=False)
-        if filled.breaks:
-            raise GateError(f"{self._plan.client}: pgbench can't make its tables: {filled.breaks[0]}")
-        client = self._crew.offset(self._plan.client)
-        if client is None:
-            raise SessionLostError(f"{self._plan.client}: no session")
-        self._witness.reset(client)
-        self._begin_load(TABLE)
-
-    def _begin_load(self, table: str) -> None:
-        """Few writers: pgbench makes the load, they only know which rows were acknowledged."""
-        insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608
-        settings = self._settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
-        jobs = [
-            self._job(f"writer-{at}", "writes", settings=settings, statement=insert, interval=WRITE_INTERVAL)
-            for at in range(1, WRITERS + 1)
-        ]
-        self._crew.call(self._plan.client, "load", jobs=jobs, seconds=self._soak.seconds + 2 * GRACE_SECONDS)
+        leader = self._gatekeeper.look().leader
+        self._table = self._clients.make_table(leader)
+        self._clients.execute(leader, f'GRANT CREATE ON SCHEMA {SCHEMA} TO "{self._plan.role}"')
+        self._pgbench.prepare()
+        self._witness.reset(self._crew.offset(self._plan.client))
+        longest = self._soak.seconds + 2 * GRACE_SECONDS
+        self._clients.begin_few(self._table, writers=WRITERS, interval=WRITE_INTERVAL, seconds=longest)
 
     def _disturb(self, pool: ThreadPoolExecutor, load: Future[Load], begun: float) -> list[Future[None]]:
         """Carry out the schedule until its end, or until something changed or the load broke off."""
@@ -178,8 +143,8 @@ class Soak(Conductor):
                 under_way.append(pool.submit(self._do, waiting.pop(0)))
             if self._witness.changes or load.done():
                 break
-            self._progress(f"{elapsed:5.0f} s, silence of the lease {self._witness.lease_silence} s at most")
-            self._pause()
+            self._patience.progress(f"{elapsed:5.0f} s, silence of the lease {self._witness.lease_silence} s at most")
+            self._patience.pause()
         return under_way
 
     def _do(self, step: Disturbance) -> None:
@@ -193,10 +158,10 @@ class Soak(Conductor):
     def _judge(self, key: str, before: State, since: Mapping[str, str], load: Load, elapsed: float) -> Seen:
         blind = self._witness.blind()
         self._ended.set()
-        self._end_load()
-        self.await_gate("after")
+        self._clients.end()
+        self._gatekeeper.wait("after")
         after = self._state(key)
-        stored = self._presence(after.leader, TABLE)
+        stored = self._clients.presence(after.leader, self._table)
         present = next(found.counts for found in stored if found.member == after.leader)
         begun = [step for step in self._soak.steps if step.at < elapsed - 1]
         return Seen(
@@ -225,8 +190,8 @@ class Soak(Conductor):
         return ["etcd", *members, *(f"addresses of {host}" for host in self._expected.balancers)]
 
     def _state(self, key: str) -> State:
-        probes = self._probe()
-        seen, now = view(self._expected, probes), lease.look(self._ask_any(), key)
+        probes = self._gatekeeper.probe()
+        seen, now = view(self._expected, probes), lease.look(self._etcd.asking(self._expected.etcd[0]), key)
         holders = [
             on(address, host)
             for host in self._expected.balancers
@@ -237,34 +202,15 @@ class Soak(Conductor):
     def _watch_lease(self, key: str) -> None:
         """Look at the lease until the end; a member that does not answer leaves a gap, and another is asked."""
         hosts = list(self._expected.etcd)
-        ask = self._ask_any()
+        ask = self._etcd.asking(self._expected.etcd[0])
         while not self._ended.wait(LOOK_SECONDS):
             try:
                 seen = lease.look(ask, key)
             except (SessionLostError, AgentError, GateError, KeyError):
                 hosts.append(hosts.pop(0))
-                ask = self._asking(hosts[0])
+                ask = self._etcd.asking(hosts[0])
                 continue
             self._witness.look(self._witness.now(), seen)
-
-    def _ask_any(self) -> lease.Ask:
-        return self._asking(self._expected.etcd[0])
-
-    def _asking(self, host: str) -> lease.Ask:
-        """Return how to ask a host's etcd member; it logs in when that is needed."""
-        token = ""
-
-        def ask(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-            nonlocal token
-            for _attempt in range(2):
-                token = token or self.etcd_token(host)
-                answer = self.ask_etcd(host, path, body, token)
-                if answer["status"] == 200:
-                    return dict(answer["body"])
-                token = ""
-            raise GateError(f"etcd on {host} answered {path} with {answer['status']}: {answer['body']}")
-
-        return ask
 
     def _journalling(self) -> list[str]:
         return sorted({*self._expected.databases, *self._soak.watchers})
@@ -290,56 +236,18 @@ class Soak(Conductor):
         deadline, error = time.monotonic() + HANDOVER_SECONDS, ""
         successor = ""
         while time.monotonic() < deadline:
-            leader = view(self._expected, self._probe()).etcd_leader
+            leader = self._gatekeeper.look().etcd_leader
             if leader and leader == successor:
                 return
             members = self._expected.etcd
             try:
                 if leader:
                     successor = successor or members[(members.index(leader) + 1) % len(members)]
-                    self.hand_over_etcd(leader, successor)
+                    self._etcd.hand_over(leader, successor)
             except (GateError, SessionLostError, AgentError) as refused:
                 error = str(refused)
-            self._pause()
-        raise GateError(f"{successor or 'nobody'} did not come to lead etcd in {HANDOVER_SECONDS:g} s; {error}")
-
-    def _pgbench(self, arguments: Sequence[str], *, counted: bool = True) -> Load:
-        settings = self._settings(self._plan.pool("primary"))
-        environment = {
-            "PGHOST": str(settings["host"]),
-            "PGPORT": str(settings["port"]),
-            "PGUSER": str(settings["user"]),
-            "PGDATABASE": str(settings["dbname"]),
-            "PGSSLMODE": "require",
-            "PGOPTIONS": f"-csearch_path={SCHEMA}",
-        }
-        many = ["-c", str(self._soak.clients), "-j", "2"] if counted else []
-        longest = self._soak.seconds + GRACE_SECONDS
-        client = partial(self._crew.call, self._plan.client)
-        unit = f"{commands.LOAD}.service"
-        client("arm", name="load", seconds=longest, undo=["systemctl", "stop", unit])
-        argv = commands.pgbench(longest, environment, [*many, *arguments])
-        password = f"{settings['password']}\n"
-        done = client("run", longest + GRACE_SECONDS, argv=argv, seconds=longest + GRACE_SECONDS / 2, text=password)
-        client("undo", name="load")
-        return commands.read_load(done["out"], done["err"], done["code"])
-
-    def _keep_busy(self) -> Load:
-        """Run pgbench to the end of the soak, once more whenever its connections were broken."""
-        begun, runs = time.monotonic(), []
-        while not self._idle.is_set() and (left := begun + self._soak.seconds - time.monotonic()) >= 1:
-            runs.append(self._pgbench(["-n", "-T", f"{left:.0f}"]))
-            if runs[-1].breaks:
-                self._idle.wait(RETRY_SECONDS)
-        if self._idle.is_set() and runs:
-            runs[-1] = replace(runs[-1], breaks=())  # it was told to end
-        return merged(runs, time.monotonic() - begun)
-
-    def _end_pgbench(self, load: Future[Load]) -> None:
-        self._idle.set()
-        while not load.done():  # it may be about to begin once more
-            self._clear(commands.LOAD)
-            wait([load], LOOK_SECONDS)
+            self._patience.pause()
+        raise GateError(f"{successor or 'nobody'} did not become etcd's leader in {HANDOVER_SECONDS:g} s; {error}")
 
     def _on_all(self, hosts: Sequence[str], argv: Sequence[str]) -> None:
         for host, done in self._crew.call_all(hosts, "run", argv=list(argv), seconds=14.0).items():

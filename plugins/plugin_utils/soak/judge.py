@@ -15,7 +15,7 @@ BLIND_SECONDS = 15.0
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Who was what at one moment; "", None and () where nobody said."""
+    """Who was what at one moment; "", None and () where it is unknown."""
 
     leader: str
     timeline: int | None
@@ -26,7 +26,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that ought not to have changed did, at so many seconds of the soak."""
+    """Something that must not change did, at so many seconds of the soak."""
 
     at: float
     rule: str
@@ -96,7 +96,7 @@ class Seen:
 
     @property
     def recounts(self) -> int:
-        """How often watchers began to count anew because etcd did not answer them in time."""
+        """How often watchers restarted their count because etcd did not answer in time."""
         return sum(journal.recounts for journal in self.journals.values())
 
 
@@ -124,7 +124,7 @@ def breaches(seen: Seen) -> Iterator[Change]:
     for host, journal in seen.journals.items():
         yield from (Change(end, "no revocation", f"{host}: {line}") for line in journal.revoked)
         if journal.missing:
-            yield Change(end, "observed", f"{host}: its journal tells nothing: {journal.missing}")
+            yield Change(end, "observed", f"{host}: its journal can't be read: {journal.missing}")
     if seen.lost:
         yield Change(end, "no loss", f"{seen.lost} of {seen.acknowledged} acknowledged rows are missing")
     if not seen.acknowledged:
@@ -153,5 +153,5 @@ def undone(seen: Seen) -> Iterator[Change]:
 def shown(value: Any) -> str:
     """Return a value in words."""
     if isinstance(value, tuple):
-        return " and ".join(value) or "nobody"
-    return str(value) if value not in ("", None) else "nobody"
+        return " and ".join(value) or "none"
+    return str(value) if value not in ("", None) else "none"

@@ -38,11 +38,11 @@ def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
         ("leader, timeline", f"{seen.before.leader}, {seen.before.timeline}"),
         ("virtual IPs", shown(seen.before.holders)),
         ("lease's longest silence", f"{seen.silence} to {seen.silence + 1} s ({revokes}), {seen.lease_looks} looks"),
-        ("watchers that counted anew", f"{seen.recounts} times, for etcd did not answer in time"),
+        ("recounts of the watchers", f"{seen.recounts} times: etcd did not answer in time"),
         ("etcd's elections", f"{seen.elections} beside the {seen.handovers} handovers"),
         ("Patroni's late loops", str(seen.overruns)),
         ("pgbench", f"{seen.load.tps:.0f} tps, {seen.load.latency_ms:.1f} ms, {seen.load.failed} failed"),
-        ("pgbench began again", f"{len(seen.load.breaks)} times, for its connections were broken"),
+        ("pgbench began again", f"{len(seen.load.breaks)} times: its connections were broken"),
         ("rows", f"{seen.acknowledged} acknowledged, {seen.lost} lost"),
         ("longest gap of an observer", f"{max(seen.blind.values(), default=0.0):.1f} s"),
         *((f"done: {kind.replace('_', ' ')}", f"{times}×") for kind, times in seen.disturbed.items()),
@@ -51,15 +51,15 @@ def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
     width = max(len(name) for name, _value in rows)
     lines = [f"# Soak of {plan.drill.cluster}: {'FAILED' if found else 'passed'}", ""]
     lines += [f"    {name:<{width}}  {value}" for name, value in rows]
-    lines += listed("What was not wanted", [f"{change.at:.1f} s: {change.text} [{change.rule}]" for change in found])
-    lines += listed("What watchers and Patroni said", list(remarks(seen)))
+    lines += listed("Unwanted changes", [f"{change.at:.1f} s: {change.text} [{change.rule}]" for change in found])
+    lines += listed("Messages of the lease watchers and Patroni", list(remarks(seen)))
     lines += listed("How pgbench's connections broke", seen.load.breaks)
-    lines += listed("What was tried and failed", seen.troubles)
+    lines += listed("Failed disturbances", seen.troubles)
     return "\n".join(lines)
 
 
 def remarks(seen: Seen) -> Iterator[str]:
-    """Yield the silences that watchers told of and the demotions that Patroni did, by host."""
+    """Yield the silences that watchers logged and Patroni's demotions, by host."""
     for host, journal in seen.journals.items():
         yield from (f"{host}: {line}" for line in (*journal.silences, *journal.demotions))
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is seen during a soak, folded into what ought not to have changed: an hour takes no more room than a minute."""
+"""What is seen during a soak, folded into what must not have changed: an hour takes no more room than a minute."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Witness(Recorder):
         self.lease_looks += 1
         self.lease_silence = max(self.lease_silence, seen.unrenewed)
         if seen.leader != before.leader:
-            self._changed(at, "same leader", f"the leader key is {seen.leader or 'nobody'}'s")
+            self._changed(at, "same leader", f"the leader key names {seen.leader or 'no member'}")
         if seen.lease != before.lease:
             self._changed(at, "same lease", f"the leader key has the lease {seen.lease or 'none'}")
 

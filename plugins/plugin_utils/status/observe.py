@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import scalar
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import undeclared_in_etcd
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -203,7 +204,7 @@ def observe_outlook(
     standbys = len(heirs(hosts, postgresql))
     never = endless(redundancy, etcd, postgresql.leader)
     # Without a standby left, all members' number tells which faults the cluster bore when it was whole.
-    return outlook(hosts[0].ha, told, configuration, never, standbys or None)
+    return outlook(hosts[0].ha, told, configuration, COURSES, endless=never, standbys=standbys or None)
 
 
 def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository | None:

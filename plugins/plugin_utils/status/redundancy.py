@@ -8,27 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Takes
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Etcd, Host, PostgreSql, Redundancy
 
-TAKES_THE_PRIMARY = (
-    "primary_power_loss",
-    "primary_etcd_leader_power_loss",
-    "primary_hang",
-    "primary_isolated",
-    "primary_cut_from_peers",
-    "primary_cut_one_way",
-)
-TAKES_A_BALANCER = ("balancer_power_loss", "balancer_isolated", "keepalived_killed")
-NEEDS_A_STANDBY = (
-    *TAKES_THE_PRIMARY,
-    "patroni_hang",
-    "primary_cut_from_etcd",
-    "primary_cut_from_standbys",
-    "postmaster_killed",
-    "backend_segfault",
-    "switchover",
-    "standby_lost",
-)
+TAKES_THE_PRIMARY = tuple(name for name, fault in CATALOGUE.items() if fault.takes is Takes.PRIMARY)
+TAKES_A_BALANCER = tuple(name for name, fault in CATALOGUE.items() if fault.takes is Takes.BALANCER)
+NEEDS_A_STANDBY = tuple(name for name, fault in CATALOGUE.items() if fault.needs_standby)
 
 
 def observe_redundancy(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import HEADLINES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -63,7 +64,7 @@ def as_lines(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Pr
     yield f"Cluster {cluster.name}: {state}", RED if problems else GREEN
     parts = [table(list(rows(cluster)))]
     if cluster.outlook:
-        parts += ["", outlook.as_text(cluster.outlook)]
+        parts += ["", outlook.as_text(cluster.outlook, HEADLINES)]
     for line in "\n".join(parts).splitlines():
         yield line, RED if ALARM.search(line) else None
     for number, problem in enumerate(problems, 1):

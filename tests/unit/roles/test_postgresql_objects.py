@@ -5,6 +5,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+
 import pytest
 import yaml
 
@@ -68,3 +73,27 @@ def test_a_role_may_log_in_unless_it_may_not(tmp_path, flags, given):
     inputs = INPUTS | {"role": {"flags": flags} if flags else {}}
     expression = expression_of("Declare roles", "role_attr_flags")
     assert evaluate(tmp_path, "postgresql_objects", f"({expression})", inputs) == given
+
+
+def test_a_dry_run_on_a_bare_host_succeeds(tmp_path):
+    """Without a server, and without Python's driver, all that is declared is predicted."""
+    wanted = {
+        "hosts": ["127.0.0.1"],
+        "port": 1,
+        "login_password": "-",
+        "roles": [{"name": "app"}],
+        "databases": [{"name": "app", "owner": "app"}],
+        "extensions": [{"name": "citext", "database": "app"}],
+        "privileges": [{"roles": "app", "database": "app", "type": "database", "privs": "CONNECT"}],
+        "statements": [{"name": "lookup", "databases": ["postgres"], "unless": "SELECT 1", "query": "SELECT 1"}],
+    }
+    variables = {f"postgresql_objects_{name}": value for name, value in wanted.items()}
+    role = {"name": "holdfast.ha.postgresql_objects", "tasks_from": "configure", "rolespec_validate": False}
+    play = {"hosts": "localhost", "connection": "local", "gather_facts": False, "vars": variables}
+    book = tmp_path / "play.yml"
+    book.write_text(json.dumps([play | {"tasks": [{"name": "Declare", "ansible.builtin.import_role": role}]}]))
+    command = [sys.executable, "-m", "ansible.cli.playbook", "-i", "localhost,", "--check", str(book)]
+    environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"), "ANSIBLE_NOCOLOR": "true"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "extension citext" in done.stdout

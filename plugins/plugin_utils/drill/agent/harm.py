@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an agent does to its own node, each with a timer that undoes it should everybody else be dead."""
+"""What an agent does to its own node, each with a timer that undoes it without help."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Harms:
         self._undo: dict[str, list[str]] = {}
 
     def arm(self, name: str, seconds: float, undo: list[str]) -> None:
-        """Let systemd undo a harm after some seconds, whoever is alive then. To be called before the harm."""
+        """Let systemd undo a harm after some seconds, without help. To be called before the harm."""
         unit = f"{UNIT}-{name}"
         run(["systemctl", "stop", f"{unit}.timer", f"{unit}.service"])
         timer = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:g}"]
@@ -60,7 +60,7 @@ class Harms:
         run(["systemctl", "stop", f"{UNIT}-{name}.timer"])
 
     def isolate(self, rules: str, seconds: float, mute: Sequence[str] = ()) -> bool:
-        """Load the drill's own packet filter; say whether nobody hears any more that this host has the muted addresses.
+        """Load the drill's own packet filter; say whether other hosts stop learning of the muted addresses.
 
         Those who may still answer ARP would draw clients that they can't serve. Kernels before 5.16 can't mute it.
         """

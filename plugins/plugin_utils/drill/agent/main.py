@@ -62,7 +62,7 @@ class Agent:
         }
 
     def serve(self) -> None:
-        """Answer requests, several at once, until there is nobody to answer."""
+        """Answer requests, several at once, until the connection ends."""
         with ThreadPoolExecutor(max_workers=8) as pool:
             threading.Thread(target=self._watch, daemon=True).start()
             try:

@@ -71,7 +71,7 @@ def probe_patroni(client: HttpJsonClient) -> dict[str, Any]:
 
 
 def probe_postgresql(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the state of a PostgreSQL server; a primary tells of its standbys and its archive."""
+    """Return the state of a PostgreSQL server; a primary adds its standbys and its archive."""
     recovering, timeline = ask(settings, STATE, (), SECONDS)[0]
     primary = recovering is False
     return {

@@ -27,7 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.wire impor
 INTERVAL = 0.1
 PATRONI_INTERVAL = 0.2
 LOCAL_WRITE_INTERVAL = 0.25
-STALE = 0.35  # a claim is told as of now: an older one could look like a second primary
+STALE = 0.35  # a claim is reported as of now: an older one could look like a second primary
 PATIENCE = 1.0
 RUNTIME_SOCKET = "/run/haproxy/admin.sock"
 SENT_TO = ("up", "unchecked")

@@ -30,7 +30,7 @@ class Wire:
             yield json.loads(line)
 
     def send(self, message: dict[str, Any]) -> None:
-        """Send one message; without a reader there is nobody left to work for."""
+        """Send one message; exit when the reader is gone."""
         data = json.dumps(message, separators=(",", ":")).encode() + b"\n"
         with self._lock:
             self._write(data)

@@ -15,7 +15,7 @@ LATER = 'sleep "$0"; exec "$@"'
 
 
 class DeadMan:
-    """A process in a session of its own that runs a command after some seconds, whoever is alive then."""
+    """A process in a session of its own that runs a command after some seconds, even when this process is gone."""
 
     def __init__(self, seconds: float, argv: Sequence[str]) -> None:
         self._process = subprocess.Popen(

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import UNCUT
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.dead_man import DeadMan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
@@ -30,10 +31,6 @@ RESET_DELAY = 0.5  # seconds in which the answer to the order gets out
 BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
 PAUSE_SECONDS = 20.0
 SERVICES = ("patroni.service", "etcd.service")
-
-
-class NotProvenError(Exception):
-    """A fault that was injected, but did not happen."""
 
 
 class Provider(Protocol):
@@ -112,7 +109,7 @@ class Containers:
         self._crew.expect_on(hosts)
 
     def still_down(self, hosts: Sequence[str]) -> None:
-        """See that nobody started or unpaused them."""
+        """Check that they were not started or unpaused."""
         for host in hosts:
             state = self._state(host)
             if state["Running"] and not state["Paused"]:
@@ -165,7 +162,7 @@ class Containers:
         return f"{self._names[host]} was stopped and started"
 
     def _arm(self, command: str, hosts: Sequence[str]) -> None:
-        """Let the engine bring the containers back after some seconds, should nobody else. To be called before harm."""
+        """Let the container engine bring the containers back after some seconds. To be called before the harm."""
         names = [self._names[host] for host in hosts]
         self._dead_men.append(DeadMan(self._seconds, [self._engine, command, *names]))
 
@@ -264,7 +261,7 @@ class Hosts:
         self._await_silence(host)
         self._crew.hang_up([host])
         self.power_on([host])
-        return f"{host} booted anew"
+        return f"{host} booted again"
 
     def _boot(self, host: str) -> str:
         return str(self._crew.call(host, "run", argv=BOOT_ID)["out"]).strip()
@@ -288,4 +285,4 @@ class Hosts:
 
 def provider(plan: Plan, crew: Crew) -> Provider:
     """Return the provider that the plan names."""
-    return Containers(plan, crew) if plan.provider == "containers" else Hosts(plan, crew)
+    return Containers(plan, crew) if plan.containers else Hosts(plan, crew)

@@ -16,7 +16,7 @@ BEFORE_ALL_OTHERS = -400
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is cut: the peers (everybody when empty), only these TCP ports (all traffic when empty), which ways."""
+    """What is cut: the peers (all hosts when empty), only these TCP ports (all traffic when empty), which ways."""
 
     peers: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
@@ -72,7 +72,7 @@ def port_matches(ports: Sequence[int]) -> list[str]:
 
 
 def matched(peers: Sequence[str], side: str) -> str:
-    """Return the match of addresses of one family, "" for everybody."""
+    """Return the match of addresses of one family, "" for all hosts."""
     return f"{family(peers[0])} {side} {{ {', '.join(peers)} }}" if peers else ""
 
 

@@ -12,52 +12,20 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.agents import configuration
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import (
     AgentError,
     Session,
     SessionLostError,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 
-TLS = {
-    "ca": "/etc/holdfast/tls/ca.crt",
-    "cert": "/etc/holdfast/tls/client.crt",
-    "key": "/etc/holdfast/tls/host.key",
-}
-SOCKETS = "/var/run/postgresql"
 KEEP_SECONDS = 2.0
 RETRY_SECONDS = 0.5
 SILENCE_SECONDS = 20.0
 
 Stream = Callable[[str, str, list[list[Any]], Offset], None]
-
-
-def url(address: str, port: int) -> str:
-    """Return the base URL of a service."""
-    return f"https://{f'[{address}]' if ':' in address else address}:{port}"
-
-
-def configuration(plan: Plan, node: Node) -> dict[str, Any]:
-    """Return what a node's agent has to know."""
-    wanted: dict[str, Any] = {"name": node.name, "tls": TLS}
-    if node.ha is None:
-        return wanted
-    postgresql, etcd = node.ha["postgresql"], node.ha["etcd"]
-    if node.has("etcd"):
-        wanted["etcd"] = url(node.ha["address"], etcd["client_port"])
-    if node.has("postgresql"):
-        wanted["patroni"] = url(node.ha["address"], postgresql["rest_port"])
-        wanted["database"] = {
-            "host": SOCKETS,
-            "port": postgresql["port"],
-            "user": "postgres",
-            "dbname": plan.database,
-            "application_name": "holdfast-drill-agent",
-        }
-    if node.has("keepalived"):
-        wanted["addresses"] = plan.virtual_ips
-    return wanted
 
 
 class Crew:
@@ -94,10 +62,13 @@ class Crew:
 
     def call(self, host: str, operation: str, patience: float = 15.0, **arguments: Any) -> Any:
         """Return an agent's answer; raises SessionLostError or AgentError."""
-        session = self._sessions.get(host)
-        if session is None:
-            raise SessionLostError(f"{host}: no session")
-        return session.call(operation, patience, **arguments)
+        return self._session(host).call(operation, patience, **arguments)
+
+    def sql(
+        self, host: str, statement: str, values: Sequence[Any] = (), *, patience: float = 15.0, seconds: float = 5.0
+    ) -> Any:
+        """Return the rows of a statement that the superuser runs there, bounded by seconds; raises as call()."""
+        return self.call(host, "sql", patience, statement=statement, values=list(values), seconds=seconds)
 
     def call_all(
         self, hosts: Iterable[str], operation: str, patience: float = 15.0, **arguments: Any
@@ -135,15 +106,20 @@ class Crew:
         for host in hosts:
             self._wake[host].set()
 
-    def offset(self, host: str) -> Offset | None:
-        """Return how far a node's clock is from the controller's."""
-        session = self._sessions.get(host)
-        return session.offset if session else None
+    def offset(self, host: str) -> Offset:
+        """Return how far a node's clock is from the controller's; raises SessionLostError."""
+        return self._session(host).offset
 
     def on(self, host: str) -> bool:
         """Say whether there is a session to a node."""
         session = self._sessions.get(host)
         return session is not None and session.alive
+
+    def _session(self, host: str) -> Session:
+        session = self._sessions.get(host)
+        if session is None:
+            raise SessionLostError(f"{host}: no session")
+        return session
 
     def _connect(self, host: str) -> None:
         node = self._plan.node(host)

@@ -75,6 +75,17 @@ class Recorder:
                 for row in rows:
                     takers[stream](host, row, at)
 
+    def records(self, begun: float, ended: float) -> dict[str, Any]:
+        """Return everything by its name in a ledger: all rows, and the samples between two times."""
+        rows = ("writes", "reads", "naive", "pooled", "local_writes")
+        return {
+            **{name: tuple(getattr(self, name)) for name in rows},
+            **{
+                name: tuple(sample for sample in getattr(self, name) if begun <= sample.at <= ended)
+                for name in ("members", "balancers")
+            },
+        }
+
     def size(self) -> int:
         """Return how many records there are."""
         return len(self.writes) + len(self.reads) + len(self.members) + len(self.balancers)

@@ -21,7 +21,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset, estimate
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
 
-# The controller has it, from requirements-drill.txt; whoever only reads this module need not.
+# The controller has it, from requirements-drill.txt; reading this module does not need it.
 try:
     import paramiko
 except ImportError:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Ledger, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
@@ -31,15 +32,18 @@ def as_data(run: Run) -> dict[str, Any]:
         "versions": dict(run.versions),
         "load": dict(run.load),
         "skipped": dict(run.skipped),
+        "profile": run.profile,
+        "hosts": [asdict(host) for host in run.hosts],
         "prediction": outlook.as_data(run.outlook),
-        "faults": [fault_data(fault) for fault in run.faults],
+        "faults": [fault_data(fault, run.containers) for fault in run.faults],
     }
 
 
-def fault_data(fault: FaultResult) -> dict[str, Any]:
+def fault_data(fault: FaultResult, containers: bool) -> dict[str, Any]:
     """Return one fault with its injections."""
     return {
         "fault": fault.fault,
+        "description": CATALOGUE[fault.fault].sentences(containers),
         "passed": fault.passed,
         "rto": rounded(asdict(fault.rto)),
         "read_gap": rounded(asdict(fault.read_gap)),

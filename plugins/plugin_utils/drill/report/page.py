@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import LEGEND, timeline
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
@@ -20,6 +21,13 @@ from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
 SPELLINGS = {"haproxy": "HAProxy", "patroni": "Patroni", "wal": "WAL"}
+COMPONENTS = {
+    "backup": "backup repository",
+    "haproxy": "HAProxy",
+    "lease_watcher": "lease watcher",
+    "pgbouncer": "PgBouncer",
+    "postgresql": "PostgreSQL with Patroni",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +49,31 @@ def as_page(run: Run) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain, sentence=sentence)
-    environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths)
-    return environment.get_template("report.html.j2").render(run=run)
+    environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths, runs=runs)
+    template = environment.get_template("report.html.j2")
+    return template.render(run=run, lead=lead(run), catalogue=CATALOGUE, legend=LEGEND)
+
+
+def lead(run: Run) -> str:
+    """Return the verdict as a sentence."""
+    judged = f"{counted(len(run.results), 'injection')} of {counted(len(run.faults), 'fault')}"
+    if run.passed:
+        return f"{judged}: all budgets kept, no acknowledged row lost."
+    broken = {(verdict.fault, verdict.repetition) for verdict, _breach in run.breaches}
+    found = [
+        counted(run.lost, "acknowledged row") + " lost" if run.lost else "",
+        f"{counted(len(run.breaches), 'rule')} broken in {len(broken)} of {judged}" if broken else "",
+        f"{counted(len(run.unjudged), 'injection')} not judged" if run.unjudged else "",
+        "" if run.results else "nothing was judged",
+        "the drill itself failed" if run.failure else "",
+    ]
+    text = "; ".join(filter(None, found))
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def runs(components: Sequence[str]) -> str:
+    """Return what a host runs."""
+    return ", ".join(COMPONENTS.get(name, name) for name in components) or "the drill's clients"
 
 
 def title(fault: str) -> str:

@@ -32,14 +32,20 @@ def as_table(run: Run) -> str:
     state = "passed" if run.passed else "FAILED"
     injections = counted(len(run.results), "injection")
     lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
-    lines += [table([HEAD, *(row(fault) for fault in run.faults)])] if run.results else []
+    lines += [table(filled([HEAD, *(row(fault) for fault in run.faults)]))] if run.results else []
     spent = ", ".join(f"{phase} {took:.0f} s" for phase, took in run.phases.items())
     lines += ["", f"Where the time went: {spent}"] if spent else []
     lines += section("The drill itself failed:", [run.failure] if run.failure else [])
     lines += section("Not judged:", list(map(str, run.unjudged)))
-    lines += section("What broke:", list(breach_lines(run)))
+    lines += section("Broken rules:", list(breach_lines(run)))
     lines += section("Not injected:", [f"{fault}: {reason}" for fault, reason in run.skipped.items()])
     return "\n".join(lines)
+
+
+def filled(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return rows without the columns that hold nothing below their head."""
+    kept = [cells for cells in zip(*rows, strict=True) if {*cells[1:]} - {"", "–"}]
+    return [list(row) for row in zip(*kept, strict=True)]
 
 
 def row(fault: FaultResult) -> list[str]:

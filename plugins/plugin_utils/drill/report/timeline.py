@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 BIN = 0.1
-WIDTH = 11.6
+WIDTH = 9.0
 LEFT, RIGHT, BOTTOM, SPACE = 1.35, 0.1, 0.42, 0.1
 WRITES, READS, LANE = 1.35, 0.5, 0.19
 """Inches of the picture, its margins, and its parts."""
@@ -28,6 +28,8 @@ ROWS = (0.93, 0.8, 0.67)
 """Heights of texts above the bars, as parts of the axis."""
 GROUP_GAP = 0.5
 SIZE = 8.0
+CHARACTER = 0.063 / (WIDTH - LEFT - RIGHT)
+"""About how wide one is, as a part of the axis of time."""
 COLOURS = {
     name: f"#0101{number:02x}"
     for number, name in enumerate(
@@ -38,6 +40,24 @@ COLOURS = {
     )
 }  # fmt: skip
 """A colour that nothing else has for each CSS variable; matplotlib draws with it, the page replaces it."""
+
+
+LEGEND = (
+    ("write", "writes acknowledged through the VIP"),
+    ("read", "reads served"),
+    ("error", "read that failed"),
+    ("gap", "longest time without an acknowledged write"),
+    ("primary", "primary: Patroni answers the balancers as the leader"),
+    ("standby", "standby"),
+    ("unlocked", "not a standby, and Patroni is silent or not the leader"),
+    ("silent", "no answer"),
+    ("off", "powered off or frozen"),
+    ("writing", "line at the bottom: acknowledges writes"),
+    ("vip", "holds the VIP"),
+    ("unreached", "holds the VIP, cut off from all other hosts"),
+    ("pool", "servers up in HAProxy's pool"),
+)
+"""What each colour stands for, by its name."""
 
 
 def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str:
@@ -114,7 +134,7 @@ def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label
     axes.stairs(counts, edges, fill=True, color=COLOURS[colour], linewidth=0)
     axes.set_ylim(0, max(1, *counts) * room)
     axes.set_ylabel(label)
-    axes.yaxis.set_label_coords(-0.035, 0.5)
+    axes.yaxis.set_label_coords(-0.36 / (WIDTH - LEFT - RIGHT), 0.5)
     axes.locator_params(axis="y", integer=True, nbins=3)
     axes.tick_params(axis="x", length=0, labelbottom=False)
     axes.grid(axis="y", color=COLOURS["grid"], linewidth=0.6)
@@ -137,12 +157,12 @@ def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) 
     inside = sorted(begin + seconds for _name, seconds in limits if seconds is not None and begin + seconds < end)
     edges = [begin, *inside, end]
     first, last = max(pairwise(edges), key=lambda part: part[1] - part[0])
-    wide = last - first > 0.14 * (right - left)
-    shift = 0.006 * (right - left)
+    wide = last - first > 22 * CHARACTER * (right - left)
+    shift = CHARACTER * (right - left)
     place: dict[str, Any] = {"x": end + shift, "ha": "left"}
     if wide:
         place = {"x": (first + last) / 2, "ha": "center"}
-    elif end > right - 0.25 * (right - left):
+    elif end > right - 40 * CHARACTER * (right - left):
         place = {"x": begin - shift, "ha": "right"}
     separator = "\n" if wide else " "
     text = f"{verdict.rto:.2f} s without an{separator}acknowledged write"
@@ -158,9 +178,9 @@ def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) 
 def draw_limit(axes: Axes, at: float, text: str, height: float) -> None:
     """Name a vertical line, on the side where there is room."""
     left, right = axes.get_xlim()
-    room = at < left + 0.85 * (right - left)
+    room = at < right - 24 * CHARACTER * (right - left)
     box = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1, "alpha": 0.85}
-    shift = 0.004 * (right - left)
+    shift = 0.6 * CHARACTER * (right - left)
     axes.text(
         at + shift if room else at - shift, height, text, ha="left" if room else "right", va="center",
         color=COLOURS["budget"], bbox=box,
@@ -197,9 +217,9 @@ def draw_segment(axes: Axes, segment: Segment, y: float) -> None:
     if end <= begin:
         return
     axes.broken_barh([(begin, end - begin)], (y + 0.08, 0.84), color=COLOURS[segment.kind], linewidth=0)
-    if (end - begin) / (right - left) > 0.008 * (len(segment.text) + 1):
+    if (end - begin) / (right - left) > 1.25 * CHARACTER * (len(segment.text) + 1):
         axes.text(
-            begin + 0.004 * (right - left), y + 0.46, segment.text, va="center", ha="left",
+            begin + 0.6 * CHARACTER * (right - left), y + 0.46, segment.text, va="center", ha="left",
             color=COLOURS[f"on-{segment.kind}"], fontsize=SIZE - 1, clip_on=True,
         )  # fmt: skip
 
@@ -209,7 +229,7 @@ def draw_marks(axes: Axes, marks: tuple[Mark, ...], y: float) -> None:
     left, right = axes.get_xlim()
     shown = sorted((mark for mark in marks if left <= mark.at <= right), key=lambda mark: mark.at)
     axes.plot([mark.at for mark in shown], [y] * len(shown), "o", color=COLOURS["ink"], markersize=4)
-    shift = 0.006 * (right - left)
+    shift = CHARACTER * (right - left)
     for group in neighbours(shown, right - left):
         text, width = ", ".join(map(name_of, group)), extent(group, right - left)
         if group[-1].at + shift + width <= right:
@@ -231,7 +251,7 @@ def neighbours(marks: Sequence[Mark], span: float) -> list[list[Mark]]:
 
 def extent(marks: Sequence[Mark], span: float) -> float:
     """Return about how many seconds the names of moments are wide, on an axis of that many seconds."""
-    return 0.0062 * (len(", ".join(map(name_of, marks))) + 2) * span
+    return CHARACTER * (len(", ".join(map(name_of, marks))) + 2) * span
 
 
 def name_of(mark: Mark) -> str:
@@ -244,11 +264,29 @@ def inline(document: str, name: str, label: str) -> str:
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("xlink:href", "href")
+    svg = re.sub(r' d="([^"]*)"', lambda found: f' d="{shortened(found[1])}"', svg)
+    svg = re.sub(r">\s+<", "><", svg)
     svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     variables = {colour: f"var(--{variable})" for variable, colour in COLOURS.items()}
     svg = re.sub(r"#0101[0-9a-f]{2}", lambda found: variables[found.group()], svg)
-    svg = re.sub(r"(font: [^;\"']*?[0-9.]+px) [^;\"]*", r"\1 var(--face)", svg)
+    svg = re.sub(r"'DejaVu Sans'[^;\"]*", "var(--face)", svg)
     svg = re.sub(
         r'<svg[^>]*?viewBox="([^"]*)"[^>]*>', rf'<svg viewBox="\1" role="img" aria-label="{label}">', svg, count=1
     )
     return svg.strip()
+
+
+def shortened(path: str) -> str:
+    """Return a path with two decimals, and its level and upright lines by one number."""
+    found: list[str] = []
+    x = y = ""
+    for command, *numbers in (step.split() for step in re.findall(r"[A-Za-z][^A-Za-z]*", path)):
+        short = [f"{float(number):.2f}".rstrip("0").rstrip(".") for number in numbers]
+        if command == "L" and short[1] == y:
+            found += [f"H{short[0]}"] if short[0] != x else []
+        elif command == "L" and short[0] == x:
+            found.append(f"V{short[1]}")
+        else:
+            found.append(f"{command}{' '.join(short)}")
+        x, y = short[-2:] if short else ("", "")
+    return "".join(found)

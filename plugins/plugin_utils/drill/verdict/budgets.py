@@ -141,34 +141,6 @@ def until_healed(resumed: Callable[[Timings], float]) -> Rule:
     return lambda timings: Budget(writes=None, resumed=resumed(timings))
 
 
-RULES: Mapping[str, Rule] = {
-    "primary_power_loss": within(lambda t: t.lease_takeover),
-    "primary_etcd_leader_power_loss": within(lambda t: t.lease_takeover + ETCD_ELECTION),
-    "primary_hang": within(lambda t: t.lease_takeover),
-    "patroni_hang": within(lambda t: t.lease_takeover),
-    "primary_isolated": within(lambda t: t.lease_takeover),
-    "primary_cut_from_peers": within(lambda t: t.lease_takeover),
-    "primary_cut_from_etcd": within(lambda t: t.lease_takeover),
-    "primary_cut_from_standbys": within(lambda t: t.standby_stall),
-    "primary_cut_one_way": within(lambda t: max(t.lease_takeover, t.standby_stall)),
-    "postmaster_killed": within(lambda t: t.crash),
-    "patroni_killed": within(lambda t: SERVICE_RESTART + t.takeover),
-    "backend_segfault": within(lambda t: t.crash),
-    "data_disk_full": until_healed(lambda t: t.takeover),
-    "wal_disk_full": within(lambda t: t.crash),
-    "switchover": lambda t: Budget(writes=t.takeover, pooled=t.takeover, pooled_errors=0),
-    "standby_lost": within(lambda t: t.one_standby_stall),
-    "both_standbys_lost": until_healed(lambda t: t.standby_stall),
-    "etcd_leader_lost": within(lambda t: ETCD_ELECTION + t.end),
-    "etcd_quorum_lost": until_healed(lambda t: t.lease_takeover),
-    "balancer_power_loss": within(lambda t: t.vip_move),
-    "haproxy_killed": within(lambda t: t.vip_move),
-    "keepalived_killed": within(lambda t: t.vip_move),
-    "balancer_isolated": within(lambda t: t.vip_move),
-    "backup_host_lost": within(lambda t: t.end),
-    "whole_cluster_power_loss": until_healed(lambda t: COLD_START + t.lease_takeover),
-    "rolling_reboot": within(lambda t: SHUTDOWN + t.lease_takeover),
-}
 OTHERWISE = "default"
 NUMBER_FIX = "give seconds, 0 or more, or null to report without judging"
 
@@ -181,9 +153,9 @@ class BudgetError(ValueError):
         self.problems = problems
 
 
-def default_budget(fault: str, timings: Timings) -> Budget:
-    """Return what a fault may cost in a cluster with these timings."""
-    budget = RULES[fault](timings)
+def default_budget(rule: Rule, timings: Timings) -> Budget:
+    """Return what a fault of a rule may cost in a cluster with these timings."""
+    budget = rule(timings)
     reads = timings.vip_move + timings.pool_switch - timings.extra  # both hold it, and it is granted once
     return replace(
         budget,
@@ -195,30 +167,39 @@ def default_budget(fault: str, timings: Timings) -> Budget:
 
 
 def budgets(
-    faults: Iterable[str], timings: Timings, overrides: Any = None, worst: Mapping[str, float] | None = None
+    rules: Mapping[str, Rule], timings: Timings, overrides: Any = None, worst: Mapping[str, float] | None = None
 ) -> dict[str, Budget]:
     """Return each fault's budget: the default, changed by drill_budgets; raises BudgetError.
 
-    worst: {fault: the seconds that are predicted at worst}, to which the extra seconds are added as well.
+    rules: those of all faults; worst: {fault: the seconds that are predicted at worst}, to which the extra seconds are
+    added as well.
     drill_budgets: {fault, or "default" for those not named: seconds without writes, or {field of Budget: seconds}}.
     """
-    given = parse_overrides({} if overrides is None else overrides)
+    given = parse_overrides({} if overrides is None else overrides, rules)
     predicted = {fault: seconds + timings.extra for fault, seconds in (worst or {}).items()}
     return {
         fault: replace(
-            default_budget(fault, timings),
+            default_budget(rule, timings),
             **{"predicted": predicted.get(fault), **given.get(fault, given.get(OTHERWISE, {}))},
         )
-        for fault in faults
+        for fault, rule in rules.items()
     }
 
 
-def parse_overrides(overrides: Any) -> dict[str, dict[str, Any]]:
-    """Return drill_budgets as {fault: {field: seconds}}; raises BudgetError with everything that is wrong."""
+def parse_overrides(overrides: Any, known: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return drill_budgets as {fault: {field: seconds}}; raises BudgetError with everything that is wrong.
+
+    known: the names of all faults.
+    """
     problems = Problems()
     if not isinstance(overrides, Mapping):
         problems.add(VARIABLE, overrides, "is no mapping", "write {switchover: 3, primary_power_loss: {writes: 30}}")
         raise BudgetError(problems.found)
+    known = sorted(known)
+    for fault, value in overrides.items():
+        if fault != OTHERWISE and fault not in known:
+            where, fix = f"{VARIABLE}.{fault}", f"use one of {', '.join(known)} or {OTHERWISE}"
+            problems.add(where, value, "no such fault", fix)
     parsed = {str(fault): parse_override(str(fault), value, problems) for fault, value in overrides.items()}
     if problems.found:
         raise BudgetError(problems.found)
@@ -228,8 +209,6 @@ def parse_overrides(overrides: Any) -> dict[str, dict[str, Any]]:
 def parse_override(fault: str, value: Any, problems: Problems) -> dict[str, Any]:
     """Return one fault's {field: seconds}, adding what is wrong with it."""
     where = f"{VARIABLE}.{fault}"
-    if fault != OTHERWISE and fault not in RULES:
-        problems.add(where, value, "no such fault", f"use one of {', '.join(sorted(RULES))} or {OTHERWISE}")
     if not isinstance(value, Mapping):
         return {"writes": parse_seconds(where, value, True, problems)}
     optional = {item.name: item.default is None or item.name == "writes" for item in fields(Budget)}

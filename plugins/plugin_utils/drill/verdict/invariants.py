@@ -83,7 +83,7 @@ def nothing_happened(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def no_samples(ledger: Ledger, _budget: Budget) -> Breaches:
-    """Whoever ought to be watched has to have been seen."""
+    """Every expected host must have been seen."""
     for name, records in (("writers", ledger.writes), ("readers", ledger.reads), ("naive client", ledger.naive)):
         if not records:
             yield Breach("no_samples", f"the {name} recorded nothing")
@@ -97,7 +97,7 @@ def no_samples(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def observed(ledger: Ledger) -> dict[str, Sequence[Any]]:
-    """Return the samples of every host that ought to have been observed."""
+    """Return the samples of every expected host."""
     members, balancers = by_name(ledger.members, "member"), by_name(ledger.balancers, "balancer")
     expected: dict[str, Sequence[Any]] = dict.fromkeys((*ledger.expected_members, *ledger.expected_balancers), ())
     merged: dict[str, list[Any]] = {}
@@ -107,7 +107,7 @@ def observed(ledger: Ledger) -> dict[str, Sequence[Any]]:
 
 
 def blind(ledger: Ledger, budget: Budget) -> Breaches:
-    """Nobody may have looked away between the injection and the end, except from a host that was dark."""
+    """No host may be unobserved between the injection and the end, except while it was dark."""
     for name, samples in observed(ledger).items():
         times = [sample.at for sample in samples]
         for begin, end in holes(times, ledger) if times else ():
@@ -174,7 +174,7 @@ def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:
 def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
     """Every acknowledged row is on every member, none twice, none that was refused."""
     if leader_presence(ledger) is None:
-        yield Breach("no_samples", f"nobody looked for the rows on the leader {ledger.primary_after or '(none)'}")
+        yield Breach("no_samples", f"the rows on the leader {ledger.primary_after or '(none)'} were not looked up")
     lost = lost_keys(ledger)
     if lost:
         text = f"{counted(len(lost), 'acknowledged row')} not on the leader {ledger.primary_after}: {rows_text(lost)}"
@@ -186,7 +186,7 @@ def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
             yield Breach("missing_on_standby", text)
     for member in ledger.expected_members:
         if member != ledger.primary_after and member not in {found.member for found in ledger.presence}:
-            yield Breach("no_samples", f"nobody looked for the rows on {member}")
+            yield Breach("no_samples", f"the rows on {member} were not looked up")
     duplicated = duplicated_keys(ledger)
     if duplicated:
         yield Breach("duplicated", f"{counted(len(duplicated), 'row')} stored more than once: {rows_text(duplicated)}")
@@ -199,7 +199,7 @@ def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def two_writers(ledger: Ledger, budget: Budget) -> Breaches:
-    """Once a member took over, nobody else may acknowledge, unless it was a standby in between."""
+    """Once a member took over, no other may acknowledge, unless it was a standby in between."""
     leader, since = ledger.primary_before, -inf
     standby: dict[str, float] = {}
     offences: dict[tuple[str, str], list[Write]] = {}
@@ -218,7 +218,7 @@ def two_writers(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def authority(ledger: Ledger, budget: Budget) -> Iterator[tuple[float, str, str, Write | None]]:
-    """Yield what tells who may write, and who did: (at, promoted | standby | wrote, member, the write)."""
+    """Yield who may write, and who did: (at, promoted | standby | wrote, member, the write)."""
     for event in ledger.events:
         if event.kind == "promoted":
             yield event.at, "promoted", event.subject, None
@@ -231,7 +231,7 @@ def authority(ledger: Ledger, budget: Budget) -> Iterator[tuple[float, str, str,
 
 
 def sampled_writes(ledger: Ledger, budget: Budget) -> Iterator[Write]:
-    """Yield the writes that samples tell of: each happened at some time since the sample before."""
+    """Yield the writes in the samples: each happened at some time since the sample before."""
     for member, samples in by_name(ledger.members, "member").items():
         for number, (before, this) in enumerate(pairwise(samples)):
             if this.takes_write and this.at - before.at <= budget.blind:
@@ -283,7 +283,7 @@ def virtual_ips(ledger: Ledger) -> list[str]:
 
 
 def holding(ledger: Ledger, budget: Budget, vip: str, name: str, samples: Sequence[BalancerSample]) -> list[Span]:
-    """Return when a balancer held a VIP and could be reached: one cut off from everybody can't know that it lost it."""
+    """Return when a balancer held a VIP and could be reached: one that is cut off can't know that it lost it."""
     doubt = uncertainty(ledger, name)
     unreached = [(begin + doubt, end - doubt) for begin, end in ledger.cut.get(name, ())]
 
@@ -301,7 +301,7 @@ def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:
         yield Breach("no_holder", "no balancer ever held a VIP")
     for vip in vips:
         if not any(vip in sample.holds for sample in last.values()):
-            yield Breach("no_holder", f"nobody holds {vip} in the end")
+            yield Breach("no_holder", f"no balancer holds {vip} at the end")
 
 
 def wrong_pool_member(ledger: Ledger, budget: Budget) -> Breaches:
@@ -367,7 +367,7 @@ def wrong_in_the_end(ledger: Ledger) -> Breaches:
                 yield Breach("wrong_pool_member", text)
         for pool in ledger.write_pools:
             if pool in up and tuple(up[pool]) != (ledger.primary_after,):
-                text = f"{balancer} lists {', '.join(up[pool]) or 'nobody'} in pool {pool} in the end"
+                text = f"{balancer} lists {', '.join(up[pool]) or 'no server'} in pool {pool} at the end"
                 yield Breach("wrong_pool_member", f"{text}, the primary is {ledger.primary_after}")
 
 
@@ -407,10 +407,10 @@ def members_in_the_end(ledger: Ledger) -> Breaches:
     last = {member: samples[-1] for member, samples in by_name(ledger.members, "member").items()}
     claiming = [member for member, sample in last.items() if sample.claims_primary]
     if last and not claiming:
-        yield Breach("not_recovered", "nobody says that it is primary in the end")
+        yield Breach("not_recovered", "no member claims to be primary at the end")
     if len(claiming) == 1 and claiming[0] != ledger.primary_after:
         yield Breach(
-            "not_recovered", f"{claiming[0]} is primary in the end, {ledger.primary_after or 'nobody'} was recorded"
+            "not_recovered", f"{claiming[0]} is primary at the end, {ledger.primary_after or 'none'} was recorded"
         )
     leader = last.get(ledger.primary_after)
     for member, sample in last.items():

@@ -98,12 +98,12 @@ class Ledger:
     """Everything recorded around one injection of one fault.
 
     ended: when the clients were told to stop; rows are looked up after that. local_writes: rows inserted on a node
-    itself, server names the member. expected_*: who ought to answer an observer. dark: when a host certainly ran
+    itself, server names the member. expected_*: the hosts that an observer must see. dark: when a host certainly ran
     nothing (powered off, frozen), so that its silence is no blindness. cut: when a host that ran certainly exchanged
-    packets with nobody but the drill, so that it served nobody; a partial or one-way cut is none. recovery: {what must
+    packets with the drill only and served no client; a partial or one-way cut does not count. recovery: {what must
     be well again: seconds after healing until it was, None when it never was}. write_pools lead to the primary,
     read_pools never do. phases: {what the drill did: the seconds it took}. pooled: writes through the poolers, where
-    there are some; a pooler doesn't tell which server took each. pooled_pool: the pool that leads there, "" for none.
+    there are some; a pooler does not show which server took each. pooled_pool: the pool that leads there, "" for none.
     """
 
     fault: str
@@ -143,7 +143,7 @@ class Budget:
     writes, reads: the longest time without an acknowledged write, or a served read; two_holders: two balancers with
     one VIP at once (the documented advert window); two_primaries: two members that call themselves primary at once,
     which only a watch allows that is shorter than a cut-off primary takes to demote itself; predicted: the worst case
-    somebody promised for this cluster; resumed: from healing to the next acknowledged write, for faults that only
+    predicted for this cluster; resumed: from healing to the next acknowledged write, for faults that only
     healing ends; pool_detection: how long HAProxy may list a server that is no longer what its pool wants; blind: how
     long an observer may see nothing; boot: the same for a host that comes back from the dark; pooled: the longest time
     without an acknowledged write through the poolers; pooled_errors: how many of their clients' writes may fail.

@@ -46,7 +46,7 @@ def refused_keys(ledger: Ledger) -> set[Key]:
 
 
 def leader_presence(ledger: Ledger) -> Presence | None:
-    """Return what was found on the leader after healing, None when nobody looked."""
+    """Return what was found on the leader after healing, None when it was not looked up."""
     return next((found for found in ledger.presence if found.member == ledger.primary_after), None)
 
 
@@ -73,6 +73,6 @@ def duplicated_keys(ledger: Ledger) -> set[Key]:
 
 
 def refused_but_present(ledger: Ledger) -> set[Key]:
-    """Return the rows that the clients were told are not stored, and are."""
+    """Return the rows that were refused to the clients and are stored all the same."""
     refused = refused_keys(ledger)
     return {key for found in ledger.presence for key, count in found.counts.items() if count and key in refused}

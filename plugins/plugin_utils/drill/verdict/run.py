@@ -46,6 +46,11 @@ class FaultResult:
         return tuple(verdict for _ledger, verdict, _budget in self.results)
 
     @property
+    def repeated(self) -> bool:
+        """Whether there is more than one injection."""
+        return len(self.results) > 1
+
+    @property
     def budget(self) -> Budget:
         """Return what each injection was allowed to cost."""
         return self.results[0][2]
@@ -104,13 +109,23 @@ class Unjudged:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """A host of the cluster and its components; the drill's clients' host has none."""
+
+    name: str
+    address: str
+    components: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """One drill of one cluster.
 
     begun: wall clock with time zone; seconds: how long it took; settings: {name: value} the cluster ran with;
     versions: {software: version}; load: {what: value} of the machine that ran it; skipped: {fault: reason};
     command: how to run it again; failure: what went wrong with the drill itself: why it ended before its end, what it
-    could not undo; outlook: what was predicted before; unjudged: the injections that are not in results.
+    could not undo; outlook: what was predicted before; unjudged: the injections that are not in results; profile: the
+    cluster's timing; containers: whether its hosts are containers of the machine.
     """
 
     cluster: str
@@ -125,6 +140,9 @@ class Run:
     failure: str = ""
     unjudged: tuple[Unjudged, ...] = ()
     outlook: Outlook = field(default_factory=Outlook)
+    hosts: tuple[Host, ...] = ()
+    profile: str = ""
+    containers: bool = False
 
     @property
     def passed(self) -> bool:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def undelayed(set_options: Callable[..., Any]) -> Callable[..., Any]:
+def without_delay(set_options: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's setting of a connection's options (Etcd3.set_socket_options) plus TCP_NODELAY."""
 
     def set_options_and_no_delay(etcd: Any, sock: socket.socket, *args: Any) -> Any:
@@ -25,10 +25,10 @@ def undelayed(set_options: Callable[..., Any]) -> Callable[..., Any]:
     return set_options_and_no_delay
 
 
-def sending_at_once(set_options: Any, *_used: Any) -> Mapping[str, Any]:
+def replacements(set_options: Any, *_used: Any) -> Mapping[str, Any]:
     """Return the replacements that turn off Nagle's algorithm and buffer whole answers."""
     return {
-        "patroni.dcs.etcd3:Etcd3.set_socket_options": undelayed(set_options),
+        "patroni.dcs.etcd3:Etcd3.set_socket_options": without_delay(set_options),
         "patroni.api:RestApiHandler.disable_nagle_algorithm": True,
         "patroni.api:RestApiHandler.wbufsize": -1,
     }

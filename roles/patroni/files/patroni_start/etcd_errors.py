@@ -18,7 +18,7 @@ UNAVAILABLE = 14  # gRPC's code of an error that the client should retry
 WITHOUT_CODE = frozenset({"not a primary lessor"})
 
 
-def as_patroni_knows(data: Any) -> Any:
+def normalized(data: Any) -> Any:
     """Return etcd's answer to a failed request in the format of the gateway's first version.
 
     Args:
@@ -40,10 +40,15 @@ def _code(code: Any, error: Mapping[str, Any]) -> Any:
     return UNAVAILABLE if error.get("message") in WITHOUT_CODE else code
 
 
-def tolerant(handle: Callable[..., Any]) -> Callable[..., Any]:
+def normalizing_errors(handle: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's handler of etcd's errors (_raise_for_data), which gets each in the format that it reads."""
 
     def handle_known(data: Any, *args: Any, **kwargs: Any) -> Any:
-        return handle(as_patroni_knows(data), *args, **kwargs)
+        return handle(normalized(data), *args, **kwargs)
 
     return handle_known
+
+
+def replacements(handle: Any) -> Mapping[str, Any]:
+    """Return the replacement of the handler."""
+    return {"patroni.dcs.etcd3:_raise_for_data": normalizing_errors(handle)}

@@ -72,7 +72,7 @@ class Handover:
         return delete_and_note
 
 
-def prompt(stop: Callable[..., Any], clock: Clock, handover: Handover) -> Callable[..., Any]:
+def stopping_promptly(stop: Callable[..., Any], clock: Clock, handover: Handover) -> Callable[..., Any]:
     """Return Patroni's Postgresql.stop, which calls on_shutdown at once, and until the leader key is released.
 
     Patroni checks once a second whether the last record is written, and calls on_shutdown when it is but the postmaster
@@ -102,7 +102,7 @@ def prompt(stop: Callable[..., Any], clock: Clock, handover: Handover) -> Callab
     return stop_promptly
 
 
-def briefly(wait: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
+def polling_connections(wait: Callable[..., Any], clock: Clock) -> Callable[..., Any]:
     """Return Patroni's wait for its connection's end (Postgresql._wait_for_connection_close), checking more often."""
 
     def wait_briefly(*args: Any, **kwargs: Any) -> Any:
@@ -143,12 +143,12 @@ def has_ended(data_directory: Path, seconds: float) -> bool:
         return False
 
 
-def stopping(stop: Any, wait: Any, delete_leader: Any, *_modules: Any) -> Mapping[str, Any]:
-    """Return the replacements for a prompt stop."""
+def replacements(stop: Any, wait: Any, delete_leader: Any, *_modules: Any) -> Mapping[str, Any]:
+    """Return the replacements that share a clock and a handover."""
     clock, handover = Clock(), Handover()
     return {
-        "patroni.postgresql:Postgresql.stop": prompt(stop, clock, handover),
-        "patroni.postgresql:Postgresql._wait_for_connection_close": briefly(wait, clock),
+        "patroni.postgresql:Postgresql.stop": stopping_promptly(stop, clock, handover),
+        "patroni.postgresql:Postgresql._wait_for_connection_close": polling_connections(wait, clock),
         "patroni.dcs:AbstractDCS.delete_leader": handover.noting(delete_leader),
         "patroni.postgresql:time": clock,
         "patroni.ha:time": clock,

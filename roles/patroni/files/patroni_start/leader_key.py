@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 
-def considerate(
+def respecting_successor(
     put: Callable[..., Any], update_leader: Callable[..., Any], encode: Callable[[str], str]
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Return Patroni's Etcd3Client.put and Etcd3._update_leader, which don't overwrite another's leader key.
@@ -43,7 +43,7 @@ def considerate(
     return put_unless_taken, update_unless_taken
 
 
-def leaving_the_key(put: Any, update_leader: Any, encode: Any) -> Mapping[str, Any]:
-    """Return the replacements of considerate()."""
-    put, update_leader = considerate(put, update_leader, encode)
+def replacements(put: Any, update_leader: Any, encode: Any, *_used: Any) -> Mapping[str, Any]:
+    """Return the replacements of respecting_successor()."""
+    put, update_leader = respecting_successor(put, update_leader, encode)
     return {"patroni.dcs.etcd3:Etcd3Client.put": put, "patroni.dcs.etcd3:Etcd3._update_leader": update_leader}

@@ -93,7 +93,7 @@ def runs_as_primary(postgresql: Any) -> bool:
     return bool(postgresql.is_running() and is_primary())
 
 
-def telling_of_emptiness(status: Callable[..., Any]) -> Callable[..., Any]:
+def reporting_emptiness(status: Callable[..., Any]) -> Callable[..., Any]:
     """Return the REST interface's status (get_postgresql_status), which says whether a member has no data."""
 
     def with_emptiness(handler: Any, *args: Any, **kwargs: Any) -> Any:
@@ -113,12 +113,12 @@ def is_empty(postgresql: Any) -> bool:
         return False
 
 
-def founding(bootstrap: Any, handle: Any, read: Any, status: Any, *_used: Any) -> Mapping[str, Any]:
+def replacements(bootstrap: Any, handle: Any, read: Any, status: Any, *_used: Any) -> Mapping[str, Any]:
     """Return the replacements that make a member wait for the permit."""
     permit = Founding()
     return {
         "patroni.ha:Ha.bootstrap": permit.limiting(bootstrap),
         "patroni.ha:Ha.handle_starting_instance": permit.holding(handle),
         "patroni.dcs.etcd3:Etcd3._cluster_from_nodes": permit.noting(read),
-        "patroni.api:RestApiHandler.get_postgresql_status": telling_of_emptiness(status),
+        "patroni.api:RestApiHandler.get_postgresql_status": reporting_emptiness(status),
     }

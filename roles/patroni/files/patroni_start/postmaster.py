@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from patroni_start.processes import postmaster_of, runs, wait_for_end
 LOG = logging.getLogger(__name__)
 
 
-def attentive(watch: Callable[..., Any]) -> Callable[..., Any]:
+def watching_postmaster(watch: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's wait for its next cycle (Ha.watch), which also ends when the postmaster does."""
     guarded: set[int] = set()
 
@@ -49,3 +49,8 @@ def is_expected(ha: Any) -> bool:
     Another cycle would only delay that task.
     """
     return ha.is_paused() or ha._async_executor.busy
+
+
+def replacements(watch: Any, *_used: Any) -> Mapping[str, Any]:
+    """Return the replacement of the wait."""
+    return {"patroni.ha:Ha.watch": watching_postmaster(watch)}

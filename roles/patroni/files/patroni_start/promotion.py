@@ -16,7 +16,7 @@ import select
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ SIGNAL_SECONDS, LAST_SIGNAL_SECONDS = 0.05, 60.0
 STARTUP = re.compile(r"postgres: (?:[^:]*: )?startup(?: (?:recovering|waiting for) [0-9A-F]{24})?(?: waiting)?[\s\0]*")
 
 
-def insistent(wait_promote: Callable[..., Any]) -> Callable[..., Any]:
+def repeating_signal(wait_promote: Callable[..., Any]) -> Callable[..., Any]:
     """Return Patroni's wait for a promotion (Postgresql._wait_promote), which repeats the signal to PostgreSQL."""
 
     def wait_insistently(postgresql: Any, seconds: float) -> Any:
@@ -61,3 +61,8 @@ def signal_to_promote(data_directory: Path, seconds: float = LAST_SIGNAL_SECONDS
 def startup_process_of(postmaster: int) -> int:
     """Return the process id of a postmaster's startup process, which replays WAL; 0 without one."""
     return next(children_of(postmaster, STARTUP), 0)
+
+
+def replacements(wait_promote: Any) -> Mapping[str, Any]:
+    """Return the replacement of the wait."""
+    return {"patroni.postgresql:Postgresql._wait_promote": repeating_signal(wait_promote)}

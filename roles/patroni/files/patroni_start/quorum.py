@@ -184,7 +184,7 @@ def ask(ha: Any, voter: Any, candidate: str, deadline: float, answers: dict[str,
         time.sleep(VOTE_POLLING_SECONDS)
 
 
-def electing(process: Any, prepare_promotion: Any, follow: Any, *_used: Any) -> Mapping[str, Any]:
+def replacements(process: Any, prepare_promotion: Any, follow: Any, *_used: Any) -> Mapping[str, Any]:
     """Return the replacements that confirm a candidate of a quorum."""
     election = Election()
     return {

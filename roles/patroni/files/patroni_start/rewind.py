@@ -40,7 +40,7 @@ class Removal:
         return get_limited
 
 
-def removing(handle: Any, get: Any, _mode: Any) -> Mapping[str, Any]:
+def replacements(handle: Any, get: Any, _mode: Any) -> Mapping[str, Any]:
     """Return the replacements of Removal."""
     removal = Removal()
     return {

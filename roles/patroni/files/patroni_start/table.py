@@ -5,16 +5,18 @@
 
 from __future__ import annotations
 
+from patroni_start import (
+    connections,
+    etcd_errors,
+    handover,
+    leader_key,
+    permit,
+    postmaster,
+    promotion,
+    quorum,
+    rewind,
+)
 from patroni_start.amendment import KNOWN, Amendment, Versions
-from patroni_start.connections import sending_at_once
-from patroni_start.etcd_errors import tolerant
-from patroni_start.handover import stopping
-from patroni_start.leader_key import leaving_the_key
-from patroni_start.permit import founding
-from patroni_start.postmaster import attentive
-from patroni_start.promotion import insistent
-from patroni_start.quorum import electing
-from patroni_start.rewind import removing
 
 AMENDMENTS = (
     Amendment(
@@ -23,8 +25,9 @@ AMENDMENTS = (
             "patroni.dcs.etcd3:Etcd3Client.put",
             "patroni.dcs.etcd3:Etcd3._update_leader",
             "patroni.dcs.etcd3:base64_encode",
+            "patroni.dcs.etcd3:Etcd3Client.txn",
         ),
-        leaving_the_key,
+        leader_key.replacements,
         versions=Versions(KNOWN.since, (3, 0, 3)),
     ),
     Amendment(
@@ -40,8 +43,18 @@ AMENDMENTS = (
             "patroni.api:RestApiHandler._write_status_response",
             "patroni.dcs:SyncState.matches(check_leader)",
             "patroni.dcs:SyncState.leader_matches",
+            "patroni.dcs:Cluster.get_member(fallback_to_leader)",
+            "patroni.dcs:Member.conn_kwargs",
+            "patroni.dcs:Member.api_url",
+            "patroni.request:PatroniRequest.__call__(member, endpoint)",
+            "patroni.ha:Ha.is_paused",
+            "patroni.ha:Ha.is_standby_cluster",
+            "patroni.ha:Ha.wakeup",
+            "patroni.postgresql:Postgresql.is_primary",
+            "patroni.postgresql:Postgresql.query(sql)",
+            "patroni.api:RestApiHandler.query(sql)",
         ),
-        electing,
+        quorum.replacements,
         versions=Versions((4, 0), KNOWN.before),
     ),
     Amendment(
@@ -56,26 +69,26 @@ AMENDMENTS = (
             "patroni.postgresql:Postgresql.data_directory_empty",
             "patroni.postgresql:Postgresql.is_running",
         ),
-        founding,
+        permit.replacements,
     ),
     Amendment(
         "a data directory that pg_rewind failed on is removed only while replication is synchronous",
         (
             "patroni.ha:Ha._handle_rewind_or_reinitialize",
-            "patroni.postgresql.config:ConfigHandler.get",
+            "patroni.postgresql.config:ConfigHandler.get(key)",
             "patroni.ha:Ha.is_synchronous_mode",
         ),
-        removing,
+        rewind.replacements,
     ),
     Amendment(
         "transient errors of etcd are retried",
-        ("patroni.dcs.etcd3:_raise_for_data",),
-        lambda handle: {"patroni.dcs.etcd3:_raise_for_data": tolerant(handle)},
+        ("patroni.dcs.etcd3:_raise_for_data(data)",),
+        etcd_errors.replacements,
     ),
     Amendment(
         "the next cycle begins when the postmaster has died",
-        ("patroni.ha:Ha.watch", "patroni.ha:Ha.wakeup"),
-        lambda watch, _wakeup: {"patroni.ha:Ha.watch": attentive(watch)},
+        ("patroni.ha:Ha.watch(timeout)", "patroni.ha:Ha.wakeup", "patroni.ha:Ha.is_paused"),
+        postmaster.replacements,
     ),
     Amendment(
         "a stop hands over as soon as a standby has the last record",
@@ -86,20 +99,20 @@ AMENDMENTS = (
             "patroni.postgresql:time",
             "patroni.ha:time",
         ),
-        stopping,
+        handover.replacements,
     ),
     Amendment(
         "the signal to promote is repeated until PostgreSQL promotes",
-        ("patroni.postgresql:Postgresql._wait_promote",),
-        lambda wait: {"patroni.postgresql:Postgresql._wait_promote": insistent(wait)},
+        ("patroni.postgresql:Postgresql._wait_promote(wait_seconds)",),
+        promotion.replacements,
     ),
     Amendment(
         "requests to etcd and answers of the REST interface are sent at once",
         (
-            "patroni.dcs.etcd3:Etcd3.set_socket_options",
+            "patroni.dcs.etcd3:Etcd3.set_socket_options(sock)",
             "patroni.api:RestApiHandler.disable_nagle_algorithm",
             "patroni.api:RestApiHandler.wbufsize",
         ),
-        sending_at_once,
+        connections.replacements,
     ),
 )

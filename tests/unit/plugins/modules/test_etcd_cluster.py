@@ -7,10 +7,11 @@ import json
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
+from ansible_collections.holdfast.ha.plugins.module_utils import etcd_convergence
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import AuthState, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.modules import etcd_cluster, etcd_restart
+from ansible_collections.holdfast.ha.plugins.modules import etcd_restart
 
 URLS = {name: f"https://{name}:2379" for name in ("db1", "db2", "db3")}
 
@@ -37,7 +38,7 @@ def run(monkeypatch):
     monkeypatch.setattr(EtcdClient, "login", lambda self, name, password: None)
     monkeypatch.setattr(EtcdClient, "members", lambda self: tuple(Member(1, name, (), ("x",)) for name in URLS))
     monkeypatch.setattr(EtcdClient, "auth_state", lambda self, users, enabled: AuthState(enabled, {}, {}))
-    monkeypatch.setattr(etcd_cluster, "OTHERS_SECONDS", 0)
+    monkeypatch.setattr(etcd_convergence, "OTHERS_SECONDS", 0)
 
     def run(awaited, silent, version="3.5.0"):
         versions[URLS["db2"]] = version
@@ -45,7 +46,7 @@ def run(monkeypatch):
         params = dict.fromkeys(("ca_path", "certificate_path", "private_key_path"), "/none")
         params |= {"endpoints": [URLS[name] for name in awaited], "root_password": "pw", "users": [], "passwords": {}}
         params |= {"others": {name: url for name, url in URLS.items() if name not in awaited}, "timeout": 0}
-        return etcd_cluster.Cluster(params, check_mode=False).run(), calls
+        return etcd_convergence.Cluster(params, check_mode=False).run(), calls
 
     return run
 
@@ -69,20 +70,20 @@ def test_a_member_that_may_be_off_is_told_not_waited_for(run, awaited, silent, l
 
 def test_others_are_not_asked_before_they_are_needed(run, monkeypatch):
     asked = []
-    monkeypatch.setattr(etcd_cluster.Cluster, "first_other", lambda self: asked.append("others"))
+    monkeypatch.setattr(etcd_convergence.Cluster, "first_other", lambda self: asked.append("others"))
     run(("db1", "db2"), ("db3",))
     assert asked == []
 
 
 def test_a_member_that_is_to_be_there_is_waited_for(run):
-    with pytest.raises(etcd_cluster.UnhealthyError, match="db3:2379: no route"):
+    with pytest.raises(etcd_convergence.UnhealthyError, match="db3:2379: no route"):
         run(("db1", "db2", "db3"), ("db3",))
 
 
 @pytest.mark.parametrize("version", ["3.0.0", "not_decided"])
 def test_a_new_cluster_is_waited_for_until_it_has_a_version(run, version):
     """A Patroni that starts before is lost until somebody restarts it."""
-    with pytest.raises(etcd_cluster.UnhealthyError, match=rf"db2:2379: .* agreed on a version yet \({version}\)"):
+    with pytest.raises(etcd_convergence.UnhealthyError, match=rf"db2:2379: .* agreed on a version yet \({version}\)"):
         run(("db1", "db2", "db3"), (), version)
 
 

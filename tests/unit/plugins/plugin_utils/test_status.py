@@ -478,7 +478,7 @@ def test_timings_that_nobody_can_read_are_no_problem_but_predict_nothing():
         reports[name]["probes"]["timings"] = {"failed": True, "msg": "haproxy.cfg: no time"}
     assert problems(reports) == []
     (cluster,) = observe(reports)
-    told = "Predicted time without writes: unknown, no host tells HAProxy's checks of the pool primary"
+    told = "Predicted time without writes: unknown, no host reports HAProxy's checks of the pool primary"
     assert as_text(cluster, []).endswith(told)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 
-from patroni_start.connections import undelayed
+from patroni_start.connections import without_delay
 
 
 def test_what_is_said_to_etcd_is_sent_at_once():
@@ -16,6 +16,6 @@ def test_what_is_said_to_etcd_is_sent_at_once():
             sock.setsockopt(*option)
 
     with socket.socket() as sock:
-        undelayed(set_options)(None, sock, [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
+        without_delay(set_options)(None, sock, [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)])
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -10,7 +10,14 @@ import threading
 import time
 
 import pytest
-from patroni_start.handover import Clock, Handover, briefly, is_shut_down, prompt, wait_for_shutdown
+from patroni_start.handover import (
+    Clock,
+    Handover,
+    is_shut_down,
+    polling_connections,
+    stopping_promptly,
+    wait_for_shutdown,
+)
 from patroni_start.processes import runs
 
 
@@ -31,7 +38,7 @@ class Stopping:
             self._delete_leader(None, "db1")
 
     def stop(self, stop, *args, **kwargs):
-        return prompt(stop, self.clock, self.handover)(self, *args, **kwargs)
+        return stopping_promptly(stop, self.clock, self.handover)(self, *args, **kwargs)
 
 
 def stop(postgresql, mode, *, on_shutdown, stop_timeout):
@@ -143,7 +150,7 @@ def test_without_a_control_file_a_pause_lasts_its_time(tmp_path, process, conten
 def test_the_end_of_a_connection_is_looked_for_more_often():
     clock, slept = Clock(), []
     with clock.sleeping(slept.append):
-        assert briefly(lambda: clock.sleep(3600) or "closed", clock)() == "closed"
+        assert polling_connections(lambda: clock.sleep(3600) or "closed", clock)() == "closed"
     assert not slept
 
 

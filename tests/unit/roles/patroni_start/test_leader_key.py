@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import pytest
-from patroni_start.leader_key import considerate
+from patroni_start.leader_key import respecting_successor
 
 
 class Store:
@@ -41,7 +41,7 @@ def update_leader_of_3_0_2(store):
 @pytest.mark.parametrize(("leader", "leads"), [("db1", True), (None, True), ("db2", False)])
 def test_a_leader_that_comes_back_leaves_the_key_to_its_successor(monkeypatch, leader, leads):
     store = Store(leader)
-    put, update_leader = considerate(Store.put, update_leader_of_3_0_2, str)
+    put, update_leader = respecting_successor(Store.put, update_leader_of_3_0_2, str)
     monkeypatch.setattr(Store, "put", put)
     assert update_leader(store) is leads
     assert store.written == ([(LEADER, "db1", "lease")] if leads else [])
@@ -49,7 +49,7 @@ def test_a_leader_that_comes_back_leaves_the_key_to_its_successor(monkeypatch, l
 
 def test_a_refusal_is_that_of_one_renewal(monkeypatch):
     store = Store("db2")
-    put, update_leader = considerate(Store.put, update_leader_of_3_0_2, str)
+    put, update_leader = respecting_successor(Store.put, update_leader_of_3_0_2, str)
     monkeypatch.setattr(Store, "put", put)
     assert not update_leader(store)
     store.leader = "db1"
@@ -62,6 +62,6 @@ def test_a_refusal_is_that_of_one_renewal(monkeypatch):
 )
 def test_other_keys_and_comparisons_stay_as_they_are(monkeypatch, key, lease, compared):
     store = Store(None)
-    put, _update_leader = considerate(Store.put, update_leader_of_3_0_2, str)
+    put, _update_leader = respecting_successor(Store.put, update_leader_of_3_0_2, str)
     assert put(store, key, "db1", lease, **compared)
     assert store.written == [(key, "db1", lease)]

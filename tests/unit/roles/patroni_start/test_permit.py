@@ -15,7 +15,7 @@ from patroni_start.permit import (
     NOT_PERMITTED,
     PERMIT,
     Founding,
-    telling_of_emptiness,
+    reporting_emptiness,
 )
 
 CREATED = "trying to bootstrap a new cluster"
@@ -154,7 +154,7 @@ def directory(empty):
     ],
 )
 def test_a_member_says_that_it_has_no_data(state, role, empty, said):
-    status = telling_of_emptiness(lambda _handler, retry=False: {"state": state, "role": role, "retry": retry})
+    status = reporting_emptiness(lambda _handler, retry=False: {"state": state, "role": role, "retry": retry})
     postgresql = SimpleNamespace(data_directory_empty=directory(empty))
     handler = SimpleNamespace(server=SimpleNamespace(patroni=SimpleNamespace(postgresql=postgresql)))
     answer = status(handler, True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from patroni_start.postmaster import attentive
+from patroni_start.postmaster import watching_postmaster
 
 GONE = 2**22 + 1  # above the greatest process id that Linux allows
 
@@ -32,7 +32,7 @@ def wait(cycle, timeout):
 
 def test_the_cycle_begins_when_the_postmaster_dies(tmp_path, process):
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n{tmp_path}\n")
-    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle, watch = Cycle(tmp_path), watching_postmaster(wait)
     assert not watch(cycle, 0.05)
     process.kill()
     assert watch(cycle, 30)
@@ -43,7 +43,7 @@ def test_the_cycle_begins_when_the_postmaster_dies(tmp_path, process):
 def test_without_a_postmaster_the_wait_is_patroni_s_own(tmp_path, content):
     if content is not None:
         (tmp_path / "postmaster.pid").write_text(content)
-    assert not attentive(wait)(Cycle(tmp_path), 0.05)
+    assert not watching_postmaster(wait)(Cycle(tmp_path), 0.05)
 
 
 def test_a_postmaster_is_guarded_once(tmp_path, process, monkeypatch):
@@ -55,7 +55,7 @@ def test_a_postmaster_is_guarded_once(tmp_path, process, monkeypatch):
 
     monkeypatch.setattr("os.pidfd_open", refuse)
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle, watch = Cycle(tmp_path), watching_postmaster(wait)
     for _cycle in range(3):
         watch(cycle, 0.05)
     assert opened == [process.pid]
@@ -67,7 +67,7 @@ def test_where_processes_can_t_be_waited_for_the_wait_is_patroni_s_own(tmp_path,
 
     monkeypatch.setattr("os.pidfd_open", refuse)
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle, watch = Cycle(tmp_path), watching_postmaster(wait)
     assert not any(watch(cycle, 0.05) for _cycle in range(3))
 
 
@@ -77,12 +77,12 @@ def test_where_no_thread_can_be_had_the_wait_is_patroni_s_own(tmp_path, process,
 
     monkeypatch.setattr("threading.Thread.start", refuse)
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    assert not attentive(wait)(Cycle(tmp_path), 0.05)
+    assert not watching_postmaster(wait)(Cycle(tmp_path), 0.05)
 
 
 def test_in_a_pause_nobody_is_woken(tmp_path, process):
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle, watch = Cycle(tmp_path), watching_postmaster(wait)
     cycle.is_paused = lambda: True
     watch(cycle, 0.05)
     process.kill()
@@ -91,7 +91,7 @@ def test_in_a_pause_nobody_is_woken(tmp_path, process):
 
 def test_who_stops_the_postmaster_is_not_held_up_by_a_cycle(tmp_path, process):
     (tmp_path / "postmaster.pid").write_text(f"{process.pid}\n")
-    cycle, watch = Cycle(tmp_path), attentive(wait)
+    cycle, watch = Cycle(tmp_path), watching_postmaster(wait)
     cycle._async_executor.busy = True
     watch(cycle, 0.05)
     process.kill()

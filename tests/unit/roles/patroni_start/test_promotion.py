@@ -15,7 +15,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from patroni_start.promotion import insistent, signal_to_promote, startup_process_of
+from patroni_start.promotion import repeating_signal, signal_to_promote, startup_process_of
 
 GONE = 2**22 + 1  # above the greatest process id that Linux allows
 
@@ -64,7 +64,7 @@ def postmaster(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]
 
 def test_postgresql_is_told_until_it_promotes(tmp_path, postmaster):
     started = postmaster(RECOVERING)
-    wait_promote = insistent(lambda _postgresql, seconds: started.wait(seconds))
+    wait_promote = repeating_signal(lambda _postgresql, seconds: started.wait(seconds))
     assert wait_promote(SimpleNamespace(data_dir=str(tmp_path)), 30) == 0
 
 
@@ -114,4 +114,4 @@ def test_where_no_thread_can_be_had_a_promotion_is_patroni_s_own(tmp_path, monke
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr("threading.Thread.start", refuse)
-    assert insistent(lambda _postgresql, seconds: seconds)(SimpleNamespace(data_dir=str(tmp_path)), 7) == 7
+    assert repeating_signal(lambda _postgresql, seconds: seconds)(SimpleNamespace(data_dir=str(tmp_path)), 7) == 7

@@ -7,11 +7,15 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import gatekeeper, patience
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Host, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
 
 from tests.unit.plugins.plugin_utils.drill.ledgers import BUDGET, ledger
+from tests.unit.plugins.plugin_utils.drill.scripted import Cluster
 from tests.unit.plugins.plugin_utils.rto import cluster as timed
 
 
@@ -37,5 +41,17 @@ def run() -> Run:
         skipped={"wal_disk_full": "no volume of its own"},
         command="ansible-playbook playbooks/drill.yml -e drill_confirm=lab",
         seconds=754.2,
-        outlook=outlook(timed.HA, timed.reports(4), timed.CONFIGURATION),
+        unjudged=(Unjudged("standby_lost", 2, "not proven: still runs"),),
+        profile="default",
+        hosts=(Host("db1", "192.0.2.11", ("etcd", "postgresql")), Host("client1", "192.0.2.41")),
+        containers=True,
+        outlook=outlook(timed.HA, timed.reports(4), timed.CONFIGURATION, COURSES),
     )
+
+
+@pytest.fixture
+def cluster(monkeypatch) -> Cluster:
+    """A well cluster whose gate loses its patience soon."""
+    monkeypatch.setattr(patience, "POLL_SECONDS", 0.001)
+    monkeypatch.setattr(gatekeeper, "GATE_SECONDS", 0.5)
+    return Cluster()

@@ -10,8 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Budget,
@@ -24,6 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model im
     Write,
 )
 
+DATA = Path(__file__).parent / "data"
 MEMBERS = ("db1", "db2", "db3")
 BALANCERS = ("lb1", "lb2")
 VIP = "192.0.2.100"
@@ -138,3 +142,9 @@ def ledger(**changes: Any) -> Ledger:
         phases={"gate before": 1.0, "fault": 10.0, "rows": 0.5},
     )
     return replace(calm, **changes)
+
+
+@cache
+def recorded(name: str) -> Ledger:
+    """A ledger that a real drill wrote."""
+    return ledger_file.read(DATA / f"{name}.ledger.json.gz")

@@ -15,11 +15,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import engine
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import (
-    GateError,
-    NotProvenError,
-    StoppedError,
-)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError, StoppedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
@@ -79,10 +76,10 @@ def drill(tmp_path, monkeypatch) -> Callable[..., tuple[int, Spoken, Path]]:
                 raise begin
 
         monkeypatch.setattr(made._crew, "begin", start)
-        monkeypatch.setattr(made._conductor, "require", Mock(side_effect=lacking))
+        monkeypatch.setattr(made._clients, "require", Mock(side_effect=lacking))
         monkeypatch.setattr(made._crew, "call_all", lambda _hosts, operation, *_rest, **_more: answers(operation, told))
         monkeypatch.setattr(made._conductor, "conduct", conduct)
-        monkeypatch.setattr(made._injector, "heal", lambda: next(heals, []))
+        monkeypatch.setattr(made._tools, "heal", lambda: next(heals, []))
         return made.run(), spoken, tmp_path
 
     return run
@@ -124,9 +121,9 @@ def test_the_gate_never_opened(drill) -> None:
 
     assert code == 1
     assert said["faults"] == []
-    assert said["failure"] == "ended before its end: db3 does not stream; 2 of 3 injections were not begun"
+    assert said["failure"] == "stopped early: db3 does not stream; 2 of 3 injections were not begun"
     assert said["unjudged"] == [{"fault": FAULTS[0], "repetition": 1, "reason": "db3 does not stream"}]
-    assert said["skipped"] == dict.fromkeys(FAULTS[1:], "the drill ended before")
+    assert said["skipped"] == dict.fromkeys(FAULTS[1:], "the drill stopped before it")
     assert spoken.last("result")["failure"].startswith(said["failure"])
     assert "FAILED, 0 injections judged" in spoken.last("table")
     assert "  1. postmaster_killed 1: db3 does not stream" in spoken.last("table").splitlines()
@@ -144,7 +141,7 @@ def test_the_gate_never_opened(drill) -> None:
 @pytest.mark.parametrize(
     ("error", "reason"),
     [
-        (StoppedError(), "stopped"),
+        (StoppedError(), "interrupted"),
         (GateError("not healed: power: no container"), "not healed: power: no container"),
         (ValueError("x"), "the engine failed: ValueError('x')"),
     ],
@@ -155,7 +152,7 @@ def test_a_drill_that_ends_in_its_second_injection(drill, error: Exception, reas
 
     assert (code, said["passed"]) == (1, False)
     assert [fault["fault"] for fault in said["faults"]] == [FAULTS[0]]
-    assert said["failure"] == f"ended before its end: {reason}; 1 of 3 injections were not begun"
+    assert said["failure"] == f"stopped early: {reason}; 1 of 3 injections were not begun"
     assert said["unjudged"] == [{"fault": FAULTS[1], "repetition": 1, "reason": reason}]
     assert cases(directory)[f"{FAULTS[1]} 1"] == ["error"]
 
@@ -175,7 +172,7 @@ def test_it_does_not_go_on_with_what_it_can_not_undo(drill) -> None:
     harm = ["power: no container"]
     _code, _spoken, directory = drill(NotProvenError("still runs"), healed=(harm, harm))
     failure = document(directory)["failure"]
-    assert failure.startswith("ended before its end: not proven: still runs; 2 of 3 injections were not begun")
+    assert failure.startswith("stopped early: not proven: still runs; 2 of 3 injections were not begun")
     assert failure.endswith("; not healed: power: no container")
 
 
@@ -183,7 +180,7 @@ def test_nobody_could_be_reached(drill) -> None:
     code, _spoken, directory = drill(begin=engine.SessionLostError("db1: SSH to 192.0.2.11: refused"))
     assert code == 1
     assert document(directory)["failure"] == (
-        "ended before its end: db1: SSH to 192.0.2.11: refused; 3 of 3 injections were not begun"
+        "stopped early: db1: SSH to 192.0.2.11: refused; 3 of 3 injections were not begun"
     )
 
 
@@ -217,7 +214,7 @@ def test_nodes_that_tell_nothing_leave_everything_unpredicted(drill) -> None:
     _code, spoken, directory = drill(None, None, None)
     said = document(directory)["prediction"]
     assert (said["settings"], said["faults"]) == (None, {})
-    assert "nothing is predicted: no member of Patroni tells its configuration" in [
+    assert "nothing is predicted: no Patroni member reports its configuration" in [
         message.get("text") for message in spoken.messages
     ]
 
@@ -226,7 +223,7 @@ def test_what_can_not_be_drilled_is_told_before_the_first_injection(drill) -> No
     code, spoken, directory = drill(lacking=Refusal("drill_client: 'client1': no psycopg2"))
     assert code == 1
     assert spoken.last("result")["failure"] == (
-        "ended before its end: drill_client: 'client1': no psycopg2; 3 of 3 injections were not begun"
+        "stopped early: drill_client: 'client1': no psycopg2; 3 of 3 injections were not begun"
     )
     assert "<dt>faults judged</dt><dd>0 of 3</dd>" in (directory / "report.html").read_text()
 

@@ -17,7 +17,7 @@ CLOSED = {
     "etcd at odds": ({"db1_etcd": {"leader": "1"}, "db3_etcd": {"leader": "3"}}, "do not agree on a leader"),
     "patroni silent": ({"db3_patroni": None}, "patroni on db3: no answer"),
     "two primaries": ({"db2_patroni": {"primary": True}}, "answered with 200 by db1 and db2, the leader is db1"),
-    "no primary": ({"db1_patroni": {"primary": False}}, "answered with 200 by nobody"),
+    "no primary": ({"db1_patroni": {"primary": False}}, "answered with 200 by no member"),
     "paused": ({"db1_patroni": {"paused": True}}, "Patroni is paused"),
     "standby gone": ({"db1_postgresql": {"standbys": [["db3", "streaming", "quorum"]]}}, "db2 does not stream"),
     "catching up": (
@@ -34,11 +34,11 @@ CLOSED = {
     "HAProxy dead": ({"lb2_balancer": {"up": None}}, "HAProxy on lb2 does not answer"),
     "wrong server": (
         {"lb2_balancer": {"up": {"primary": ["db1", "db2"], "standby": ["db2", "db3"]}}},
-        "pool primary on lb2 has db1, db2 up, ought to have db1",
+        "pool primary on lb2 has db1, db2 up, expected db1",
     ),
     "server missing": (
         {"lb1_balancer": {"up": {"primary": ["db1"], "standby": ["db2"]}}},
-        "pool standby on lb1 has db2 up, ought to have db2, db3",
+        "pool standby on lb1 has db2 up, expected db2, db3",
     ),
 }
 

@@ -7,16 +7,11 @@ import json
 from dataclasses import asdict
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     Refusal,
-    as_text,
     check,
-    injections,
     parse,
-    skipped,
     usable_database,
-    wanted_faults,
 )
 
 from tests.unit.plugins.plugin_utils.drill.cluster import HOSTS, plan
@@ -26,30 +21,9 @@ def test_a_plan_comes_back_from_json() -> None:
     assert parse(json.loads(json.dumps(asdict(plan(budgets={"switchover": 3}))))) == plan(budgets={"switchover": 3})
 
 
-@pytest.mark.parametrize(
-    ("given", "wanted"),
-    [
-        ("all", tuple(CATALOGUE)),
-        (None, tuple(CATALOGUE)),
-        ([], tuple(CATALOGUE)),
-        ("switchover", ("switchover",)),
-        ("switchover, primary_hang", ("switchover", "primary_hang")),
-        (["primary_hang"], ("primary_hang",)),
-    ],
-)
-def test_faults_are_named(given, wanted) -> None:
-    assert wanted_faults(given) == wanted
-
-
-def test_an_unknown_fault_is_refused() -> None:
-    with pytest.raises(Refusal, match="drill_faults: meteorite: no such fault; known are primary_power_loss, "):
-        wanted_faults("switchover,meteorite")
-
-
 REFUSED = {
     "unconfirmed": ({}, None, r"drill_confirm is not given: .* give -e drill_confirm=main$"),
     "another cluster": ({}, "lab", r"drill_confirm is 'lab': .* give -e drill_confirm=main$"),
-    "provider": ({"provider": "clouds"}, "main", "drill_provider: 'clouds': give one of hosts, containers"),
     "never": ({"repeat": 0}, "main", "drill_repeat: 0: give 1 or more"),
     "less than nothing": ({"slack": -1.0}, "main", "drill_slack: -1: give seconds, 0 or more"),
     "no number": ({"slack": float("nan")}, "main", "drill_slack: nan: give seconds, 0 or more"),
@@ -98,28 +72,6 @@ def test_a_confirmed_plan_is_carried_out() -> None:
 )
 def test_the_drill_uses_a_database_that_is_there_and_whose_owner_may_log_in(databases, chosen) -> None:
     assert usable_database(databases, {"app": "secret"}) == chosen
-
-
-def test_each_standby_gets_its_turn() -> None:
-    made = list(injections(plan(faults=("standby_lost", "switchover"), repeat=2)))
-    assert [(fault.name, number) for fault, number in made] == [
-        *(("standby_lost", number) for number in (1, 2, 3, 4)),
-        ("switchover", 1),
-        ("switchover", 2),
-    ]
-
-
-def test_what_can_not_be_done_is_skipped_with_its_reason() -> None:
-    small = plan(hosts={name: HOSTS[name] for name in ("db1", "db2", "lb1")})
-    assert skipped(small, CATALOGUE["balancer_isolated"]) == "the cluster has one balancer"
-    assert skipped(small, CATALOGUE["backup_host_lost"]) == "the cluster has no backup"
-
-
-def test_the_text_names_every_fault_and_no_secret() -> None:
-    text = as_text(plan(faults=tuple(CATALOGUE), provider="containers"))
-    assert all(name in text for name in CATALOGUE)
-    assert "192.0.2.100:5000" in text
-    assert "secret" not in text
 
 
 def test_secrets_are_not_shown() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 
 import json
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import RULES
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import SHOWN, as_data, as_text, outlook, sentence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES, HEADLINES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Course
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import as_data, as_text, outlook, sentence
 
 from tests.unit.plugins.plugin_utils.rto.cluster import CONFIGURATION, HA, reports
 
-WATCHED = outlook(HA, reports(8), CONFIGURATION)
-UNKNOWN = outlook(HA, {}, None)
+WATCHED = outlook(HA, reports(8), CONFIGURATION, COURSES)
+UNKNOWN = outlook(HA, {}, None, COURSES)
+PREDICTED = {fault for fault, course in COURSES.items() if isinstance(course, Course)}
 TEXT = """\
 Predicted time without writes
   fault                           best    median  worst   largest stage
@@ -25,18 +27,18 @@ Predicted time without writes
 
 
 def test_the_table_of_a_status() -> None:
-    assert as_text(WATCHED) == TEXT
+    assert as_text(WATCHED, HEADLINES) == TEXT
 
 
 def test_only_faults_with_a_prediction_are_shown() -> None:
-    assert set(SHOWN) <= set(RULES)
-    without_balancers = outlook({**HA, "pools": [], "vrrp": None}, reports(), CONFIGURATION)
-    assert "balancer_power_loss" not in as_text(without_balancers)
+    assert set(HEADLINES) <= PREDICTED
+    without_balancers = outlook({**HA, "pools": [], "vrrp": None}, reports(), CONFIGURATION, COURSES)
+    assert "balancer_power_loss" not in as_text(without_balancers, HEADLINES)
 
 
 def test_the_document_has_all_and_adds_up() -> None:
     data = json.loads(json.dumps(as_data(WATCHED)))
-    assert set(data["faults"]) == set(RULES)
+    assert set(data["faults"]) == PREDICTED
     assert data["settings"]["watcher"] == {"seconds": 8.0, "fencing_after": None}
     for fault in data["faults"].values():
         assert round(sum(stage["worst"] for stage in fault["stages"]), 3) == fault["worst"]
@@ -50,7 +52,7 @@ def test_a_sentence_tells_where_the_seconds_go() -> None:
 
 
 def test_without_settings_nothing_is_predicted_and_everything_says_why() -> None:
-    reason = "no member of Patroni tells its configuration"
+    reason = "no Patroni member reports its configuration"
     assert (UNKNOWN.predictions, set(UNKNOWN.unpredicted.values())) == ({}, {reason})
-    assert as_text(UNKNOWN) == f"Predicted time without writes: unknown, {reason}"
+    assert as_text(UNKNOWN, HEADLINES) == f"Predicted time without writes: unknown, {reason}"
     assert as_data(UNKNOWN)["settings"] is None

@@ -102,9 +102,9 @@ def test_a_check_without_a_timeout_of_its_own_has_its_interval() -> None:
 @pytest.mark.parametrize(
     ("silent", "configuration", "message"),
     [
-        ((), None, "no member of Patroni"),
-        (("db1", "db2", "db3"), CONFIGURATION, "no host tells etcd's timing"),
-        (("lb1", "lb2"), CONFIGURATION, "no host tells HAProxy's checks of the pool rw"),
+        ((), None, "no Patroni member"),
+        (("db1", "db2", "db3"), CONFIGURATION, "no host reports etcd's timing"),
+        (("lb1", "lb2"), CONFIGURATION, "no host reports HAProxy's checks of the pool rw"),
     ],
 )
 def test_what_nobody_tells_is_named(silent, configuration, message) -> None:

@@ -1,63 +1,117 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How pgbench is kept busy and ended; the client is a script of what each run of pgbench gives."""
+"""The course of a soak of three seconds, on a cluster that answers from a script."""
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import Speaker
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import engine
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.engine import Soak
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Load
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import Speaker
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak import engine as sut
 
+from tests.unit.plugins.plugin_utils.drill.scripted import Cluster
 from tests.unit.plugins.plugin_utils.soak.test_plan import plan
+
+PGBENCH = """number of transactions actually processed: 100
+latency average = 3.5 ms
+tps = 200.0
+"""
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+class Hosts(Cluster):
+    """Hosts that are well; the client's writers get three rows in."""
+
+    def __init__(self, take: Any, leader: str = "db1") -> None:
+        super().__init__()
+        self.leader = leader
+        self.ran: list[str] = []
+        self._take = take
+
+    def begin(self) -> None:
+        """There are no sessions to open."""
+
+    def end(self) -> None:
+        """Nor to close."""
+
+    def call(self, _host: str, operation: str, *_patience: float, **arguments: Any) -> Any:
+        if operation == "load":
+            rows = [["writer-1", number, 0.0, 1.0, "acknowledged", "192.0.2.11", ""] for number in (1, 2, 3)]
+            self._take("client1", "writes", rows, Offset(0.0, 0.0))
+        if operation == "reach":
+            return {"psycopg2": True, "errors": [""] * len(arguments["servers"])}
+        return {"run": self.run, "request": self.etcd}.get(operation, lambda **_more: None)(**arguments)
+
+    def run(self, argv: list[str], **_more: Any) -> Mapping[str, Any]:
+        self.ran.append(" ".join(argv))
+        if "pgbench" in argv:
+            time.sleep(0.3)
+            return {"code": 0, "out": PGBENCH, "err": ""}
+        return {"code": 1 if argv[0] == "journalctl" else 0, "out": "1700000000", "err": ""}
+
+    def etcd(self, path: str, body: Mapping[str, Any], **_more: Any) -> Mapping[str, Any]:
+        leader = {"key": encoded("/service/main/leader"), "value": encoded(self.leader), "lease": "17"}
+        answers = {
+            "/v3/auth/authenticate": {"token": "known"},
+            "/v3/kv/range": {"header": {"raft_term": "4"}, "kvs": [leader]},
+            "/v3/lease/timetolive": {"grantedTTL": "20", "TTL": "19"},
+        }
+        return {"status": 200, "body": answers[path]}
+
+
+class Said(Speaker):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[dict[str, Any]] = []
+
+    def say(self, **message: Any) -> None:
+        self.messages.append(message)
 
 
 @pytest.fixture
-def soak(monkeypatch) -> Soak:
-    monkeypatch.setattr(engine, "RETRY_SECONDS", 0.01)
-    return Soak(plan(), threading.Event(), Speaker())
+def soaked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a soak; return its code, its report, and what the hosts ran."""
+    made: list[Hosts] = []
+
+    def hosts(_plan: Any, take: Any, _tell: Any) -> Hosts:
+        made.append(Hosts(take))
+        return made[0]
+
+    monkeypatch.setattr(sut, "Crew", hosts)
+
+    def run(disturb: Any = None) -> tuple[int, dict[str, Any], list[str]]:
+        soak = sut.Soak(plan(drill={"directory": str(tmp_path)}, minutes=0.05), threading.Event(), Said())
+        if disturb:
+            threading.Timer(1.0, disturb, made).start()
+        code = soak.run()
+        return code, json.loads((tmp_path / "soak.json").read_text()), made[0].ran
+
+    return run
 
 
-def test_pgbench_runs_again_after_each_break_for_what_is_left(soak, monkeypatch) -> None:
-    clock, asked = [0.0], []
-    runs = iter([(50.0, ("gone",)), (0.0, ("refused",)), (69.5, ())])
-
-    def pgbench(arguments):
-        took, breaks = next(runs)
-        asked.append(arguments[-1])
-        clock[0] += took
-        return Load(transactions=int(took * 10), breaks=breaks)
-
-    monkeypatch.setattr(soak, "_pgbench", pgbench)
-    monkeypatch.setattr(engine.time, "monotonic", lambda: clock[0])
-    load = soak._keep_busy()
-    assert asked == ["120", "70", "70"]
-    assert (load.transactions, load.breaks) == (500 + 695, ("gone", "refused"))
+def test_a_calm_soak_passes(soaked: Any) -> None:
+    code, report, ran = soaked()
+    assert (code, report["breaches"]) == (0, [])
+    assert (report["acknowledged"], report["lost"]) == (3, 0)
+    assert report["before"]["leader"] == report["after"]["leader"] == "db1"
+    assert report["lease_looks"] > 3
+    assert sum("pgbench" in command for command in ran) > 2
 
 
-def test_pgbench_is_ended_even_when_it_was_about_to_begin(soak, monkeypatch) -> None:
-    begun, ended = threading.Event(), threading.Event()
-
-    def pgbench(_arguments):
-        time.sleep(0.05)  # the first order to end comes too early
-        begun.set()
-        assert ended.wait(10)
-        return Load(transactions=1, breaks=("exit code 15",))
-
-    def clear(*_units):
-        if begun.is_set():
-            ended.set()
-
-    monkeypatch.setattr(soak, "_pgbench", pgbench)
-    monkeypatch.setattr(soak, "_clear", clear)
-    with ThreadPoolExecutor(1) as pool:
-        load = pool.submit(soak._keep_busy)
-        soak._end_pgbench(load)
-    assert load.result().breaks == ()
-    assert load.result().transactions == 1
+def test_another_leader_ends_it(soaked: Any) -> None:
+    code, report, _ran = soaked(lambda hosts: setattr(hosts, "leader", "db2"))
+    assert code == 1
+    assert "the leader key names db2" in [change["text"] for change in report["breaches"]]
+    assert report["seconds"] < 3

@@ -58,8 +58,8 @@ def test_what_changes_is_kept_once(witness, host, stream, row, text) -> None:
     [
         (Look("db1", "a1", 8, 20, 19), 0, []),
         (Look("db1", "a1", 8, 20, 14), 5, []),
-        (Look("db2", "b1", 8, 20, 19), 0, ["the leader key is db2's", "the leader key has the lease b1"]),
-        (Look("", "", 8), 0, ["the leader key is nobody's", "the leader key has the lease none"]),
+        (Look("db2", "b1", 8, 20, 19), 0, ["the leader key names db2", "the leader key has the lease b1"]),
+        (Look("", "", 8), 0, ["the leader key names no member", "the leader key has the lease none"]),
     ],
 )
 def test_the_lease(witness, look, silence, texts) -> None:

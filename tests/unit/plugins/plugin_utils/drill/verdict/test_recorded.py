@@ -6,17 +6,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cache
-from pathlib import Path
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger, Outcome, Presence, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import acknowledged_keys, keys
 
-DATA = Path(__file__).parent / "data"
+from tests.unit.plugins.plugin_utils.drill.ledgers import recorded
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +39,8 @@ RECORDED = (
 )
 
 
-@cache
-def ledger(name: str) -> Ledger:
-    return ledger_file.read(DATA / f"{name}.ledger.json.gz")
-
-
 def judged(record: Ledger) -> Verdict:
-    return judge(record, default_budget(record.fault, Timings()))
+    return judge(record, default_budget(BUDGETS[record.fault], Timings()))
 
 
 def rules(verdict: Verdict) -> set[str]:
@@ -56,7 +49,7 @@ def rules(verdict: Verdict) -> set[str]:
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.name)
 def test_what_was_recorded(case: Recorded) -> None:
-    record = ledger(case.name)
+    record = recorded(case.name)
     verdict = judged(record)
 
     assert verdict.rto == pytest.approx(case.rto, abs=0.001)
@@ -69,7 +62,7 @@ def test_what_was_recorded(case: Recorded) -> None:
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.name)
 def test_a_row_taken_from_the_leader_is_lost(case: Recorded) -> None:
-    record = ledger(case.name)
+    record = recorded(case.name)
     taken = sorted(acknowledged_keys(record))[::500]
     presence = tuple(
         Presence(found.member, {key: count for key, count in found.counts.items() if key not in taken})
@@ -84,7 +77,7 @@ def test_a_row_taken_from_the_leader_is_lost(case: Recorded) -> None:
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.name)
 def test_unknown_rows_may_be_there_or_not_but_not_twice(case: Recorded) -> None:
-    record = ledger(case.name)
+    record = recorded(case.name)
     unknown = keys(record, Outcome.UNKNOWN) - acknowledged_keys(record)
     assert unknown
     for count, broken in ((0, set()), (1, set()), (2, {"duplicated"})):
@@ -96,7 +89,7 @@ def test_unknown_rows_may_be_there_or_not_but_not_twice(case: Recorded) -> None:
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.name)
 def test_a_clock_set_back_by_a_minute(case: Recorded) -> None:
-    record = ledger(case.name)
+    record = recorded(case.name)
     middle = (record.begun + record.ended) / 2
     writes = tuple(
         replace(row, begun=row.begun - 60, ended=row.ended - 60) if row.begun > middle else row for row in record.writes
@@ -108,7 +101,7 @@ def test_a_clock_set_back_by_a_minute(case: Recorded) -> None:
 
 @pytest.mark.parametrize("case", RECORDED, ids=lambda case: case.name)
 def test_the_record_ends_in_the_gap(case: Recorded) -> None:
-    record = ledger(case.name)
+    record = recorded(case.name)
     end = record.injected + case.gap[1] - 1
     cut = replace(
         record,
@@ -122,14 +115,14 @@ def test_the_record_ends_in_the_gap(case: Recorded) -> None:
 
 
 def test_without_the_dark_hours_of_a_host_its_silence_is_blindness() -> None:
-    record = ledger("primary_power_loss-1")
+    record = recorded("primary_power_loss-1")
     verdict = judged(replace(record, dark={}))
     assert "blind" in rules(verdict)
     assert f"{record.primary_before} was not observed for" in verdict.breaches[0].text
 
 
 def test_the_old_primary_writing_on_after_the_new_one_was_promoted() -> None:
-    record = ledger("switchover-1")
+    record = recorded("switchover-1")
     late = next(
         row for row in reversed(record.writes) if row.outcome is Outcome.ACKNOWLEDGED and row.ended < record.healed
     )

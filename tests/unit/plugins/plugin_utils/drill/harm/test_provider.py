@@ -15,7 +15,8 @@ from unittest.mock import Mock
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.dead_man import DeadMan
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import Containers, Hosts, NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import Containers, Hosts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import SessionLostError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 
@@ -82,7 +83,7 @@ def test_what_was_paused_is_unpaused_and_its_timer_disarmed(engine) -> None:
 def test_a_killed_engine_leaves_nobody_off(engine, harm: str, off: str) -> None:
     program = (
         "import os, signal\n"
-        "from tests.unit.plugins.plugin_utils.drill import test_provider as test\n"
+        "from tests.unit.plugins.plugin_utils.drill.harm import test_provider as test\n"
         f"test.containers(test.Path({str(engine)!r}), dead_man=2).{harm}\n"
         "os.killpg(0, signal.SIGKILL)\n"
     )
@@ -149,7 +150,7 @@ def test_a_reboot_may_be_quicker_than_its_answer() -> None:
             raise SessionLostError(f"{host}: gone")
         return {"code": 0, "out": next(boots), "err": ""}
 
-    assert Hosts(plan(), Mock(call=call)).reboot("db1") == "db1 booted anew"
+    assert Hosts(plan(), Mock(call=call)).reboot("db1") == "db1 booted again"
 
 
 @pytest.mark.parametrize(

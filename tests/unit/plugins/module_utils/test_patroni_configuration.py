@@ -7,11 +7,11 @@ import contextlib
 import typing as t
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import patroni_configuration
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue
-from ansible_collections.holdfast.ha.plugins.modules import patroni_config
 
 LEADER = Cluster(members=(Member("db1", "leader", "running", pending_restart=True),), agreed=True)
 PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "etcd": None, "timeout": 0, "others": []}
@@ -54,7 +54,7 @@ class FakeApi:
 
 @pytest.fixture(autouse=True)
 def applied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patroni_config, "await_applied", lambda api, timeout: None)
+    monkeypatch.setattr(patroni_configuration, "await_applied", lambda api, timeout: None)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_converge(
 ) -> None:
     api = FakeApi(stored)
 
-    result = patroni_config.converge(t.cast("t.Any", api), PARAMS, check_mode)
+    result = patroni_configuration.converge(t.cast("t.Any", api), PARAMS, check_mode)
 
     assert result["changed"] is changed
     assert result["diff"] == {"before": stored or {}, "after": {"ttl": 20}}
@@ -94,7 +94,7 @@ SECRETS = {"postgresql": {"parameters": {"app.jwt_secret": "S3CRET", "archive_co
 )
 def test_the_result_shows_no_secret_but_says_that_one_changed(stored: dict[str, t.Any]) -> None:
     api = FakeApi(stored)
-    result = patroni_config.converge(t.cast("t.Any", api), {**PARAMS, "config": SECRETS}, check_mode=False)
+    result = patroni_configuration.converge(t.cast("t.Any", api), {**PARAMS, "config": SECRETS}, check_mode=False)
     assert "S3" not in str(result)
     assert "AWS_SECRET" in str(result["config"])
     assert result["changed"] is (stored != SECRETS)
@@ -102,7 +102,7 @@ def test_the_result_shows_no_secret_but_says_that_one_changed(stored: dict[str, 
 
 
 def test_without_a_cluster_check_mode_predicts() -> None:
-    result = patroni_config.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
+    result = patroni_configuration.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
 
     assert result["changed"]
     assert result["diff"] == {"before": {}, "after": {"ttl": 20}}
@@ -114,21 +114,21 @@ def test_without_a_cluster_check_mode_predicts() -> None:
 )
 def test_without_a_cluster_it_fails(cluster: Cluster, why: str) -> None:
     with pytest.raises(ClusterError, match=why):
-        patroni_config.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
+        patroni_configuration.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
 
 
 def test_who_may_be_off_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     api, waited = FakeApi({"ttl": 30}), []
     monkeypatch.setattr(api, "without", lambda endpoints: ("all but", endpoints))
-    monkeypatch.setattr(patroni_config, "await_applied", lambda asked, timeout: waited.append(asked))
-    patroni_config.converge(t.cast("t.Any", api), {**PARAMS, "others": ["https://c"]}, check_mode=False)
+    monkeypatch.setattr(patroni_configuration, "await_applied", lambda asked, timeout: waited.append(asked))
+    patroni_configuration.converge(t.cast("t.Any", api), {**PARAMS, "others": ["https://c"]}, check_mode=False)
     assert waited == [("all but", ["https://c"])]
 
 
 def test_a_conflict_is_planned_again() -> None:
     api = FakeApi({"ttl": 30}, conflicts=1)
 
-    assert patroni_config.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
+    assert patroni_configuration.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
     assert api.calls == ["PATCH", "PATCH"]
 
 
@@ -152,7 +152,7 @@ def test_members_without_data_are_permitted_a_new_cluster(
     store = FakeStore()
 
     with contextlib.suppress(ClusterError):
-        patroni_config.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
+        patroni_configuration.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
 
     assert store.permits == 1
 
@@ -163,6 +163,6 @@ def test_who_keeps_members_without_data_waiting_is_named(monkeypatch: pytest.Mon
     store = FakeStore()
 
     with pytest.raises(ClusterError, match="until every member says that it has no data, and https://b does not"):
-        patroni_config.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
+        patroni_configuration.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
 
     assert store.permits == 0

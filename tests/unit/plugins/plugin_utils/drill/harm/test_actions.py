@@ -10,10 +10,13 @@ import pytest
 import yaml
 from ansible_collections.holdfast.ha.plugins.doc_fragments.patroni import ModuleDocFragment
 from ansible_collections.holdfast.ha.plugins.modules import patroni_switchover
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Isolate, Scope
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector import Injector, cut_of, switchover_params
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm import tools as tools_module
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.isolation import Isolate, Scope
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.rules import Cut
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.switchover import switchover_params
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 
 from tests.unit.plugins.plugin_utils.drill.cluster import EXPECTED, plan
 
@@ -29,7 +32,7 @@ CASES = {
 
 @pytest.mark.parametrize(("action", "cut"), CASES.values(), ids=CASES)
 def test_whom_an_isolated_primary_loses(action, cut) -> None:
-    assert cut_of(action, "db1", EXPECTED, plan()) == cut
+    assert action.cut("db1", EXPECTED, plan()) == cut
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -59,19 +62,19 @@ class Node:
         )
 
 
-def isolate(fault: str, host: str, node: Node) -> Injector:
+def isolate(fault: str, host: str, node: Node) -> Tools:
     now = iter([12.0, 30.0])
-    injector = Injector(plan(), EXPECTED, node, Mock(), lambda: next(now))  # type: ignore[arg-type]
-    injector.inject(CATALOGUE[fault], [host], Mock())
-    return injector
+    tools = Tools(plan(), EXPECTED, node, Mock(), lambda: next(now))  # type: ignore[arg-type]
+    CATALOGUE[fault].action.inject(tools, [host], Mock())
+    return tools
 
 
 def test_from_when_to_when_a_balancer_was_cut_off() -> None:
     node = Node()
-    injector = isolate("balancer_isolated", "lb1", node)
+    tools = isolate("balancer_isolated", "lb1", node)
     assert node.mute == ["192.0.2.100"]
-    assert injector.cut() == {"lb1": ((12.0, 30.0),)}
-    assert injector.still(CATALOGUE["balancer_isolated"], ["lb1"]) == "3 packets dropped"
+    assert tools.cut() == {"lb1": ((12.0, 30.0),)}
+    assert CATALOGUE["balancer_isolated"].action.still(tools, ["lb1"]) == "3 packets dropped"
 
 
 def test_a_balancer_that_still_answers_arp_is_not_cut_off() -> None:
@@ -79,9 +82,9 @@ def test_a_balancer_that_still_answers_arp_is_not_cut_off() -> None:
 
 
 def test_a_balancer_that_answers_arp_again_breaks_the_proof() -> None:
-    injector = isolate("balancer_isolated", "lb1", Node(muted=False))
+    tools = isolate("balancer_isolated", "lb1", Node(muted=False))
     with pytest.raises(NotProvenError, match="against ARP are gone"):
-        injector.still(CATALOGUE["balancer_isolated"], ["lb1"])
+        CATALOGUE["balancer_isolated"].action.still(tools, ["lb1"])
 
 
 def test_a_partial_cut_is_no_cut() -> None:
@@ -99,14 +102,15 @@ def test_what_can_not_be_undone_is_tried_again() -> None:
             raise error
         done.append("power")
 
-    injector = Injector(plan(), EXPECTED, Mock(), Mock(), Mock())
-    injector._undo = [("isolation", lambda: done.append("isolation")), ("power", stubborn)]
+    tools = Tools(plan(), EXPECTED, Mock(), Mock(), Mock())
+    tools.undo_later("isolation", lambda: done.append("isolation"))
+    tools.undo_later("power", stubborn)
 
-    assert injector.heal() == ["power: busy"]
+    assert tools.heal() == ["power: busy"]
     assert done == ["isolation"]
-    assert injector.heal() == []
+    assert tools.heal() == []
     assert done == ["isolation", "power"]
-    assert injector.heal() == []
+    assert tools.heal() == []
 
 
 @pytest.mark.parametrize(
@@ -119,8 +123,8 @@ def test_what_can_not_be_undone_is_tried_again() -> None:
     ],
 )
 def test_who_can_not_be_observed(fault: str, frozen_is_dark: bool, dark: bool) -> None:
-    injector = Injector(plan(), EXPECTED, Mock(), Mock(frozen_is_dark=frozen_is_dark), Mock())
-    assert injector.darkens(CATALOGUE[fault]) is dark
+    tools = Tools(plan(), EXPECTED, Mock(), Mock(frozen_is_dark=frozen_is_dark), Mock())
+    assert CATALOGUE[fault].action.darkens(tools) is dark
 
 
 @pytest.mark.parametrize(
@@ -132,9 +136,9 @@ def test_who_can_not_be_observed(fault: str, frozen_is_dark: bool, dark: bool) -
 )
 def test_the_root_volume_is_never_filled(devices, reason) -> None:
     crew = Mock(call=Mock(return_value={"code": 0, "out": devices, "err": ""}))
-    injector = Injector(plan(), EXPECTED, crew, Mock(), Mock())
-    assert injector.hindrance(CATALOGUE["data_disk_full"]) == reason
-    assert injector.hindrance(CATALOGUE["switchover"]) == ""
+    tools = Tools(plan(), EXPECTED, crew, Mock(), Mock())
+    assert CATALOGUE["data_disk_full"].action.hindrance(tools) == reason
+    assert CATALOGUE["switchover"].action.hindrance(tools) == ""
 
 
 class Databases:
@@ -169,21 +173,21 @@ class Members:
 
 def test_patroni_hangs_alone() -> None:
     agents = Members("T")
-    injector = Injector(plan(), EXPECTED, agents, Mock(), Mock())  # type: ignore[arg-type]
-    proof = injector.inject(CATALOGUE["patroni_hang"], ["db1"], Mock())
+    tools = Tools(plan(), EXPECTED, agents, Mock(), Mock())  # type: ignore[arg-type]
+    proof = CATALOGUE["patroni_hang"].action.inject(tools, ["db1"], Mock())
     assert proof == "db1: patroni.service, process 4711, stands still"
     assert agents.told.index(("db1", "arm suspension")) < agents.told.index(("db1", "kill -STOP 4711"))
-    assert injector.still(CATALOGUE["patroni_hang"], ["db1"]) == proof
-    assert injector.heal() == []
+    assert CATALOGUE["patroni_hang"].action.still(tools, ["db1"]) == proof
+    assert tools.heal() == []
     assert agents.told[-1] == ("db1", "undo suspension")
 
 
 def test_a_patroni_that_goes_on_proves_nothing(monkeypatch) -> None:
-    monkeypatch.setattr("ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.injector.PROOF_SECONDS", 0.2)
-    injector = Injector(plan(), EXPECTED, Members("S"), Mock(), Mock())  # type: ignore[arg-type]
+    monkeypatch.setattr(tools_module, "PROOF_SECONDS", 0.2)
+    tools = Tools(plan(), EXPECTED, Members("S"), Mock(), Mock())  # type: ignore[arg-type]
     with pytest.raises(NotProvenError, match="goes on"):
-        injector.inject(CATALOGUE["patroni_hang"], ["db1"], Mock())
-    assert injector.heal() == []
+        CATALOGUE["patroni_hang"].action.inject(tools, ["db1"], Mock())
+    assert tools.heal() == []
 
 
 SECRETS = {"patroni_rest": "rest", "postgresql_superuser": "super", "pgbouncer": "console"}
@@ -195,15 +199,15 @@ def test_a_switchover_is_the_users_own(pooler: dict[str, Any] | None) -> None:
     agents = Databases()
     drilled = plan(secrets=SECRETS)
     drilled.topology["pooler"] = pooler  # type: ignore[index]
-    injector = Injector(drilled, EXPECTED, agents, Mock(), Mock())  # type: ignore[arg-type]
-    proof = injector.inject(CATALOGUE["switchover"], ["db1"], Mock(leader="db1"))
+    tools = Tools(drilled, EXPECTED, agents, Mock(), Mock())  # type: ignore[arg-type]
+    proof = CATALOGUE["switchover"].action.inject(tools, ["db1"], Mock(leader="db1"))
     assert proof == "db2 took over: paused 0.02 s, promoted 1.10 s"
     armed = [(host, "arm") for host in EXPECTED.databases] if pooler else []
     assert agents.told == [*armed, ("db1", "switchover")]
     assert [one["name"] for one in agents.params["poolers"]] == ([*EXPECTED.databases] if pooler else [])
     assert agents.params["pool"] == ({"address": "192.0.2.100", "port": 5000} if pooler else None)
     assert agents.params["endpoints"][0] == "https://192.0.2.11:8008"
-    assert injector.heal() == []
+    assert tools.heal() == []
     assert [told for told in agents.told if told[1] == "undo"] == [(host, "undo") for host, _arm in armed]
 
 
@@ -231,9 +235,9 @@ class Recorder:
 def recorded(fault: str) -> list[list[str]]:
     """Return the commands that a fault runs on its host."""
     crew = Recorder()
-    injector = Injector(plan(), EXPECTED, crew, Mock(), lambda: 0.0)
-    injector.inject(CATALOGUE[fault], ["db1"], Mock())
-    injector.heal()
+    tools = Tools(plan(), EXPECTED, crew, Mock(), lambda: 0.0)
+    CATALOGUE[fault].action.inject(tools, ["db1"], Mock())
+    tools.heal()
     return crew.commands
 
 

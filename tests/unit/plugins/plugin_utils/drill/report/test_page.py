@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The page as a headless Chromium shows it on a laptop."""
+"""The page as a headless Chromium shows it, on a laptop and in a narrow window."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.unit.plugins.plugin_utils.drill.ledgers import recorded
+
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 LAPTOP = {"width": 1366, "height": 768}
+NARROW = {"width": 800, "height": 768}
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
 
@@ -54,9 +57,8 @@ OVERLAPPING_TEXTS = """() => [...document.querySelectorAll('figure svg')].flatMa
 @pytest.fixture(scope="module")
 def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = tmp_path_factory.mktemp("page")
-    recorded = ledger_file.read(Path(__file__).parent / "data/switchover-1.ledger.json.gz")
-    budget = default_budget("switchover", Timings())
-    report.write(replace(run, results=(*run.results, (recorded, judge(recorded, budget), budget))), directory)
+    real, budget = recorded("switchover-1"), default_budget(BUDGETS["switchover"], Timings())
+    report.write(replace(run, results=(*run.results, (real, judge(real, budget), budget))), directory)
     return (directory / "report.html").as_uri()
 
 
@@ -68,9 +70,10 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(params=["light", "dark"])
+@pytest.fixture(params=["light", "dark", "narrow"])
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
-    page = browser.new_page(viewport=LAPTOP, color_scheme=request.param)
+    narrow = request.param == "narrow"
+    page = browser.new_page(viewport=NARROW if narrow else LAPTOP, color_scheme="light" if narrow else request.param)
     page.complaints = []  # type: ignore[attr-defined]
     page.requests = []  # type: ignore[attr-defined]
     page.on("console", lambda message: page.complaints.append(message.text))
@@ -94,10 +97,10 @@ def test_nothing_to_complain_of(page: Page, address: str) -> None:
     assert [url for url in page.requests if not url.startswith("data:")] == [address]
 
 
-def test_it_fits_a_laptop(page: Page) -> None:
-    assert page.evaluate("document.documentElement.scrollWidth") <= LAPTOP["width"]
-    wide = "[...document.querySelectorAll('.wide, pre')].filter(box => box.scrollWidth > box.clientWidth).length"
-    assert page.evaluate(wide) == 0
+def test_it_fits_the_window(page: Page) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    wide = "[...document.querySelectorAll('.wide, pre, figure')].some(box => box.scrollWidth > box.clientWidth)"
+    assert not page.evaluate(wide)
 
 
 def test_one_repetition_of_each_fault_is_open(page: Page) -> None:
@@ -111,13 +114,59 @@ def test_every_injection_has_its_plot(unfolded: Page) -> None:
     for plot in plots.all():
         box = plot.bounding_box()
         assert box is not None
-        assert box["width"] > 1100
+        assert box["width"] > 0.8 * (page_width := unfolded.evaluate("window.innerWidth"))
+        assert page_width >= box["width"]
         assert box["height"] > 300
         shown = plot.locator("text").all_text_contents()
         assert "seconds since the injection" in shown
         assert {"injected", "promoted", "healed", "rejoined"} <= set(shown)
         assert any(text.startswith("VIP on ") for text in shown)
         assert any("without an" in text for text in shown)
+
+
+def test_the_verdict_is_in_sight_at_once(page: Page) -> None:
+    for part in (page.locator("h1 .chip"), page.locator(".lead"), page.locator(".summary .chip").first):
+        box = part.bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] < NARROW["height"] - box["height"]
+        assert 0 <= box["x"] < page.evaluate("window.innerWidth") - box["width"]
+    assert page.locator(".lead").inner_text().startswith("4 acknowledged rows lost; ")
+    assert "; 1 injection not judged." in page.locator(".lead").inner_text()
+
+
+def test_no_column_is_empty(page: Page) -> None:
+    empty = page.evaluate("""() => {
+      const rows = [...document.querySelectorAll('.summary tbody tr')].filter(row => !row.querySelector('[colspan]'));
+      const filled = cell => cell.querySelector('svg') || !['', '–'].includes(cell.textContent.trim());
+      return [...document.querySelectorAll('.summary thead th')].filter((_, at) =>
+        !rows.some(row => filled(row.cells[at]))).map(head => head.textContent);
+    }""")
+    assert empty == []
+    heads = page.locator(".summary thead th").all_text_contents()
+    assert "Via PgBouncermedian" not in heads
+    assert heads[:2] == ["Fault", "Verdict"]
+
+
+def test_what_was_not_judged_is_in_the_summary(page: Page) -> None:
+    rows = page.locator(".summary tbody tr").all_inner_texts()
+    assert any(row.split("\n")[0] == "Standby lost" and "not judged" in row and "still runs" in row for row in rows)
+
+
+def test_each_fault_is_described_and_the_legend_comes_first(page: Page) -> None:
+    sentences = page.locator("section.fault .what").all_inner_texts()
+    assert sentences[0].startswith("The primary loses power: the links of the container go down")
+    assert len(sentences) == page.locator("section.fault").count()
+    legend, chart = (page.locator(at).first.bounding_box() for at in (".legend", "figure svg"))
+    assert legend is not None
+    assert chart is not None
+    assert legend["y"] < chart["y"]
+
+
+def test_the_cluster_is_named(page: Page) -> None:
+    told = page.locator(".cluster").inner_text()
+    assert "PostgreSQL with Patroni" in told
+    assert "the drill's clients" in told
+    assert "17.6" in told
 
 
 def test_what_broke_is_said_in_words(page: Page) -> None:

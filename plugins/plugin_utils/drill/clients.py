@@ -1,0 +1,204 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The drill's clients: their requirements, their table, the load, and the rows found afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import POLL_SECONDS, Patience
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Presence
+
+REACH_SECONDS = 8.0  # for a pool that is just being changed
+WRITERS = 4
+WRITE_INTERVAL = 0.06  # each of the four: together a row per 15 ms
+READ_INTERVAL = 0.05
+NAIVE_INTERVAL = 0.1
+# Hasty clients find a new way at once where the old one is silent; patient ones get through where all are slow.
+HASTY: Mapping[str, Any] = {"connect_deadline": 0.5, "answer_deadline": 1.0}
+PATIENT: Mapping[str, Any] = {"connect_deadline": 2.0, "answer_deadline": 2.0}
+TEMPERS = (HASTY, PATIENT)
+WAITING: Mapping[str, Any] = {"connect_deadline": 30.0, "answer_deadline": 30.0}  # clients of a pooler rely on it
+LONGEST_LOAD = 3600.0
+SCHEMA = "holdfast_drill"
+INSERT = "INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"
+READ = "SELECT pg_is_in_recovery()"
+FLUSHED = "SELECT pg_current_wal_flush_lsn()"
+REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
+FOUND = "SELECT writer, sequence, count(*) FROM {table} GROUP BY writer, sequence"
+
+
+def job(
+    name: str,
+    stream: str,
+    *,
+    settings: Mapping[str, Any],
+    statement: str,
+    interval: float,
+    connect_deadline: float | None = None,
+    answer_deadline: float | None = None,
+) -> dict[str, Any]:
+    """Return one connection of the load, as the agent of the clients' host takes it."""
+    return {
+        "name": name,
+        "stream": stream,
+        "settings": settings,
+        "statement": statement,
+        "numbered": stream != "reads",
+        "interval": interval,
+        "connect_deadline": connect_deadline,
+        "answer_deadline": answer_deadline,
+    }
+
+
+class Clients:
+    """One table at a time, the load on it, and its rows."""
+
+    def __init__(
+        self, *, plan: Plan, expected: Expected, crew: Crew, patience: Patience, gatekeeper: Gatekeeper
+    ) -> None:
+        self._plan = plan
+        self._expected = expected
+        self._crew = crew
+        self._patience = patience
+        self._gatekeeper = gatekeeper
+        self._tables = 0
+
+    def require(self) -> None:
+        """Raise Refusal where the clients could not work at all."""
+        for host in (self._plan.client, *self._expected.databases):
+            if not self._crew.call(host, "reach", servers=[], seconds=0.0)["psycopg2"]:
+                named = f"drill_client: {host!r}" if host == self._plan.client else host
+                python = self._plan.node(host).interpreter
+                raise Refusal(f"{named}: {python} has no module psycopg2 there; install python3-psycopg2")
+        pools = [pool for pool in (self._plan.pool("primary"), self._plan.pool("standby"), self._plan.pooled) if pool]
+        servers = [self.settings(pool, sslmode="require") for pool in pools]
+        deadline = time.monotonic() + REACH_SECONDS
+        while errors := self._unreached(pools, servers):
+            if time.monotonic() > deadline:
+                raise Refusal(f"drill_client: {self._plan.client!r}: can't get in: {'; '.join(errors)}")
+            self._patience.pause()
+
+    def _unreached(self, pools: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]) -> list[str]:
+        found = self._crew.call(self._plan.client, "reach", 30.0, servers=servers, seconds=REACH_SECONDS / 2)["errors"]
+        return [
+            f"pool {pool['name']} ({pool['addresses'][0]}:{pool['port']}): {error}"
+            for pool, error in zip(pools, found, strict=True)
+            if error
+        ]
+
+    def settings(self, pool: Mapping[str, Any] | None, **more: str) -> dict[str, Any]:
+        """Return libpq's settings for a pool."""
+        if pool is None:
+            return {}
+        return {
+            "host": pool["addresses"][0],
+            "port": pool["port"],
+            "dbname": self._plan.database,
+            "user": self._plan.role,
+            "password": self._plan.secrets["role_password"],
+            "application_name": "holdfast-drill",
+            **more,
+        }
+
+    # The table
+
+    def make_table(self, leader: str) -> str:
+        """Make a new table, the only one of the drill's schema; return its name."""
+        self._tables += 1
+        table, role = f"{SCHEMA}.writes_{self._tables}", self._plan.role
+        self.execute(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+        self.execute(leader, f"CREATE SCHEMA {SCHEMA}")
+        self.execute(leader, f"CREATE TABLE {table} (writer text, sequence bigint)")
+        self.execute(leader, f'GRANT USAGE ON SCHEMA {SCHEMA} TO "{role}"')
+        self.execute(leader, f'GRANT SELECT, INSERT ON {table} TO "{role}"')
+        return table
+
+    def execute(self, host: str, statement: str) -> None:
+        """Run a statement as the superuser."""
+        self._crew.sql(host, statement, patience=20.0, seconds=15.0)
+
+    def remove_table(self, seconds: float = 30.0) -> bool:
+        """Remove the drill's schema; return whether that was possible."""
+        if not self._tables:
+            return True
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            try:
+                if leader := self._gatekeeper.look().leader:
+                    self.execute(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+                    return True
+            except (SessionLostError, AgentError):
+                pass
+            time.sleep(POLL_SECONDS)
+        return False
+
+    # The load
+
+    def begin(self, table: str) -> None:
+        """Write and read through every pool, and write on the databases themselves."""
+        insert = INSERT.format(table=table)
+        careful = self.settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
+        reading = self.settings(self._plan.pool("standby"), options="-c statement_timeout=0", sslmode="require")
+        writing: dict[str, Any] = {"settings": careful, "statement": insert, "interval": WRITE_INTERVAL}
+        looking: dict[str, Any] = {"settings": reading, "statement": READ, "interval": READ_INTERVAL}
+        naive = self.settings(self._plan.pool("primary"))
+        pooled = {**writing, **WAITING, "settings": self.settings(self._plan.pooled, sslmode="require")}
+        self._crew.call_all(self._expected.databases, "local_writes", table=table)
+        self._load(
+            [
+                *(job(f"writer-{at}", "writes", **writing, **TEMPERS[at % 2]) for at in range(1, WRITERS + 1)),
+                *(job(f"reader-{at}", "reads", **looking, **TEMPERS[at % 2]) for at in (1, 2)),
+                *(job(f"pooled-{at}", "pooled", **pooled) for at in (1, 2) if self._plan.pooled),
+                job("naive", "naive", settings=naive, statement=insert, interval=NAIVE_INTERVAL),
+            ],
+            LONGEST_LOAD,
+        )
+
+    def begin_few(self, table: str, *, writers: int, interval: float, seconds: float) -> None:
+        """Start a few writers that record which rows were acknowledged; the load comes from elsewhere."""
+        settings = self.settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
+        insert = INSERT.format(table=table)
+        jobs = [
+            job(f"writer-{at}", "writes", settings=settings, statement=insert, interval=interval)
+            for at in range(1, writers + 1)
+        ]
+        self._load(jobs, seconds)
+
+    def _load(self, jobs: Sequence[Mapping[str, Any]], seconds: float) -> None:
+        self._crew.call(self._plan.client, "load", jobs=jobs, seconds=seconds)
+
+    def end(self) -> None:
+        """End every connection and every local write."""
+        self._crew.call_all([self._plan.client], "stop_load")
+        on = [host for host in self._expected.databases if self._crew.on(host)]
+        self._crew.call_all(on, "local_writes", table="")
+
+    # The rows
+
+    def presence(self, leader: str, table: str) -> tuple[Presence, ...]:
+        """Return the rows of every member, once it has replayed all that the leader has now."""
+        written = str(self._crew.sql(leader, FLUSHED)[0][0])
+        found = []
+        for host in self._expected.databases:
+            if host != leader:
+                self._patience.until(partial(self._replayed, host, written), 60.0, f"{host} to replay {written}")
+            rows = self._crew.sql(host, FOUND.format(table=table), patience=90.0, seconds=60.0)
+            found.append(Presence(host, {(writer, int(sequence)): int(count) for writer, sequence, count in rows}))
+        return tuple(found)
+
+    def _replayed(self, host: str, lsn: str) -> bool:
+        try:
+            rows = self._crew.sql(host, REPLAYED, values=[lsn])
+        except (SessionLostError, AgentError):
+            return False
+        return bool(rows[0][0])

@@ -1,0 +1,46 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The interface of all actions: each kind of harm is a class, and a fault holds an object of one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, ClassVar
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import View
+
+if TYPE_CHECKING:  # reading the catalogue needs no sessions
+    from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
+
+
+class Action(ABC):
+    """One kind of harm. An action registers how it is undone before it does anything.
+
+    on_hosts, in_containers: what the drill does there, as the end of a sentence.
+    """
+
+    __slots__ = ()
+    on_hosts: ClassVar[str]
+    in_containers: ClassVar[str]
+
+    def words(self, containers: bool) -> str:
+        """Return what the drill does, as the end of a sentence."""
+        return self.in_containers if containers else self.on_hosts
+
+    @abstractmethod
+    def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:
+        """Do it and return the proof; raises NotProvenError, SessionLostError or AgentError."""
+
+    def still(self, tools: Tools, targets: Sequence[str]) -> str:  # noqa: ARG002 - for those that have one
+        """Return the proof that it still lasts, just before it is healed; raises NotProvenError."""
+        return ""
+
+    def hindrance(self, tools: Tools) -> str:  # noqa: ARG002
+        """Return why it is not available on these hosts, "" when it is."""
+        return ""
+
+    def darkens(self, tools: Tools) -> bool:  # noqa: ARG002
+        """Return whether nothing runs on its targets, so that they can't be observed."""
+        return False

@@ -1,0 +1,84 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts that are cut off by packet filter rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected, View
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.action import Action
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.rules import Cut, ruleset
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
+
+if TYPE_CHECKING:
+    from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
+
+NFT = "nft drops the packets; loopback and SSH from the controller stay open"
+
+
+class Scope(StrEnum):
+    """Whom an isolated host no longer reaches."""
+
+    EVERYBODY = "everybody"
+    PEERS = "every host of the cluster but the balancers"
+    ETCD = "etcd"
+    STANDBYS = "the standbys' replication"
+
+
+@dataclass(frozen=True, slots=True)
+class Isolate(Action):
+    """Packets are dropped; one way means that the host still hears, but is not heard."""
+
+    on_hosts = NFT
+    in_containers = NFT
+    scope: Scope
+    one_way: bool = False
+
+    def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
+        """Load the rules, and check that they drop packets."""
+        (host,) = targets
+        controller, _port, _own, ssh_port = str(tools.crew.call(host, "address")).split()
+        cut = self.cut(host, tools.expected, tools.plan)
+        rules = ruleset(cut, controller, int(ssh_port))
+        tools.undo_later("isolation", lambda: tools.crew.call(host, "undo", name="isolation"))
+        mute = tools.plan.virtual_ips if cut.total and host in tools.expected.balancers else []
+        unheard = tools.crew.call(host, "isolate", rules=rules, seconds=tools.plan.dead_man, mute=mute)
+        if cut.total and unheard:
+            tools.note_cut(host)
+        return tools.await_proof(
+            lambda: f"{host}: packets are being dropped" if tools.crew.call(host, "dropped")["packets"] else "",
+            f"{host}: no packet was dropped",
+        )
+
+    def still(self, tools: Tools, targets: Sequence[str]) -> str:
+        """Check that the rules are there and dropped packets."""
+        (host,) = targets
+        seen = tools.crew.call(host, "dropped")
+        if not seen["present"]:
+            raise NotProvenError(f"{host}: the drill's rules are gone before their time")
+        if not seen["packets"]:
+            raise NotProvenError(f"{host}: the drill's rules dropped no packet")
+        if tools.is_cut(host) and host in tools.expected.balancers and not seen["muted"]:
+            raise NotProvenError(f"{host}: the drill's rules against ARP are gone before their time")
+        return f"{seen['packets']} packets dropped"
+
+    def cut(self, host: str, expected: Expected, plan: Plan) -> Cut:
+        """Return what is cut off at a host."""
+        addresses, topology, incoming = plan.addresses, plan.topology, not self.one_way
+        if self.scope is Scope.EVERYBODY:
+            return Cut(incoming=incoming)
+        if self.scope is Scope.ETCD:
+            etcd = tuple(addresses[name] for name in expected.etcd if name != host)
+            return Cut(etcd, (topology["etcd"]["client_port"], topology["etcd"]["peer_port"]), incoming)
+        if self.scope is Scope.STANDBYS:
+            databases = tuple(addresses[name] for name in expected.databases if name != host)
+            return Cut(databases, (topology["postgresql"]["port"],), incoming)
+        # The repository too: a standby would fetch from there what the demoted primary archives in its last second.
+        spared = {host, *expected.balancers}
+        return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)

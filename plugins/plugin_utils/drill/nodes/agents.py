@@ -1,0 +1,44 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the nodes' agents have to know."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan
+
+TLS = {
+    "ca": "/etc/holdfast/tls/ca.crt",
+    "cert": "/etc/holdfast/tls/client.crt",
+    "key": "/etc/holdfast/tls/host.key",
+}
+SOCKETS = "/var/run/postgresql"
+
+
+def url(address: str, port: int) -> str:
+    """Return the base URL of a service."""
+    return f"https://{f'[{address}]' if ':' in address else address}:{port}"
+
+
+def configuration(plan: Plan, node: Node) -> dict[str, Any]:
+    """Return what a node's agent has to know."""
+    wanted: dict[str, Any] = {"name": node.name, "tls": TLS}
+    if node.ha is None:
+        return wanted
+    postgresql, etcd = node.ha["postgresql"], node.ha["etcd"]
+    if node.has("etcd"):
+        wanted["etcd"] = url(node.ha["address"], etcd["client_port"])
+    if node.has("postgresql"):
+        wanted["patroni"] = url(node.ha["address"], postgresql["rest_port"])
+        wanted["database"] = {
+            "host": SOCKETS,
+            "port": postgresql["port"],
+            "user": "postgres",
+            "dbname": plan.database,
+            "application_name": "holdfast-drill-agent",
+        }
+    if node.has("keepalived"):
+        wanted["addresses"] = plan.virtual_ips
+    return wanted

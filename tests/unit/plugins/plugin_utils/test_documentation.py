@@ -1,0 +1,38 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+from __future__ import annotations
+
+import pytest
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.holdfast.ha.plugins.action import drill, soak
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (drill.ARGUMENTS, {"dead_man": 300, "provider": "hosts", "repeat": 1, "budgets": {}, "client": None}),
+        (soak.ARGUMENTS, {"minutes": 60, "seed": 1, "clients": 16, "scale": 10}),
+    ],
+)
+def test_defaults_come_from_the_documentation(given, expected) -> None:
+    validated = ArgumentSpecValidator(given).validate({"cluster": "lab"}).validated_parameters
+    assert expected.items() <= validated.items()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "missing required arguments: cluster"),
+        ({"cluster": "lab", "provider": "clouds"}, "value of provider must be one of: hosts, containers, got: clouds"),
+        ({"cluster": "lab", "dead_man": "soon"}, "cannot be converted to an int"),
+        ({"cluster": "lab", "deadman": 60}, "deadman. Supported parameters include: "),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, message) -> None:
+    assert message in "; ".join(ArgumentSpecValidator(drill.ARGUMENTS).validate(arguments).error_messages)
+
+
+def test_a_soak_is_a_drill_that_takes_nobody_down() -> None:
+    assert soak.DRILL["without_backup"] is True
+    assert soak.DRILL["dead_man"] == drill.ARGUMENTS["dead_man"]["default"]
