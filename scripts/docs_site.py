@@ -31,15 +31,17 @@ GROUPS = {
     "Begin": ("installation", "architecture", "topology", "variables"),
     "Operate": (
         "operations",
+        "playbooks",
+        "preflight",
+        "status",
         "maintenance",
-        "monitoring",
-        "backup",
-        "restore",
+        "switchover",
         "security",
         "root-paths",
     ),
-    "Fail over": ("failover", "profiles", "lease-watcher", "fencing", "pooler", "balancers", "prediction", "soak"),
-    "Prove": ("drill", "drill-report", "measurements", "tested", "comparison"),
+    "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
+    "Fail over": ("failover", "lease-watcher", "patroni-amendments", "pooler", "balancers", "prediction"),
+    "Prove": ("drill", "drill-report", "soak", "tested", "measurements", "performance", "comparison"),
 }
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]*(?:\[[^\]]*\][^\]\[]*)*)\]\((?P<target>[^)\s]+)\)")

@@ -69,7 +69,7 @@ def copy(names: list[str], target: Path) -> None:
 
 
 def provide_get_pip() -> None:
-    """Put our bootstrap script where ansible-test would cache the one it downloads, unless there is one."""
+    """Put our bootstrap script where ansible-test would cache the one it downloads, unless that is there."""
     package = importlib.util.find_spec("ansible_test")
     if package is None or package.origin is None:
         return
@@ -78,7 +78,7 @@ def provide_get_pip() -> None:
     if found:
         script = Path.home() / ".ansible" / "test" / "cache" / f"get_pip_{found[1].replace('.', '_')}.py"
         script.parent.mkdir(parents=True, exist_ok=True)
-        if not script.exists():
+        if not script.exists() or not script.read_bytes().startswith(b"#!"):
             script.write_text(GET_PIP, encoding="utf-8")
 
 
