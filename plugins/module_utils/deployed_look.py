@@ -9,11 +9,11 @@ import os
 import pwd
 import stat
 import sys
-import typing as t
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
@@ -50,7 +50,7 @@ class BlindError(Exception):
     """What is deployed can't be seen; the message says why, and what to do."""
 
 
-class Server(t.NamedTuple):
+class Server(NamedTuple):
     """What a server tells: the passwords as it has stored them, by role; encoding and locale of new databases."""
 
     passwords: Mapping[str, str | None]
@@ -58,7 +58,7 @@ class Server(t.NamedTuple):
     locale: str
 
 
-class Unit(t.NamedTuple):
+class Unit(NamedTuple):
     """A component's unit and the file of ours that it reads."""
 
     name: str = ""
@@ -75,7 +75,7 @@ def read(path: str) -> str:
     return ""
 
 
-def patroni_config(path: str) -> t.Any:
+def patroni_config(path: str) -> Any:
     """Return Patroni's configuration, or its copy for patronictl; None where there is none that can be read."""
     for text in filter(None, map(read, (path, PATRONICTL))):
         if yaml is None:
@@ -101,7 +101,7 @@ def processes_of(unit: str) -> list[int]:
     return [int(process) for process, group in groups.items() if f"/{unit}" in group]
 
 
-def ask_server(config: t.Any, patroni: deployed.Patroni, roles: Iterable[str]) -> Server | None:
+def ask_server(config: Any, patroni: deployed.Patroni, roles: Iterable[str]) -> Server | None:
     """Return what the server on this host tells, None when it doesn't answer."""
     settings = {
         "host": (config["postgresql"].get("parameters") or {}).get("unix_socket_directories", "/var/run/postgresql"),
@@ -208,7 +208,7 @@ def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> 
     return deployed.opens(information(module, stanza, repository))
 
 
-def emptied(module: AnsibleModule, wished: Mapping[str, t.Any], configuration: str) -> tuple[str, ...]:
+def emptied(module: AnsibleModule, wished: Mapping[str, Any], configuration: str) -> tuple[str, ...]:
     """Return the paths of the repositories that have lost the stanza, as when their volume is not mounted."""
     log = read(deployed.backup_log(configuration, wished.get("stanza", "")))
     return tuple(
@@ -236,7 +236,7 @@ def information(module: AnsibleModule, stanza: str, repository: Mapping[str, str
 
 
 def try_repositories(
-    module: AnsibleModule, wished: Mapping[str, t.Any], stored: Iterable[deployed.Repository]
+    module: AnsibleModule, wished: Mapping[str, Any], stored: Iterable[deployed.Repository]
 ) -> dict[str, deployed.Verdict]:
     """Return by the variable of its passphrase what is known of the wished repositories."""
     there = {repository.place: (repository.cipher_type, repository.cipher_pass) for repository in stored}
@@ -253,14 +253,14 @@ def try_repositories(
     }
 
 
-def stored_secrets(config: t.Any, stored: Mapping[str, str]) -> dict[str, list[str]]:
+def stored_secrets(config: Any, stored: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the secrets in the files of this host, by the names of ha_secrets."""
     found = {name: [value] for name, value in deployed.patroni_secrets(config).items()} if config else {}
     found |= {name: deployed.parse_stored(path, read(path)) for name, path in stored.items()}
     return {name: values for name, values in found.items() if values}
 
 
-def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> deployed.Deployed:
+def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
     """Return what is deployed on this host."""
     secrets: Mapping[str, str] = wished.get("secrets", {})
     units = {component: Unit(*unit) for component, unit in wished.get("units", {}).items()}

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
-Timings = dict[str, t.Any]
+Timings = dict[str, Any]
 
 HAPROXY = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED = "/etc/keepalived/keepalived.conf"
@@ -101,7 +101,7 @@ def complete(given: Timings) -> Timings:
     return {**CHECKED, **rest, **given}
 
 
-def slowest(timings: Sequence[Mapping[str, t.Any]]) -> Timings:
+def slowest(timings: Sequence[Mapping[str, Any]]) -> Timings:
     """Return the largest value of each setting, None where all are None."""
     return {name: max((one[name] for one in timings if one[name] is not None), default=None) for name in timings[0]}
 

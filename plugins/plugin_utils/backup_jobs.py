@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .topology.job_rules import COMMON, DEFAULTS, IDENTITY, KINDS, job_problems, local_repository
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import (
+    COMMON,
+    DEFAULTS,
+    IDENTITY,
+    KINDS,
+    job_problems,
+    local_repository,
+)
 
 SYSTEMD = "/etc/systemd/system"
 DOCUMENTS = "/etc/holdfast/jobs"

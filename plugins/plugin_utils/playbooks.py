@@ -15,16 +15,19 @@ from typing import Any
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from .documentation import module_options
-from .reading.node import suggestion
-from .reading.problems import HIDDEN, OPAQUE, Problem
-from .topology.components import PACKAGE_ROLES, ROLES, packages_variable
-from .topology.document import LOADER
-from .topology.hosts import FOREIGN, HOST_VARIABLES
-from .topology.job_rules import VARIABLE as JOBS
-from .topology.roles import RoleSpec, load_roles
-from .topology.variables import judge_option, refused, role_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problem
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    PACKAGE_ROLES,
+    ROLES,
+    packages_variable,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import LOADER
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, HOST_VARIABLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import VARIABLE as JOBS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import judge_option, refused, role_of
 
 COLLECTION = Path(__file__).resolve().parents[2]
 

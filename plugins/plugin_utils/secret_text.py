@@ -9,10 +9,9 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
 from jinja2 import Environment, TemplateError
 from jinja2.nodes import Output, TemplateData
-
-from .topology.components import SECRETS
 
 LONGEST = 1024
 """Bytes; lines of some services' files end somewhere above."""

@@ -13,10 +13,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-
-from .secret_text import LITERAL, TEMPLATED, is_expression, is_templated, secret_problems
-from .table import table
-from .topology.components import SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
+    LITERAL,
+    TEMPLATED,
+    is_expression,
+    is_templated,
+    secret_problems,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
 
 SECRETS_VARIABLE = "ha_secrets"
 ROLES_VARIABLE = "ha_role_passwords"

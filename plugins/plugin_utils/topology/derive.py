@@ -11,16 +11,20 @@ from ipaddress import ip_network
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
-
-from ..reading.addresses import Network
-from .components import COMMON_ROLE, COMPONENTS, SQL_ROLES, packages_variable
-from .hosts import is_address
-from .model import ETCD_PEERS, Cluster, Host, Pool
-from .pool_targets import common_networks
-from .pools import pool_dict, primary_pool
-from .roles import RoleSpec
-from .timing import timing_dict
-from .vrrp import priorities, router_id
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMMON_ROLE,
+    COMPONENTS,
+    SQL_ROLES,
+    packages_variable,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import is_address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import ETCD_PEERS, Cluster, Host, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets import common_networks
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import pool_dict, primary_pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import timing_dict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp import priorities, router_id
 
 NAMESPACE = "/service/"
 """What Patroni's keys of all clusters begin with."""

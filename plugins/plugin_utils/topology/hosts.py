@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any
 
-from ..reading.addresses import Address
-from ..reading.node import Node, suggestion
-from ..reading.problems import OPAQUE, Opaque, Problems
-from .components import PACKAGE_ROLES, packages_variable
-from .model import Host, Inventory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Opaque, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import PACKAGE_ROLES, packages_variable
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Host, Inventory
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 FOREIGN = "ha_foreign_variables"

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.places import of_the_system
-
-from ..reading.node import suggestion
-from ..reading.problems import HIDDEN, Opaque, Problem
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Opaque, Problem
 
 VARIABLE = "backup_jobs"
 NAME = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"

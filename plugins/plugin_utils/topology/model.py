@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..reading.addresses import Address, Interface, Network
-from .components import COMPONENTS, Component, Port
-from .schema import Pooler, Ports
-from .timing import DEFAULT_PROFILE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Interface, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, Component, Port
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
 """Under this domain each cluster has a name for its etcd members; no host may be called so."""

@@ -9,16 +9,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from ..reading.node import Node, suggestion
-from ..reading.problems import HIDDEN, Problems
-from ..reading.shapes import Text, keys, read
-from . import schema
-from .components import COMPONENTS
-from .hosts import read_host
-from .model import Cluster, Host, Inventory, SqlObject, SyncGroup, Vip
-from .pool_targets import with_guards
-from .pools import Surroundings, read_pools
-from .timing import DEFAULT_PROFILE, PROFILES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import Text, keys, read
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology import schema
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import read_host
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import (
+    Cluster,
+    Host,
+    Inventory,
+    SqlObject,
+    SyncGroup,
+    Vip,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets import with_guards
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import Surroundings, read_pools
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE, PROFILES
 
 SQL_NAME = Text(r"[^\s\"'\\]+", "a PostgreSQL name without spaces, quotes and backslashes")
 

@@ -12,8 +12,8 @@ from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from ..reading.addresses import Address, Network
-from .model import Cluster, Host, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host, Pool
 
 Place = tuple[Address, int]
 PLACE = re.compile(r"(?:\w+@)?\[?([0-9A-Fa-f:.]+?)\]?:(\d{1,5})")

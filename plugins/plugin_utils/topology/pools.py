@@ -10,14 +10,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
-
-from ..reading.node import Node, suggestion
-from ..reading.problems import HIDDEN, OPAQUE, Problems
-from ..reading.shapes import handed_on, keys, read
-from . import schema
-from .hosts import host_address
-from .model import Check, Cluster, Host, Inventory, Pool, Server
-from .schema import DEFAULT_POOLS, PGBOUNCER, POOL, POSTGRESQL, ROLE_PATHS, Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import handed_on, keys, read
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology import schema
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import host_address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import (
+    Check,
+    Cluster,
+    Host,
+    Inventory,
+    Pool,
+    Server,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import (
+    DEFAULT_POOLS,
+    PGBOUNCER,
+    POOL,
+    POSTGRESQL,
+    ROLE_PATHS,
+    Pooler,
+    Ports,
+)
 
 SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "stopping"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from ..reading.problems import Problems
-from .components import Component
-from .model import Cluster, Host, Inventory, Pool
-from .pools import left_out
-from .roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import Component
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host, Inventory, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import left_out
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 
 
 def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:

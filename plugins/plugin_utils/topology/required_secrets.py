@@ -9,11 +9,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
+    CHANGE,
+    HIDDEN,
+    TEMPLATE_IN_TEXT,
+    Opaque,
+    Problems,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, secret_problems
-
-from ..reading.problems import CHANGE, HIDDEN, TEMPLATE_IN_TEXT, Opaque, Problems
-from .components import COMPONENTS
-from .model import Cluster, Inventory, SqlObject
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
 
 GENERATE = "run playbooks/secrets.yml with the same -i, or put it into a vaulted file of group_vars"
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import yaml
 from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
-
-from .document import LOADER
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import LOADER
 
 SCALARS: Mapping[str, Callable[[str], Any]] = {
     "bool": check_type_bool,

@@ -10,11 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import FLAGS
-
-from ..reading.problems import OPAQUE, Opaque, Problems
-from .components import SQL_ROLES
-from .model import Cluster, Inventory, SqlObject
-from .roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Opaque, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SQL_ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 
 SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 KEYWORDS = frozenset({"all", "replication", "sameuser", "samerole", "samegroup", "public", "none"})

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from ..reading.problems import OPAQUE, Problems
-from .addresses import check_addresses
-from .components import ETCD_USERS
-from .dynamic_configuration import slot_name
-from .model import ETCD_PEERS, Cluster, Inventory
-from .pools import check_pooled
-from .vrrp_rules import check_vrrp
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.addresses import check_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ETCD_USERS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import ETCD_PEERS, Cluster, Inventory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import check_pooled
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp_rules import check_vrrp
 
 
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:

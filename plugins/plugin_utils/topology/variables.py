@@ -11,25 +11,35 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
+    CHANGE,
+    HIDDEN,
+    IN_INI,
+    OPAQUE,
+    TEMPLATE_IN_TEXT,
+    Opaque,
+    Problem,
+    Problems,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     LITERAL,
     TEMPLATED,
     has_control,
     text_problems,
 )
-
-from ..reading.node import suggestion
-from ..reading.problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
-from .components import COMPONENTS, ROLES
-from .derive import pools
-from .dynamic_configuration import VARIABLE as DYNAMIC
-from .dynamic_configuration import check_dynamic_configuration
-from .hosts import FOREIGN, is_foreign
-from .job_rules import VARIABLE as JOBS
-from .job_rules import job_problems
-from .lease_rules import check_lease_watch
-from .model import Cluster, Inventory, SqlObject
-from .repositories import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import pools
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import VARIABLE as DYNAMIC
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import (
+    check_dynamic_configuration,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, is_foreign
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import VARIABLE as JOBS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import job_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import check_lease_watch
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.repositories import (
     OPTIONS,
     QUEUE,
     REPOSITORIES,
@@ -38,9 +48,9 @@ from .repositories import (
     check_queue,
     check_repositories,
 )
-from .roles import RoleSpec
-from .sql_names import check_system_roles
-from .timing import patroni_defaults
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import check_system_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 
 FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""

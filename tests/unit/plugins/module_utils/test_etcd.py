@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
@@ -263,7 +263,7 @@ def test_prefix_end(prefix: bytes, expected: bytes) -> None:
         ({"ID": "1", "clientURLs": None}, Member(1, "", (), ())),
     ],
 )
-def test_parse_member(data: dict[str, t.Any], expected: Member) -> None:
+def test_parse_member(data: dict[str, Any], expected: Member) -> None:
     assert parse_member(data) == expected
 
 
