@@ -32,10 +32,13 @@ def imported(module: str) -> set[str]:
     """Return the neighbours that a module imports, and whatever else of the collection by its folder or name."""
     found = set()
     for node in ast.walk(ast.parse((TOPOLOGY / f"{module}.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.level == 1:
-            found |= {node.module} if node.module else {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.level or "holdfast" in str(node.module)):
-            found.add(str(node.module).rpartition("plugins.")[2].removeprefix("plugin_utils.").partition(".")[0])
+        if isinstance(node, ast.ImportFrom) and "holdfast" in str(node.module):
+            path = str(node.module).rpartition("plugins.")[2].removeprefix("plugin_utils.")
+            folder, _dot, name = path.partition(".")
+            if folder != "topology":
+                found.add(folder)
+            else:
+                found |= {name} if name else {alias.name for alias in node.names}
     return found
 
 
