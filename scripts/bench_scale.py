@@ -73,7 +73,7 @@ def topology_of(clusters: int) -> dict[str, Any]:
 
 def variables() -> dict[str, Any]:
     """The lab's variables of all hosts, with the paths of this repository in them."""
-    merged: dict[str, Any] = {"restore_verify_enabled": False}
+    merged: dict[str, Any] = {}
     for name in ("connection.yml", "patroni.yml"):
         text = (LAB / "group_vars/all" / name).read_text(encoding="utf-8")
         merged |= yaml.safe_load(text.replace("{{ inventory_dir | default('.') }}/../..", str(ROOT)))

@@ -16,11 +16,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "collections")]
+sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "collections")]
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import imports, load_declared  # noqa: E402
-
-from scripts.generate_variables_reference import shown, text  # noqa: E402
+from generate_variables_reference import shown, text  # noqa: E402
 
 TARGET = ROOT / "docs" / "playbooks.md"
 INTRODUCTION = """\

@@ -19,8 +19,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import COLLECTION
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
-STATUS: tuple[str, list[str], str] = ("status", [], "shows the state of every cluster")
-DRILL: tuple[str, list[str], str] = ("drill", ["--check"], "shows which faults a drill would inject")
+Step = tuple[str, list[str], str]
+STATUS: Step = ("status", [], "shows the state of every cluster")
+DRILL: Step = ("drill", ["--check"], "shows which faults a drill would inject")
 VAULT = {"vault_ids": "--vault-id", "vault_password_files": "--vault-password-file"}
 
 

@@ -18,7 +18,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import ju
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import Line, as_data, as_lines
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import POOLER_ROLES, SYSTEM_ROLES, named
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SQL_ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import named
 
 ARGUMENTS = argument_spec("cluster_status")
 
@@ -29,7 +30,7 @@ def report(variables: Mapping[str, Any], register: str) -> dict[str, Any]:
     reason = None
     if "probes" not in seen:
         reason = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
-    own = named(variables, {**SYSTEM_ROLES, **POOLER_ROLES}).values()
+    own = named(variables, SQL_ROLES).values()
     return {"ha": variables["ha"], "unreachable": reason, "probes": seen.get("probes"), "own_roles": list(own)}
 
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action before the module holdfast.ha.component: renders templates, and keeps secrets apart from what is logged."""
+"""Action before the module holdfast.ha.component: gives files their contents, and keeps secrets out of the log."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
 from ansible.template import trust_as_template
 
-ONLY_HERE = frozenset({"template", "template_vars"})
+CONTENTS = ("content", "source", "template")
+ONLY_HERE = frozenset({"source", "template", "template_vars"})
 
 
 class ActionModule(ActionBase):
-    """Give each file the content of its template, move the secret ones into C(secrets), then run the module."""
+    """Give each file its content, move the secret ones into C(secrets), then run the module."""
 
     _supports_check_mode = True
 
@@ -28,23 +29,28 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         arguments = dict(self._task.args)
         if "files" in arguments:
-            files = [self._rendered(item, variables) for item in arguments["files"]]
+            files = [self._complete(item, variables) for item in arguments["files"]]
             arguments |= apart(files, arguments.get("secrets") or {})
         return result | self._execute_module(module_args=arguments, task_vars=variables)
 
-    def _rendered(self, item: Mapping[str, Any], variables: Mapping[str, Any]) -> Mapping[str, Any]:
-        if "template" not in item:
+    def _complete(self, item: Mapping[str, Any], variables: Mapping[str, Any]) -> Mapping[str, Any]:
+        given = [key for key in CONTENTS if key in item]
+        if len(given) > 1:
+            raise AnsibleActionFail(f"files: {item.get('path')} has both a {' and a '.join(given)}; keep one of them")
+        if given in (["content"], []):
             return item
-        if "content" in item:
-            raise AnsibleActionFail(f"files: {item.get('path')} has both a content and a template; remove one of them")
-        content = self._render(item["template"], {**variables, **item.get("template_vars", {})})
+        content = self._read(item["source"]) if "source" in item else self._render(item, variables)
         return {**{key: value for key, value in item.items() if key not in ONLY_HERE}, "content": content}
 
+    def _read(self, name: str) -> str:
+        return str(self._loader.get_text_file_contents(self._find_needle("files", name)))
+
     # The lookup plugin `template` copies all variables deeply for each template, which costs more than the rendering.
-    def _render(self, name: str, variables: dict[str, Any]) -> str:
-        source = self._find_needle("templates", name)
+    def _render(self, item: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+        source = self._find_needle("templates", item["template"])
         text = trust_as_template(self._loader.get_text_file_contents(source))
-        templar = self._templar.copy_with_new_env(searchpath=[str(Path(source).parent)], available_variables=variables)
+        known = {**variables, **item.get("template_vars", {})}
+        templar = self._templar.copy_with_new_env(searchpath=[str(Path(source).parent)], available_variables=known)
         return str(templar.template(text, escape_backslashes=False))
 
 

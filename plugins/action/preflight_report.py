@@ -25,9 +25,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import a
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, is_secret_variable, role_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import is_secret_variable, role_of
 
 NOT_EVALUATED = "holds what Ansible can't evaluate as a template or decrypt; the value is not shown"
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import calendars
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import calendars
 
 
 class FilterModule:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE, Settings, plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import Settings, plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import VARIABLE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import coerced, load_roles
 
 COLLECTION = Path(__file__).resolve().parents[2]

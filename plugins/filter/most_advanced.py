@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_position import (
@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_position im
 )
 
 
-def by_name(positions: Mapping[str, Mapping[str, t.Any] | None], leader: str = "") -> str:
+def by_name(positions: Mapping[str, Mapping[str, Any] | None], leader: str = "") -> str:
     """Return the member's name; see DOCUMENTATION."""
     try:
         return most_advanced({name: Position(**each) if each else None for name, each in positions.items()}, leader)
@@ -27,6 +27,6 @@ def by_name(positions: Mapping[str, Mapping[str, t.Any] | None], leader: str = "
 class FilterModule:
     """Offer the filter to Ansible."""
 
-    def filters(self) -> dict[str, Callable[..., t.Any]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {"most_advanced": by_name}

@@ -44,13 +44,14 @@ _value:
     work_mem: 5MB
 """
 
-import typing as t
+from collections.abc import Callable
+from typing import Any
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.postgresql_memory import memory_parameters
 
 
-def postgresql_memory(memory: t.Any, max_connections: t.Any = 100) -> dict[str, str]:
+def postgresql_memory(memory: Any, max_connections: Any = 100) -> dict[str, str]:
     """Return the memory parameters; see DOCUMENTATION."""
     try:
         return memory_parameters(int(memory), int(max_connections))
@@ -61,6 +62,6 @@ def postgresql_memory(memory: t.Any, max_connections: t.Any = 100) -> dict[str, 
 class FilterModule:
     """Ansible's entry."""
 
-    def filters(self) -> dict[str, t.Callable[..., t.Any]]:
+    def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
         return {"postgresql_memory": postgresql_memory}

@@ -575,11 +575,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems impor
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES, role_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import role_of
 
 SECRET_VARIABLES = frozenset({"ha_secrets", "ha_role_passwords"})
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -669,7 +670,7 @@ def refuse_options(hosts: Iterable[Mapping[str, Any]]) -> None:
     options, found = interface().options, Problems()
     for variables in hosts:
         given = {name: plain(value) if name in options else OPAQUE for name, value in variables.items()}
-        for problem in inventory_problems(given, interface(), foreign(variables)):
+        for problem in inventory_problems(given, foreign(variables)):
             found.add(*astuple(problem))
     if found.found:
         raise TopologyError(found.found)

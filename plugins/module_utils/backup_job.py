@@ -18,11 +18,11 @@ import json
 import os
 import subprocess
 import sys
-import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils import backup_job_etcd, backup_job_files
 from ansible_collections.holdfast.ha.plugins.module_utils.backup_job_tools import JobError, plain_environment
@@ -40,10 +40,10 @@ class Job:
     retries: int
     lock: str
     lock_timeout: int
-    settings: Mapping[str, t.Any] = field(repr=False)
+    settings: Mapping[str, Any] = field(repr=False)
 
 
-def run_commands(settings: Mapping[str, t.Any]) -> str:
+def run_commands(settings: Mapping[str, Any]) -> str:
     """Run the declared commands one after the other, with the journal as their output."""
     environment = {**plain_environment("PYTHONPATH", "PYTHONDONTWRITEBYTECODE"), **settings["environment"]}
     for argv in settings["commands"]:
@@ -56,7 +56,7 @@ def run_commands(settings: Mapping[str, t.Any]) -> str:
     return f"{len(settings['commands'])} commands ran"
 
 
-KINDS: dict[str, Callable[[Mapping[str, t.Any]], str]] = {
+KINDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "command": run_commands,
     "etcd_snapshot": backup_job_etcd.take,
     "files": backup_job_files.save,

@@ -13,11 +13,11 @@ import shutil
 import socket
 import subprocess
 import time
-import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.backup_job_tools import JobError, Runner, plain_environment
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls, WrongPasswordError
@@ -57,7 +57,7 @@ class Contents:
     compacted: int
 
 
-def parse_settings(document: Mapping[str, t.Any]) -> Settings:
+def parse_settings(document: Mapping[str, Any]) -> Settings:
     """Return the settings of a job's document."""
     return Settings(
         directory=Path(document["directory"]),
@@ -85,7 +85,7 @@ def surplus(names: Sequence[str], keep: int) -> list[str]:
     return sorted(names)[: max(0, len(names) - keep)]
 
 
-def take(document: Mapping[str, t.Any]) -> str:
+def take(document: Mapping[str, Any]) -> str:
     """Take a snapshot and prove it; return what was done, raise JobError."""
     try:
         return Snapshot(parse_settings(document)).take()

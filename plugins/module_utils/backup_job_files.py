@@ -14,10 +14,10 @@ import re
 import shutil
 import stat
 import time
-import typing as t
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.backup_job_tools import JobError, Runner, plain_environment
@@ -64,7 +64,7 @@ class Saved:
     size: int
 
 
-def parse_settings(document: Mapping[str, t.Any]) -> Settings:
+def parse_settings(document: Mapping[str, Any]) -> Settings:
     """Return the settings of a job's document."""
     return Settings(
         **{**document, "paths": tuple(document["paths"]), "excludes": tuple(document["excludes"])},
@@ -151,7 +151,7 @@ def literal(path: str) -> str:
     return re.sub(r"([\\*?\[])", r"\\\1", path)
 
 
-def save(document: Mapping[str, t.Any]) -> str:
+def save(document: Mapping[str, Any]) -> str:
     """Save the files and prove it; return what was done, raise JobError."""
     directories = [Path(os.environ[name]) for name in ("STATE_DIRECTORY", "CACHE_DIRECTORY")]
     return Files(parse_settings(document), *directories).save()

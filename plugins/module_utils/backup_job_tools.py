@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-import typing as t
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import IO, cast
 
 SHOWN = 2000  # characters of a command's error output
 
@@ -42,12 +42,12 @@ class Runner:
             raise JobError(f"{shown(argv)} exited with {done.returncode}: {told}")
         return done.stdout
 
-    def lines(self, argv: Sequence[str]) -> t.Iterator[str]:
+    def lines(self, argv: Sequence[str]) -> Iterator[str]:
         """Yield a command's lines as they come; raise JobError when it fails in the end."""
         with subprocess.Popen(
             argv, stdout=subprocess.PIPE, text=True, errors="replace", env=self.environment
         ) as process:
-            yield from t.cast("t.IO[str]", process.stdout)
+            yield from cast("IO[str]", process.stdout)
         if process.returncode:
             raise JobError(f"{shown(argv)} exited with {process.returncode}")
 

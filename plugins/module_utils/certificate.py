@@ -8,10 +8,10 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
-import typing as t
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 _PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\s*", re.DOTALL)
 
@@ -29,7 +29,7 @@ class Wanted:
     """Whether it also serves a client; without that, only a server."""
 
     @classmethod
-    def from_entry(cls, entry: Mapping[str, t.Any]) -> Wanted:
+    def from_entry(cls, entry: Mapping[str, Any]) -> Wanted:
         """Return one entry of the module's option ``certificates``."""
         unit_name = entry.get("unit_name") or "holdfast"
         dns, ip = (tuple(map(str, entry.get(kind) or ())) for kind in ("dns", "ip"))
@@ -71,7 +71,7 @@ def all_certificates(pem: str) -> list[str]:
     return _PEM_CERTIFICATE.findall(pem)
 
 
-def parse_peer_certificate(data: Mapping[str, t.Any]) -> Found:
+def parse_peer_certificate(data: Mapping[str, Any]) -> Found:
     """Return what a certificate says from what ``ssl.SSLObject.getpeercert`` returns."""
     subject = dict(pair for rdn in data.get("subject", ()) for pair in rdn)
     names = [
@@ -81,7 +81,7 @@ def parse_peer_certificate(data: Mapping[str, t.Any]) -> Found:
     return Found(subject.get("commonName"), frozenset(names), end_of(data))
 
 
-def end_of(data: Mapping[str, t.Any]) -> datetime:
+def end_of(data: Mapping[str, Any]) -> datetime:
     """Return the last moment of validity of a certificate as ``ssl`` describes it."""
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(data["notAfter"]), UTC)
 

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import tempfile
-import typing as t
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.ha.plugins.module_utils import certificate_files as files
@@ -26,11 +27,11 @@ class Keeper:
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
-        self.params: dict[str, t.Any] = module.params
+        self.params: dict[str, Any] = module.params
         self.wanted = [Wanted.from_entry(entry) for entry in self.params["certificates"]]
         self.ca = first_certificate(self.params["ca_content"])
 
-    def run(self) -> dict[str, t.Any]:
+    def run(self) -> dict[str, Any]:
         """Compare, write unless in check mode, and return the module's result."""
         self.warn_of_the_end()
         reasons = {wanted.path: found for wanted in self.wanted if (found := self.reasons(wanted))}
@@ -131,8 +132,8 @@ def with_newline(pem: str) -> bytes:
 
 
 def result(
-    reasons: t.Mapping[str, t.Sequence[str]], changed_paths: list[str], requests: list[dict[str, str]]
-) -> dict[str, t.Any]:
+    reasons: Mapping[str, Sequence[str]], changed_paths: list[str], requests: list[dict[str, str]]
+) -> dict[str, Any]:
     """Return the module's result; its diff names files and reasons only."""
     before = [f"{path}: {reason}" for path, found in reasons.items() for reason in found]
     after = sorted({*changed_paths, *reasons})

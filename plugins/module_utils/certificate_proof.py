@@ -9,10 +9,10 @@ Only the standard library is needed, and little time, for what is asked of every
 from __future__ import annotations
 
 import ssl
-import typing as t
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, end_of, parse_peer_certificate
 
@@ -58,7 +58,7 @@ def _context(protocol: int, certificate_path: str, key_path: str, ca: str) -> ss
     return context
 
 
-def _handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> Mapping[str, t.Any]:
+def _handshake(client: ssl.SSLContext, server: ssl.SSLContext) -> Mapping[str, Any]:
     """Return the certificate the client saw, once both sides have accepted the other's."""
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
     caller = client.wrap_bio(to_client, to_server)

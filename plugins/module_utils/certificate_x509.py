@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import traceback
-import typing as t
 from datetime import UTC, datetime
+from typing import Any
 
 try:
     from cryptography import x509
@@ -21,7 +21,7 @@ except ImportError:
 
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import all_certificates
 
-Key = t.Any
+Key = Any
 
 
 def new_key() -> Key:
@@ -50,7 +50,7 @@ def ends(pem: bytes) -> list[datetime]:
     return [_end(x509.load_pem_x509_certificate(text.encode())) for text in texts]
 
 
-def _end(certificate: t.Any) -> datetime:
+def _end(certificate: Any) -> datetime:
     """cryptography before 42 knows the naive form only, later ones deprecate it."""
     if hasattr(certificate, "not_valid_after_utc"):
         return certificate.not_valid_after_utc
@@ -63,7 +63,7 @@ def new_request(key: Key) -> str:
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
-def _hash_for(key: Key) -> t.Any:
+def _hash_for(key: Key) -> Any:
     if isinstance(key, (ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey)):
         return None
     return hashes.SHA256()

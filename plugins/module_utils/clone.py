@@ -11,9 +11,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import typing as t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.places import in_use
 from ansible_collections.holdfast.ha.plugins.module_utils.restore import Marker
@@ -44,7 +44,7 @@ class Wanted:
     directory: str
     port: int
     stanza: str
-    request: Mapping[str, t.Any] | None
+    request: Mapping[str, Any] | None
     anew: bool = False
     listens: bool = False
     clients: tuple[str, ...] = ()

@@ -12,22 +12,14 @@ import hmac
 import json
 import re
 import stringprep
-import typing as t
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 from urllib.parse import urlsplit
 
 MARK = "Managed by Ansible"
-UNITS = {
-    "etcd": ("etcd.service", "/etc/default/etcd"),
-    "postgresql": ("patroni.service", "/etc/patroni/config.yml"),
-    "haproxy": ("haproxy.service", "/etc/haproxy/haproxy.cfg"),
-    "keepalived": ("keepalived.service", "/etc/keepalived/keepalived.conf"),
-}
-"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
-
 AUTHENTICATION = ("superuser", "replication", "rewind")
 ABSENT = frozenset({1})
 OPENED = frozenset({0, 2, 3})
@@ -138,7 +130,7 @@ class Deployed:
     emptied: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, data: Mapping[str, t.Any]) -> Deployed:
+    def load(cls, data: Mapping[str, Any]) -> Deployed:
         """Return what asdict() made plain."""
         patroni, backup, members = data["patroni"], data["pgbackrest"], data["patroni_members"]
         return cls(
@@ -161,7 +153,7 @@ class Deployed:
         )
 
 
-def parse_patroni(config: t.Any) -> Patroni | None:
+def parse_patroni(config: Any) -> Patroni | None:
     """Return what Patroni's configuration says, None for one that is none of ours."""
     try:
         rest = urlsplit(f"//{config['restapi']['connect_address']}")
@@ -188,7 +180,7 @@ def _addresses(hosts: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(re.sub(r":\d+$", "", str(host).strip()).strip("[]") for host in listed)
 
 
-def patroni_secrets(config: t.Any) -> dict[str, str]:
+def patroni_secrets(config: Any) -> dict[str, str]:
     """Return the secrets in a configuration that parse_patroni() takes, by the names of ha_secrets."""
     login = config["postgresql"]["authentication"]
     found = {f"postgresql_{kind}": login[kind].get("password") for kind in AUTHENTICATION}
@@ -215,7 +207,7 @@ def parse_environment(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, separator, value in pairs if separator}
 
 
-def wal_directory(settings: Mapping[str, t.Any]) -> str:
+def wal_directory(settings: Mapping[str, Any]) -> str:
     """Return where etcd keeps its write-ahead log by its settings, "" where they name no data directory."""
     own, data = settings.get("ETCD_WAL_DIR"), settings.get("ETCD_DATA_DIR")
     return str(PurePosixPath(own or f"{data}/member/wal")) if data else ""
@@ -257,7 +249,7 @@ def _repository(options: Mapping[str, str], number: int) -> Repository:
     )
 
 
-def place(options: Mapping[str, t.Any]) -> str:
+def place(options: Mapping[str, Any]) -> str:
     """Return what tells a repository from others: its path, and for one elsewhere its type, server and bucket.
 
     options: pgBackRest's, without their prefix repoN-.
@@ -274,34 +266,36 @@ def place(options: Mapping[str, t.Any]) -> str:
     return ":".join(map(str, (kind, *where.get(kind, ()), path)))
 
 
-def retention(options: Mapping[str, t.Any]) -> dict[str, str]:
+def retention(options: Mapping[str, Any]) -> dict[str, str]:
     """Return what says how much of a repository is kept, without the prefix retention-, of options as place() takes."""
     prefix = "retention-"
     return {key.removeprefix(prefix): str(value) for key, value in options.items() if key.startswith(prefix)}
 
 
-def _s3_server(options: Mapping[str, t.Any]) -> str:
+def _s3_server(options: Mapping[str, Any]) -> str:
     """Return host and port as pgBackRest connects to them."""
     endpoint = str(options.get("s3-endpoint", "")).lower().rpartition("://")[2].rstrip("/")
     host, port = re.findall(r"^(.*?)(?::(\d+))?$", endpoint, re.DOTALL)[0]
     return f"{options.get('storage-host') or host}:{options.get('storage-port') or port or 443}"
 
 
-def parse_pooler_users(text: str) -> list[str]:
-    """Return the passwords in PgBouncer's file of users."""
+def parse_stored(path: str, text: str) -> list[str]:
+    """Return the passwords in a service's file: a JSON document, or a line with a quoted name and password each."""
+    if path.endswith(".json"):
+        return parse_access(text)
     found = re.findall(r'^"(?:[^"]|"")*" "((?:[^"]|"")*)"$', text, re.MULTILINE)
     return [password.replace('""', '"') for password in found]
 
 
-def parse_watcher_passwords(text: str) -> list[str]:
-    """Return the password in the lease watcher's configuration, [] without one."""
+def parse_access(text: str) -> list[str]:
+    """Return the password by which a service accesses another one, [] without one."""
     try:
         return [str(json.loads(text)["access"]["password"])]
     except (ValueError, KeyError, TypeError):
         return []
 
 
-def parse_job(text: str) -> dict[str, t.Any]:
+def parse_job(text: str) -> dict[str, Any]:
     """Return by its name how many snapshots a backup job keeps, {} for one that keeps none or can't be read."""
     try:
         document = json.loads(text)

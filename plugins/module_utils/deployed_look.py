@@ -9,11 +9,11 @@ import os
 import pwd
 import stat
 import sys
-import typing as t
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
@@ -24,6 +24,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, whose
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import parse_peers, strangers
 
 try:
@@ -33,13 +34,9 @@ except ImportError:  # comes with Patroni
 
 PATRONICTL = "/root/.config/patroni/patronictl.yaml"
 PGBACKREST = "/etc/pgbackrest.conf"
-POOLER_USERS = "/etc/holdfast/pgbouncer-users.txt"
-WATCHER = "/etc/holdfast/lease-watcher.json"
 JOBS = Path("/etc/holdfast/jobs")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
 TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
-ETCD_USERS = {"etcd_root": ROOT, "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
-POOLER_ROLE = "pgbouncer"
 LARGEST = 2**20
 SECONDS = 3.0
 SERVER = """
@@ -53,12 +50,19 @@ class BlindError(Exception):
     """What is deployed can't be seen; the message says why, and what to do."""
 
 
-class Server(t.NamedTuple):
+class Server(NamedTuple):
     """What a server tells: the passwords as it has stored them, by role; encoding and locale of new databases."""
 
     passwords: Mapping[str, str | None]
     encoding: str
     locale: str
+
+
+class Unit(NamedTuple):
+    """A component's unit and the file of ours that it reads."""
+
+    name: str = ""
+    configuration: str = ""
 
 
 def read(path: str) -> str:
@@ -71,9 +75,9 @@ def read(path: str) -> str:
     return ""
 
 
-def patroni_config() -> t.Any:
+def patroni_config(path: str) -> Any:
     """Return Patroni's configuration, or its copy for patronictl; None where there is none that can be read."""
-    for text in filter(None, map(read, (deployed.UNITS["postgresql"][1], PATRONICTL))):
+    for text in filter(None, map(read, (path, PATRONICTL))):
         if yaml is None:
             raise BlindError(f"{sys.executable} lacks PyYAML: set ansible_python_interpreter to /usr/bin/python3")
         with suppress(yaml.YAMLError):
@@ -83,11 +87,11 @@ def patroni_config() -> t.Any:
     return None
 
 
-def postgresql(directory: str) -> deployed.PostgreSql | None:
+def postgresql(directory: str, unit: str) -> deployed.PostgreSql | None:
     """Return what a data directory tells by itself, None where it is none."""
     version = deployed.parse_version(read(f"{directory}/PG_VERSION"))
     archiving = deployed.parse_archiving(read(f"{directory}/postgresql.conf"))
-    idle = len(processes_of(deployed.UNITS["postgresql"][0])) == 1
+    idle = len(processes_of(unit)) == 1
     return deployed.PostgreSql(directory, version, **archiving, idle=idle) if version else None
 
 
@@ -97,7 +101,7 @@ def processes_of(unit: str) -> list[int]:
     return [int(process) for process, group in groups.items() if f"/{unit}" in group]
 
 
-def ask_server(config: t.Any, patroni: deployed.Patroni) -> Server | None:
+def ask_server(config: Any, patroni: deployed.Patroni, roles: Iterable[str]) -> Server | None:
     """Return what the server on this host tells, None when it doesn't answer."""
     settings = {
         "host": (config["postgresql"].get("parameters") or {}).get("unix_socket_directories", "/var/run/postgresql"),
@@ -106,19 +110,13 @@ def ask_server(config: t.Any, patroni: deployed.Patroni) -> Server | None:
         "dbname": "postgres",
     }
     with suppress(psycopg2.Error, TimeoutError):
-        (passwords, encoding, locale), *_rest = ask(settings, SERVER, (roles_of(patroni),), SECONDS)
+        (passwords, encoding, locale), *_rest = ask(settings, SERVER, (list(roles),), SECONDS)
         return Server(passwords or {}, encoding, locale)
     return None
 
 
-def roles_of(patroni: deployed.Patroni) -> list[str]:
-    """Return the roles whose passwords are among the secrets."""
-    return [*patroni.users.values(), POOLER_ROLE]
-
-
-def taken_by_server(patroni: deployed.Patroni, server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
+def taken_by_server(roles: Mapping[str, str], server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
     """Return by name whether the roles have these passwords."""
-    roles = {f"postgresql_{kind}": role for kind, role in patroni.users.items()} | {"pgbouncer": POOLER_ROLE}
     return {
         name: deployed.is_password_of(role, secrets[name], server.passwords.get(role))
         for name, role in roles.items()
@@ -126,9 +124,9 @@ def taken_by_server(patroni: deployed.Patroni, server: Server, secrets: Mapping[
     }
 
 
-def etcd() -> deployed.Etcd | None:
+def etcd(path: str) -> deployed.Etcd | None:
     """Return etcd's configuration, None where it has no data."""
-    settings = deployed.parse_environment(read(deployed.UNITS["etcd"][1]))
+    settings = deployed.parse_environment(read(path))
     wal = deployed.wal_directory(settings)
     if not wal or not any(Path(wal).glob("*.wal")):
         return None
@@ -141,12 +139,14 @@ def etcd() -> deployed.Etcd | None:
     )
 
 
-def ask_etcd(found: deployed.Etcd, secrets: Mapping[str, str]) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
+def ask_etcd(
+    found: deployed.Etcd, users: Mapping[str, str], secrets: Mapping[str, str]
+) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
     """Return the members {peer URL: name}, None when nobody tells, and by name whether users' passwords are taken."""
     client = EtcdClient(TLS.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
     taken: dict[str, bool | None] = {}
     try:
-        for name, user in ETCD_USERS.items():
+        for name, user in users.items():
             taken[name], logged_in = log_in(client, user, secrets[name]) if name in secrets else (None, client)
             client = logged_in if user == ROOT else client
         return {url: member.name for member in client.members() for url in member.peer_urls}, taken
@@ -165,9 +165,8 @@ def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, E
 
 def patroni_members(found: deployed.Patroni) -> tuple[str, ...] | None:
     """Return the names of the members that Patroni here knows, None when it doesn't answer."""
-    host = f"[{found.address}]" if ":" in found.address else found.address
     try:
-        answer = TLS.client(f"https://{host}:{found.rest_port}", SECONDS).request("GET", "/cluster")
+        answer = TLS.client(https_url(found.address, found.rest_port), SECONDS).request("GET", "/cluster")
         return tuple(sorted(str(member["name"]) for member in answer["members"]))
     except (EndpointError, OSError, ValueError, KeyError, TypeError):
         return None
@@ -189,17 +188,17 @@ def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str
     return {variable: why for variable, why in found.items() if why}
 
 
-def vrrp_peers(module: AnsibleModule) -> tuple[str, ...]:
+def vrrp_peers(module: AnsibleModule, path: str) -> tuple[str, ...]:
     """Return keepalived's peers here, and who else sends VRRP adverts."""
-    return tuple(sorted({*parse_peers(read(deployed.UNITS["keepalived"][1])), *strangers(module)}))
+    return tuple(sorted({*parse_peers(read(path)), *strangers(module)}))
 
 
-def components() -> tuple[str, ...]:
+def components(units: Mapping[str, Unit]) -> tuple[str, ...]:
     """Return the components that are enabled here with a configuration of ours."""
     enabled = (
-        name
-        for name, (unit, path) in deployed.UNITS.items()
-        if (WANTS / unit).is_symlink() and deployed.MARK in read(path)
+        component
+        for component, unit in units.items()
+        if (WANTS / unit.name).is_symlink() and deployed.MARK in read(unit.configuration)
     )
     return tuple(sorted(enabled))
 
@@ -209,7 +208,7 @@ def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> 
     return deployed.opens(information(module, stanza, repository))
 
 
-def emptied(module: AnsibleModule, wished: Mapping[str, t.Any], configuration: str) -> tuple[str, ...]:
+def emptied(module: AnsibleModule, wished: Mapping[str, Any], configuration: str) -> tuple[str, ...]:
     """Return the paths of the repositories that have lost the stanza, as when their volume is not mounted."""
     log = read(deployed.backup_log(configuration, wished.get("stanza", "")))
     return tuple(
@@ -237,7 +236,7 @@ def information(module: AnsibleModule, stanza: str, repository: Mapping[str, str
 
 
 def try_repositories(
-    module: AnsibleModule, wished: Mapping[str, t.Any], stored: Iterable[deployed.Repository]
+    module: AnsibleModule, wished: Mapping[str, Any], stored: Iterable[deployed.Repository]
 ) -> dict[str, deployed.Verdict]:
     """Return by the variable of its passphrase what is known of the wished repositories."""
     there = {repository.place: (repository.cipher_type, repository.cipher_pass) for repository in stored}
@@ -254,30 +253,33 @@ def try_repositories(
     }
 
 
-def stored_secrets(config: t.Any) -> dict[str, list[str]]:
+def stored_secrets(config: Any, stored: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the secrets in the files of this host, by the names of ha_secrets."""
     found = {name: [value] for name, value in deployed.patroni_secrets(config).items()} if config else {}
-    found["pgbouncer"] = deployed.parse_pooler_users(read(POOLER_USERS))
-    found["etcd_lease_watcher"] = deployed.parse_watcher_passwords(read(WATCHER))
+    found |= {name: deployed.parse_stored(path, read(path)) for name, path in stored.items()}
     return {name: values for name, values in found.items() if values}
 
 
-def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> deployed.Deployed:
+def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
     """Return what is deployed on this host."""
     secrets: Mapping[str, str] = wished.get("secrets", {})
-    config = patroni_config()
+    units = {component: Unit(*unit) for component, unit in wished.get("units", {}).items()}
+    unit = units.get("postgresql", Unit())
+    config = patroni_config(unit.configuration)
     patroni = deployed.parse_patroni(config)
-    data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""))
+    data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""), unit.name)
     taken: dict[str, bool | None] = {}
-    store = etcd()
+    store = etcd(units.get("etcd", Unit()).configuration)
     if store:
-        members, taken = ask_etcd(store, secrets)
+        members, taken = ask_etcd(store, wished.get("etcd_users", {}), secrets)
         store = replace(store, members=members)
-    server = ask_server(config, patroni) if patroni and data and psycopg2 else None
-    if patroni and data and server:
-        taken |= taken_by_server(patroni, server, secrets)
-        data = replace(data, encoding=server.encoding, locale=server.locale)
-    same = {name: set(values) == {secrets.get(name)} for name, values in stored_secrets(config).items()}
+    if patroni and data and psycopg2:
+        roles = wished.get("sql_roles", {}) | {f"postgresql_{kind}": role for kind, role in patroni.users.items()}
+        if server := ask_server(config, patroni, roles.values()):
+            taken |= taken_by_server(roles, server, secrets)
+            data = replace(data, encoding=server.encoding, locale=server.locale)
+    stored = stored_secrets(config, wished.get("stored", {}))
+    same = {name: set(values) == {secrets.get(name)} for name, values in stored.items()}
     configuration = read(PGBACKREST)
     backup, repositories = deployed.parse_pgbackrest(configuration) or (None, ())
     return deployed.Deployed(
@@ -285,14 +287,14 @@ def look(module: AnsibleModule, wished: Mapping[str, t.Any]) -> deployed.Deploye
         postgresql=data,
         etcd=store,
         pgbackrest=backup,
-        components=components(),
+        components=components(units),
         patroni_members=patroni_members(patroni) if patroni and data else None,
         secrets={
             **{name: deployed.Verdict(same.get(name), taken.get(name)) for name in {*same, *taken} & secrets.keys()},
             **try_repositories(module, wished, repositories),
         },
         system=system(),
-        vrrp_peers=vrrp_peers(module),
+        vrrp_peers=vrrp_peers(module, units.get("keepalived", Unit()).configuration),
         taken=taken_directories(wished.get("directories", ())),
         kept={name: keep for path in JOBS.glob("*.json") for name, keep in deployed.parse_job(read(str(path))).items()},
         emptied=emptied(module, wished, configuration),

@@ -6,10 +6,10 @@
 from __future__ import annotations
 
 import base64
-import typing as t
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import Any
 
 ROOT = "root"
 
@@ -38,11 +38,6 @@ class Peer:
     url: str
 
 
-def url(address: str, port: int) -> str:
-    """Return the URL of an IPv4 or IPv6 address."""
-    return f"https://[{address}]:{port}" if ":" in address else f"https://{address}:{port}"
-
-
 class Join(Enum):
     """How a member without data gets into its cluster."""
 
@@ -67,7 +62,7 @@ class LookedAt:
     full: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, token: str, found: Iterable[Mapping[str, t.Any]]) -> LookedAt:
+    def of(cls, token: str, found: Iterable[Mapping[str, Any]]) -> LookedAt:
         """Return what etcd_member's ``found`` of a run's hosts say of one cluster; one without says nothing."""
         ours = [one for one in found if one.get("token") == token]
         return cls(
@@ -232,7 +227,7 @@ class User:
     write_prefixes: tuple[str, ...] = ()
 
     @classmethod
-    def from_params(cls, params: Mapping[str, t.Any], passwords: Mapping[str, str]) -> User:
+    def from_params(cls, params: Mapping[str, Any], passwords: Mapping[str, str]) -> User:
         """Return the user that an entry of a module's parameter is; the passwords stand apart, by name."""
         prefixes = (tuple(params[name]) for name in ("prefixes", "read_prefixes", "write_prefixes"))
         return cls(params["name"], passwords[params["name"]], *prefixes)
@@ -264,7 +259,7 @@ class Call:
 
     text: str
     path: str
-    body: Mapping[str, t.Any] = field(default_factory=dict, repr=False)
+    body: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 def plan_auth(current: AuthState, root_password: str, users: Sequence[User]) -> tuple[Call, ...]:
@@ -338,7 +333,7 @@ def encode(key: bytes) -> str:
     return base64.b64encode(key).decode()
 
 
-def parse_member(data: Mapping[str, t.Any]) -> Member:
+def parse_member(data: Mapping[str, Any]) -> Member:
     """Return a member from the gateway's (``peerURLs``, id as text) or the peer port's JSON (id as number)."""
     return Member(
         id=int(data.get("ID", data.get("id", 0))),
@@ -349,7 +344,7 @@ def parse_member(data: Mapping[str, t.Any]) -> Member:
     )
 
 
-def parse_permission(data: Mapping[str, t.Any]) -> Permission:
+def parse_permission(data: Mapping[str, Any]) -> Permission:
     """Return a permission from the gateway's JSON, which leaves out the kind READ."""
     key, range_end = (base64.b64decode(data.get(name, "")) for name in ("key", "range_end"))
     return Permission(data.get("permType", "READ"), key, range_end)

@@ -8,10 +8,10 @@ from __future__ import annotations
 import socket
 import ssl
 import time
-import typing as t
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import parse_peer_certificate
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
@@ -24,14 +24,14 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 
-T = t.TypeVar("T")
-R = t.TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 POLL_SECONDS = 0.2
 UNDECIDED = frozenset({"not_decided", "3.0.0"})  # what a new cluster says of its version until its members agree on one
 
 # The arguments every etcd module takes to reach the cluster.
-CONNECTION_ARGUMENTS: dict[str, t.Any] = {
+CONNECTION_ARGUMENTS: dict[str, Any] = {
     "ca_path": {"type": "path", "required": True},
     "certificate_path": {"type": "path", "required": True},
     "private_key_path": {"type": "path", "required": True, "no_log": False},
@@ -55,7 +55,7 @@ class Tls:
         return HttpJsonClient(url, ca=self.ca, cert=self.cert, key=self.key, timeout=timeout)
 
     @classmethod
-    def from_params(cls, params: dict[str, t.Any]) -> Tls:
+    def from_params(cls, params: dict[str, Any]) -> Tls:
         """Return the paths a module was given."""
         return cls(params["ca_path"], params["certificate_path"], params["private_key_path"])
 
@@ -67,7 +67,7 @@ class EtcdClient:
     http: HttpJsonClient
     token: str | None = None
 
-    def call(self, path: str, body: t.Any = None) -> dict[str, t.Any]:
+    def call(self, path: str, body: Any = None) -> dict[str, Any]:
         """Return the gateway's answer; raise EndpointError."""
         headers = {} if self.token is None else {"Authorization": self.token}
         answer = self.http.request("POST", path, body or {}, headers)
@@ -129,7 +129,7 @@ class EtcdClient:
     def _roles_of(self, user: str) -> frozenset[str]:
         return frozenset(self.call("/v3/auth/user/get", {"name": user}).get("roles", ()))
 
-    def _permissions_of(self, role: str) -> t.Any:
+    def _permissions_of(self, role: str) -> Any:
         answer = self.call("/v3/auth/role/get", {"role": role})
         return frozenset(parse_permission(permission) for permission in answer.get("perm", ()))
 

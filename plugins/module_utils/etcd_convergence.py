@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Sequence
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT, Call, User, plan_auth
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
@@ -29,7 +30,7 @@ class UnhealthyError(Exception):
 class Cluster:
     """The cluster as declared by a module's parameters."""
 
-    def __init__(self, params: dict[str, t.Any], check_mode: bool) -> None:
+    def __init__(self, params: dict[str, Any], check_mode: bool) -> None:
         tls = Tls.from_params(params)
         self.awaited = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
         self.others = {name: EtcdClient(tls.client(url, OTHERS_SECONDS)) for name, url in params["others"].items()}
@@ -38,7 +39,7 @@ class Cluster:
         self.check_mode = check_mode
         self.seconds: float = 0 if check_mode else params["timeout"]
 
-    def run(self) -> dict[str, t.Any]:
+    def run(self) -> dict[str, Any]:
         """Compare, apply unless in check mode, and return the module's result."""
         seen = wait_for(self.awaited, any_healthy, self.seconds)
         client = first_healthy(self.awaited, seen) or self.first_other()
@@ -72,7 +73,7 @@ class Cluster:
         return sorted(name for name, client in self.others.items() if seen[client.http.base_url] is not None)
 
 
-def apply(client: EtcdClient, plan: t.Sequence[Call]) -> None:
+def apply(client: EtcdClient, plan: Sequence[Call]) -> None:
     """Carry out a plan."""
     for call in plan:
         client.call(call.path, dict(call.body))
@@ -83,7 +84,7 @@ def describe(seen: dict[str, str | None]) -> str:
     return "; ".join(f"{url}: {reason}" for url, reason in seen.items() if reason is not None)
 
 
-def result(actions: list[str]) -> dict[str, t.Any]:
+def result(actions: list[str]) -> dict[str, Any]:
     """Return the module's result."""
     return {
         "changed": bool(actions),

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-import typing as t
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, dns_name
@@ -27,7 +28,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     initial_cluster,
     judge_peer_names,
     plan_join,
-    url,
     why_unknown,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
@@ -43,6 +43,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     wait_for,
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 
 PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
@@ -61,20 +62,21 @@ class Joiner:
         params = module.params
         self.module = module
         self.tls = Tls.from_params(params)
-        self.peers = [Peer(member["name"], url(member["address"], params["peer_port"])) for member in params["members"]]
+        port, members = params["peer_port"], params["members"]
+        self.peers = [Peer(member["name"], https_url(member["address"], port)) for member in members]
         self.me = next(peer for peer in self.peers if peer.name == params["name"])
-        others = {member["name"]: member["address"] for member in params["members"] if member["name"] != self.me.name}
+        others = {member["name"]: member["address"] for member in members if member["name"] != self.me.name}
         self.other_peers = {
-            name: self.tls.client(url(address, params["peer_port"]), PROBE_TIMEOUT) for name, address in others.items()
+            name: self.tls.client(https_url(address, port), PROBE_TIMEOUT) for name, address in others.items()
         }
         self.other_clients = [
-            EtcdClient(self.tls.client(url(address, params["client_port"]), HTTP_TIMEOUT))
+            EtcdClient(self.tls.client(https_url(address, params["client_port"]), HTTP_TIMEOUT))
             for address in others.values()
         ]
         self.looked_at = LookedAt.of(params["token"], params["looked_at"])
         self.deadline = time.monotonic() + params["timeout"]
 
-    def run(self) -> dict[str, t.Any]:
+    def run(self) -> dict[str, Any]:
         """Change the membership where needed, write the permit, and return the module's result."""
         join, members = self.decide()
         if join is None or self.has_data():
@@ -106,7 +108,7 @@ class Joiner:
         answers = in_parallel(members_or_none, self.other_peers.values())
         return {name: answer for name, answer in zip(self.other_peers, answers, strict=True) if answer}
 
-    def permit(self, join: Join, members: t.Sequence[Member]) -> dict[str, t.Any]:
+    def permit(self, join: Join, members: Sequence[Member]) -> dict[str, Any]:
         """Write the permit unless in check mode; return the module's result."""
         path = Path(self.module.params["permit_path"])
         cluster = initial_cluster(join, self.me, self.peers, members)
@@ -140,7 +142,7 @@ class Joiner:
             )
         return client.login(ROOT, self.module.params["root_password"]) or client
 
-    def patiently(self, client: EtcdClient, path: str, body: dict[str, t.Any]) -> None:
+    def patiently(self, client: EtcdClient, path: str, body: dict[str, Any]) -> None:
         """Call the gateway until it accepts: after a change etcd refuses the next one for some seconds."""
         while True:
             try:
@@ -172,12 +174,12 @@ def peer_names(module: AnsibleModule) -> PeerNames:
     return judge_peer_names(named, has_data(module), is_required(params))
 
 
-def is_required(params: dict[str, t.Any]) -> bool:
+def is_required(params: dict[str, Any]) -> bool:
     """Tell whether this member's settings require the cluster's name already."""
     return f"{REQUIRED}={params['peer_name']}" in read_settings(params).splitlines()
 
 
-def read_settings(params: dict[str, t.Any]) -> str:
+def read_settings(params: dict[str, Any]) -> str:
     """Return the member's settings as they are deployed, "" where there are none."""
     path = Path(params["settings_path"] or "")
     return path.read_text() if path.is_file() else ""
@@ -207,12 +209,12 @@ def has_data(module: AnsibleModule) -> bool:
     return any(Path(wal_of(module.params)).glob("*.wal"))
 
 
-def wal_of(params: dict[str, t.Any]) -> str:
+def wal_of(params: dict[str, Any]) -> str:
     """Return where the member is to have its write-ahead log."""
     return wal_directory({"ETCD_DATA_DIR": params["data_directory"], "ETCD_WAL_DIR": params["wal_directory"]})
 
 
-def result(module: AnsibleModule, **more: t.Any) -> dict[str, t.Any]:
+def result(module: AnsibleModule, **more: Any) -> dict[str, Any]:
     """Return the module's result, with the keys it always has."""
     params = module.params
     data = has_data(module)
@@ -221,7 +223,7 @@ def result(module: AnsibleModule, **more: t.Any) -> dict[str, t.Any]:
     return {"changed": False, "has_data": data, "found": found, "join": None, **more}
 
 
-def look(module: AnsibleModule) -> dict[str, t.Any]:
+def look(module: AnsibleModule) -> dict[str, Any]:
     """Withdraw an earlier run's permit, and return whether there is data; raise RefusedError when it is elsewhere."""
     permit = Path(module.params["permit_path"])
     left = permit.exists()
@@ -258,7 +260,7 @@ def write(module: AnsibleModule, path: Path, content: str) -> None:
 
 
 @contextmanager
-def stopped(module: AnsibleModule) -> t.Iterator[None]:
+def stopped(module: AnsibleModule) -> Iterator[None]:
     """Keep the unit stopped within the block; start it again when it ran, without waiting."""
     unit = module.params["unit"]
     _rc, state, _err = module.run_command(["systemctl", "show", "--value", "--property=ActiveState", unit])

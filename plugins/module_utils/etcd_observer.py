@@ -5,8 +5,9 @@
 
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Member
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
@@ -22,7 +23,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 class Observer:
     """Asks endpoints, and takes no answer for an answer."""
 
-    def __init__(self, params: dict[str, t.Any]) -> None:
+    def __init__(self, params: dict[str, Any]) -> None:
         self.tls = Tls.from_params(params)
         self.endpoints: list[str] = params["endpoints"]
         self.username: str = params["username"]
@@ -35,7 +36,7 @@ class Observer:
         seen = in_parallel(self.look_at, self.endpoints)
         serving = next((one.endpoint for one in seen if one.error is None), None)
         members: tuple[Member, ...] = ()
-        alarms: list[dict[str, t.Any]] = []
+        alarms: list[dict[str, Any]] = []
         if serving is not None:
             client = self.logged_in(self.client(serving))
             seen = in_parallel(lambda one: self.look_again(one, client.token), seen)
@@ -86,7 +87,7 @@ class Observer:
             self.errors.append(str(error))
         return client
 
-    def attempt(self, ask: t.Callable[[], t.Any]) -> t.Any:
+    def attempt(self, ask: Callable[[], Any]) -> Any:
         """Return an answer, or None and note why there is none."""
         try:
             return ask()
@@ -105,7 +106,7 @@ class Observer:
         return refuses(lambda: bare.request("GET", "/version"))
 
 
-def refuses(ask: t.Callable[[], t.Any]) -> bool:
+def refuses(ask: Callable[[], Any]) -> bool:
     """Tell whether a request fails."""
     try:
         ask()

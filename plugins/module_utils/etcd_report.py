@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Member
 
@@ -18,7 +18,7 @@ class Seen:
 
     endpoint: str
     error: str | None = None
-    status: Mapping[str, t.Any] = field(default_factory=dict)
+    status: Mapping[str, Any] = field(default_factory=dict)
     anonymous_refused: bool | None = None
     plaintext_refused: bool | None = None
     certificate_required: bool | None = None
@@ -59,7 +59,7 @@ class Report:
     quorum: bool
     leader: str | None
     endpoints: list[Endpoint]
-    members: list[dict[str, t.Any]]
+    members: list[dict[str, Any]]
     alarms: list[str]
     auth_enabled: bool | None
     plaintext_refused: bool | None
@@ -68,7 +68,7 @@ class Report:
 
 
 def summarise(
-    seen: Sequence[Seen], members: Sequence[Member], alarms: Iterable[Mapping[str, t.Any]], errors: Sequence[str]
+    seen: Sequence[Seen], members: Sequence[Member], alarms: Iterable[Mapping[str, Any]], errors: Sequence[str]
 ) -> Report:
     """Return the report of a cluster."""
     names = {member.id: member.name for member in members}
@@ -108,7 +108,7 @@ def _endpoint(seen: Seen, names: Mapping[int, str]) -> Endpoint:
     )
 
 
-def _member(member: Member) -> dict[str, t.Any]:
+def _member(member: Member) -> dict[str, Any]:
     return {
         "name": member.name,
         "id": f"{member.id:x}",

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import csv
 import socket
-import typing as t
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     Row = Mapping[str, str]

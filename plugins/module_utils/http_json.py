@@ -13,12 +13,12 @@ import base64
 import http.client
 import json
 import ssl
-import typing as t
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
@@ -28,7 +28,7 @@ class EndpointError(Exception):
     ``status`` is None when there was no answer at all; ``body`` is the decoded answer.
     """
 
-    def __init__(self, url: str, status: int | None, message: str, body: t.Any = None) -> None:
+    def __init__(self, url: str, status: int | None, message: str, body: Any = None) -> None:
         self.url = url
         self.status = status
         self.message = message
@@ -42,7 +42,7 @@ class Response:
     """Status, decoded JSON (the text itself when it isn't JSON) and headers in lower case."""
 
     status: int
-    body: t.Any
+    body: Any
     headers: Mapping[str, str]
 
 
@@ -69,9 +69,9 @@ class HttpJsonClient:
         self,
         method: str,
         path: str,
-        body: t.Any = None,
+        body: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> t.Any:
+    ) -> Any:
         """Return the decoded answer; raise EndpointError without one or at status >= 400."""
         response = self.fetch(method, path, body, headers)
         if response.status >= 400:
@@ -82,7 +82,7 @@ class HttpJsonClient:
         self,
         method: str,
         path: str,
-        body: t.Any = None,
+        body: Any = None,
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         """Return the Response whatever its status; raise EndpointError without an answer."""
@@ -140,7 +140,7 @@ class HttpJsonClient:
         return headers
 
 
-def decode(payload: bytes) -> t.Any:
+def decode(payload: bytes) -> Any:
     """Return decoded JSON, the text when it isn't JSON, or None when there is nothing."""
     text = payload.decode("utf-8", errors="replace").strip()
     if not text:
@@ -151,7 +151,7 @@ def decode(payload: bytes) -> t.Any:
         return text
 
 
-def error_text(body: t.Any) -> str:
+def error_text(body: Any) -> str:
     """Return the human part of an error answer: its message, or the whole of it."""
     if isinstance(body, dict):
         for name in ("message", "error", "detail"):

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 HIDDEN = "***"
 # PostgreSQL and HAProxy take quotes within a word, too.
@@ -26,7 +26,7 @@ KEY_BEGINS, KEY_ENDS = "PRIVATE KEY-----", "-----END "
 ITEM = re.compile(r"(?P<start>\s*(?:-\s+)*)(?P<name>[^\s:=#][^:=]*?)(?P<separator>\s*[:=]\s*)(?P<value>.*)")
 
 
-def mask(value: t.Any, name: str = "", keys: Collection[str] = ()) -> t.Any:
+def mask(value: Any, name: str = "", keys: Collection[str] = ()) -> Any:
     """Return a value without what a secret's name stands before.
 
     :arg name: the name that the value has.
@@ -43,7 +43,7 @@ def mask(value: t.Any, name: str = "", keys: Collection[str] = ()) -> t.Any:
     return mask_line(value) if isinstance(value, str) else value
 
 
-def _last_name(word: t.Any) -> str:
+def _last_name(word: Any) -> str:
     """The name of a secret that a word ends in, and whose value is the next word."""
     return word if isinstance(word, str) and word.split() and NAMED.search(word) and mask_line(word) == word else ""
 

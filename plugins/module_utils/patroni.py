@@ -9,9 +9,9 @@ Nothing here does I/O. ``/cluster`` is the view a member has of the whole cluste
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, cast
 
 LEADER_ROLES = frozenset({"leader", "standby_leader"})
 SYNCHRONOUS_ROLES = frozenset({"sync_standby", "quorum_standby"})
@@ -30,7 +30,7 @@ class Member:
     timeline: int | None = None
     lag: int | None = None
     pending_restart: bool = False
-    tags: Mapping[str, t.Any] | None = None
+    tags: Mapping[str, Any] | None = None
     version: str | None = None
     server_version: int | None = None
     answers: bool = False
@@ -65,12 +65,12 @@ class Answer:
     """What one endpoint answered: the bodies of ``/patroni`` and ``/cluster``, None without an answer."""
 
     endpoint: str
-    patroni: Mapping[str, t.Any] | None = None
-    cluster: Mapping[str, t.Any] | None = None
+    patroni: Mapping[str, Any] | None = None
+    cluster: Mapping[str, Any] | None = None
     error: str | None = None
 
 
-def parse_member(body: Mapping[str, t.Any]) -> Member:
+def parse_member(body: Mapping[str, Any]) -> Member:
     """Return the Member of one entry of ``/cluster``."""
     lag = body.get("lag")
     return Member(
@@ -101,7 +101,7 @@ def merge_answers(answers: Sequence[Answer]) -> Cluster:
     leader = prevailing_leader(answers)
     supporters = [answer for answer in views if leader_name(answer.cluster) == leader]
     chosen = next((answer for answer in supporters if says_it_leads(answer)), supporters[0])
-    body = t.cast("Mapping[str, t.Any]", chosen.cluster)
+    body = cast("Mapping[str, Any]", chosen.cluster)
     scopes = ((answer.patroni or {}).get("patroni", {}).get("scope") for answer in answers)
     return Cluster(
         scope=next((scope for scope in scopes if scope), None),
@@ -121,7 +121,7 @@ def prevailing_leader(answers: Sequence[Answer]) -> str | None:
     return max(votes, key=lambda name: (votes[name], str(name)))
 
 
-def leader_name(cluster: Mapping[str, t.Any] | None) -> str | None:
+def leader_name(cluster: Mapping[str, Any] | None) -> str | None:
     """Return the name of the leader in the body of ``/cluster``."""
     members = (cluster or {}).get("members", [])
     return next((entry["name"] for entry in members if entry.get("role") in LEADER_ROLES), None)
@@ -147,7 +147,7 @@ def complete_members(members: Iterable[Member], answers: Sequence[Answer]) -> tu
     )
 
 
-def complete_member(member: Member, own: Mapping[str, t.Any] | None, streaming: bool) -> Member:
+def complete_member(member: Member, own: Mapping[str, Any] | None, streaming: bool) -> Member:
     """Return the member with its own words; ``streaming`` is the leader's word on it."""
     if member.state == "running" and not member.leads and streaming:
         member = replace(member, state="streaming")
@@ -260,7 +260,7 @@ def restart_order(cluster: Cluster) -> list[Member]:
     return sorted(pending, key=lambda member: (member.leads, member.name))
 
 
-def as_facts(cluster: Cluster) -> dict[str, t.Any]:
+def as_facts(cluster: Cluster) -> dict[str, Any]:
     """Return the cluster as plain data for a module's result."""
     leader = cluster.leader
     return {

@@ -6,16 +6,16 @@
 from __future__ import annotations
 
 import time
-import typing as t
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, Cluster, Member, merge_answers
 
-ARGUMENT_SPEC: dict[str, t.Any] = {
+ARGUMENT_SPEC: dict[str, Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
     "ca": {"type": "path"},
     "cert": {"type": "path"},
@@ -40,7 +40,7 @@ class PatroniApi:
     clients: tuple[HttpJsonClient, ...]
 
     @classmethod
-    def from_params(cls, params: Mapping[str, t.Any]) -> PatroniApi:
+    def from_params(cls, params: Mapping[str, Any]) -> PatroniApi:
         """Return the client for a module's parameters (see ARGUMENT_SPEC)."""
         return cls(
             tuple(
@@ -79,7 +79,7 @@ class PatroniApi:
         answers = (ask(client) for client in self.clients)
         return merge_answers(list(islice((answer for answer in answers if answer.cluster), 1)))
 
-    def read_configuration(self) -> dict[str, t.Any] | None:
+    def read_configuration(self) -> dict[str, Any] | None:
         """Return the dynamic configuration, None when there is none yet.
 
         Raises EndpointError when no endpoint answers.
@@ -87,11 +87,11 @@ class PatroniApi:
         response = self._first(lambda client: client.fetch("GET", "/config"))
         return response.body if response.status == 200 and isinstance(response.body, dict) else None
 
-    def patch_configuration(self, patch: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def patch_configuration(self, patch: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a merge patch and return the configuration after it."""
         return self._first(lambda client: client.request("PATCH", "/config", patch))
 
-    def put_configuration(self, configuration: Mapping[str, t.Any]) -> dict[str, t.Any]:
+    def put_configuration(self, configuration: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the configuration and return it."""
         return self._first(lambda client: client.request("PUT", "/config", configuration))
 
@@ -109,7 +109,7 @@ class PatroniApi:
         named = {"candidate": candidate.name} if candidate else {}
         return str(client.request("POST", "/switchover", {"leader": leader.name, **named}))
 
-    def own_state(self, member: Member) -> dict[str, t.Any] | None:
+    def own_state(self, member: Member) -> dict[str, Any] | None:
         """Return what one member says of itself (``/patroni``), None when it doesn't answer."""
         try:
             said = self._client_of(member).fetch("GET", "/patroni").body
@@ -135,7 +135,7 @@ class PatroniApi:
             if answer.patroni
         }
 
-    def _first(self, call: Callable[[HttpJsonClient], t.Any]) -> t.Any:
+    def _first(self, call: Callable[[HttpJsonClient], Any]) -> Any:
         """Return the first endpoint's answer; a later one's when it can't be reached."""
         silent: EndpointError | None = None
         for client in self.clients:

@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
+from typing import Any
 
-Configuration = dict[str, t.Any]
+Configuration = dict[str, Any]
 
 TIMING_FLOOR = {"ttl": 20, "loop_wait": 1, "retry_timeout": 3}
 TIMING_DEFAULT = {"ttl": 30, "loop_wait": 10, "retry_timeout": 10}
 
 
-def same(left: t.Any, right: t.Any) -> bool:
+def same(left: Any, right: Any) -> bool:
     """Whether Patroni sees no difference: 8 equals "8", true equals "True"."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
@@ -24,12 +24,12 @@ def same(left: t.Any, right: t.Any) -> bool:
     return scalar(left) == scalar(right)
 
 
-def scalar(value: t.Any) -> str:
+def scalar(value: Any) -> str:
     """Return the text two equal values share."""
     return str(value).lower() if isinstance(value, bool) or str(value).lower() in {"true", "false"} else str(value)
 
 
-def merge_patch(current: Mapping[str, t.Any], desired: Mapping[str, t.Any]) -> Configuration:
+def merge_patch(current: Mapping[str, Any], desired: Mapping[str, Any]) -> Configuration:
     """Return the smallest patch that gives ``current`` the values of ``desired``; null removes a key."""
     patch: Configuration = {}
     for key, value in desired.items():
@@ -47,7 +47,7 @@ def merge_patch(current: Mapping[str, t.Any], desired: Mapping[str, t.Any]) -> C
     return patch
 
 
-def removals(current: Mapping[str, t.Any], desired: Mapping[str, t.Any], keep: Sequence[str]) -> Configuration:
+def removals(current: Mapping[str, Any], desired: Mapping[str, Any], keep: Sequence[str]) -> Configuration:
     """Return the patch that removes what ``desired`` does not name; ``keep`` spares top-level keys."""
     patch: Configuration = {}
     for key, value in current.items():
@@ -62,7 +62,7 @@ def removals(current: Mapping[str, t.Any], desired: Mapping[str, t.Any], keep: S
     return patch
 
 
-def combine(left: Mapping[str, t.Any], right: Mapping[str, t.Any]) -> Configuration:
+def combine(left: Mapping[str, Any], right: Mapping[str, Any]) -> Configuration:
     """Return both patches as one; ``right`` wins."""
     merged = dict(left)
     for key, value in right.items():
@@ -73,7 +73,7 @@ def combine(left: Mapping[str, t.Any], right: Mapping[str, t.Any]) -> Configurat
     return merged
 
 
-def apply_patch(current: Mapping[str, t.Any], patch: Mapping[str, t.Any]) -> Configuration:
+def apply_patch(current: Mapping[str, Any], patch: Mapping[str, Any]) -> Configuration:
     """Return ``current`` after the patch, as Patroni would store it."""
     after = deepcopy(dict(current))
     for key, value in patch.items():
@@ -86,20 +86,20 @@ def apply_patch(current: Mapping[str, t.Any], patch: Mapping[str, t.Any]) -> Con
     return after
 
 
-def plan(current: Mapping[str, t.Any], desired: Mapping[str, t.Any], exact: bool, keep: Sequence[str]) -> Configuration:
+def plan(current: Mapping[str, Any], desired: Mapping[str, Any], exact: bool, keep: Sequence[str]) -> Configuration:
     """Return the patch from ``current`` to ``desired``; empty when nothing is to be done."""
     patch = merge_patch(current, desired)
     return combine(removals(current, desired, keep), patch) if exact else patch
 
 
-def without_nulls(value: t.Any) -> t.Any:
+def without_nulls(value: Any) -> Any:
     """Return the value without keys that are null: Patroni would store them."""
     if isinstance(value, Mapping):
         return {key: without_nulls(nested) for key, nested in value.items() if nested is not None}
     return value
 
 
-def timing_problem(configuration: Mapping[str, t.Any]) -> str | None:
+def timing_problem(configuration: Mapping[str, Any]) -> str | None:
     """Return why Patroni would not honour the timing of a configuration, or None."""
     timing: dict[str, int] = {}
     for name, default in TIMING_DEFAULT.items():
@@ -119,6 +119,6 @@ def timing_problem(configuration: Mapping[str, t.Any]) -> str | None:
     return None
 
 
-def is_synchronous(configuration: Mapping[str, t.Any] | None) -> bool:
+def is_synchronous(configuration: Mapping[str, Any] | None) -> bool:
     """Whether the configuration asks for synchronous replication, in any of its modes."""
     return str((configuration or {}).get("synchronous_mode")).lower() in {"true", "on", "yes", "1", "quorum"}

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-import typing as t
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
@@ -24,7 +24,7 @@ CONFLICT = 409
 VALUE_CHANGED = "(a value that is not shown changed)\n"
 
 
-def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | None:
+def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, Any] | None:
     """Return the stored configuration, None when a running cluster has lost it.
 
     Waits up to ``timeout`` seconds for a cluster that is still being created.
@@ -45,7 +45,7 @@ def load(api: PatroniApi, timeout: float, rescue: Rescue) -> dict[str, t.Any] | 
     raise ClusterError(f"no dynamic configuration within {timeout:g} s: {reason}")
 
 
-def store(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.Any]) -> None:
+def store(api: PatroniApi, current: dict[str, Any] | None, patch: dict[str, Any]) -> None:
     """Store the planned configuration."""
     if current is None:
         api.put_configuration(patch)
@@ -53,13 +53,13 @@ def store(api: PatroniApi, current: dict[str, t.Any] | None, patch: dict[str, t.
         api.patch_configuration(patch)
 
 
-def rescue_of(params: dict[str, t.Any], check_mode: bool) -> Rescue:
+def rescue_of(params: dict[str, Any], check_mode: bool) -> Rescue:
     """Return what frees an abandoned bootstrap; it does nothing in check mode."""
     store = Store.from_params(params["etcd"], params["etcd_password"]) if params["etcd"] and not check_mode else None
     return Rescue(store)
 
 
-def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def converge(api: PatroniApi, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Compute the plan, apply it unless in check mode, and return the module's result."""
     try:
         current = load(api, 0 if check_mode else params["timeout"], rescue_of(params, check_mode))
@@ -84,7 +84,7 @@ def converge(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dic
     }
 
 
-def converge_despite_others(api: PatroniApi, params: dict[str, t.Any], check_mode: bool) -> dict[str, t.Any]:
+def converge_despite_others(api: PatroniApi, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
     """Plan once more when somebody else changed the configuration in between."""
     try:
         return converge(api, params, check_mode)

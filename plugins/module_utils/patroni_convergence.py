@@ -6,9 +6,9 @@
 from __future__ import annotations
 
 import time
-import typing as t
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -55,7 +55,7 @@ class Convergence:
     timeout: float
     restart_timeout: float
     others: Mapping[str, str] = field(default_factory=dict)
-    journal: t.Callable[[float], t.Sequence[str]] = lambda _since: ()
+    journal: Callable[[float], Sequence[str]] = lambda _since: ()
 
     def look(self) -> View:
         """Return the cluster now."""
@@ -139,20 +139,20 @@ def shown(answer: Answer) -> str:
     return f"{answer.endpoint}: {answer.error}"
 
 
-def journal_of(module: AnsibleModule) -> t.Callable[[float], t.Sequence[str]]:
+def journal_of(module: AnsibleModule) -> Callable[[float], Sequence[str]]:
     """Return a function that tells what the member's unit has said since a time."""
     unit = module.params["unit"]
     return lambda since: module.run_command(command(unit, since))[1].splitlines() if unit else []
 
 
-def predict(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
+def predict(convergence: Convergence, restart: bool) -> dict[str, Any]:
     """Return the module's result for check mode, from one look."""
     view = convergence.look()
     pending = [member.name for member in convergence.pending(view)] if restart else []
     return result(view, pending, convergence.problems(view))
 
 
-def converge(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
+def converge(convergence: Convergence, restart: bool) -> dict[str, Any]:
     """Wait, restart what is pending, and return the module's result."""
     view = convergence.healthy()
     restarted: list[str] = []
@@ -161,7 +161,7 @@ def converge(convergence: Convergence, restart: bool) -> dict[str, t.Any]:
     return result(view, restarted, [])
 
 
-def applied(convergence: Convergence) -> dict[str, t.Any]:
+def applied(convergence: Convergence) -> dict[str, Any]:
     """Wait until every endpoint's member has applied what changed, and return the module's result."""
     api, since = convergence.api, time.time()
     try:
@@ -171,7 +171,7 @@ def applied(convergence: Convergence) -> dict[str, t.Any]:
     return result(View(api.cluster()), [], [])
 
 
-def result(view: View, restarted: list[str], found: list[str]) -> dict[str, t.Any]:
+def result(view: View, restarted: list[str], found: list[str]) -> dict[str, Any]:
     """Return the module's result."""
     return {
         "changed": bool(restarted),

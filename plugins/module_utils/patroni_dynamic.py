@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import difflib
 import re
-import typing as t
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import TIMING_FLOOR
 
@@ -31,7 +31,7 @@ class Fault:
     """A declared value: its path, the value or None where it need not be shown, what is wrong and the fix."""
 
     path: str
-    value: t.Any
+    value: Any
     what: str
     fix: str
 
@@ -46,10 +46,10 @@ class Kind:
     """What a value has to be, for people and as a test."""
 
     name: str
-    fits: Callable[[t.Any], bool]
+    fits: Callable[[Any], bool]
 
 
-def is_whole(value: t.Any) -> bool:
+def is_whole(value: Any) -> bool:
     """Whether all versions read it as a number; a unit they do not take, and go on with a default."""
     return not isinstance(value, bool) and (isinstance(value, (int, float)) or bool(WHOLE.fullmatch(str(value))))
 
@@ -60,7 +60,7 @@ def whole(least: int, unit: str = "") -> Kind:
     return Kind(f"a whole number{of_unit}, at least {least}", lambda value: is_whole(value) and float(value) >= least)
 
 
-def is_truth(value: t.Any) -> bool:
+def is_truth(value: Any) -> bool:
     """Whether Python's truth of it is what it says: Patroni takes any text for true."""
     return isinstance(value, (bool, int)) or str(value).lower() in YES
 
@@ -155,7 +155,7 @@ OF_HOSTS = {
 """Keys of C(postgresql) that Patroni ignores: a host's own configuration has them, or nobody may."""
 
 
-def faults(configuration: Mapping[str, t.Any]) -> Iterator[Fault]:
+def faults(configuration: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield what Patroni would ignore or take for something else. A null removes a key, which few places forbid."""
     postgresql = _mapping(configuration.get("postgresql"))
     yield from _emptied(configuration, postgresql)
@@ -168,7 +168,7 @@ def faults(configuration: Mapping[str, t.Any]) -> Iterator[Fault]:
         yield from _slot(str(name), slot)
 
 
-def _emptied(configuration: Mapping[str, t.Any], postgresql: Mapping[str, t.Any]) -> Iterator[Fault]:
+def _emptied(configuration: Mapping[str, Any], postgresql: Mapping[str, Any]) -> Iterator[Fault]:
     """Yield nulls that remove what a cluster needs; a key whose lines are all comments is one."""
     if configuration.get("synchronous_mode", True) is None:
         what = "is null, after which replication is asynchronous"
@@ -182,7 +182,7 @@ def _emptied(configuration: Mapping[str, t.Any], postgresql: Mapping[str, t.Any]
             yield Fault(path, None, what, "remove the line, or set single keys to null")
 
 
-def _section(prefix: str, values: Mapping[str, t.Any], known: Mapping[str, Kind]) -> Iterator[Fault]:
+def _section(prefix: str, values: Mapping[str, Any], known: Mapping[str, Kind]) -> Iterator[Fault]:
     for key, value in values.items():
         path = f"{prefix}{key}"
         if prefix == "postgresql." and key in OF_HOSTS:
@@ -195,7 +195,7 @@ def _section(prefix: str, values: Mapping[str, t.Any], known: Mapping[str, Kind]
             yield Fault(path, value, f"is not {known[key].name}", f"write {known[key].name}")
 
 
-def _slot(name: str, slot: t.Any) -> Iterator[Fault]:
+def _slot(name: str, slot: Any) -> Iterator[Fault]:
     path = f"slots.{name}"
     if slot is not None and not SLOT.fullmatch(name):
         fix = "use small letters, digits and _, at most 63"
@@ -212,7 +212,7 @@ def _slot(name: str, slot: t.Any) -> Iterator[Fault]:
         yield Fault(path, None, "is logical without a database and a plugin; Patroni makes none of it", "name both")
 
 
-def replica_methods(configuration: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:
+def replica_methods(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the methods that are to create replicas, each after its path."""
     for section in ("postgresql", "standby_cluster"):
         for key in ("create_replica_methods", "create_replica_method"):
@@ -221,7 +221,7 @@ def replica_methods(configuration: Mapping[str, t.Any]) -> Iterator[tuple[str, s
                 yield f"{section}.{key}", str(method)
 
 
-def undefined_methods(configuration: Mapping[str, t.Any], is_program: Callable[[str], bool]) -> Iterator[Fault]:
+def undefined_methods(configuration: Mapping[str, Any], is_program: Callable[[str], bool]) -> Iterator[Fault]:
     """Yield the methods that can't create a replica: Patroni runs one without a command of its own as a program."""
     defined = {"basebackup", *_mapping(configuration.get("postgresql"))}
     for path, method in replica_methods(configuration):
@@ -230,7 +230,7 @@ def undefined_methods(configuration: Mapping[str, t.Any], is_program: Callable[[
             yield Fault(path, method, "is neither basebackup nor a declared method nor a program of this host", fix)
 
 
-def quorum_fault(mode: t.Any, version: str) -> tuple[str, str] | None:
+def quorum_fault(mode: Any, version: str) -> tuple[str, str] | None:
     """Return why a mode is asynchronous with a version of Patroni although it asks for a quorum, and the fix."""
     numbers = tuple(map(int, re.findall(r"\d+", version)[:2]))
     if str(mode).lower() != "quorum" or not numbers or numbers >= QUORUM_SINCE:
@@ -239,7 +239,7 @@ def quorum_fault(mode: t.Any, version: str) -> tuple[str, str] | None:
     return why, "set patroni_synchronous_mode to auto, which is right for every version"
 
 
-def is_known(value: t.Any) -> bool:
+def is_known(value: Any) -> bool:
     """Whether a value can be looked at: not a null, and neither vaulted nor a template."""
     return isinstance(value, (Mapping, list, str, int, float))
 
@@ -250,5 +250,5 @@ def suggestion(word: str, known: Collection[str]) -> str:
     return f"did you mean {near[0]!r}" if near else f"use one of {', '.join(sorted(known))}"
 
 
-def _mapping(value: t.Any) -> Mapping[str, t.Any]:
+def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}

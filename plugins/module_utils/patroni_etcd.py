@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import base64
 import time
-import typing as t
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import encode, prefix_end
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer, all_empty, holders, nobody_creates
 
-ARGUMENT_SPEC: dict[str, t.Any] = {
+ARGUMENT_SPEC: dict[str, Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
     "prefix": {"type": "str", "required": True},
     "ca": {"type": "path"},
@@ -26,7 +26,7 @@ ARGUMENT_SPEC: dict[str, t.Any] = {
     "username": {"type": "str"},
 }
 """Of the option C(etcd). The password is an option beside it: Ansible hides only such ones from the host's log."""
-PASSWORD_SPEC: dict[str, t.Any] = {"etcd_password": {"type": "str", "no_log": True}}
+PASSWORD_SPEC: dict[str, Any] = {"etcd_password": {"type": "str", "no_log": True}}
 TIMEOUT = 5.0
 MEMBERS = "members/"
 KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the database's
@@ -51,7 +51,7 @@ class Store:
     password: str = field(default="", repr=False)
 
     @classmethod
-    def from_params(cls, params: Mapping[str, t.Any], password: str | None) -> Store:
+    def from_params(cls, params: Mapping[str, Any], password: str | None) -> Store:
         """Return the store for a module's parameters (see ARGUMENT_SPEC)."""
         clients = tuple(
             EtcdClient(HttpJsonClient(url, ca=params["ca"], cert=params["cert"], key=params["key"], timeout=TIMEOUT))
@@ -86,7 +86,7 @@ class Store:
         body = self._forgetting(names, guarded)
         return bool(self._any(lambda client: client.call("/v3/kv/txn", body)).get("succeeded"))
 
-    def _any(self, ask: Callable[[EtcdClient], dict[str, t.Any]]) -> dict[str, t.Any]:
+    def _any(self, ask: Callable[[EtcdClient], dict[str, Any]]) -> dict[str, Any]:
         silent: EndpointError | None = None
         for client in self.clients:
             try:
@@ -95,7 +95,7 @@ class Store:
                 silent = error
         raise silent or EndpointError("", None, "no etcd endpoint given")
 
-    def _forgetting(self, names: Sequence[str], guarded: bool) -> dict[str, t.Any]:
+    def _forgetting(self, names: Sequence[str], guarded: bool) -> dict[str, Any]:
         members = f"{self.prefix}{MEMBERS}".encode()
         nobody = {"key": encode(members), "range_end": encode(prefix_end(members))}
         return {
@@ -106,13 +106,13 @@ class Store:
     def _login(self, client: EtcdClient) -> EtcdClient:
         return (self.username and client.login(self.username, self.password)) or client
 
-    def _permitting(self, client: EtcdClient, member: str, seconds: int) -> dict[str, t.Any]:
+    def _permitting(self, client: EtcdClient, member: str, seconds: int) -> dict[str, Any]:
         lease = client.call("/v3/lease/grant", {"TTL": str(seconds)})["ID"]
         put = {"key": self._key(PERMIT), "value": encode(member.encode()), "lease": lease}
         body = {"compare": [self._absent(INITIALIZED), self._absent(LEADER)], "success": [{"requestPut": put}]}
         return client.call("/v3/kv/txn", body)
 
-    def _freeing(self) -> dict[str, t.Any]:
+    def _freeing(self) -> dict[str, Any]:
         key = self._key(INITIALIZED)
         return {
             "compare": [

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     SYNCHRONOUS_ROLES,
@@ -54,7 +54,7 @@ class Plan:
         return self.heir if len(self.heirs) == 1 else None
 
 
-def plan(cluster: Cluster, configuration: Mapping[str, t.Any] | None, wanted: str | None) -> Plan:
+def plan(cluster: Cluster, configuration: Mapping[str, Any] | None, wanted: str | None) -> Plan:
     """Return what is to be done for ``wanted``, or any able standby, to lead. Raises RefusedError."""
     leader = healthy_leader(cluster)
     rules = Rules(leader, is_synchronous(configuration), maximum_lag(configuration))
@@ -140,12 +140,12 @@ def priority(member: Member) -> int:
     return int((member.tags or {}).get("failover_priority", 1))
 
 
-def maximum_lag(configuration: Mapping[str, t.Any] | None) -> int:
+def maximum_lag(configuration: Mapping[str, Any] | None) -> int:
     """Return by how many bytes a candidate may lag."""
     return int((configuration or {}).get("maximum_lag_on_failover", MAXIMUM_LAG))
 
 
-def took_over(before: Member, body: Mapping[str, t.Any] | None) -> bool:
+def took_over(before: Member, body: Mapping[str, Any] | None) -> bool:
     """Whether the ``/patroni`` of the candidate is that of a primary on a timeline newer than the old leader's."""
     said = body or {}
     leads = said.get("role") in {"master", "primary"} and said.get("state") == "running"

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import Backup, PgBackRestError, Stanza
 
@@ -24,7 +25,7 @@ MAX_NAME_BYTES = 63
 AT_THE_END = frozenset({"latest", "xid", "name"})
 CATCH_UP_SECONDS = 60  # repositories that are in reach are no further apart
 QUIET_SECONDS = 120  # two of the canary's periods: within them a cluster that runs commits something
-Lineage = t.Mapping[int, "int | None"]
+Lineage = Mapping[int, "int | None"]
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Point:
 
 
 def older_point(
-    backups: t.Sequence[Backup], last: str, written: ArchiveEnd, pick: t.Callable[[int, int], int], *, timed: bool
+    backups: Sequence[Backup], last: str, written: ArchiveEnd, pick: Callable[[int, int], int], *, timed: bool
 ) -> Point | None:
     """Return which point beside the archive's end to prove next, or None without any.
 
@@ -132,7 +133,7 @@ def segment_start(segment: str, segment_bytes: int = SEGMENT_BYTES) -> int:
     return (int(segment[8:16], 16) << 32) + int(segment[16:24], 16) * segment_bytes
 
 
-def last_directory(names: t.Iterable[str]) -> str | None:
+def last_directory(names: Iterable[str]) -> str | None:
     """Return the archive's newest directory of WAL segments among a listing's names."""
     return max((name for name in names if SEGMENT_DIRECTORY.match(name)), default=None)
 
@@ -147,7 +148,7 @@ def parse_archive_end(listing: str) -> ArchiveEnd:
         raise PgBackRestError(f"pgbackrest repo-ls: unreadable answer: {listing[:200]!r}") from error
 
 
-def wanted_timeline(target: Target, names: t.Iterable[str]) -> int | None:
+def wanted_timeline(target: Target, names: Iterable[str]) -> int | None:
     """Return the timeline to recover along by a listing of the archive, None for the backup's own.
 
     A repository that is younger than a timeline has its segments, but no history of it. Raise PgBackRestError for a
@@ -191,7 +192,7 @@ def choose_backup(
     )
 
 
-def describe_target(target: Target, backup: Backup, end: ArchiveEnd, version: str | None = None) -> dict[str, t.Any]:
+def describe_target(target: Target, backup: Backup, end: ArchiveEnd, version: str | None = None) -> dict[str, Any]:
     """Return the target with its backup as plain data, as the restoring side takes it."""
     return {
         **asdict(target),
@@ -205,7 +206,7 @@ def describe_target(target: Target, backup: Backup, end: ArchiveEnd, version: st
     }
 
 
-def furthest(target: Target, judged: t.Sequence[dict[str, t.Any]]) -> dict[str, t.Any]:
+def furthest(target: Target, judged: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Return which of the descriptions to go by, one from each repository that leads to the target, preferred first.
 
     Where the target may lie at the archive's end, it is the first whose archive reaches as far as any: the others were
@@ -305,4 +306,4 @@ def _name(text: str) -> str:
     return text
 
 
-_PARSERS: dict[str, t.Callable[[str], str]] = {"time": _time, "lsn": _lsn, "xid": _xid, "name": _name}
+_PARSERS: dict[str, Callable[[str], str]] = {"time": _time, "lsn": _lsn, "xid": _xid, "name": _name}

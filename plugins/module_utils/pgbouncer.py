@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, cast
 
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
     Session,
@@ -41,7 +41,7 @@ class Pooler:
 class Console:
     """The admin console of one PgBouncer: opened when it is first needed, and anew after a failure."""
 
-    def __init__(self, settings: dict[str, t.Any]) -> None:
+    def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
         self._session: Session | None = None
 
@@ -54,7 +54,7 @@ class Console:
         """Give a command. Raises TimeoutError or psycopg2.Error."""
         try:
             self.open()
-            answer(t.cast("Session", self._session), command, (), seconds)
+            answer(cast("Session", self._session), command, (), seconds)
         except TimeoutError:
             self.close()
             raise TimeoutError(f"{command} was not done within {seconds:g} s") from None
@@ -117,7 +117,7 @@ class Poolers:
             for console in consoles.values():
                 console.close()
 
-    def _settings(self, pooler: Pooler) -> dict[str, t.Any]:
+    def _settings(self, pooler: Pooler) -> dict[str, Any]:
         verified = {"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {"sslmode": "prefer"}
         return {
             "host": pooler.address,

@@ -11,9 +11,9 @@ from __future__ import annotations
 import difflib
 import functools
 import re
-import typing as t
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import HIDDEN, mask, mask_text
 
@@ -57,7 +57,7 @@ class Source:
     one of ``recovery`` for standbys.
     """
 
-    parameters: Mapping[str, t.Any]
+    parameters: Mapping[str, Any]
     variable: str = ""
     local: bool = False
     removes: bool = False
@@ -69,7 +69,7 @@ class Setting:
     """One parameter, its name in lower case, with the value that is to take effect."""
 
     name: str
-    value: t.Any
+    value: Any
     source: Source
 
     @property
@@ -291,7 +291,7 @@ def session_settings(settings: Mapping[str, Setting]) -> dict[str, Setting]:
 
 
 def file_refusals(
-    content: str, rows: Iterable[Mapping[str, t.Any]], path: str, scratch: str, *, with_ssl: bool = True
+    content: str, rows: Iterable[Mapping[str, Any]], path: str, scratch: str, *, with_ssl: bool = True
 ) -> Iterator[Refusal]:
     """Yield a refusal for each line of a file that the server can't read. Secrets in a line are not shown.
 
@@ -316,7 +316,7 @@ def _without_words(error: str) -> str:
     return f"{said.rstrip()} {HIDDEN}" if quotes else error
 
 
-def patroni_refusals(trial: Trial, kept: Mapping[str, t.Any], recovery: Sequence[str]) -> None:
+def patroni_refusals(trial: Trial, kept: Mapping[str, Any], recovery: Sequence[str]) -> None:
     """Refuse what Patroni would leave out or write otherwise; ``kept`` is what it would write."""
     for setting in list(trial.settings.values()):
         if setting.name in recovery and not setting.source.recovery:

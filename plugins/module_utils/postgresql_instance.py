@@ -15,10 +15,10 @@ import re
 import shlex
 import subprocess
 import time
-import typing as t
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target import (
     RECOVERY_PARAMETER,
@@ -55,7 +55,7 @@ def parse_control(text: str) -> dict[str, str]:
     return {label.strip(): value.strip() for label, separator, value in pairs if separator}
 
 
-def private_files(users: t.Iterable[str] = (), superuser: str = "postgres") -> dict[str, str]:
+def private_files(users: Iterable[str] = (), superuser: str = "postgres") -> dict[str, str]:
     """Return the files of an instance's run directory by name: only the system users named get in, as the superuser."""
     known = list(users)
     return {
@@ -236,7 +236,7 @@ class Instance:
 
     def _poll(self, seconds: float, done: Callable[[], bool], what: str, ended: list[int] | None = None) -> None:
         """Wait for *done*, or with *ended* for the process' end, whose exit code it takes."""
-        process = t.cast("subprocess.Popen[bytes]", self._process)
+        process = cast("subprocess.Popen[bytes]", self._process)
         deadline = time.monotonic() + seconds
         while not done():
             code = process.poll()

@@ -11,10 +11,10 @@ import pwd
 import re
 import shutil
 import time
-import typing as t
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import without_nulls
@@ -116,7 +116,7 @@ def meminfo(name: str) -> int:
     return next((int(words[1]) for words in lines if words[0] == f"{name}:"), 0)
 
 
-def fingerprint(params: Mapping[str, t.Any]) -> str:
+def fingerprint(params: Mapping[str, Any]) -> str:
     """Return what changes with anything that the judgement depends on."""
     programs = (Path(params["bin_directory"]) / "postgres", PATRONI)
     times = [path.stat().st_mtime if path.exists() else 0 for path in programs]
@@ -124,7 +124,7 @@ def fingerprint(params: Mapping[str, t.Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def trial_of(params: Mapping[str, t.Any]) -> Trial:
+def trial_of(params: Mapping[str, Any]) -> Trial:
     """Return the settings that the parameters give, and what is refused of them without asking anybody."""
     trial = collect([Source(**item) for item in params["sources"]], params["owned"])
     trial.refusals += dynamic_refusals(params)
@@ -132,7 +132,7 @@ def trial_of(params: Mapping[str, t.Any]) -> Trial:
     return trial
 
 
-def dynamic_refusals(params: Mapping[str, t.Any]) -> t.Iterator[Refusal]:
+def dynamic_refusals(params: Mapping[str, Any]) -> Iterator[Refusal]:
     """Yield what is refused of Patroni's dynamic configuration."""
     dynamic = params["dynamic"]
     for fault in (*faults(dynamic), *undefined_methods(dynamic, lambda method: shutil.which(method) is not None)):
@@ -172,7 +172,7 @@ def without_missing_certificates(trial: Trial) -> bool:
 class Judge:
     """The installed server's judgement of one configuration."""
 
-    params: Mapping[str, t.Any]
+    params: Mapping[str, Any]
     scratch: Scratch
     trial: Trial
     major: int
@@ -272,11 +272,11 @@ class Judge:
 
 
 def ask_patroni(
-    server: Server, settings: t.Iterable[Setting], dynamic: Mapping[str, t.Any], major: int, known: list[str]
-) -> dict[str, t.Any]:
+    server: Server, settings: Iterable[Setting], dynamic: Mapping[str, Any], major: int, known: list[str]
+) -> dict[str, Any]:
     """Return what the installed Patroni would keep of the settings, the names of recovery parameters, and what it makes
     of the dynamic configuration."""
-    asked: dict[str, t.Any] = {"local": {}, "cluster": {}, "recovery": {}}
+    asked: dict[str, Any] = {"local": {}, "cluster": {}, "recovery": {}}
     for setting in settings:
         kind = "recovery" if setting.source.recovery else "local" if setting.source.local else "cluster"
         asked[kind][setting.name] = setting.value
@@ -284,7 +284,7 @@ def ask_patroni(
     return server.patroni(JUDGE, asked)
 
 
-def ask_existing(server: Server, params: Mapping[str, t.Any]) -> Existing | None:
+def ask_existing(server: Server, params: Mapping[str, Any]) -> Existing | None:
     """Return what the running server has, as far as that matters to what is declared; None without a running server."""
     if not any(params[kind] for kind in ("databases", "extensions", "privileges")):
         return NOTHING
@@ -292,7 +292,7 @@ def ask_existing(server: Server, params: Mapping[str, t.Any]) -> Existing | None
     return None if answer is None else Existing(**{key: value or {} for key, value in answer.items()})
 
 
-def misfits(params: Mapping[str, t.Any], existing: Existing) -> t.Iterator[Refusal]:
+def misfits(params: Mapping[str, Any], existing: Existing) -> Iterator[Refusal]:
     """Yield what is refused of the declared objects because of what there is and is not."""
     yield from existing_refusals(params["databases"], existing)
     yield from template_refusals(params["databases"], existing)
@@ -339,14 +339,14 @@ class Effect:
         return [name for name in self.missing if self.running[name].restarts]
 
 
-def ask_server(server: Server, params: Mapping[str, t.Any], query: str) -> dict[str, t.Any] | None:
+def ask_server(server: Server, params: Mapping[str, Any], query: str) -> dict[str, Any] | None:
     """Return the one JSON object that the running server answers with, None without a running server."""
     target = ("-h", params["socket_directory"], "-p", str(params["port"]), "-U", params["superuser"], "-d", "postgres")
     rc, out, _err = server.call(str(server.bin / "psql"), "-XAtq", *target, "-c", query)
-    return None if rc else t.cast("dict[str, t.Any]", json.loads(out))
+    return None if rc else cast("dict[str, Any]", json.loads(out))
 
 
-def effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:
+def effect(server: Server, params: Mapping[str, Any], trial: Trial) -> Effect | None:
     """Return what is not in effect, None without a running server."""
     answer = ask_server(server, params, RUNNING)
     if answer is None:
@@ -370,7 +370,7 @@ def compared(server: Server, settings: Mapping[str, Setting], running: Mapping[s
     return server.patroni(COMPARE, pairs)
 
 
-def await_effect(server: Server, params: Mapping[str, t.Any], trial: Trial) -> Effect | None:
+def await_effect(server: Server, params: Mapping[str, Any], trial: Trial) -> Effect | None:
     """Return what is not in effect when the time is up."""
     deadline = time.monotonic() + params["timeout"]
     while True:

@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import re
-import typing as t
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_check import Refusal, Report
 
-Declared = Mapping[str, t.Any]
+Declared = Mapping[str, Any]
 AVAILABLE = "SELECT name, version FROM pg_available_extension_versions"
 TEMPLATES = frozenset({"template0", "template1"})
 FLAG = "((NO)?(SUPERUSER|CREATEDB|CREATEROLE|INHERIT|LOGIN|REPLICATION|BYPASSRLS))?"

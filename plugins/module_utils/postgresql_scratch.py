@@ -14,11 +14,11 @@ import json
 import os
 import re
 import shutil
-import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
@@ -60,7 +60,7 @@ json.dump({
 """
 
 Run = Callable[..., tuple[int, str, str]]
-Rows = list[dict[str, t.Any]]
+Rows = list[dict[str, Any]]
 
 
 class ScratchError(Exception):
@@ -70,7 +70,7 @@ class ScratchError(Exception):
 def decode(output: str, name: str) -> Rows | None:
     """Return the rows that a stand-alone backend printed under a name, None where it printed none."""
     match = re.search(rf'\b{name} = "([0-9a-f]*)"', output)
-    return t.cast("Rows", json.loads(bytes.fromhex(match[1]))) if match else None
+    return cast("Rows", json.loads(bytes.fromhex(match[1]))) if match else None
 
 
 @contextmanager
@@ -124,12 +124,12 @@ class Server:
         _rc, out, _err = self.call(str(self.bin / "postgres"), "--describe-config")
         return [line.partition("\t")[0] for line in out.splitlines()]
 
-    def patroni(self, program: str, asked: t.Any) -> dict[str, t.Any]:
+    def patroni(self, program: str, asked: Any) -> dict[str, Any]:
         """Return what a program says with the installed Patroni; raise ScratchError."""
         rc, out, err = self.call("/usr/bin/python3", "-I", "-c", program, data=json.dumps(asked))
         if rc:
             raise ScratchError(f"the installed Patroni can't be asked: {err.strip().rpartition(chr(10))[2]}")
-        answer: dict[str, t.Any] = json.loads(out)
+        answer: dict[str, Any] = json.loads(out)
         return answer
 
 

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
 
-State = t.Literal["room", "prepared", "stopped", "recovered", "aside", "placed", "finished"]
-Step = t.Literal["begin", "fetch", "prove", "stop", "recover", "set_aside", "place", "discard", "forget"]
+State = Literal["room", "prepared", "stopped", "recovered", "aside", "placed", "finished"]
+Step = Literal["begin", "fetch", "prove", "stop", "recover", "set_aside", "place", "discard", "forget"]
 STATES: tuple[State, ...] = ("room", "prepared", "stopped", "recovered", "aside", "placed", "finished")
 PHASES = ("begun", "fetched", "prepared", "recovered", "placed")
 ID = re.compile(r"[A-Za-z0-9]+")  # the marker is the database user's, and the id becomes part of a path
@@ -35,7 +35,7 @@ class Marker:
     """Which restore is under way (``id``, and ``request`` as the user asked for it) and the last phase it reached."""
 
     id: str
-    request: Mapping[str, t.Any]
+    request: Mapping[str, Any]
     phase: str = "begun"
 
     def reached(self, phase: str) -> bool:
@@ -73,14 +73,14 @@ def parse_marker(text: str) -> Marker | None:
 
 
 def request_of(
-    target: Mapping[str, t.Any], wanted_set: str | None, wanted_repository: int | None = None
-) -> dict[str, t.Any]:
+    target: Mapping[str, Any], wanted_set: str | None, wanted_repository: int | None = None
+) -> dict[str, Any]:
     """Return what the user asked for: the backup only where the user chose it, since a newer one may come meanwhile."""
     names = ("type", "value", "inclusive", "timeline")
     return {name: target[name] for name in names} | {"set": wanted_set, "repository": wanted_repository}
 
 
-def plan(state: State, found: Found, request: Mapping[str, t.Any], keep: bool = True) -> tuple[Step, ...]:
+def plan(state: State, found: Found, request: Mapping[str, Any], keep: bool = True) -> tuple[Step, ...]:
     """Return the steps from what is found to *state*; raise RestoreError when an earlier state was left out."""
     independent: dict[State, tuple[Step | None, ...]] = {
         "room": (),
@@ -93,7 +93,7 @@ def plan(state: State, found: Found, request: Mapping[str, t.Any], keep: bool = 
     return _plan_restored(state, found, request)
 
 
-def _plan_restored(state: State, found: Found, request: Mapping[str, t.Any]) -> tuple[Step, ...]:
+def _plan_restored(state: State, found: Found, request: Mapping[str, Any]) -> tuple[Step, ...]:
     """Return the steps to a state that depends on what was asked for."""
     current = found.marker if found.marker and dict(found.marker.request) == dict(request) else None
     if state == "prepared":

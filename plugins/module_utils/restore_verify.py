@@ -25,11 +25,11 @@ import signal
 import subprocess
 import sys
 import time
-import typing as t
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any, Literal
 
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
@@ -141,7 +141,7 @@ class Record:
     seconds: dict[str, float] = field(default_factory=dict)
 
 
-def parse_job(document: Mapping[str, t.Any]) -> Job:
+def parse_job(document: Mapping[str, Any]) -> Job:
     """Return the job of its file's document."""
     return Job(
         stanza=document["stanza"],
@@ -266,7 +266,7 @@ class Verification:
         record.older_result = "passed"
 
     def _prove(
-        self, point: Point, programs: Path, check: Callable[[Instance], None], name: t.Literal["", "older_"] = ""
+        self, point: Point, programs: Path, check: Callable[[Instance], None], name: Literal["", "older_"] = ""
     ) -> None:
         """Restore and recover to a point, and check what is there; *name* is put before those of the durations."""
         self._see_room(point.backup)
@@ -423,7 +423,7 @@ def clean(job: Job) -> None:
             path.unlink(missing_ok=True)
 
 
-def read_record(path: Path) -> dict[str, t.Any] | None:
+def read_record(path: Path) -> dict[str, Any] | None:
     """Return the record of a file, None where there is none that can be read."""
     try:
         return asdict(Record(**json.loads(safe_path.read(path) or b"")))
@@ -478,7 +478,7 @@ def _write(path: Path, text: str, mode: int) -> None:
     staged.replace(path)
 
 
-def ended_from_outside(_number: int, _frame: t.Any) -> None:
+def ended_from_outside(_number: int, _frame: Any) -> None:
     """Have an end by systemd recorded like any other failure."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise VerifyError("it was ended from outside, as when its time was over or the host went down")

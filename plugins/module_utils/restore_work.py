@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 import time
-import typing as t
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, cast
 
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import scratch_config
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
@@ -59,8 +59,8 @@ class Restore:
     client: PgBackRest
     stanza: str
     path: Path
-    target: Mapping[str, t.Any]
-    request: Mapping[str, t.Any]
+    target: Mapping[str, Any]
+    request: Mapping[str, Any]
     bin: Path
     timeout: int
     id: str | None = None
@@ -200,7 +200,7 @@ class Restore:
         """Rename the former data directory."""
         if self.instance(self.path).running():
             raise RestoreError(f"a PostgreSQL still runs on {self.path}; stop it first")
-        self.path.rename(t.cast("Path", self.aside))
+        self.path.rename(cast("Path", self.aside))
 
     def place(self) -> None:
         """Let the restored directory take the data directory's place."""
@@ -215,7 +215,7 @@ class Restore:
 
     def discard(self) -> None:
         """Delete the former data directory."""
-        shutil.rmtree(t.cast("Path", self.aside))
+        shutil.rmtree(cast("Path", self.aside))
 
     def forget(self) -> None:
         """Delete the marker and what else the restore needed."""
@@ -307,7 +307,7 @@ class Restore:
         instance.stop()
         return instance
 
-    def _guarded(self, instance: Instance, wait: t.Callable[[], None]) -> None:
+    def _guarded(self, instance: Instance, wait: Callable[[], None]) -> None:
         """Wait; whatever goes wrong, leave no server behind."""
         try:
             wait()
@@ -352,7 +352,7 @@ class Restore:
             )
 
 
-STEPS: dict[Step, t.Callable[[Restore], None]] = {
+STEPS: dict[Step, Callable[[Restore], None]] = {
     "begin": Restore.begin,
     "fetch": Restore.fetch,
     "prove": Restore.prove,
@@ -365,7 +365,7 @@ STEPS: dict[Step, t.Callable[[Restore], None]] = {
 }
 
 
-def converge(restore: Restore, state: State, keep: bool, dry_run: bool) -> dict[str, t.Any]:
+def converge(restore: Restore, state: State, keep: bool, dry_run: bool) -> dict[str, Any]:
     """Plan, carry the plan out unless *dry_run*, and return the module's result."""
     found = restore.found(state)
     if state == "room":

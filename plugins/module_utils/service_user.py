@@ -10,8 +10,8 @@ import os
 import pwd
 import sys
 import traceback
-import typing as t
 from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
 RAISED = "raised"
 
@@ -20,7 +20,7 @@ class ServiceUserError(Exception):
     """The work could not be done as the user, or ended without a result; the message is for the user."""
 
 
-def as_user(user: str, work: Callable[[], t.Any], errors: Sequence[type[Exception]] = ()) -> t.Any:
+def as_user(user: str, work: Callable[[], Any], errors: Sequence[type[Exception]] = ()) -> Any:
     """Return what *work* returns, which has to fit into JSON, from a process that is the user's for good.
 
     An exception of one of the *errors* is raised here again, with its message only; any other one, and a user that does
@@ -44,7 +44,7 @@ def as_user(user: str, work: Callable[[], t.Any], errors: Sequence[type[Exceptio
     return _result(answer, code, errors)
 
 
-def _work(entry: pwd.struct_passwd, work: Callable[[], t.Any], writing: int) -> t.NoReturn:
+def _work(entry: pwd.struct_passwd, work: Callable[[], Any], writing: int) -> NoReturn:
     """Work in the new process, and end it."""
     code = 1
     try:
@@ -72,7 +72,7 @@ def become(entry: pwd.struct_passwd) -> None:
     os.chdir("/")
 
 
-def _answer(work: Callable[[], t.Any]) -> dict[str, t.Any]:
+def _answer(work: Callable[[], Any]) -> dict[str, Any]:
     try:
         return {"result": work()}
     except Exception as error:  # noqa: BLE001 - it is raised by who asked
@@ -80,7 +80,7 @@ def _answer(work: Callable[[], t.Any]) -> dict[str, t.Any]:
         return {RAISED: [kind.__name__ for kind in type(error).__mro__], "message": str(error), "trace": trace}
 
 
-def _result(answer: bytes, code: int, errors: Sequence[type[Exception]]) -> t.Any:
+def _result(answer: bytes, code: int, errors: Sequence[type[Exception]]) -> Any:
     """Return or raise what the process answered. It is the user's, so nothing of it is more than data."""
     if code > 0:
         raise SystemExit(code)

@@ -12,10 +12,10 @@ import ssl
 import struct
 import threading
 import time
-import typing as t
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member, merge_answers, problems
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError, PatroniApi, until
@@ -30,7 +30,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session imp
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
 
-T = t.TypeVar("T")
+T = TypeVar("T")
 POLL_SECONDS = 0.1  # members that are asked more often take longer to switch: every answer is a handshake in Python
 ASK_ALL_SECONDS = 0.5  # where the pool tells whom to ask
 AT_LEAST_SECONDS = 0.3  # PostgreSQL stops here and is promoted there, which nobody does in less
@@ -78,7 +78,7 @@ class Switchover:
     limits: Limits = field(default_factory=Limits)
 
     @classmethod
-    def from_params(cls, params: Mapping[str, t.Any]) -> Switchover:
+    def from_params(cls, params: Mapping[str, Any]) -> Switchover:
         """Return what the parameters of M(holdfast.ha.patroni_switchover) describe."""
         poolers = tuple(Pooler(**pooler) for pooler in params["poolers"])
         pool, superuser = params["pool"], params["superuser"]
@@ -215,7 +215,7 @@ def fill_segment(session: Session, standbys: Sequence[str]) -> None:
     """
     deadline = time.monotonic() + FILL_SECONDS
 
-    def told(statement: str, *values: t.Any) -> list[tuple[t.Any, ...]]:
+    def told(statement: str, *values: Any) -> list[tuple[Any, ...]]:
         return answer(session, statement, values, deadline - time.monotonic())
 
     with contextlib.suppress(TimeoutError, psycopg2.Error):
@@ -241,7 +241,7 @@ class Inquiry:
     def __init__(self, api: PatroniApi, members: Sequence[Member]) -> None:
         self._api = api
         self._threads = ThreadPoolExecutor(len(members))
-        self._pending: dict[Future[dict[str, t.Any] | None], Member] = {}
+        self._pending: dict[Future[dict[str, Any] | None], Member] = {}
 
     def ask(self, members: Iterable[Member]) -> None:
         """Ask those who have answered the last question."""
@@ -249,7 +249,7 @@ class Inquiry:
             if member not in self._pending.values():
                 self._pending[self._threads.submit(self._api.own_state, member)] = member
 
-    def answers(self, seconds: float) -> list[tuple[Member, dict[str, t.Any] | None]]:
+    def answers(self, seconds: float) -> list[tuple[Member, dict[str, Any] | None]]:
         """Wait for the first answer, so long at most, and return who has answered what."""
         return [(self._pending.pop(own), own.result()) for own in wait(self._pending, seconds, FIRST_COMPLETED).done]
 
@@ -271,7 +271,7 @@ class PoolWatch:
         self._changed = threading.Condition()
         self._begun, self._leads_to = 0.0, b""
 
-    def __enter__(self) -> t.Self:
+    def __enter__(self) -> Self:
         """Begin."""
         if self._pool is not None:
             self._threads.submit(self._watch, self._pool)

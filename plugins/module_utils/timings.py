@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import json
 import re
-import typing as t
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
-Timings = dict[str, t.Any]
+Timings = dict[str, Any]
 
 HAPROXY = "/etc/haproxy/haproxy.cfg"
 KEEPALIVED = "/etc/keepalived/keepalived.conf"
@@ -29,7 +29,8 @@ PATRONI = "/etc/systemd/system/patroni.service.d/holdfast.conf"
 AMENDED = "/usr/local/lib/holdfast/patroni"
 PATRONI_UNIT = "patroni.service"
 
-UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+"""Seconds; HAProxy writes m and PostgreSQL min."""
 COUNTS = ("fall", "rise")
 INTERVALS = ("inter", "fastinter", "downinter")
 CHECKED = {"inter": 2.0, "fall": 3, "rise": 2}
@@ -100,7 +101,7 @@ def complete(given: Timings) -> Timings:
     return {**CHECKED, **rest, **given}
 
 
-def slowest(timings: Sequence[Mapping[str, t.Any]]) -> Timings:
+def slowest(timings: Sequence[Mapping[str, Any]]) -> Timings:
     """Return the largest value of each setting, None where all are None."""
     return {name: max((one[name] for one in timings if one[name] is not None), default=None) for name in timings[0]}
 

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -19,6 +19,6 @@ class UnloggedModule(AnsibleModule):
     def _log_invocation(self) -> None:
         """Log nothing."""
 
-    def _return_formatted(self, kwargs: dict[str, t.Any]) -> None:
+    def _return_formatted(self, kwargs: dict[str, Any]) -> None:
         """Return a result without the parameters, which a user sees with ``-vvv``."""
         super()._return_formatted({"invocation": {"module_args": {}}, **kwargs})

@@ -8,9 +8,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-import typing as t
+from typing import TYPE_CHECKING
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from ansible.module_utils.basic import AnsibleModule

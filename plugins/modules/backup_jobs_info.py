@@ -73,9 +73,10 @@ jobs:
 """
 
 import time
-import typing as t
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.job_record import Record, job_of, read_record
@@ -102,8 +103,8 @@ def timers_of(names: list[str], directory: Path = UNITS) -> list[str]:
 
 
 def describe(
-    unit: str, timer: Timer, service: t.Mapping[str, str], record: Record | None, gap: float | None
-) -> dict[str, t.Any]:
+    unit: str, timer: Timer, service: Mapping[str, str], record: Record | None, gap: float | None
+) -> dict[str, Any]:
     """Return what is reported of one job."""
     now = time.time()
     since = [when for when in (record.last_success if record else None, timer.active_since) if when]

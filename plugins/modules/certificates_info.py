@@ -46,8 +46,8 @@ certificates:
 """
 
 import time
-import typing as t
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto
@@ -56,7 +56,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 AUTHORITIES = "ca.crt"
 
 
-def describe(path: Path, now: float) -> dict[str, t.Any]:
+def describe(path: Path, now: float) -> dict[str, Any]:
     """Return one file's name, end and error."""
     try:
         ends = crypto.ends(safe_path.read(path) or b"")

@@ -34,4 +34,5 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+# Nothing beside what every module returns.
 """

@@ -54,7 +54,12 @@ options:
     suboptions:
       path: {description: Absolute path., type: path, required: true}
       content:
-        description: The content. Either it or O(files[].template) is needed.
+        description: The content. One of this, O(files[].source) and O(files[].template) is needed.
+        type: str
+      source:
+        description: >-
+          Name of a UTF-8 text file on the controller whose content is taken as it is, found as M(ansible.builtin.copy)
+          finds it, such as in the role's C(files).
         type: str
       template:
         description: Name of a template that is rendered on the controller, as M(ansible.builtin.template) finds it.
@@ -248,6 +253,7 @@ _DIRECTORY = {"path": {"type": "path", "required": True}, "mode": {"type": "str"
 _FILE = {
     "path": {"type": "path", "required": True},
     "content": {"type": "str"},
+    "source": {"type": "str"},
     "template": {"type": "str"},
     "template_vars": {"type": "dict", "default": {}},
     "secret": {"type": "bool", "default": False, "no_log": False},
@@ -284,7 +290,7 @@ def argument_spec() -> dict[str, Any]:
     """The module's argument specification."""
     return {
         "directories": _list_of(_DIRECTORY),
-        "files": {**_list_of(_FILE), "mutually_exclusive": [("content", "template")]},
+        "files": {**_list_of(_FILE), "mutually_exclusive": [("content", "source", "template")]},
         "secrets": {"type": "dict", "default": {}, "no_log": True},
         "absent": _PATHS,
         "own_directories": _list_of(_OWN_DIRECTORY),

@@ -28,7 +28,9 @@ options:
         C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
         C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
         C(cipher_type) and C(cipher_pass); C(directories) that the host's components have, each with C(variable),
-        C(path) and C(owner).
+        C(path) and C(owner); C(units), by component its unit and the file of ours that the unit
+        reads; C(etcd_users) and C(sql_roles), by secret the user or role whose password it is; C(stored), by secret
+        the file that has it.
       - The action plugin fills it in.
     type: str
     default: "{}"

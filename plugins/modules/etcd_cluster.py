@@ -115,7 +115,7 @@ left:
   elements: str
 """
 
-import typing as t
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import CONNECTION_ARGUMENTS, WrongPasswordError
@@ -123,7 +123,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_convergence impor
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 
 PREFIXES = ("prefixes", "read_prefixes", "write_prefixes")
-ARGUMENTS: dict[str, t.Any] = {
+ARGUMENTS: dict[str, Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
     "others": {"type": "dict", "default": {}},
     **CONNECTION_ARGUMENTS,

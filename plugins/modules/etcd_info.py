@@ -119,14 +119,14 @@ errors:
   elements: str
 """
 
-import typing as t
 from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import CONNECTION_ARGUMENTS
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_observer import Observer
 
-ARGUMENTS: dict[str, t.Any] = {
+ARGUMENTS: dict[str, Any] = {
     "endpoints": {"type": "list", "elements": "str", "required": True},
     **CONNECTION_ARGUMENTS,
     "username": {"type": "str", "default": "root"},

@@ -159,14 +159,14 @@ join:
   choices: [bootstrap, added, add, replace]
 """
 
-import typing as t
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import CONNECTION_ARGUMENTS, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_join import Joiner, RefusedError, look, peer_names
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
 
-ARGUMENTS: dict[str, t.Any] = {
+ARGUMENTS: dict[str, Any] = {
     "name": {"type": "str", "required": True},
     "members": {
         "type": "list",

@@ -74,8 +74,8 @@ judgement:
 """
 
 import time
-import typing as t
 from collections.abc import Collection
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Restart, judge_restart
@@ -90,7 +90,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
 
 HTTP_TIMEOUT = 3.0
 
-ARGUMENTS: dict[str, t.Any] = {
+ARGUMENTS: dict[str, Any] = {
     "endpoint": {"type": "str", "required": True},
     "endpoints": {"type": "list", "elements": "str", "required": True},
     "others": {"type": "list", "elements": "str", "default": []},

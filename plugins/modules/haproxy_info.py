@@ -150,14 +150,14 @@ pools:
           type: int
 """
 
-import typing as t
 from dataclasses import asdict
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import ask, parse_info, parse_stat
 
 
-def load(path: str, timeout: float) -> dict[str, t.Any]:
+def load(path: str, timeout: float) -> dict[str, Any]:
     """What the module returns for the HAProxy behind the socket."""
     try:
         info, stat = ask(path, "show info", timeout), ask(path, "show stat", timeout)

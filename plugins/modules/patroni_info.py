@@ -88,7 +88,7 @@ silent:
   type: dict
 """
 
-import typing as t
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -98,7 +98,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARG
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
 
 
-def gather(api: PatroniApi, members: list[str]) -> dict[str, t.Any]:
+def gather(api: PatroniApi, members: list[str]) -> dict[str, Any]:
     """Return the module's result."""
     answers = api.answers()
     cluster = merge_answers(answers)
@@ -113,7 +113,7 @@ def gather(api: PatroniApi, members: list[str]) -> dict[str, t.Any]:
     }
 
 
-def read_configuration(api: PatroniApi) -> dict[str, t.Any] | None:
+def read_configuration(api: PatroniApi) -> dict[str, Any] | None:
     """Return the dynamic configuration, None when it can't be read."""
     try:
         return api.read_configuration()

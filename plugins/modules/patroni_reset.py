@@ -91,8 +91,8 @@ deleted:
 """
 
 import time
-import typing as t
 from collections.abc import Collection
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -135,7 +135,7 @@ def name_member(store: Store, member: str, dry_run: bool) -> bool:
     return INITIALIZED not in store.names() if dry_run else store.permit(member, NAMED_SECONDS)
 
 
-def run(params: dict[str, t.Any], dry_run: bool) -> dict[str, t.Any]:
+def run(params: dict[str, Any], dry_run: bool) -> dict[str, Any]:
     """Do what the parameters say, or foretell it, and return the module's result."""
     store = Store.from_params(params["etcd"], params["etcd_password"])
     if params["state"] == "named":

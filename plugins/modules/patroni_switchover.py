@@ -148,8 +148,8 @@ seconds:
 """
 
 import signal
-import typing as t
 from dataclasses import replace
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
@@ -169,7 +169,7 @@ class InterruptedBySignalError(Exception):
 def unwind_on_signals() -> None:
     """Let the first signal end the module in order, by an exception; later ones don't disturb that."""
 
-    def unwind(number: int, _frame: t.Any) -> None:
+    def unwind(number: int, _frame: Any) -> None:
         for each in SIGNALS:
             signal.signal(each, signal.SIG_IGN)
         raise InterruptedBySignalError(f"interrupted by {signal.Signals(number).name}")
@@ -178,7 +178,7 @@ def unwind_on_signals() -> None:
         signal.signal(each, unwind)
 
 
-def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, t.Any]:
+def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, Any]:
     """Return the module's result; leader is the one of now, or the likely one where nothing was done."""
     return {
         "changed": made.needed,
@@ -190,7 +190,7 @@ def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, t
     }
 
 
-def converge(switchover: Switchover, wanted: str | None, check_mode: bool) -> dict[str, t.Any]:
+def converge(switchover: Switchover, wanted: str | None, check_mode: bool) -> dict[str, Any]:
     """Plan, switch over unless in check mode or where nothing is to be done, and return the module's result."""
     made = switchover.plan(wanted)
     if check_mode or not made.needed:

@@ -152,10 +152,10 @@ last_transaction:
 import fcntl
 import os
 import time
-import typing as t
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
@@ -216,7 +216,7 @@ def restore_of(module: AnsibleModule) -> Restore:
     )
 
 
-def run(module: AnsibleModule) -> dict[str, t.Any]:
+def run(module: AnsibleModule) -> dict[str, Any]:
     """Carry out what the module is asked for, and return its result."""
     return converge(restore_of(module), module.params["state"], module.params["keep"], module.check_mode)
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 BY_ROLE = {
     "primary": "PostgreSQL, reads and writes (the primary)",

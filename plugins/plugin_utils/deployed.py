@@ -21,7 +21,6 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
     AUTHENTICATION,
-    UNITS,
     Deployed,
     Verdict,
     combined,
@@ -31,8 +30,16 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import (
 )
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask_line
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMPONENTS,
+    ETCD_USERS,
+    SECRETS,
+    SQL_ROLES,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import DEFAULTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import role_defaults
 
 RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
@@ -63,23 +70,19 @@ NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not su
 NO_ARCHIVING = "no_archiving"
 BACKUP_REPOSITORY = "backup_repository"
 BACKUP_RETENTION = "backup_retention"
-KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
 PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
 NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
-ROLES = {f"postgresql_{kind}": f"patroni_{kind}_username" for kind in AUTHENTICATION}
-ENDS = {
-    "etcd_patroni": ("etcd", "postgresql"),
-    "etcd_lease_watcher": ("etcd", "lease_watcher"),
-    "patroni_rest": ("postgresql",),
-    "pgbouncer": ("postgresql", "pgbouncer"),
-}
+ROLES = {secret.name: secret.sql_role for secret in SECRETS if secret.sql_role}
+ENDS = {secret.name: secret.ends for secret in SECRETS if secret.ends}
 """Secrets that site.yml changes, by the components whose hosts have to be there when it does."""
+UNITS = {part.name: (part.units[0], part.configuration) for part in COMPONENTS if part.configuration}
+"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
 LEAVES = {
-    "etcd": "`systemctl disable --now etcd` there and `etcdctl member remove` with its id in `etcdctl member list`",
-    "postgresql": "`systemctl disable --now patroni` there",
-    "haproxy": "`systemctl disable --now haproxy` there",
-    "keepalived": "`systemctl disable --now keepalived` there",
+    component: f"`systemctl disable --now {unit.removesuffix('.service')}` there"
+    for component, (unit, _configuration) in UNITS.items()
 }
+LEAVES["etcd"] += " and `etcdctl member remove` with its id in `etcdctl member list`"
+KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
 
 
 @dataclass(frozen=True)
@@ -221,9 +224,8 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
-    address = f"[{host.ha['address']}]" if ":" in host.ha["address"] else host.ha["address"]
     own = _mapping(host.variables.get("etcd_settings"))
-    directory = host.variables.get("etcd_data_directory", f"/var/lib/etcd/{wished['token']}")
+    directory = etcd_directory(wished, host.variables)
     # Where the data would be elsewhere, its own line says so.
     kept = wal_directory({"ETCD_DATA_DIR": found.data_directory, "ETCD_WAL_DIR": own.get("ETCD_WAL_DIR")})
     pairs = {
@@ -231,14 +233,19 @@ def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
         "etcd_settings.ETCD_WAL_DIR": (found.wal_directory, kept),
         f"{ports}.etcd_client": (
             found.client_url,
-            own.get("ETCD_ADVERTISE_CLIENT_URLS", f"https://{address}:{wished['client_port']}"),
+            own.get("ETCD_ADVERTISE_CLIENT_URLS", https_url(host.ha["address"], wished["client_port"])),
         ),
         f"{ports}.etcd_peer": (
             found.peer_url,
-            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", f"https://{address}:{wished['peer_port']}"),
+            own.get("ETCD_INITIAL_ADVERTISE_PEER_URLS", https_url(host.ha["address"], wished["peer_port"])),
         ),
     }
     yield from _changed(host, pairs)
+
+
+def etcd_directory(etcd: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
+    """Return where etcd keeps its data, unless etcd_settings say otherwise."""
+    return str(variables.get("etcd_data_directory") or f"/var/lib/etcd/{etcd['token']}")
 
 
 def judge_stores(host: Host, deployed: Deployed) -> Iterator[Difference]:
@@ -494,11 +501,8 @@ def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
 def undeclared_in_etcd(members: Mapping[str, str], etcd: Mapping[str, Any]) -> list[str]:
     """Return who of {peer URL: name} is not in a topology's C(ha.etcd), by name, or by URL before the first start."""
     names = {member["name"] for member in etcd["members"]}
-    urls = {
-        f"https://{f'[{address}]' if ':' in (address := member['address']) else address}:{etcd['peer_port']}"
-        for member in etcd["members"]
-    }
-    return sorted({name or url for url, name in members.items() if name not in names and url not in urls})
+    urls = {https_url(member["address"], etcd["peer_port"]) for member in etcd["members"]}
+    return sorted({name or place for place, name in members.items() if name not in names and place not in urls})
 
 
 def patroni_strangers(host: Host, deployed: Deployed) -> list[str]:
@@ -602,6 +606,10 @@ def wished(host: Host) -> dict[str, Any]:
         "data_directory": postgresql.get("data_directory", ""),
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
+        "units": UNITS,
+        "etcd_users": ETCD_USERS,
+        "stored": {secret.name: secret.stored for secret in SECRETS if secret.stored},
+        "sql_roles": {secret: SQL_ROLES[variable] for secret, variable in ROLES.items()},
     }
 
 
@@ -612,7 +620,7 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
     """
     told = (seen or {}).get("deployed")
     deployed = Deployed.load(told) if told else None
-    given: dict[str, Any] = {key: _defaults(root, "pgbackrest").get(key) for key in VARIABLES}
+    given: dict[str, Any] = {key: role_defaults(root, "pgbackrest").get(key) for key in VARIABLES}
     if deployed:
         platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
         given["patroni_postgresql_version"] = platforms.get(deployed.system, {}).get("postgresql")
@@ -631,10 +639,6 @@ def _evaluated(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _evaluated(value[key]) for key in value}
     return [_evaluated(item) for item in value] if isinstance(value, list) else value
-
-
-def _defaults(root: Path, role: str) -> dict[str, Any]:
-    return _read(root / "roles" / role / "defaults" / "main.yml")
 
 
 @cache

@@ -12,8 +12,13 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.places import holds, overlaps
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import DEFAULTS, KINDS, VARIABLE, local_repository
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import wished_repositories
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import etcd_directory, wished_repositories
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import (
+    DEFAULTS,
+    KINDS,
+    VARIABLE,
+    local_repository,
+)
 
 DATA = "ha.postgresql.data_directory"
 
@@ -68,7 +73,7 @@ def directories_of(ha: Mapping[str, Any], variables: Mapping[str, Any]) -> Itera
 def _of_etcd(etcd: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[Directory]:
     settings = variables.get("etcd_settings") or {}
     given = {
-        "etcd_data_directory": variables.get("etcd_data_directory") or f"/var/lib/etcd/{etcd['token']}",
+        "etcd_data_directory": etcd_directory(etcd, variables),
         "etcd_settings.ETCD_DATA_DIR": settings.get("ETCD_DATA_DIR"),
         "etcd_settings.ETCD_WAL_DIR": settings.get("ETCD_WAL_DIR"),
     }

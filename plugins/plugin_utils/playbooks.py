@@ -10,29 +10,31 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-
-from .backup_jobs import VARIABLE as JOBS
-from .documentation import module_options
-from .reading.node import suggestion
-from .reading.problems import HIDDEN, OPAQUE, Problem
-from .topology.document import LOADER
-from .topology.hosts import FOREIGN, HOST_VARIABLES
-from .topology.packages import PACKAGE_VARIABLES
-from .topology.roles import RoleSpec, load_roles
-from .topology.variables import ROLES, judge_option, refused, role_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problem
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    PACKAGE_ROLES,
+    ROLES,
+    packages_variable,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import LOADER
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, HOST_VARIABLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import VARIABLE as JOBS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import judge_option, refused, role_of
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
 """Host variables that count as extra variables, too."""
 
-INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *chain.from_iterable(PACKAGE_VARIABLES.values())}) - ANYWHERE
+INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKAGE_ROLES)}) - ANYWHERE
 """What only the topology reads."""
 
 CLUSTER = "holdfast_cluster_"
@@ -181,29 +183,27 @@ def _elsewhere(name: str, interface: Interface) -> Problem:
     return Problem(name, HIDDEN, f"is an option of {', '.join(readers)}, not of what runs", "remove it")
 
 
-def inventory_problems(
-    variables: Mapping[str, Any], interface: Interface, foreign: Collection[str]
-) -> Iterator[Problem]:
+def inventory_problems(variables: Mapping[str, Any], foreign: Collection[str]) -> Iterator[Problem]:
     """Why options are refused in a host's variables: misspelt, of the wrong type, or not for an inventory."""
     for name, value in variables.items():
-        option = interface.options.get(name)
+        option = interface().options.get(name)
         if any(fnmatchcase(name, item) for item in foreign):
             continue
         if option is None:
-            yield from _misspelt(name, interface)
+            yield from _misspelt(name)
         elif option.get("command_line"):
             what = "is set in the inventory, but it is for a single run"
             yield Problem(name, HIDDEN, what, f"remove it there; give -e {name}=VALUE")
         else:
-            yield from judge_option(name, value, option, name in interface.for_roles)
+            yield from judge_option(name, value, option, name in interface().for_roles)
 
 
-def _misspelt(name: str, interface: Interface) -> Iterator[Problem]:
-    """A host variable that is spelt almost as an option; others are the user's own."""
-    if name in interface.names or name in ANYWHERE or role_of(name):
-        return
-    if close := _closest(name, tuple(interface.options), 0.9):
-        yield Problem(name, OPAQUE, "is an unknown variable", _rename(name, close))
+@cache
+def _misspelt(name: str) -> list[Problem]:
+    """A variable that is spelt almost as an option; others are the user's own."""
+    known = name in interface().names or name in ANYWHERE or role_of(name)
+    close = [] if known else _closest(name, tuple(interface().options), 0.9)
+    return [Problem(name, OPAQUE, "is an unknown variable", _rename(name, close))] if close else []
 
 
 @cache

@@ -8,14 +8,16 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd, Patroni, refusal
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import secrets_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, Port
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import refused_watch
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, role_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
@@ -27,6 +29,7 @@ except ImportError:
     pass
 
 Clock = tuple[float, float]
+COLLECTION = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,31 +40,35 @@ class HostFinding:
     finding: Finding
 
 
-def expected_ports(ha: Mapping[str, Any], pgbackrest: int | str = 8432) -> list[dict[str, Any]]:
+def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
     """Return the TCP ports that a host's components will own, shaped as holdfast.ha.host_preflight takes them.
 
-    pgbackrest: the port of its TLS server.
+    variables: the host's own, in which ports of roles may be set.
     """
-    components = ha["components"]
+    everywhere = {name for member in ha["members"] for name in member["components"]}
     ports: list[dict[str, Any]] = []
-    if "etcd" in components:
-        ports += [_port(ha["etcd"][key], "etcd", ["etcd.service"]) for key in ("client_port", "peer_port")]
-    if "postgresql" in components:
-        ports.append(_port(ha["postgresql"]["port"], "postgresql", ["patroni.service"]))
-        ports.append(_port(ha["postgresql"]["rest_port"], "patroni", ["patroni.service"]))
-    if "haproxy" in components:
-        ports += [_port(pool["port"], "haproxy", ["haproxy.service"], pool["addresses"]) for pool in ha["pools"]]
-    if "pgbouncer" in components:
-        # The package's own is stopped by the role.
-        units = ["holdfast-pgbouncer.service", "pgbouncer.service"]
-        ports.append(_port(ha["pooler"]["port"], "pgbouncer", units, [ha["address"], "127.0.0.1"]))
-    if ha.get("backup") and ("postgresql" in components or "backup" in components):
-        ports.append(_port(int(pgbackrest), "pgbackrest", ["pgbackrest.service"]))
+    for component in COMPONENTS:
+        beside = component.installed_beside in ha["components"] and component.name in everywhere
+        if component.name in ha["components"] or beside:
+            units = list(component.units)
+            for port in (port for port in component.ports if port.binds != "chosen"):
+                addresses = [ha["address"], "127.0.0.1"] if port.binds == "own" else []
+                ports.append(_port(_number(port, component.role, ha, variables or {}), port.service, units, addresses))
+            if component.name == "haproxy":
+                ports += [_port(pool["port"], "haproxy", units, pool["addresses"]) for pool in ha["pools"]]
     return ports
 
 
-def _port(port: int, component: str, units: list[str], addresses: Sequence[str] = ()) -> dict[str, Any]:
-    return {"port": port, "component": component, "units": units, "addresses": list(addresses)}
+def _number(port: Port, role: str, ha: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
+    """Return a port's number, of the cluster, of the host's variables, or the role's default."""
+    if port.path:
+        part, key = port.path.split(".")
+        return int(ha[part][key])
+    return int(variables[port.name] if port.name in variables else role_defaults(COLLECTION, role)[port.name])
+
+
+def _port(number: int, service: str, units: list[str], addresses: Sequence[str]) -> dict[str, Any]:
+    return {"port": number, "component": service, "units": units, "addresses": list(addresses)}
 
 
 def skew(one: Clock, other: Clock) -> float:

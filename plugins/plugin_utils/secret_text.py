@@ -9,14 +9,16 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
 from jinja2 import Environment, TemplateError
 from jinja2.nodes import Output, TemplateData
 
 LONGEST = 1024
-"""Bytes; lines of HAProxy's and PgBouncer's files end somewhere above."""
+"""Bytes; lines of some services' files end somewhere above."""
 BCRYPT_LONGEST = 72
 """Bytes of a password that etcd takes, and no more."""
 PATRONI_OWN = ("patroni_rest", "postgresql_replication", "postgresql_rewind", "postgresql_superuser")
+SQL_PASSWORDS = frozenset(secret.name for secret in SECRETS if secret.sql_role)
 UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 HASH = re.compile(r"md5[0-9a-f]{32}|SCRAM-SHA-256\$.*")
 TEMPLATE_STARTS = ("{{", "{%", "{#")
@@ -63,7 +65,7 @@ def secret_problems(name: str, value: object) -> Iterator[str]:
         yield "has a character beyond ASCII, which Patroni sends in another encoding than it expects"
     if key.startswith("postgresql_") and "$$" in value:
         yield "has $$, which ends the statement by which Patroni sets it"
-    if (key == "pgbouncer" or key.startswith("postgresql_")) and HASH.fullmatch(value):
+    if key in SQL_PASSWORDS and HASH.fullmatch(value):
         yield "looks like the hash of a password, and would be taken for one"
 
 

@@ -13,24 +13,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
-
-from .secret_text import LITERAL, TEMPLATED, is_expression, is_templated, secret_problems
-from .table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
+    LITERAL,
+    TEMPLATED,
+    is_expression,
+    is_templated,
+    secret_problems,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
 
 SECRETS_VARIABLE = "ha_secrets"
 ROLES_VARIABLE = "ha_role_passwords"
-SECRETS = (
-    "etcd_root",
-    "etcd_patroni",
-    "etcd_lease_watcher",
-    "postgresql_superuser",
-    "postgresql_replication",
-    "postgresql_rewind",
-    "patroni_rest",
-    "pgbackrest_cipher",
-    "haproxy_stats",
-    "pgbouncer",
-)
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 32
 MINIMUM_LENGTH = {SECRETS_VARIABLE: 16, ROLES_VARIABLE: 8}
@@ -141,7 +135,7 @@ def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callab
     found = list(secrets_problems(document))
     if found:
         raise SecretsError("; ".join(found))
-    wanted = {SECRETS_VARIABLE: SECRETS, ROLES_VARIABLE: sorted(set(roles))}
+    wanted = {SECRETS_VARIABLE: [secret.name for secret in SECRETS], ROLES_VARIABLE: sorted(set(roles))}
     missing = {
         variable: {key: generate() for key in keys if key not in (document.get(variable) or {})}
         for variable, keys in wanted.items()

@@ -36,7 +36,7 @@ INTO_A_STEP = 0.4
 def assert_built() -> None:
     """site.yml builds the cluster; the backups' verification is restore_verify.yml's."""
     converge()
-    assert_healthy(120, "-e", "restore_verify_enabled=false")
+    assert_healthy(120, "-e", "restore_verify_state=absent")
 
 
 def kill_at(step: int) -> None:

@@ -15,8 +15,8 @@ from difflib import get_close_matches
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import Any
 
-from .addresses import Address, Interface, Network
-from .problems import HIDDEN, IN_INI, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Interface, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, IN_INI, Problems
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Generic, Literal, TypeVar, overload
 
-from .addresses import Address, Interface, Network
-from .node import Node
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Interface, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node
 
 S = TypeVar("S")
 T = TypeVar("T")

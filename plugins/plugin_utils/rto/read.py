@@ -15,7 +15,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
     is_synchronous,
     scalar,
 )
-from ansible_collections.holdfast.ha.plugins.module_utils.timings import slowest
+from ansible_collections.holdfast.ha.plugins.module_utils.timings import UNITS, slowest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import (
     PATRONI_POLL,
     Checks,
@@ -28,7 +28,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import (
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import Timing
 
 Reports = Mapping[str, Mapping[str, Any]]
-UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 SPARED_POLL = 0.0  # the watcher set the silent leader aside: no member asks it
 ENOUGH_WATCHERS = 2  # a single one may be lost with the primary
 

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any
 
-from ..reading.addresses import Address
-from ..reading.problems import OPAQUE, Problems
-from .hosts import is_address, known_addresses
-from .model import Cluster, Inventory, Pool, Vip
-from .pool_targets import common_networks, is_part
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import is_address, known_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, Pool, Vip
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets import common_networks, is_part
 
 
 def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:

@@ -9,16 +9,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..reading.problems import OPAQUE, Problem, Problems, TopologyError
-from .derive import count_labels, derive_groups, derive_host
-from .model import Inventory
-from .parse import parse
-from .ports import check_ports
-from .required_secrets import check_secrets
-from .roles import RoleSpec, coerced
-from .sql_names import check_sql
-from .validate import validate
-from .variables import check_variables
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
+    OPAQUE,
+    Problem,
+    Problems,
+    TopologyError,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import (
+    count_labels,
+    derive_groups,
+    derive_host,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.parse import parse
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.ports import check_ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.required_secrets import check_secrets
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, coerced
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import check_sql
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.validate import validate
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import check_variables
 
 
 @dataclass(frozen=True)
@@ -56,7 +65,7 @@ def build(
     if problems.found:
         raise TopologyError(problems.found)
     labels = count_labels(clusters)
-    hosts = {host.name: derive_host(cluster, host, labels) for cluster in clusters for host in cluster.hosts}
+    hosts = {host.name: derive_host(cluster, host, labels, roles) for cluster in clusters for host in cluster.hosts}
     return Topology(hosts, derive_groups(clusters))
 
 

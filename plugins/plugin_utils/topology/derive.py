@@ -10,17 +10,43 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
-from ..reading.addresses import Network
-from .hosts import is_address
-from .model import COMPONENTS, ETCD_PEERS, Cluster, Host, Pool
-from .packages import COMMON_PACKAGES, COMPONENT_PACKAGES
-from .pool_targets import common_networks
-from .pools import pool_dict, primary_pool
-from .timing import timing_dict
-from .vrrp import priorities, router_id
+from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMMON_ROLE,
+    COMPONENTS,
+    SQL_ROLES,
+    packages_variable,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import is_address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import ETCD_PEERS, Cluster, Host, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets import common_networks
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import pool_dict, primary_pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import timing_dict
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp import priorities, router_id
+
+NAMESPACE = "/service/"
+"""What Patroni's keys of all clusters begin with."""
+
+_TLS_DIRECTORY = "/etc/holdfast/tls"
+TLS = {
+    "directory": _TLS_DIRECTORY,
+    "ca": f"{_TLS_DIRECTORY}/ca.crt",
+    "cert": f"{_TLS_DIRECTORY}/host.crt",
+    "client_cert": f"{_TLS_DIRECTORY}/client.crt",
+    "key": f"{_TLS_DIRECTORY}/host.key",
+}
+"""Where a host has its certificates: one for servers and clients, and one for etcd's clients with the same key."""
 
 
-def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict[str, Any]:
+REST_USER = "holdfast"
+"""The user of Patroni's REST interface."""
+
+
+def derive_host(
+    cluster: Cluster, host: Host, labels: Mapping[str, int], roles: Mapping[str, RoleSpec]
+) -> dict[str, Any]:
     """The host's C(ha): who it is, and all it needs to know of its cluster; C(labels) as C(count_labels) says."""
     return {
         "cluster": cluster.name,
@@ -28,17 +54,18 @@ def derive_host(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
         "address": host.address,
         "zone": host.zone,
         "components": cluster.components(host.name),
-        "packages": packages(cluster, host),
+        "packages": packages(cluster, host, roles),
         "members": [
             {**_peer(member), "zone": member.zone, "components": cluster.components(member.name)}
             for member in cluster.hosts
         ],
         "certificate": certificate(cluster, host, labels),
+        "tls": TLS,
         "etcd": etcd(cluster, host),
         "timing": timing_dict(cluster.profile),
         "lease_watch": lease_watch(cluster),
         "pooler": pooler(cluster),
-        "postgresql": postgresql(cluster),
+        "postgresql": postgresql(cluster, host, roles),
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
@@ -49,20 +76,19 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
     """Host names by group; every component has its group, if need be an empty one."""
     clusters = tuple(clusters)
     groups = {"holdfast": [host.name for cluster in clusters for host in cluster.hosts]}
-    for component in COMPONENTS:
-        groups[f"holdfast_{component}"] = [host.name for cluster in clusters for host in cluster.of(component)]
+    for name in (component.name for component in COMPONENTS):
+        groups[f"holdfast_{name}"] = [host.name for cluster in clusters for host in cluster.of(name)]
     groups["holdfast_backup_jobs"] = [host.name for cluster in clusters for host in cluster.hosts if host.declares_jobs]
     for cluster in clusters:
         groups[f"holdfast_cluster_{cluster.name}"] = [host.name for host in cluster.hosts]
     return groups
 
 
-def packages(cluster: Cluster, host: Host) -> list[str]:
-    """Every Debian package of the host's components and those that its variables add, sorted."""
-    components = cluster.installed(host)
-    wanted = (package for component in components for package in COMPONENT_PACKAGES[component])
-    added = (package for part in ("common", *components) for package in host.packages.get(part, ()))
-    return sorted({*COMMON_PACKAGES, *wanted, *added})
+def packages(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> list[str]:
+    """Every Debian package that the roles of the host's components need or its variables add, sorted."""
+    needed = [COMMON_ROLE, *(role for component in cluster.installed(host) for role in component.roles)]
+    wanted = (package for role in needed if role in roles for package in roles[role].defaults[packages_variable(role)])
+    return sorted({*wanted, *(package for role in needed for package in host.packages.get(role, ()))})
 
 
 def count_labels(clusters: Iterable[Cluster]) -> Mapping[str, int]:
@@ -80,22 +106,26 @@ def certificate(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
     is_name = host.name != host.address
     short = [host.name.partition(".")[0]] if labels[_first_label(host)] == 1 and not is_address(host.name) else []
     names = [host.name, *short] if is_name else []
-    behind = (*cluster.of("haproxy"), *cluster.of("postgresql"))
-    virtual = [str(vip.address.ip) for vip in cluster.vips] if host in behind else []
+    components = [component for component in COMPONENTS if host in cluster.of(component.name)]
+    is_behind = any(component.behind_vips for component in components)
+    virtual = [str(vip.address.ip) for vip in cluster.vips] if is_behind else []
     addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
     of_peers = [etcd_peer_name(cluster)] if host in cluster.of("etcd") else []
     # pgBackRest before 2.53 looks for an address among the DNS names only.
     dns = _unique([*names, "localhost", *map(str, host.addresses), *of_peers])
-    is_client = any(host in cluster.of(part) for part in ("etcd", "postgresql", "backup"))
+    is_client = any(component.is_client for component in components)
     return {"common_name": host.name, "client": is_client, "dns": dns, "ip": _unique(addresses)}
 
 
 def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
-    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first."""
+    """The etcd cluster, or None; C(nearest) are its members as host:port, the host's own first.
+
+    Patroni's keys begin with C(prefix).
+    """
     members = cluster.of("etcd")
     if not members:
         return None
-    places = {member.name: f"{_bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
+    places = {member.name: f"{bracketed(member.address)}:{cluster.ports.etcd_client}" for member in members}
     return {
         "token": f"holdfast-{cluster.name}",
         "client_port": cluster.ports.etcd_client,
@@ -104,6 +134,7 @@ def etcd(cluster: Cluster, host: Host) -> dict[str, Any] | None:
         "members": [_peer(host) for host in members],
         "endpoints": [f"https://{place}" for place in places.values()],
         "nearest": sorted(places.values(), key=lambda place: place != places.get(host.name)),
+        "prefix": f"{NAMESPACE}{cluster.name}/",
     }
 
 
@@ -129,6 +160,7 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     return {
         "port": cluster.ports.pgbouncer,
         "mode": cluster.pooler.mode,
+        "users": {"lookup": SQL_ROLES["pgbouncer_auth_username"], "admin": SQL_ROLES["pgbouncer_admin_username"]},
         "clients": clients(cluster),
         "target": {
             "addresses": addresses,
@@ -139,20 +171,32 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
     }
 
 
-def postgresql(cluster: Cluster) -> dict[str, Any] | None:
-    """The Patroni cluster, or None."""
+def postgresql(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> dict[str, Any] | None:
+    """The Patroni cluster, or None.
+
+    C(endpoints) are its REST interfaces, C(endpoint) is the host's own or None. C(reserved) are names of its own SQL
+    roles, with the variables that fix them.
+    """
     members = cluster.of("postgresql")
     if not members:
         return None
+    fixed = {name for spec in roles.values() for name in spec.wired}
+    own = {name: variable for component in cluster.parts for variable, name in component.sql_roles.items()}
+    rest = {member.name: https_url(member.address, cluster.ports.patroni) for member in members}
     return {
+        "namespace": NAMESPACE,
         "scope": cluster.name,
         "port": cluster.ports.postgresql,
         "rest_port": cluster.ports.patroni,
+        "endpoints": list(rest.values()),
+        "endpoint": rest.get(host.name),
+        "users": {"superuser": SQL_ROLES["patroni_superuser_username"], "rest": REST_USER},
         "data_directory": f"/var/lib/postgresql/{cluster.name}",
         "members": [{**_peer(host), "failover_priority": host.failover_priority} for host in members],
         "clients": clients(cluster),
         "databases": [dict(database.values) for database in cluster.databases],
         "roles": [dict(role.values) for role in cluster.roles],
+        "reserved": {name: variable for name, variable in own.items() if variable in fixed},
     }
 
 
@@ -231,10 +275,6 @@ def backup(cluster: Cluster, host: Host) -> dict[str, Any] | None:
 
 def _peer(host: Host) -> dict[str, Any]:
     return {"name": host.name, "address": host.address}
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _unique(values: Iterable[str]) -> list[str]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import yaml
-
-from ..reading.problems import OPAQUE, Problem, TopologyError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Problem, TopologyError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_dynamic import VARIABLE, faults
-
-from ..reading.problems import HIDDEN, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Problems
 
 __all__ = ["VARIABLE", "check_dynamic_configuration", "slot_name"]
 

@@ -10,11 +10,11 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 from typing import Any
 
-from ..reading.addresses import Address
-from ..reading.node import Node, suggestion
-from ..reading.problems import OPAQUE, Opaque, Problems
-from .model import Host, Inventory
-from .packages import PACKAGE_VARIABLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Opaque, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import PACKAGE_ROLES, packages_variable
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Host, Inventory
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 FOREIGN = "ha_foreign_variables"
@@ -56,7 +56,7 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
         vrrp_priority=vrrp.integer(1, 254) if vrrp else None,
         interface=interface.text() if interface else None,
         declares_jobs=bool(root.value.get("backup_jobs")),
-        packages={part: read_packages(root, names) for part, names in PACKAGE_VARIABLES.items()},
+        packages={role: read_packages(_variable(root, packages_variable(role))) for role in PACKAGE_ROLES},
     )
 
 
@@ -78,13 +78,13 @@ def foreign(variables: Mapping[str, Any]) -> list[str]:
     return [str(item) for item in listed] if isinstance(listed, list) else []
 
 
-def read_packages(root: Node, names: tuple[str, ...]) -> tuple[str, ...]:
-    """The packages that variables name; what is no list of texts is refused with the role's other variables."""
-    nodes = [node for name in names if (node := _variable(root, name)) and isinstance(node.value, list)]
-    for node in nodes:
-        if any(isinstance(package, Opaque) for package in node.value):
-            node.fail("holds a template, which the topology does not read", "write plain names")
-    return tuple(package for node in nodes for package in node.value if isinstance(package, str))
+def read_packages(node: Node | None) -> tuple[str, ...]:
+    """The packages that a variable names; what is no list of texts is refused with the role's other variables."""
+    if node is None or not isinstance(node.value, list):
+        return ()
+    if any(isinstance(package, Opaque) for package in node.value):
+        node.fail("holds a template, which the topology does not read", "write plain names")
+    return tuple(package for package in node.value if isinstance(package, str))
 
 
 def _variable(root: Node, name: str) -> Node | None:

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..reading.problems import Opaque, Problem, Problems
-from .model import Cluster, Inventory
-from .schema import LEAST_LEASE_WATCH
-from .timing import patroni_defaults
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Opaque, Problem, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import LEAST_LEASE_WATCH
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 
 SYNCHRONOUS = "patroni_synchronous_mode"
 

@@ -9,22 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..reading.addresses import Address, Interface, Network
-from .schema import Pooler, Ports
-from .timing import DEFAULT_PROFILE
-
-COMPONENTS = ("etcd", "postgresql", "lease_watcher", "haproxy", "keepalived", "pgbouncer", "backup")
-
-COMPONENT_ROLES = {
-    "etcd": "etcd",
-    "postgresql": "patroni",
-    "lease_watcher": "lease_watcher",
-    "haproxy": "haproxy",
-    "keepalived": "keepalived",
-    "pgbouncer": "pgbouncer",
-    "backup": "pgbackrest",
-}
-
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Interface, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, Component, Port
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
 """Under this domain each cluster has a name for its etcd members; no host may be called so."""
@@ -51,7 +39,7 @@ class Host:
     declares_jobs: bool = False
     """Whether it has the variable backup_jobs."""
     packages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Debian packages that its variables add, by component."""
+    """Debian packages that its variables add, by role."""
 
     @property
     def address(self) -> str:
@@ -173,12 +161,26 @@ class Cluster:
         unique = {host.name: host for hosts in self.members.values() for host in hosts}
         return tuple(unique[name] for name in sorted(unique))
 
+    @property
+    def parts(self) -> list[Component]:
+        """The components that it has."""
+        return [component for component in COMPONENTS if component.name in self.members]
+
+    def port(self, port: Port) -> int | None:
+        """The number of a component's port, None where a variable of its role has it."""
+        number: int | None = getattr(self.ports, port.name) if port.path else None
+        return number
+
     def components(self, host: str) -> list[str]:
         """What runs on a host, in the order in which it is built."""
-        return [component for component in COMPONENTS if any(member.name == host for member in self.of(component))]
+        names = [component.name for component in COMPONENTS]
+        return [name for name in names if any(member.name == host for member in self.of(name))]
 
-    def installed(self, host: Host) -> list[str]:
+    def installed(self, host: Host) -> list[Component]:
         """Components whose software a host needs: its own, and pgBackRest beside a database that is backed up."""
-        components = self.components(host.name)
-        is_client = "postgresql" in components and "backup" not in components and bool(self.of("backup"))
-        return [*components, "backup"] if is_client else components
+        own = self.components(host.name)
+        return [
+            component
+            for component in COMPONENTS
+            if component.name in own or (component.installed_beside in own and self.of(component.name))
+        ]

@@ -5,19 +5,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-from ..reading.node import Node, suggestion
-from ..reading.problems import HIDDEN, Problems
-from ..reading.shapes import Text, keys, read
-from . import schema
-from .hosts import read_host
-from .model import Cluster, Host, Inventory, SqlObject, SyncGroup, Vip
-from .pool_targets import with_guards
-from .pools import Surroundings, read_pools
-from .timing import DEFAULT_PROFILE, PROFILES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import Text, keys, read
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology import schema
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import read_host
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import (
+    Cluster,
+    Host,
+    Inventory,
+    SqlObject,
+    SyncGroup,
+    Vip,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets import with_guards
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import Surroundings, read_pools
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE, PROFILES
 
 SQL_NAME = Text(r"[^\s\"'\\]+", "a PostgreSQL name without spaces, quotes and backslashes")
 
@@ -36,14 +44,11 @@ def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Clus
 
 def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Inventory) -> Cluster:
     vips = _vips(declared)
-    members = read_members(declared.groups, place.at("groups", None), inventory, bool(vips))
+    members = read_members(declared.groups, place.at("groups", None), inventory)
     profile = declared.profile or DEFAULT_PROFILE
     has_lease = "postgresql" in members and "etcd" in members
     lease_watch = _lease_watch(declared.lease_watch, PROFILES[profile].lease_watch if has_lease else None)
-    if lease_watch is not None and has_lease:
-        members["lease_watcher"] = members["etcd"]
-    if declared.pooler is not None and "postgresql" in members:
-        members["pgbouncer"] = members["postgresql"]
+    members |= members_beside(members, {"vips": vips, "lease_watch": lease_watch, "pooler": declared.pooler})
     around = Surroundings(members, declared.ports, tuple(declared.vips or ()), inventory, declared.pooler)
     networks = declared.network or tuple(dict.fromkeys(vip.address.network for vip in vips))
     return Cluster(
@@ -91,25 +96,29 @@ def declares_pools(pools: Any) -> bool:
     return any(pool is not False for pool in pools.values()) if isinstance(pools, dict) else pools is not None
 
 
-def read_members(
-    groups: schema.Groups | None, place: Node, inventory: Inventory, has_vips: bool
-) -> dict[str, tuple[Host, ...]]:
+def read_members(groups: schema.Groups | None, place: Node, inventory: Inventory) -> dict[str, tuple[Host, ...]]:
     """Hosts by component. Without C(groups) every group that has a component's name counts."""
     components = list(keys(schema.Groups))
     if groups is None:
         named = {component: component for component in components if component in inventory.groups}
     else:
         named = {component: group for component in components if (group := getattr(groups, component)) is not None}
-    members = {
+    return {
         component: tuple(
             read_host(host, inventory, place.problems)
             for host in _group(component, place.at(component, group), inventory)
         )
         for component, group in named.items()
     }
-    if has_vips and "haproxy" in members:
-        members["keepalived"] = members["haproxy"]
-    return members
+
+
+def members_beside(members: Mapping[str, tuple[Host, ...]], asked: Mapping[str, Any]) -> dict[str, tuple[Host, ...]]:
+    """Hosts of the components that run beside others, where the cluster's field asks for them."""
+    return {
+        component.name: members[component.beside[0]]
+        for component in COMPONENTS
+        if component.beside and asked[component.asked_by] and members.keys() >= {*component.beside}
+    }
 
 
 def _group(component: str, node: Node, inventory: Inventory) -> list[str]:

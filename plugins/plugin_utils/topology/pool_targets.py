@@ -12,8 +12,8 @@ from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 from typing import Any
 
-from ..reading.addresses import Address, Network
-from .model import Cluster, Host, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host, Pool
 
 Place = tuple[Address, int]
 PLACE = re.compile(r"(?:\w+@)?\[?([0-9A-Fa-f:.]+?)\]?:(\d{1,5})")
@@ -25,7 +25,7 @@ Guards = Mapping[str, tuple[Network, ...]]
 def with_guards(clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
     """The clusters, their pools with the networks that the PostgreSQL lets in to which they lead, over all clusters.
 
-    A pool leads there itself, through the poolers, or through another pool of any balancer.
+    A pool leads there itself, through a service beside it, or through another pool of any balancer.
     """
     while True:
         guarded = tuple(replace(one, pools=tuple(_guarded(pool, clusters) for pool in one.pools)) for one in clusters)
@@ -88,7 +88,8 @@ def _plain(address: Address) -> Address:
 
 def _doors(cluster: Cluster) -> Iterator[tuple[Place, Guards]]:
     """The places at which a cluster's PostgreSQL is reached, and who is let in there."""
-    ports = [cluster.ports.postgresql, *([cluster.ports.pgbouncer] if cluster.pooler else [])]
+    doors = [port for component in cluster.parts for port in component.ports if port.is_database]
+    ports = [number for port in doors if (number := cluster.port(port))]
     own = {f"{cluster.path}.clients": cluster.clients}
     yield from (((address, port), own) for address in _addresses(cluster.of("postgresql")) for port in ports)
     virtual = {vip.name: vip.address.ip for vip in cluster.vips}

@@ -10,14 +10,28 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
-
-from ..reading.node import Node, suggestion
-from ..reading.problems import HIDDEN
-from ..reading.shapes import handed_on, keys, read
-from . import schema
-from .hosts import host_address
-from .model import Check, Cluster, Host, Inventory, Pool, Server
-from .schema import DEFAULT_POOLS, PGBOUNCER, POOL, POSTGRESQL, ROLE_PATHS, Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import handed_on, keys, read
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology import schema
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import host_address
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import (
+    Check,
+    Cluster,
+    Host,
+    Inventory,
+    Pool,
+    Server,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import (
+    DEFAULT_POOLS,
+    PGBOUNCER,
+    POOL,
+    POSTGRESQL,
+    ROLE_PATHS,
+    Pooler,
+    Ports,
+)
 
 SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "stopping"'}
 """Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
@@ -238,6 +252,19 @@ def left_out(name: str) -> str:
 def primary_pool(cluster: Cluster) -> Pool | None:
     """The first pool that leads to the primary, by port and name."""
     return next((pool for pool in cluster.pools if pool.role == "primary"), None)
+
+
+def check_pooled(cluster: Cluster, problems: Problems) -> None:
+    """PgBouncer reaches the primary through HAProxy."""
+    if cluster.pooler is None:
+        return
+    where = f"{cluster.path}.pooler"
+    for part in ("postgresql", "haproxy"):
+        if part not in cluster.members:
+            problems.add(where, OPAQUE, f"has no {part} to work with", f"remove it or add {cluster.path}.groups.{part}")
+    if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
+        fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
+        problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
 
 
 def pool_dict(pool: Pool, addresses: list[str], clients: list[str] | None) -> dict[str, Any]:

@@ -9,21 +9,11 @@ from collections.abc import Mapping
 from itertools import combinations
 from typing import Any
 
-from ..reading.problems import Problems
-from .model import Cluster, Host, Inventory, Pool
-from .pools import left_out
-from .roles import RoleSpec
-
-SERVICE_PORTS = {
-    "etcd": ("etcd_client", "etcd_peer"),
-    "postgresql": ("postgresql", "patroni"),
-    "pgbouncer": ("pgbouncer",),
-}
-ROLE_PORTS = {
-    "haproxy": ("haproxy", ("haproxy_stats_port", "haproxy_monitor_port")),
-    "backup": ("pgbackrest", ("pgbackrest_tls_port",)),
-}
-"""By component its role and those variables of the role that are ports."""
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import Component
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host, Inventory, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import left_out
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 
 
 def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
@@ -44,34 +34,36 @@ def _listeners(
     cluster: Cluster, host: Host, inventory: Inventory, roles: Mapping[str, RoleSpec]
 ) -> list[tuple[str, int]]:
     """Where each port on a host is set. Pools count where a service has their port: two may share one on two VIPs."""
-    services = _service_ports(cluster, host) + _role_ports(inventory.hosts[host.name], cluster.installed(host), roles)
+    installed = cluster.installed(host)
+    services = _service_ports(cluster, installed) + _role_ports(inventory.hosts[host.name], installed, roles)
     taken = {port for _where, port in services}
     pools = cluster.pools if host in cluster.of("haproxy") else ()
-    clashing = [pool for pool in pools if pool.port in taken and not _beside_pooler(cluster, pool)]
+    clashing = [pool for pool in pools if pool.port in taken and not _beside_service(cluster, pool)]
     return services + [(f"{pool.path}.port", pool.port) for pool in clashing]
 
 
-def _beside_pooler(cluster: Cluster, pool: Pool) -> bool:
-    """Whether a pool may have PgBouncer's port on one host: one binds its VIP, the other the host's address."""
-    return bool(pool.vips) and cluster.pooler is not None and pool.port == cluster.ports.pgbouncer
+def _beside_service(cluster: Cluster, pool: Pool) -> bool:
+    """Whether a pool may have a service's port on one host: one binds its VIP, the other the host's address."""
+    ports = [port for component in cluster.parts for port in component.ports]
+    return bool(pool.vips) and any(port.binds == "own" and pool.port == cluster.port(port) for port in ports)
 
 
 def _share_address(one: Pool, other: Pool) -> bool:
     return not one.vips or not other.vips or bool(set(one.vips) & set(other.vips))
 
 
-def _service_ports(cluster: Cluster, host: Host) -> list[tuple[str, int]]:
-    keys = [key for part, keys in SERVICE_PORTS.items() if host in cluster.of(part) for key in keys]
-    return [(f"{cluster.path}.ports.{key}", getattr(cluster.ports, key)) for key in keys]
+def _service_ports(cluster: Cluster, installed: list[Component]) -> list[tuple[str, int]]:
+    ports = [(port.name, cluster.port(port)) for component in installed for port in component.ports]
+    return [(f"{cluster.path}.ports.{name}", number) for name, number in ports if number]
 
 
 def _role_ports(
-    variables: Mapping[str, Any], components: list[str], roles: Mapping[str, RoleSpec]
+    variables: Mapping[str, Any], installed: list[Component], roles: Mapping[str, RoleSpec]
 ) -> list[tuple[str, int]]:
     """Ports that are plain variables of a role."""
     ports = []
-    for component, (role, names) in ROLE_PORTS.items():
-        if component in components and role in roles:
-            values = [(name, variables.get(name, roles[role].defaults.get(name))) for name in names]
-            ports += [(name, value) for name, value in values if isinstance(value, int)]
+    for component in (component for component in installed if component.role in roles):
+        defaults = roles[component.role].defaults
+        values = [(port.name, variables.get(port.name, defaults.get(port.name))) for port in component.ports]
+        ports += [(name, value) for name, value in values if isinstance(value, int)]
     return ports

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..reading.problems import HIDDEN, Opaque, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Opaque, Problems
 
 REPOSITORIES = "pgbackrest_repositories"
 QUEUE = "pgbackrest_archive_push_queue_max"

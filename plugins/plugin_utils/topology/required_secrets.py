@@ -9,26 +9,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
+    CHANGE,
+    HIDDEN,
+    TEMPLATE_IN_TEXT,
+    Opaque,
+    Problems,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, secret_problems
-
-from ..reading.problems import CHANGE, HIDDEN, TEMPLATE_IN_TEXT, Opaque, Problems
-from .model import Cluster, Inventory, SqlObject
-
-SECRETS = {
-    "etcd": ("etcd_root",),
-    "postgresql": (
-        "etcd_patroni",
-        "patroni_rest",
-        "postgresql_replication",
-        "postgresql_rewind",
-        "postgresql_superuser",
-    ),
-    "lease_watcher": ("etcd_lease_watcher",),
-    "haproxy": ("haproxy_stats",),
-    "pgbouncer": ("pgbouncer",),
-    "backup": ("pgbackrest_cipher",),
-}
-"""Keys of ha_secrets by the component that needs them."""
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
 
 GENERATE = "run playbooks/secrets.yml with the same -i, or put it into a vaulted file of group_vars"
 
@@ -41,11 +31,11 @@ def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) ->
     for host in cluster.hosts:
         for variable in ("ha_secrets", "ha_role_passwords"):
             _judge(variable, inventory.hosts[host.name].get(variable), problems)
-    for component, keys in SECRETS.items():
-        for host in cluster.of(component):
+    for component in (component for component in COMPONENTS if component.secrets):
+        for host in cluster.of(component.name):
             secrets = _mapping("ha_secrets", inventory.hosts[host.name], problems)
-            for key in keys:
-                _present(f"ha_secrets.{key}", secrets, f"{component} on {host.name}", problems)
+            for secret in component.secrets:
+                _present(f"ha_secrets.{secret.name}", secrets, f"{component.name} on {host.name}", problems)
     for host in cluster.of("postgresql"):
         passwords = _mapping("ha_role_passwords", inventory.hosts[host.name], problems)
         for role in filter(_logs_in, cluster.roles):

@@ -8,13 +8,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 from ansible.module_utils.common.validation import check_type_bool, check_type_float, check_type_int
-
-from .document import LOADER
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import LOADER
 
 SCALARS: Mapping[str, Callable[[str], Any]] = {
     "bool": check_type_bool,
@@ -43,9 +43,15 @@ def load_roles(collection: Path, names: Iterable[str]) -> dict[str, RoleSpec]:
         directory = collection / "roles" / name
         options = _options(_read(directory / "meta" / "argument_specs.yml") or {})
         if options:
-            defaults = _read(directory / "defaults" / "main.yml") or {}
-            specs[name] = RoleSpec(options, defaults, frozenset(in_playbooks & options.keys()))
+            specs[name] = RoleSpec(options, role_defaults(collection, name), frozenset(in_playbooks & options.keys()))
     return specs
+
+
+@cache
+def role_defaults(collection: Path, name: str) -> Mapping[str, Any]:
+    """The default values of a role's variables."""
+    defaults: Mapping[str, Any] = _read(collection / "roles" / name / "defaults" / "main.yml") or {}
+    return defaults
 
 
 def coerced(value: Any, option: Mapping[str, Any]) -> Any:

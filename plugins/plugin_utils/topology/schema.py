@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..reading.addresses import Address, Interface, Network
-from ..reading.shapes import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Interface, Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import (
     Boolean,
     ByKey,
     Choice,
@@ -35,7 +35,7 @@ from ..reading.shapes import (
     Text,
     key,
 )
-from .timing import DEFAULT_PROFILE, PROFILES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE, PROFILES
 
 POSTGRESQL = "postgresql"
 PGBOUNCER = "pgbouncer"

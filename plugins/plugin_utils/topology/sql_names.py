@@ -10,20 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import FLAGS
-
-from ..reading.problems import OPAQUE, Opaque, Problems
-from .model import Cluster, Inventory, SqlObject
-from .roles import RoleSpec
-
-SYSTEM_ROLES = {
-    "patroni_superuser_username": "postgres",
-    "patroni_replication_username": "replicator",
-    "patroni_rewind_username": "rewinder",
-}
-"""Variables that name the roles which Patroni makes, and their defaults."""
-
-POOLER_ROLES = {"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"}
-"""Variables that name the users of which PgBouncer keeps the secret, and their defaults."""
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Opaque, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SQL_ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 
 SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 KEYWORDS = frozenset({"all", "replication", "sameuser", "samerole", "samegroup", "public", "none"})
@@ -69,14 +59,14 @@ def _owner(cluster: Cluster, database: SqlObject, superusers: set[str], problems
 def taken_roles(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec]) -> dict[str, str]:
     """Names of the collection's own SQL roles, in small letters, and the variables that give them."""
     variables = [inventory.hosts[host.name] for host in cluster.of("postgresql")]
-    wanted = {**SYSTEM_ROLES, **(POOLER_ROLES if cluster.pooler is not None else {})}
+    wanted = {variable: name for component in cluster.parts for variable, name in component.sql_roles.items()}
     return {name.lower(): variable for host in variables for variable, name in named(host, wanted, roles).items()}
 
 
 def taken_databases(cluster: Cluster) -> dict[str, str]:
     """Names of the databases that are there already, and what has them."""
-    pooler = {"pgbouncer": "pooler"} if cluster.pooler is not None else {}
-    return {**dict.fromkeys(DATABASES, "PostgreSQL"), **pooler}
+    own = {name: component.asked_by for component in cluster.parts for name in component.databases}
+    return {**dict.fromkeys(DATABASES, "PostgreSQL"), **own}
 
 
 def named(
@@ -107,7 +97,7 @@ def name_problems(name: str, taken: Mapping[str, str], *, is_role: bool) -> Iter
 
 def check_system_roles(variables: Mapping[str, Any], problems: Problems) -> None:
     """Note names for the collection's own roles that PostgreSQL, pg_hba.conf or one another can't bear."""
-    names = named(variables, {**SYSTEM_ROLES, **POOLER_ROLES})
+    names = named(variables, SQL_ROLES)
     first: dict[str, str] = {}
     for variable, name in names.items():
         if not SYSTEM_NAME.fullmatch(name) or name in KEYWORDS or name.startswith("pg_"):

@@ -5,21 +5,19 @@
 
 from __future__ import annotations
 
-from ..reading.problems import OPAQUE, Problems
-from .addresses import check_addresses
-from .dynamic_configuration import slot_name
-from .model import ETCD_PEERS, Cluster, Inventory
-from .pools import primary_pool
-from .vrrp_rules import check_vrrp
-
-ETCD_USERS = ("root", "patroni", "lease_watcher")
-"""Users of the playbooks' etcd."""
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.addresses import check_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ETCD_USERS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import ETCD_PEERS, Cluster, Inventory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import check_pooled
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp_rules import check_vrrp
 
 
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of the clusters, each alone and together."""
     for cluster in clusters:
-        for check in (_parts, _pooler, _etcd_size, _repository, _host_names, _member_names, _candidates):
+        for check in (_parts, check_pooled, _etcd_size, _repository, _host_names, _member_names, _candidates):
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -51,19 +49,6 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
             problems.add(f"{cluster.path}.{part}", OPAQUE, "has no host to run on", f"name a group in {groups}.haproxy")
 
 
-def _pooler(cluster: Cluster, problems: Problems) -> None:
-    """PgBouncer reaches the primary through HAProxy."""
-    if cluster.pooler is None:
-        return
-    where = f"{cluster.path}.pooler"
-    for part in ("postgresql", "haproxy"):
-        if part not in cluster.members:
-            problems.add(where, OPAQUE, f"has no {part} to work with", f"remove it or add {cluster.path}.groups.{part}")
-    if {"postgresql", "haproxy"} <= cluster.members.keys() and primary_pool(cluster) is None:
-        fix = f"add a pool with 'role: primary' to {cluster.path}.pools"
-        problems.add(where, OPAQUE, "has no pool that leads to the primary", fix)
-
-
 def _etcd_size(cluster: Cluster, problems: Problems) -> None:
     count = len(cluster.of("etcd"))
     where = f"{cluster.path}.groups.etcd"
@@ -86,7 +71,7 @@ def _repository(cluster: Cluster, problems: Problems) -> None:
 def _host_names(cluster: Cluster, problems: Problems) -> None:
     """A host's name is the common name of its certificate, by which etcd takes it for the user of that name."""
     for host in cluster.hosts:
-        if host.name.lower() in ETCD_USERS or host.name.lower().endswith(f".{ETCD_PEERS}"):
+        if host.name.lower() in ETCD_USERS.values() or host.name.lower().endswith(f".{ETCD_PEERS}"):
             what = "is a name that etcd gives rights to, and its certificate would have it"
             problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 

@@ -11,24 +11,35 @@ from functools import partial
 from typing import Any
 
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import VARIABLE as JOBS
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import job_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
+    CHANGE,
+    HIDDEN,
+    IN_INI,
+    OPAQUE,
+    TEMPLATE_IN_TEXT,
+    Opaque,
+    Problem,
+    Problems,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     LITERAL,
     TEMPLATED,
     has_control,
     text_problems,
 )
-
-from ..reading.node import suggestion
-from ..reading.problems import CHANGE, HIDDEN, IN_INI, OPAQUE, TEMPLATE_IN_TEXT, Opaque, Problem, Problems
-from .derive import pools
-from .dynamic_configuration import VARIABLE as DYNAMIC
-from .dynamic_configuration import check_dynamic_configuration
-from .hosts import FOREIGN, is_foreign
-from .lease_rules import check_lease_watch
-from .model import Cluster, Inventory, SqlObject
-from .repositories import (
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import pools
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import VARIABLE as DYNAMIC
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import (
+    check_dynamic_configuration,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, is_foreign
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import VARIABLE as JOBS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import job_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import check_lease_watch
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.repositories import (
     OPTIONS,
     QUEUE,
     REPOSITORIES,
@@ -37,26 +48,9 @@ from .repositories import (
     check_queue,
     check_repositories,
 )
-from .roles import RoleSpec
-from .sql_names import check_system_roles
-from .timing import patroni_defaults
-
-ROLES = (
-    "backup_jobs",
-    "certificates",
-    "etcd",
-    "haproxy",
-    "job_record",
-    "keepalived",
-    "lease_watcher",
-    "packages",
-    "patroni",
-    "pgbackrest",
-    "pgbouncer",
-    "postgresql_objects",
-    "restore_verify",
-)
-"""Roles whose variables are checked; each variable begins with its role's name."""
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import check_system_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 
 FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
@@ -73,31 +67,10 @@ PATTERNS = {
 }
 """Texts that become parts of paths or are compared."""
 
-DECLARE = "declare it in clusters.<name>"
 WIRED = {
     "backup_jobs_etcd_password": "set ha_secrets.etcd_root",
     "backup_jobs_etcd_username": "etcd's user has a fixed name",
-    "etcd_client_port": f"{DECLARE}.ports.etcd_client",
-    "etcd_peer_port": f"{DECLARE}.ports.etcd_peer",
-    "haproxy_pools": f"{DECLARE}.pools",
-    "haproxy_stats_password": "set ha_secrets.haproxy_stats",
-    "keepalived_instances": f"{DECLARE}.vips",
-    "keepalived_sync_groups": f"{DECLARE}.vrrp_sync_groups",
-    "lease_watcher_username": "etcd's user has a fixed name",
-    "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
-    "lease_watcher_seconds": f"{DECLARE}.lease_watch",
-    "patroni_hba_clients": f"{DECLARE}.clients",
-    "patroni_port": f"{DECLARE}.ports.postgresql",
-    "patroni_rest_port": f"{DECLARE}.ports.patroni",
-    "pgbouncer_auth_username": "the pooler's role has a fixed name",
-    "pgbouncer_clients": f"{DECLARE}.clients",
-    "pgbouncer_mode": f"{DECLARE}.pooler.mode",
-    "pgbouncer_password": "set ha_secrets.pgbouncer",
-    "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
-    "postgresql_objects_databases": f"{DECLARE}.databases",
-    "postgresql_objects_login_user": "the superuser has a fixed name",
-    "postgresql_objects_passwords": "set ha_role_passwords",
-    "postgresql_objects_roles": f"{DECLARE}.roles",
+    **{variable: fix for component in COMPONENTS for variable, fix in component.wired.items()},
 }
 """Where to set what the playbooks pass to the roles."""
 

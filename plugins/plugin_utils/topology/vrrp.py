@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 
-from .model import Cluster, Host, Vip
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host, Vip
 
 PRIORITIES = range(1, 255)
 """Priorities of a backup router; 255 is the address owner's."""

@@ -8,9 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import combinations
 
-from ..reading.problems import Problems
-from .model import Cluster, SyncGroup, Vip
-from .vrrp import explicit_priority, priorities, router_id, sync_group_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, SyncGroup, Vip
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp import (
+    explicit_priority,
+    priorities,
+    router_id,
+    sync_group_of,
+)
 
 
 def check_vrrp(clusters: tuple[Cluster, ...], problems: Problems) -> None:

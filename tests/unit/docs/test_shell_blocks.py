@@ -19,7 +19,7 @@ import yaml
 from ansible.parsing.splitter import parse_kv
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import extra_problems, load_interface
 
-from .shell_blocks import PAGES, ROOT, TABLE, blocks, every_command, inline, unlabelled
+from tests.unit.docs.shell_blocks import PAGES, ROOT, TABLE, blocks, every_command, inline, unlabelled
 
 COMMANDS = every_command()
 TEXTS = [command.text for command in COMMANDS]

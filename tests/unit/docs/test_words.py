@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 
-from .prose import anchors, links, mean_length, sentences, without_code, words
-from .shell_blocks import PAGES, ROOT
+from tests.unit.docs.prose import anchors, links, mean_length, sentences, without_code, words
+from tests.unit.docs.shell_blocks import PAGES, ROOT
 
 GENERATED = {"variables.md", "playbooks.md"}
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]

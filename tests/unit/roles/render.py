@@ -5,9 +5,10 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,8 @@ def render(role: str, template: str, variables: Mapping[str, Any]) -> str:
     return str(evaluate(role, text, variables))
 
 
-def evaluate(role: str, text: str, variables: Mapping[str, Any]) -> Any:
-    """Return what a text is to a role with its defaults and vars, changed by variables."""
-    # text_forms, which needs none of it, has the collection's path only later.
-    from ansible_collections.holdfast.ha.plugins.filter.systemd import FilterModule
-
+def evaluate(role: str, value: Any, variables: Mapping[str, Any]) -> Any:
+    """Return what a text, or data with texts, is to a role with its defaults and vars, changed by variables."""
     loader = DataLoader()
     loader.set_basedir(str(ROLES / role / "templates"))
     files = [str(ROLES / name / part / "main.yml") for name in (*needed(role), role) for part in ("defaults", "vars")]
@@ -43,9 +41,25 @@ def evaluate(role: str, text: str, variables: Mapping[str, Any]) -> Any:
     for file in filter(os.path.exists, files):
         known |= loader.load_from_file(file, trusted_as_template=True)
     templar = Templar(loader=loader, variables=known | dict(variables))
-    for name, function in FilterModule().filters().items():  # the collection's loader does not get on with pytest's
+    for name, function in filters():
         templar._engine.environment.filters[f"holdfast.ha.{name}"] = function
-    return templar.template(trust_as_template(text), escape_backslashes=False)
+    return templar.template(trusted(value), escape_backslashes=False)
+
+
+def trusted(value: Any) -> Any:
+    """Return data whose texts are templates."""
+    if isinstance(value, dict):
+        return {key: trusted(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [trusted(part) for part in value]
+    return trust_as_template(value) if isinstance(value, str) else value
+
+
+def filters() -> Iterator[tuple[str, Callable[..., Any]]]:
+    """Yield the collection's filters, which its own loader doesn't find beside pytest's."""
+    for path in (ROLES.parent / "plugins" / "filter").glob("*.py"):
+        plugin = importlib.import_module(f"ansible_collections.holdfast.ha.plugins.filter.{path.stem}")
+        yield from plugin.FilterModule().filters().items()
 
 
 def judge_arguments(role: str, **variables: str) -> list[str]:

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import KEYS, plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.backup_jobs import plan
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import KEYS
 
-from tests.unit.plugins.plugin_utils.test_backup_jobs import COMMAND, FILES, SETTINGS, SNAPSHOT
+from tests.unit.plugins.plugin_utils.test_backup_jobs import SETTINGS
+from tests.unit.plugins.plugin_utils.topology.test_job_rules import COMMAND, FILES, SNAPSHOT
 from tests.unit.roles.render import render
+from tests.unit.roles.test_pgbackrest import inputs
 from tests.unit.roles.test_wiring import evaluate
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -65,7 +68,7 @@ def test_a_recorder_s_failure_is_not_the_job_s():
 @pytest.mark.parametrize(
     ("role", "template", "variables"),
     [
-        ("pgbackrest", "pgbackrest-backup@.service.j2", {"pgbackrest_stanza": "lab", "pgbackrest__installed": {}}),
+        ("pgbackrest", "pgbackrest-backup@.service.j2", inputs("backup1")),
         ("restore_verify", "holdfast-restore-verify.service.j2", {"restore_verify_stanza": "lab"}),
     ],
 )

@@ -12,7 +12,6 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import KEEPS_MEMORY
 
 from tests.unit.roles.render import render
-from tests.unit.roles.test_wiring import evaluate
 
 INPUTS: dict[str, Any] = {
     "pgbackrest_stanza": "lab",
@@ -21,7 +20,7 @@ INPUTS: dict[str, Any] = {
     "pgbackrest_data_directory": "/var/lib/postgresql/17/lab",
     "pgbackrest_cipher_pass": "of the first",
     "pgbackrest_version": "2.55.1",
-    "pgbackrest__processors": 4,
+    "pgbackrest__installed": {"processors": 4},
 }
 S3 = {
     "type": "s3",
@@ -162,37 +161,17 @@ def test_a_scheduled_backup_goes_to_each(version: str, repositories: list[Any], 
     assert ("Environment=HOLDFAST_TRY_STANDBY=1" in lines) == (version == "2.45")
 
 
-def test_what_is_laid_down_and_what_is_cleared_away(tmp_path) -> None:
-    expression = "[pgbackrest__directories, pgbackrest__files, pgbackrest__absent]"
-    unread = {"pgbackrest__file_of": {"config": {}, "service": {}}, "pgbackrest__scheduled": []}
-    directories, files, absent = evaluate(tmp_path, "pgbackrest", expression, inputs("backup1", **THREE, **unread))
-    assert [each["path"] for each in directories] == ["/var/log/pgbackrest", "/var/lib/pgbackrest"]
-    key = {"path": "/etc/pgbackrest-repo3.key", "owner": "root", "group": "postgres", "mode": "0640"}
-    assert files[-1] == {**key, "content": "-----BEGIN\n", "secret": True}
-    cleared = [path for path in absent if path.endswith(".key")]
-    assert cleared == [f"/etc/pgbackrest-repo{number}.key" for number in (1, 2, 4, 5, 6, 7, 8)]
-
-
-@pytest.mark.parametrize(("given", "told"), [("", None), ("64GiB", "64GiB"), ("60%", "614MiB"), ("1%", "64MiB")])
-def test_the_queue_takes_a_size_or_a_share_of_the_volume(given: str, told: str | None) -> None:
-    changes = {"pgbackrest_archive_push_queue_max": given, "pgbackrest__installed": {"volume_size": 2**30}}
+def test_the_processes_and_the_queue_are_the_plan_s() -> None:
+    changes = {
+        "pgbackrest_archive_push_queue_max": "60%",
+        "pgbackrest__installed": {"processors": 3, "volume_size": 2**30},
+    }
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", **changes)))
-    assert parser["global"].get("archive-push-queue-max") == told
-
-
-@pytest.mark.parametrize(
-    ("given", "backup", "restore"),
-    [
-        ({}, "2", "4"),
-        ({"pgbackrest_process_max": 3}, "3", "3"),
-        ({"pgbackrest_process_max": 3, "pgbackrest_restore_process_max": 8}, "3", "8"),
-    ],
-)
-def test_a_restore_may_have_all_processors(given: dict[str, int], backup: str, restore: str) -> None:
-    parser = configparser.RawConfigParser(strict=False)
-    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", **given)))
-    assert (parser["global"]["process-max"], parser["global:restore"]["process-max"]) == (backup, restore)
+    sections = ("global", "global:archive-push", "global:archive-get", "global:restore")
+    assert [parser[section]["process-max"] for section in sections] == ["2", "1", "1", "3"]
+    assert parser["global"]["archive-push-queue-max"] == "614MiB"
+    assert "archive-push-queue-max" not in render("pgbackrest", "pgbackrest.conf.j2", inputs("db1"))
 
 
 @pytest.mark.parametrize(("given", "told"), [({}, "256KiB"), ({"buffer-size": "4MiB"}, "4MiB")])
@@ -200,13 +179,6 @@ def test_a_restore_has_small_buffers_unless_told_otherwise(given: dict[str, str]
     parser = configparser.RawConfigParser(strict=False)
     parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", pgbackrest_options=given)))
     assert {**parser["global"], **parser["global:restore"]}["buffer-size"] == told
-
-
-@pytest.mark.parametrize(("processors", "backup"), [(1, "1"), (2, "2"), (4, "2"), (12, "6")])
-def test_a_backup_has_half_of_them_and_two_where_there_are_two(processors: int, backup: str) -> None:
-    parser = configparser.RawConfigParser(strict=False)
-    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs("db1", pgbackrest__processors=processors)))
-    assert parser["global"]["process-max"] == backup
 
 
 def test_a_backup_comes_after_the_database() -> None:
@@ -234,22 +206,3 @@ def test_postgresql_does_not_wait_long_for_a_frozen_repository() -> None:
     for command in ("archive-push", "archive-get"):
         found = parser[f"global:{command}"]
         assert (found["process-max"], found["db-timeout"], found["protocol-timeout"]) == ("2", "29", "30")
-
-
-@pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize(
-    ("changes", "address"),
-    [
-        ({}, "*"),
-        ({"pgbackrest_databases": [{"name": "db1", "address": "2001:db8::11", "port": 5432}]}, "::"),
-        ({"pgbackrest_repository": {"name": "backup1", "address": "2001:db8::31"}}, "::"),
-        (
-            {"pgbackrest_tls_address": "192.0.2.11", "pgbackrest_repository": {"name": "b", "address": "::2"}},
-            "192.0.2.11",
-        ),
-    ],
-)
-def test_the_server_listens_where_the_cluster_calls_it(host: str, changes: dict[str, Any], address: str) -> None:
-    parser = configparser.RawConfigParser(strict=False)
-    parser.read_string(render("pgbackrest", "pgbackrest.conf.j2", inputs(host, **changes)))
-    assert parser["global"]["tls-server-address"] == address

@@ -80,6 +80,6 @@ def test_no_secret_is_told():
 
 
 def test_the_staged_file_is_judged_and_the_reason_shown():
-    file = yaml.safe_load((ROLES / "pgbackrest/vars/main.yml").read_text())["pgbackrest__file_of"]["config"]
+    file = yaml.safe_load((ROLES / "pgbackrest/vars/main.yml").read_text())["pgbackrest__config"]
     assert (file["validate"], file["validate_shown"]) == ("{{ pgbackrest__judge }}", True)
     assert judge_arguments("pgbackrest", pgbackrest_stanza="my lab") == ["%s", "my lab"]

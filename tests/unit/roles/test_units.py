@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.unit.roles.render import ROLES, render
+from tests.unit.roles.test_pgbackrest import inputs
 
 ODD = '/srv/pg verify/50% $HOME "it\'s" \\x;#'
 PLAIN = "/srv/plain"
@@ -38,14 +39,10 @@ JOB = {
 UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "verification": ("restore_verify", "holdfast-restore-verify.service.j2", VERIFY),
     "job": ("backup_jobs", "job.service.j2", {"job": JOB, "job_record_textfile": ODD}),
-    "backup": ("pgbackrest", "pgbackrest-backup@.service.j2", {
-        "pgbackrest_stanza": "lab", "pgbackrest__installed": {}, "job_record_textfile": ODD,
-    }),
+    "backup": ("pgbackrest", "pgbackrest-backup@.service.j2", inputs("backup1", job_record_textfile=ODD)),
     "patroni": ("patroni", "drop-in.conf.j2", {"patroni_data_directory": ODD}),
-    "canary": ("pgbackrest", "holdfast-canary.service.j2", {
-        "pgbackrest__local": [{"port": 5432}], "pgbackrest_socket_directory": ODD,
-    }),
-}  # fmt: skip
+    "canary": ("pgbackrest", "holdfast-canary.service.j2", inputs("db1", pgbackrest_socket_directory=ODD)),
+}
 # Nothing that a user names by a path gets into these.
 WITHOUT_PATHS = {
     "etcd/holdfast.conf.j2": "paths of vars/main.yml",

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the roles of optional services lay down, what these read, and what other playbooks remove again."""
+"""What the roles of optional services lay down, what these read, and what is removed where they are absent."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import TLS
 from lease_watcher.__main__ import build
 from lease_watcher.core import Rules
+
+from tests.unit.roles import render
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLE = ROOT / "roles" / "lease_watcher"
@@ -66,21 +69,26 @@ def test_the_role_refuses_what_could_not_watch(tmp_path, variables, named):
     assert [error.partition(":")[0] for error in errors] == named
 
 
-@pytest.mark.parametrize("role", ["etcd", "patroni"])
-def test_a_component_stops_the_units_that_are_to_be_absent(tmp_path, role):
-    units = evaluate(tmp_path, role, f"{role}__absent_units", {f"{role}_absent": {"units": ["a.service"]}})
-    assert units == [{"name": "a.service", "state": "stopped", "enabled": False}]
-    assert evaluate(tmp_path, role, f"{role}__absent_units", {}) == []
+@pytest.mark.parametrize("role", ["lease_watcher", "pgbouncer"])
+def test_an_absent_service_leaves_no_file(role):
+    tasks = yaml.safe_load((ROOT / "roles" / role / "tasks" / "configure.yml").read_text())
+    present, absent = (task["holdfast.ha.component"] for task in tasks if "holdfast.ha.component" in task)
+    (unit,) = render.evaluate(role, absent["units"], {})
+    removed = set(render.evaluate(role, absent["absent"], {}))
+    placed = render.evaluate(role, [item["path"] for item in present["files"]], {})
+    assert [path for path in placed if not {path, str(Path(path).parent)} & removed] == []
+    assert {f"/etc/systemd/system/{wants}{unit['name']}" for wants in ("", "multi-user.target.wants/")} <= removed
+    assert (unit["state"], unit["enabled"]) == ("stopped", False)
 
 
-def test_the_playbook_of_etcd_removes_all_that_the_role_lays_down(tmp_path):
-    plays = yaml.safe_load((ROOT / "playbooks" / "etcd.yml").read_text())
-    removed = next(play["vars"]["watcher_service"] for play in plays if "watcher_service" in play.get("vars", {}))
-    names = ("unit_file", "config", "program")
-    listed = ", ".join(f"lease_watcher__{name}" for name in names)
-    unit_file, config, program = evaluate(tmp_path, "lease_watcher", f"[{listed}]", INPUTS)
-    assert {unit_file, config, str(Path(program[0]).parent)} <= set(removed["paths"])
-    assert removed["units"] == [Path(unit_file).name]
+def test_certificates_are_where_the_topology_says():
+    places = {}
+    for path in (ROOT / "roles").glob("*/defaults/main.yml"):
+        for name in yaml.safe_load(path.read_text()):
+            if name.endswith(("_tls_directory", "_tls_ca", "certificates_directory")):
+                places[name] = render.evaluate(path.parts[-3], "{{ " + name + " }}", {})
+    assert {places["certificates_directory"], places["etcd_tls_directory"]} == {TLS["directory"]}
+    assert {name: place for name, place in places.items() if place not in (TLS["directory"], TLS["ca"])} == {}
 
 
 def test_roles_read_no_other_host():
@@ -98,14 +106,6 @@ def test_the_role_lays_down_every_module():
     assert {Path(item["path"]).name for item in files if item["path"].endswith(".py")} == there
     variables = yaml.safe_load((ROLE / "vars" / "main.yml").read_text())
     assert {f"{name}.py" for name in variables["lease_watcher__modules"]} == there
-
-
-def test_the_playbook_of_postgresql_removes_all_that_the_pooler_lays_down(tmp_path):
-    removed = yaml.safe_load((ROOT / "playbooks" / "vars" / "patroni.yml").read_text())["pooler_service"]
-    listed = ", ".join(f"pgbouncer__{name}" for name in ("unit_file", "config", "start", "users"))
-    laid = evaluate(tmp_path, "pgbouncer", f"[{listed}]", POOLER)
-    assert set(laid) <= set(removed["paths"])
-    assert removed["units"] == [Path(laid[0]).name]
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
-from tests.unit.roles.render import ROLES, needed
+from tests.unit.roles.render import ROLES, needed, trusted
 
 CASES: dict[str, dict[str, Any]] = yaml.safe_load(Path(__file__).with_name("text_cases.yml").read_text())
 VALUES: dict[str, dict[Any, list[str]]] = {
@@ -83,14 +83,6 @@ def base(role: str) -> dict[str, Any]:
     return known | trusted(CASES[role])
 
 
-def trusted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: trusted(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [trusted(part) for part in value]
-    return trust_as_template(value) if isinstance(value, str) else value
-
-
 def changed(role: str, path: str, value: Any) -> dict[str, Any]:
     """The variables with one of them changed."""
     name, *keys = path.split("/")
@@ -147,6 +139,8 @@ def outcome(role: str, variables: dict[str, Any], template: Any, is_condition: b
         for item in result.get("files") or []:
             if "template" in item:
                 item["content"] = rendered(role, item["template"], variables | item.get("template_vars", {}))
+            if "source" in item:
+                item["content"] = (ROLES / role / "files" / item["source"]).read_text()
     return result if is_condition else plain(result)
 
 

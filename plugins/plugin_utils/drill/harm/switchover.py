@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import View
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.action import Action
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.agents import TLS, url
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.agents import TLS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def switchover_params(plan: Plan) -> dict[str, Any]:
     members = [(node.name, plan.addresses[node.name]) for node in plan.bearing("postgresql")]
     target = pooler.get("target")
     return {
-        "endpoints": [url(address, postgresql["rest_port"]) for _name, address in members],
+        "endpoints": [https_url(address, postgresql["rest_port"]) for _name, address in members],
         **TLS,
         "username": "holdfast",
         "password": secrets["patroni_rest"],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan
 
 TLS = {
@@ -17,11 +18,6 @@ TLS = {
 SOCKETS = "/var/run/postgresql"
 
 
-def url(address: str, port: int) -> str:
-    """Return the base URL of a service."""
-    return f"https://{f'[{address}]' if ':' in address else address}:{port}"
-
-
 def configuration(plan: Plan, node: Node) -> dict[str, Any]:
     """Return what a node's agent has to know."""
     wanted: dict[str, Any] = {"name": node.name, "tls": TLS}
@@ -29,9 +25,9 @@ def configuration(plan: Plan, node: Node) -> dict[str, Any]:
         return wanted
     postgresql, etcd = node.ha["postgresql"], node.ha["etcd"]
     if node.has("etcd"):
-        wanted["etcd"] = url(node.ha["address"], etcd["client_port"])
+        wanted["etcd"] = https_url(node.ha["address"], etcd["client_port"])
     if node.has("postgresql"):
-        wanted["patroni"] = url(node.ha["address"], postgresql["rest_port"])
+        wanted["patroni"] = https_url(node.ha["address"], postgresql["rest_port"])
         wanted["database"] = {
             "host": SOCKETS,
             "port": postgresql["port"],

@@ -186,6 +186,22 @@ def test_status_fails_and_tells_why(tmp_path):
     assert "not healthy: 1 problem" in output
 
 
+@pytest.mark.parametrize(
+    ("arguments", "code", "expected"),
+    [
+        ([], 0, "wait 0, verified True, at 86400"),
+        (["-e", "verify_now=no", "-e", "status_wait={{ 2 + 3 }}"], 0, "wait 5.0, verified False, at 86400"),
+        (["-e", "verify_now=maybe"], 2, "verify_now = 'maybe': is not what the playbook takes"),
+    ],
+)
+def test_an_option_has_its_type_wherever_it_comes_from(tmp_path, arguments, code, expected):
+    names = {"wait": "status_wait", "verified": "verify_now", "at": "restore_timeout"}
+    text = ", ".join(f"{word} {{{{ lookup('holdfast.ha.option', '{name}') }}}}" for word, name in names.items())
+    done, output = run(inventory_of(tmp_path, {}), {"tasks": [{"ansible.builtin.debug": {"msg": text}}]}, *arguments)
+    assert done == code, output
+    assert expected in " ".join(output.split())
+
+
 def test_access_is_shown_without_any_secret(tmp_path):
     database = {"name": "app", "owner": "app"}
     member = {"name": "db1", "address": "192.0.2.1", "components": ["postgresql"]}

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import (
@@ -35,7 +35,7 @@ GOOD = Found("db1", frozenset({"DNS:db1", "DNS:localhost", "IP:198.51.100.11", "
         ({"not_after": NOW - timedelta(days=1)}, "ends on 2026-05-31"),
     ],
 )
-def test_reasons_to_renew(changes: dict[str, t.Any], expected: str | None) -> None:
+def test_reasons_to_renew(changes: dict[str, Any], expected: str | None) -> None:
     reasons = reasons_to_renew(replace(GOOD, **changes), WANTED, NOW, timedelta(days=30))
     if expected is None:
         assert reasons == ()
@@ -70,7 +70,7 @@ def test_unusable_certificate() -> None:
         ),
     ],
 )
-def test_parse_peer_certificate(data: dict[str, t.Any], expected: Found) -> None:
+def test_parse_peer_certificate(data: dict[str, Any], expected: Found) -> None:
     assert parse_peer_certificate(data) == expected
 
 

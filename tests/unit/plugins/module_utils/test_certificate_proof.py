@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found
@@ -21,7 +22,7 @@ from cryptography.x509.oid import NameOID
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
-KEYS: dict[str, t.Callable[[], t.Any]] = {
+KEYS: dict[str, Callable[[], Any]] = {
     "ec": lambda: ec.generate_private_key(ec.SECP256R1()),
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
     "ed25519": ed25519.Ed25519PrivateKey.generate,
@@ -42,11 +43,11 @@ class Pki:
         self.store_key(serialization.NoEncryption())
         self.ca = self.issue(named("CA"), self.ca_key.public_key(), [x509.BasicConstraints(ca=True, path_length=0)])
 
-    def store_key(self, encryption: t.Any) -> None:
+    def store_key(self, encryption: Any) -> None:
         pem = self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, encryption)
         Path(self.key_path).write_bytes(pem)
 
-    def issue(self, subject: x509.Name, key: t.Any, extensions: list[t.Any], start: int = -1, end: int = 100) -> str:
+    def issue(self, subject: x509.Name, key: Any, extensions: list[Any], start: int = -1, end: int = 100) -> str:
         builder = x509.CertificateBuilder(named("CA"), subject, key, x509.random_serial_number())
         builder = builder.not_valid_before(NOW + start * DAY).not_valid_after(NOW + end * DAY)
         for extension in extensions:
@@ -54,7 +55,7 @@ class Pki:
         algorithm = None if isinstance(self.ca_key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
         return builder.sign(self.ca_key, algorithm).public_bytes(serialization.Encoding.PEM).decode()
 
-    def host(self, *usages: t.Any, key: t.Any = None, **validity: int) -> str:
+    def host(self, *usages: Any, key: Any = None, **validity: int) -> str:
         """Return the path of a certificate for the host."""
         extensions = [
             x509.SubjectAlternativeName([x509.DNSName("db1")]),
@@ -77,7 +78,7 @@ def test_a_certificate_for_servers_only(tmp_path: Path) -> None:
     assert found == Found("db1", frozenset({"DNS:db1"}), NOW + 100 * DAY, client=False)
 
 
-BAD: dict[str, tuple[t.Callable[[Pki], str], str]] = {
+BAD: dict[str, tuple[Callable[[Pki], str], str]] = {
     "of another key": (lambda pki: pki.host(key=KEYS["ec"]()), "can't be used with the private key"),
     "for clients only": (lambda pki: pki.host(Usage.CLIENT_AUTH), "isn't accepted"),
     "ended": (lambda pki: pki.host(start=-3, end=-1), "expired"),

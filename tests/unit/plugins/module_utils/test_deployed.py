@@ -214,9 +214,9 @@ def test_parse_files():
     assert sut.parse_archiving(archiving) == {"archive_command": "push 'x' %p", "archive_mode": "on"}
     assert sut.parse_archiving("") == {}
     assert sut.parse_environment("# A=B\nETCD_NAME=db1\n\nX = y=z\n") == {"ETCD_NAME": "db1", "X": "y=z"}
-    assert sut.parse_pooler_users('"pgbouncer" "a""b"\n"holdfast" "c"\n') == ['a"b', "c"]
-    assert sut.parse_watcher_passwords('{"access": {"password": "p"}}') == ["p"]
-    assert sut.parse_watcher_passwords("") == []
+    assert sut.parse_stored("users.txt", '"pgbouncer" "a""b"\n"holdfast" "c"\n') == ['a"b', "c"]
+    assert sut.parse_stored("watcher.json", '{"access": {"password": "p"}}') == ["p"]
+    assert sut.parse_stored("watcher.json", "") == []
     assert sut.parse_job('{"name": "etcd", "settings": {"keep": 14, "password": "p"}}') == {"etcd": 14}
     assert sut.parse_job('{"name": "x", "settings": {"commands": []}}') == sut.parse_job("x") == {}
 

@@ -20,23 +20,21 @@ from tests.unit.planting import make_host, needs_root
         ("", None, None),
     ],
 )
-def test_a_member_has_data_where_its_log_is(tmp_path, monkeypatch, settings, log, found):
+def test_a_member_has_data_where_its_log_is(tmp_path, settings, log, found):
     environment = tmp_path / "etcd"
     environment.write_text(f"ETCD_NAME=db1\nETCD_DATA_DIR={tmp_path}/data\n{settings.format(tmp_path)}\n")
-    monkeypatch.setitem(sut.deployed.UNITS, "etcd", ("etcd.service", str(environment)))
     if log:
         (tmp_path / log).mkdir(parents=True)
         (tmp_path / log / "0.wal").touch()
-    member = sut.etcd()
+    member = sut.etcd(str(environment))
     assert (member.wal_directory if member else None) == (found and str(tmp_path / found))
 
 
 def test_a_peer_counts_whether_it_sends_adverts_or_not(tmp_path, monkeypatch):
     configuration = tmp_path / "keepalived.conf"
     configuration.write_text("    unicast_peer {\n        198.51.100.22 min_ttl 255\n    }\n")
-    monkeypatch.setitem(sut.deployed.UNITS, "keepalived", ("keepalived.service", str(configuration)))
     monkeypatch.setattr(sut, "strangers", lambda _module: ["198.51.100.23"])
-    assert sut.vrrp_peers(None) == ("198.51.100.22", "198.51.100.23")
+    assert sut.vrrp_peers(None, str(configuration)) == ("198.51.100.22", "198.51.100.23")
 
 
 @needs_root

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
@@ -24,7 +24,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import (
     plan_auth,
     plan_join,
     prefix_end,
-    url,
     why_unknown,
 )
 
@@ -264,7 +263,7 @@ def test_prefix_end(prefix: bytes, expected: bytes) -> None:
         ({"ID": "1", "clientURLs": None}, Member(1, "", (), ())),
     ],
 )
-def test_parse_member(data: dict[str, t.Any], expected: Member) -> None:
+def test_parse_member(data: dict[str, Any], expected: Member) -> None:
     assert parse_member(data) == expected
 
 
@@ -278,14 +277,6 @@ def test_parse_member(data: dict[str, t.Any], expected: Member) -> None:
 )
 def test_parse_permission(data: dict[str, str], expected: str) -> None:
     assert str(parse_permission(data)) == expected
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [("198.51.100.11", "https://198.51.100.11:2379"), ("2001:db8::1", "https://[2001:db8::1]:2379")],
-)
-def test_url(address: str, expected: str) -> None:
-    assert url(address, 2379) == expected
 
 
 def test_a_user_may_be_given_less_than_reading_and_writing():

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import AuthState, Permission, User, plan_auth, prefix_end
@@ -30,10 +30,10 @@ class Gateway:
     passwords: dict[str, str] = field(default_factory=dict)
     granted: dict[str, list[str]] = field(default_factory=dict)
     roles: dict[str, list[dict[str, str]]] = field(default_factory=dict)
-    health: list[t.Any] = field(default_factory=lambda: [{"health": "true"}])
+    health: list[Any] = field(default_factory=lambda: [{"health": "true"}])
     base_url: str = "https://db1:2379"
 
-    def request(self, _method: str, path: str, body: t.Any = None, headers: t.Any = None) -> t.Any:
+    def request(self, _method: str, path: str, body: Any = None, headers: Any = None) -> Any:
         if path == "/health":
             answer = self.health.pop(0) if len(self.health) > 1 else self.health[0]
             if isinstance(answer, str):
@@ -51,22 +51,22 @@ class Gateway:
             raise EndpointError(self.base_url, 400, "etcdserver: authentication failed, invalid user ID or password")
         return {"token": f"token-{body['name']}"}
 
-    def user_list(self, _body: t.Any) -> t.Any:
+    def user_list(self, _body: Any) -> Any:
         return {"users": list(self.passwords)} if self.passwords else {}
 
-    def role_list(self, _body: t.Any) -> t.Any:
+    def role_list(self, _body: Any) -> Any:
         return {"roles": list(self.roles)} if self.roles else {}
 
-    def user_get(self, body: dict[str, str]) -> t.Any:
+    def user_get(self, body: dict[str, str]) -> Any:
         return {"roles": self.granted[body["name"]]}
 
-    def role_get(self, body: dict[str, str]) -> t.Any:
+    def role_get(self, body: dict[str, str]) -> Any:
         return {"perm": self.roles[body["role"]]}
 
     def role_add(self, body: dict[str, str]) -> None:
         self.roles[body["name"]] = []
 
-    def role_grant(self, body: dict[str, t.Any]) -> None:
+    def role_grant(self, body: dict[str, Any]) -> None:
         self.roles[body["name"]].append(body["perm"])
 
     def user_add(self, body: dict[str, str]) -> None:
@@ -79,7 +79,7 @@ class Gateway:
     def user_grant(self, body: dict[str, str]) -> None:
         self.granted[body["user"]].append(body["role"])
 
-    def enable(self, _body: t.Any) -> None:
+    def enable(self, _body: Any) -> None:
         self.enabled = True
 
 
@@ -144,7 +144,7 @@ def test_a_wrong_root_password_is_told_apart() -> None:
         ("Connection refused", False),
     ],
 )
-def test_health(answer: t.Any, healthy: bool) -> None:
+def test_health(answer: Any, healthy: bool) -> None:
     assert (client(Gateway(health=[answer])).unhealthy_because() is None) is healthy
 
 

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Member
@@ -29,7 +29,7 @@ def dead(number: int) -> Seen:
     return Seen(f"https://db{number}:2379", "Connection refused")
 
 
-CASES: dict[str, tuple[list[Seen], list[dict[str, str]], dict[str, t.Any]]] = {
+CASES: dict[str, tuple[list[Seen], list[dict[str, str]], dict[str, Any]]] = {
     "all well": (
         [seen(1), seen(2), seen(3)],
         [],

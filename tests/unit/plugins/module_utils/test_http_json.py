@@ -6,8 +6,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import typing as t
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import (
@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import (
     error_text,
 )
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
@@ -44,7 +44,7 @@ class Echo(BaseHTTPRequestHandler):
 
     do_GET = do_POST = do_PATCH = answer  # noqa: N815
 
-    def log_message(self, *_args: t.Any) -> None:
+    def log_message(self, *_args: Any) -> None:
         pass
 
 
@@ -68,7 +68,7 @@ def url() -> Iterator[str]:
         ({"token": "t"}, "", {"authorization": "Bearer t"}),
     ],
 )
-def test_request(url: str, arguments: dict[str, t.Any], base: str, expected: dict[str, t.Any]) -> None:
+def test_request(url: str, arguments: dict[str, Any], base: str, expected: dict[str, Any]) -> None:
     answer = HttpJsonClient(url + base, **arguments).request("GET", "/x")
     assert {name: answer[name] for name in expected} == expected
 
@@ -112,7 +112,7 @@ def test_secrets_are_not_in_repr() -> None:
     ("payload", "expected"),
     [(b"", None), (b'{"a": 1}', {"a": 1}), (b"plain\n", "plain"), (b"\xff", "�")],
 )
-def test_decode(payload: bytes, expected: t.Any) -> None:
+def test_decode(payload: bytes, expected: Any) -> None:
     assert decode(payload) == expected
 
 
@@ -126,5 +126,5 @@ def test_decode(payload: bytes, expected: t.Any) -> None:
         ({"code": 1}, "{'code': 1}"),
     ],
 )
-def test_error_text(body: t.Any, expected: str) -> None:
+def test_error_text(body: Any, expected: str) -> None:
     assert error_text(body) == expected

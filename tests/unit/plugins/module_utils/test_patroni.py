@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -25,7 +25,7 @@ CASES = yaml.safe_load(Path(__file__).with_name("patroni_cases.yml").read_text()
 EXPECTED = ["db1", "db2", "db3"]
 
 
-def answers(case: dict[str, t.Any]) -> list[Answer]:
+def answers(case: dict[str, Any]) -> list[Answer]:
     numbers = case.get("endpoints") or range(1, len(case["answers"]) + 1)
     return [
         Answer(f"https://192.0.2.{number}:8008", body.get("patroni"), body.get("cluster"))
@@ -34,7 +34,7 @@ def answers(case: dict[str, t.Any]) -> list[Answer]:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_cluster(case: dict[str, t.Any]) -> None:
+def test_cluster(case: dict[str, Any]) -> None:
     cluster = merge_answers(answers(case))
     found = problems(cluster, EXPECTED, case.get("synchronous", False))
 
@@ -58,7 +58,7 @@ def test_facts_are_plain() -> None:
 
 
 @pytest.mark.parametrize(("lag", "parsed"), [(0, 0), (17, 17), ("unknown", None), (None, None)])
-def test_lag(lag: t.Any, parsed: int | None) -> None:
+def test_lag(lag: Any, parsed: int | None) -> None:
     assert parse_member({"name": "db2", "lag": lag}).lag == parsed
 
 

@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api
@@ -27,10 +28,10 @@ class Servers:
         self.answers = answers
         self.asked: list[tuple[str, str, str]] = []
 
-    def bound(self) -> t.Callable[..., Response]:
+    def bound(self) -> Callable[..., Response]:
         """Return fetch as a function that may become a method of the client."""
 
-        def fetch(client: HttpJsonClient, method: str, path: str, *_rest: t.Any) -> Response:
+        def fetch(client: HttpJsonClient, method: str, path: str, *_rest: Any) -> Response:
             return self.fetch(client, method, path)
 
         return fetch
@@ -45,7 +46,7 @@ class Servers:
 
 
 @pytest.fixture
-def serve(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Servers]:
+def serve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Servers]:
     def install(answers: dict[str, dict[str, Response]]) -> Servers:
         servers = Servers(answers)
         monkeypatch.setattr(HttpJsonClient, "fetch", servers.bound())
@@ -59,11 +60,11 @@ def api(*endpoints: str) -> PatroniApi:
     return PatroniApi.from_params({**PARAMS, "endpoints": endpoints})
 
 
-def ok(body: t.Any) -> Response:
+def ok(body: Any) -> Response:
     return Response(200, body, {})
 
 
-def test_the_first_that_answers_is_asked(serve: t.Callable[..., Servers]) -> None:
+def test_the_first_that_answers_is_asked(serve: Callable[..., Servers]) -> None:
     servers = serve({"https://b": {"/config": ok({"ttl": 20})}})
 
     assert api("https://a", "https://b", "https://c").read_configuration() == {"ttl": 20}
@@ -71,20 +72,20 @@ def test_the_first_that_answers_is_asked(serve: t.Callable[..., Servers]) -> Non
 
 
 @pytest.mark.parametrize("status", [404, 502, 503])
-def test_no_configuration_yet(serve: t.Callable[..., Servers], status: int) -> None:
+def test_no_configuration_yet(serve: Callable[..., Servers], status: int) -> None:
     serve({"https://a": {"/config": Response(status, None, {})}})
 
     assert api("https://a").read_configuration() is None
 
 
-def test_all_silent(serve: t.Callable[..., Servers]) -> None:
+def test_all_silent(serve: Callable[..., Servers]) -> None:
     serve({})
 
     with pytest.raises(EndpointError, match="refused"):
         api("https://a", "https://b").read_configuration()
 
 
-def test_a_refusal_is_not_taken_elsewhere(serve: t.Callable[..., Servers]) -> None:
+def test_a_refusal_is_not_taken_elsewhere(serve: Callable[..., Servers]) -> None:
     servers = serve({"https://a": {"/config": Response(401, "no", {})}, "https://b": {"/config": ok({})}})
 
     with pytest.raises(EndpointError) as caught:
@@ -93,7 +94,7 @@ def test_a_refusal_is_not_taken_elsewhere(serve: t.Callable[..., Servers]) -> No
     assert len(servers.asked) == 1
 
 
-def test_a_view_asks_nobody_after_the_first_that_answers(serve: t.Callable[..., Servers]) -> None:
+def test_a_view_asks_nobody_after_the_first_that_answers(serve: Callable[..., Servers]) -> None:
     cluster = {"members": [{"name": "db2", "role": "leader", "state": "running", "pending_restart": True}]}
     servers = serve({"https://b": {"/patroni": ok({}), "/cluster": ok(cluster)}})
 
@@ -103,14 +104,14 @@ def test_a_view_asks_nobody_after_the_first_that_answers(serve: t.Callable[..., 
     assert {url for url, _method, _path in servers.asked} == {"https://a", "https://b"}
 
 
-def test_a_client_without_some_asks_the_others(serve: t.Callable[..., Servers]) -> None:
+def test_a_client_without_some_asks_the_others(serve: Callable[..., Servers]) -> None:
     servers = serve({})
 
     assert not api("https://a", "https://b").without(["https://b"]).last_seen()
     assert {url for url, _method, _path in servers.asked} == {"https://a"}
 
 
-def test_answers_keep_the_order_and_the_silent(serve: t.Callable[..., Servers]) -> None:
+def test_answers_keep_the_order_and_the_silent(serve: Callable[..., Servers]) -> None:
     serve({"https://b": {"/patroni": ok({"role": "replica"}), "/cluster": Response(503, None, {})}})
 
     first, second = api("https://a", "https://b").answers()
@@ -119,7 +120,7 @@ def test_answers_keep_the_order_and_the_silent(serve: t.Callable[..., Servers]) 
     assert (second.patroni, second.cluster, second.error) == ({"role": "replica"}, None, None)
 
 
-def test_a_member_whose_etcd_does_not_answer_still_tells_of_itself(serve: t.Callable[..., Servers]) -> None:
+def test_a_member_whose_etcd_does_not_answer_still_tells_of_itself(serve: Callable[..., Servers]) -> None:
     serve({"https://a": {"/patroni": ok({"database_system_identifier": "7"})}})
 
     (answer,) = api("https://a").answers()
@@ -128,7 +129,7 @@ def test_a_member_whose_etcd_does_not_answer_still_tells_of_itself(serve: t.Call
     assert answer.error == "closed without an answer"
 
 
-def seen(*values: int) -> t.Callable[..., dict[str, int]]:
+def seen(*values: int) -> Callable[..., dict[str, int]]:
     """Return what last_seen answers one call after the other, the last one for ever."""
     left = list(values)
     return lambda _among=None: {"https://a": left.pop(0) if len(left) > 1 else left[0]}
@@ -137,7 +138,7 @@ def seen(*values: int) -> t.Callable[..., dict[str, int]]:
 class Fake:
     """Only last_seen."""
 
-    def __init__(self, last_seen: t.Callable[..., dict[str, int]]) -> None:
+    def __init__(self, last_seen: Callable[..., dict[str, int]]) -> None:
         self.last_seen = last_seen
 
 
@@ -146,25 +147,25 @@ def test_applied_after_enough_cycles(monkeypatch: pytest.MonkeyPatch) -> None:
     values = [10, 10, 11, 11, 12, 13]
     assert len(set(values)) == CYCLES_TO_APPLY + 1
 
-    await_applied(t.cast("PatroniApi", Fake(seen(*values))), timeout=5)
+    await_applied(cast("PatroniApi", Fake(seen(*values))), timeout=5)
 
 
 def test_not_applied(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
 
     with pytest.raises(ClusterError, match="https://a"):
-        await_applied(t.cast("PatroniApi", Fake(seen(10, 11))), timeout=0.01)
+        await_applied(cast("PatroniApi", Fake(seen(10, 11))), timeout=0.01)
 
 
 def test_a_required_endpoint_must_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
-    api = t.cast("PatroniApi", Fake(seen(10, 11, 12, 13)))
+    api = cast("PatroniApi", Fake(seen(10, 11, 12, 13)))
 
     with pytest.raises(ClusterError, match=r"by https://b$"):
         await_applied(api, timeout=0.2, required=["https://b"])
 
 
-def test_who_is_off_is_not_asked_each_time(serve: t.Callable[..., Servers]) -> None:
+def test_who_is_off_is_not_asked_each_time(serve: Callable[..., Servers]) -> None:
     read = iter(range(10, 99))
     servers = serve({"https://a": {"/cluster": ok({})}})
     fetch = servers.fetch

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
 
 CASES = yaml.safe_load(Path(__file__).with_name("patroni_config_cases.yml").read_text())
 
-Case = dict[str, t.Any]
+Case = dict[str, Any]
 
 
 @pytest.mark.parametrize("case", CASES["plans"], ids=lambda case: case["name"])
@@ -49,7 +49,7 @@ def test_timing(case: Case) -> None:
         *((mode, False) for mode in (False, "off", None, 0)),
     ],
 )
-def test_synchronous(mode: t.Any, synchronous: bool) -> None:
+def test_synchronous(mode: Any, synchronous: bool) -> None:
     assert is_synchronous({"synchronous_mode": mode}) is synchronous
 
 

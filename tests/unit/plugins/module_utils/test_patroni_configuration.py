@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import contextlib
-import typing as t
+from typing import Any, cast
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_configuration
@@ -14,13 +14,13 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import Clu
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import Rescue
 
 LEADER = Cluster(members=(Member("db1", "leader", "running", pending_restart=True),), agreed=True)
-PARAMS: dict[str, t.Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "etcd": None, "timeout": 0, "others": []}
+PARAMS: dict[str, Any] = {"config": {"ttl": 20}, "exact": False, "keep": [], "etcd": None, "timeout": 0, "others": []}
 
 
 class FakeApi:
     """A cluster with one stored configuration; ``conflicts`` patches fail first."""
 
-    def __init__(self, stored: dict[str, t.Any] | None, cluster: Cluster = LEADER, conflicts: int = 0) -> None:
+    def __init__(self, stored: dict[str, Any] | None, cluster: Cluster = LEADER, conflicts: int = 0) -> None:
         self.stored = stored
         self.conflicts = conflicts
         self.calls: list[str] = []
@@ -32,22 +32,22 @@ class FakeApi:
     def view(self) -> Cluster:
         return self._cluster
 
-    def answers(self) -> list[t.Any]:
+    def answers(self) -> list[Any]:
         return []
 
-    def read_configuration(self) -> dict[str, t.Any] | None:
+    def read_configuration(self) -> dict[str, Any] | None:
         if not self._cluster.members:
             raise EndpointError("https://a/config", None, "refused")
         return self.stored
 
-    def patch_configuration(self, patch: dict[str, t.Any]) -> None:
+    def patch_configuration(self, patch: dict[str, Any]) -> None:
         self.calls.append("PATCH")
         if self.conflicts:
             self.conflicts -= 1
             raise EndpointError("https://a/config", 409, "conflict")
         self.stored = {**(self.stored or {}), **patch}
 
-    def put_configuration(self, configuration: dict[str, t.Any]) -> None:
+    def put_configuration(self, configuration: dict[str, Any]) -> None:
         self.calls.append("PUT")
         self.stored = configuration
 
@@ -69,14 +69,14 @@ def applied(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_converge(
-    stored: dict[str, t.Any] | None,
+    stored: dict[str, Any] | None,
     check_mode: bool,
     changed: bool,
     calls: list[str],
 ) -> None:
     api = FakeApi(stored)
 
-    result = patroni_configuration.converge(t.cast("t.Any", api), PARAMS, check_mode)
+    result = patroni_configuration.converge(cast("Any", api), PARAMS, check_mode)
 
     assert result["changed"] is changed
     assert result["diff"] == {"before": stored or {}, "after": {"ttl": 20}}
@@ -92,9 +92,9 @@ SECRETS = {"postgresql": {"parameters": {"app.jwt_secret": "S3CRET", "archive_co
     "stored",
     [{}, SECRETS, {"postgresql": {"parameters": {**SECRETS["postgresql"]["parameters"], "app.jwt_secret": "S3"}}}],
 )
-def test_the_result_shows_no_secret_but_says_that_one_changed(stored: dict[str, t.Any]) -> None:
+def test_the_result_shows_no_secret_but_says_that_one_changed(stored: dict[str, Any]) -> None:
     api = FakeApi(stored)
-    result = patroni_configuration.converge(t.cast("t.Any", api), {**PARAMS, "config": SECRETS}, check_mode=False)
+    result = patroni_configuration.converge(cast("Any", api), {**PARAMS, "config": SECRETS}, check_mode=False)
     assert "S3" not in str(result)
     assert "AWS_SECRET" in str(result["config"])
     assert result["changed"] is (stored != SECRETS)
@@ -102,7 +102,7 @@ def test_the_result_shows_no_secret_but_says_that_one_changed(stored: dict[str, 
 
 
 def test_without_a_cluster_check_mode_predicts() -> None:
-    result = patroni_configuration.converge(t.cast("t.Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
+    result = patroni_configuration.converge(cast("Any", FakeApi(None, Cluster())), PARAMS, check_mode=True)
 
     assert result["changed"]
     assert result["diff"] == {"before": {}, "after": {"ttl": 20}}
@@ -114,25 +114,25 @@ def test_without_a_cluster_check_mode_predicts() -> None:
 )
 def test_without_a_cluster_it_fails(cluster: Cluster, why: str) -> None:
     with pytest.raises(ClusterError, match=why):
-        patroni_configuration.converge(t.cast("t.Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
+        patroni_configuration.converge(cast("Any", FakeApi(None, cluster)), PARAMS, check_mode=False)
 
 
 def test_who_may_be_off_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     api, waited = FakeApi({"ttl": 30}), []
     monkeypatch.setattr(api, "without", lambda endpoints: ("all but", endpoints))
     monkeypatch.setattr(patroni_configuration, "await_applied", lambda asked, timeout: waited.append(asked))
-    patroni_configuration.converge(t.cast("t.Any", api), {**PARAMS, "others": ["https://c"]}, check_mode=False)
+    patroni_configuration.converge(cast("Any", api), {**PARAMS, "others": ["https://c"]}, check_mode=False)
     assert waited == [("all but", ["https://c"])]
 
 
 def test_a_conflict_is_planned_again() -> None:
     api = FakeApi({"ttl": 30}, conflicts=1)
 
-    assert patroni_configuration.converge_despite_others(t.cast("t.Any", api), PARAMS, check_mode=False)["changed"]
+    assert patroni_configuration.converge_despite_others(cast("Any", api), PARAMS, check_mode=False)["changed"]
     assert api.calls == ["PATCH", "PATCH"]
 
 
-EMPTY: dict[str, t.Any] = {"state": "stopped", "role": "uninitialized", "empty": True}
+EMPTY: dict[str, Any] = {"state": "stopped", "role": "uninitialized", "empty": True}
 
 
 class FakeStore:
@@ -145,14 +145,14 @@ class FakeStore:
 
 @pytest.mark.parametrize("stored", [None, {"ttl": 20}], ids=["bare hosts", "etcd still has the configuration"])
 def test_members_without_data_are_permitted_a_new_cluster(
-    monkeypatch: pytest.MonkeyPatch, stored: dict[str, t.Any] | None
+    monkeypatch: pytest.MonkeyPatch, stored: dict[str, Any] | None
 ) -> None:
     api = FakeApi(stored, Cluster(members=(Member("db1", "replica", "stopped"),)))
     monkeypatch.setattr(api, "answers", lambda: [Answer("https://a", EMPTY), Answer("https://b", EMPTY)])
     store = FakeStore()
 
     with contextlib.suppress(ClusterError):
-        patroni_configuration.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
+        patroni_configuration.load(cast("Any", api), 0, Rescue(cast("Any", store)))
 
     assert store.permits == 1
 
@@ -163,6 +163,6 @@ def test_who_keeps_members_without_data_waiting_is_named(monkeypatch: pytest.Mon
     store = FakeStore()
 
     with pytest.raises(ClusterError, match="until every member says that it has no data, and https://b does not"):
-        patroni_configuration.load(t.cast("t.Any", api), 0, Rescue(t.cast("t.Any", store)))
+        patroni_configuration.load(cast("Any", api), 0, Rescue(cast("Any", store)))
 
     assert store.permits == 0

@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 import time
-import typing as t
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api, patroni_convergence
@@ -43,7 +44,7 @@ class FakeApi:
     def cluster(self) -> Cluster:
         return self.state
 
-    def read_configuration(self) -> dict[str, t.Any]:
+    def read_configuration(self) -> dict[str, Any]:
         return {"synchronous_mode": True}
 
     def restart(self, member: Member, timeout: float) -> None:
@@ -60,13 +61,13 @@ class FakeApi:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[FakeApi], Convergence]:
+def made(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeApi], Convergence]:
     monkeypatch.setattr(patroni_api, "POLL_INTERVAL", 0.0)
     monkeypatch.setattr(patroni_convergence, "await_applied", lambda api, timeout: None)
 
     def make(api: FakeApi) -> Convergence:
         monkeypatch.setattr(patroni_convergence, "merge_answers", lambda answers: api.cluster())
-        return Convergence(t.cast("t.Any", api), ["db1", "db2", "db3"], timeout=0.01, restart_timeout=1)
+        return Convergence(cast("Any", api), ["db1", "db2", "db3"], timeout=0.01, restart_timeout=1)
 
     return make
 
@@ -81,7 +82,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> t.Callable[[FakeApi], Convergence]:
     ],
 )
 def test_restarts(
-    made: t.Callable[[FakeApi], Convergence],
+    made: Callable[[FakeApi], Convergence],
     pending: tuple[str, ...],
     stubborn: tuple[str, ...],
     restarted: list[str],
@@ -94,14 +95,14 @@ def test_restarts(
     assert result["changed"] is bool(restarted)
 
 
-def test_restarts_can_be_left_to_the_operator(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_restarts_can_be_left_to_the_operator(made: Callable[[FakeApi], Convergence]) -> None:
     api = FakeApi(cluster("db1", "db2"))
 
     assert not converge(made(api), restart=False)["changed"]
     assert api.restarted == []
 
 
-def test_check_mode_predicts(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_check_mode_predicts(made: Callable[[FakeApi], Convergence]) -> None:
     api = FakeApi(cluster("db1", "db2"))
 
     result = predict(made(api), restart=True)
@@ -112,14 +113,14 @@ def test_check_mode_predicts(made: t.Callable[[FakeApi], Convergence]) -> None:
 
 
 @pytest.mark.parametrize("state", [Cluster(), cluster(state="stopped")])
-def test_check_mode_never_fails(made: t.Callable[[FakeApi], Convergence], state: Cluster) -> None:
+def test_check_mode_never_fails(made: Callable[[FakeApi], Convergence], state: Cluster) -> None:
     result = predict(made(FakeApi(state)), restart=True)
 
     assert not result["changed"]
     assert result["problems"]
 
 
-def test_not_healthy_in_time(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_not_healthy_in_time(made: Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match=r"db2 is stopped.*192\.0\.2\.1:8008: slow"):
         converge(made(FakeApi(cluster(state="stopped"))), restart=True)
 
@@ -127,14 +128,14 @@ def test_not_healthy_in_time(made: t.Callable[[FakeApi], Convergence]) -> None:
 REFUSED = 'FATAL:  password authentication failed for user "replicator"'
 
 
-def test_the_log_stands_in_the_message(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_the_log_stands_in_the_message(made: Callable[[FakeApi], Convergence]) -> None:
     lines = [REFUSED, "LOG:  waiting for WAL to become available at 0/3000000"]
     convergence = replace(made(FakeApi(cluster(state="in archive recovery"))), journal=lambda _since: lines)
     with pytest.raises(ClusterError, match=f"db2 is in archive recovery, not streaming; .*; its log says: {REFUSED}$"):
         convergence.healthy()
 
 
-def test_a_hopeless_wait_ends_early(made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hopeless_wait_ends_early(made: Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_convergence, "HOPELESS_SECONDS", 0.0)
     convergence = replace(made(FakeApi(cluster(state="stopped"))), timeout=3600, journal=lambda _since: [REFUSED])
     with pytest.raises(ClusterError, match=r"not healthy within 0 s: .*password authentication failed"):
@@ -142,7 +143,7 @@ def test_a_hopeless_wait_ends_early(made: t.Callable[[FakeApi], Convergence], mo
 
 
 def test_a_failure_that_was_over_soon_is_waited_out(
-    made: t.Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch
+    made: Callable[[FakeApi], Convergence], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patroni_convergence, "HOPELESS_SECONDS", 0.0)
     monkeypatch.setattr(patroni_convergence, "RECENT_SECONDS", -1.0)
@@ -155,7 +156,7 @@ def test_a_failure_that_was_over_soon_is_waited_out(
         replace(made(FakeApi(cluster(state="stopped"))), timeout=1.2, journal=lines).healthy()
 
 
-def test_a_member_that_is_off_is_told_with_its_endpoint(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_a_member_that_is_off_is_told_with_its_endpoint(made: Callable[[FakeApi], Convergence]) -> None:
     made_ = made(FakeApi(replace(cluster(), members=cluster().members[:2])))
     answers = [Answer("1"), Answer("2"), Answer("3", error="3: no route to host")]
     made_.api.answers = lambda: answers  # type: ignore[method-assign]
@@ -163,23 +164,23 @@ def test_a_member_that_is_off_is_told_with_its_endpoint(made: t.Callable[[FakeAp
         made_.healthy()
 
 
-def test_a_restart_that_fails_ends_it(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_a_restart_that_fails_ends_it(made: Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match="db2 could not be restarted"):
         converge(made(FakeApi(cluster("db1", "db2"), broken=True)), restart=True)
 
 
-def test_still_pending(made: t.Callable[[FakeApi], Convergence]) -> None:
+def test_still_pending(made: Callable[[FakeApi], Convergence]) -> None:
     with pytest.raises(ClusterError, match="still pending"):
         converge(made(FakeApi(cluster("db1"), stubborn=("db1",) * 9)), restart=True)
 
 
 def test_applied_waits_for_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[t.Any] = []
+    asked: list[Any] = []
     monkeypatch.setattr(patroni_convergence, "await_applied", lambda api, timeout, required: asked.append(required))
     api = FakeApi(cluster("db2"))
     api.endpoints = ["https://192.0.2.1:8008"]
 
-    convergence = Convergence(t.cast("t.Any", api), [], timeout=5, restart_timeout=1)
+    convergence = Convergence(cast("Any", api), [], timeout=5, restart_timeout=1)
     assert not patroni_convergence.applied(convergence)["changed"]
     assert asked == [["https://192.0.2.1:8008"]]
 
@@ -236,7 +237,7 @@ def url(name: str) -> str:
 def test_a_member_that_may_be_off_is_not_waited_for(
     answers: list[Answer], members: list[str], others: list[str], left: list[str]
 ) -> None:
-    api = t.cast("t.Any", Answering(answers))
+    api = cast("Any", Answering(answers))
     convergence = Convergence(api, members, timeout=0, restart_timeout=1, others={name: url(name) for name in others})
 
     result = predict(convergence, restart=True)
@@ -255,17 +256,17 @@ def test_a_member_that_may_be_off_must_be_healthy_once_it_answers() -> None:
         ]
     }
     api = Answering([replace(answer(1), cluster=starting), replace(answer(2), cluster=starting), behind])
-    convergence = Convergence(t.cast("t.Any", api), ["db1", "db2"], 0, 1, {"db3": url("db3")})
+    convergence = Convergence(cast("Any", api), ["db1", "db2"], 0, 1, {"db3": url("db3")})
 
     with pytest.raises(ClusterError, match="db3 is starting"):
         convergence.healthy()
 
 
 def test_a_member_that_applies_nothing_tells_its_log(monkeypatch: pytest.MonkeyPatch) -> None:
-    def late(_api: t.Any, _timeout: float, required: t.Any) -> None:
+    def late(_api: Any, _timeout: float, required: Any) -> None:
         raise ClusterError(f"not applied within 5 s by {required}")
 
     monkeypatch.setattr(patroni_convergence, "await_applied", late)
-    convergence = Convergence(t.cast("t.Any", FakeApi(cluster())), [], 5, 1, journal=lambda _since: [REFUSED])
+    convergence = Convergence(cast("Any", FakeApi(cluster())), [], 5, 1, journal=lambda _since: [REFUSED])
     with pytest.raises(ClusterError, match=f"not applied within 5 s by .*; its log says: {REFUSED}$"):
         patroni_convergence.applied(convergence)

@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,12 +16,12 @@ CASES = yaml.safe_load(Path(__file__).with_name("patroni_dynamic_cases.yml").rea
 
 
 @pytest.mark.parametrize("given", CASES["right"])
-def test_what_patroni_takes_is_accepted(given: dict[str, t.Any]) -> None:
+def test_what_patroni_takes_is_accepted(given: dict[str, Any]) -> None:
     assert not list(faults(given))
 
 
 @pytest.mark.parametrize("case", CASES["wrong"], ids=lambda case: str(case["given"]))
-def test_what_patroni_ignores_or_misreads_is_told(case: dict[str, t.Any]) -> None:
+def test_what_patroni_ignores_or_misreads_is_told(case: dict[str, Any]) -> None:
     [fault] = faults(case["given"])
     assert fault.path == case["path"]
     assert case["what"] in fault.what

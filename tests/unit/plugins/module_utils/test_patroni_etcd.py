@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import base64
-import typing as t
+from typing import Any, cast
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_etcd
@@ -12,9 +12,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Answer
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_etcd import LostError, Rescue, Store
 
-Call = tuple[str, str, t.Any, t.Any]
+Call = tuple[str, str, Any, Any]
 
-PARAMS: dict[str, t.Any] = {
+PARAMS: dict[str, Any] = {
     "endpoints": ["https://a", "https://b"],
     "prefix": "/service/lab/",
     "ca": None,
@@ -29,7 +29,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[Call]:
     """Return what etcd was asked; the first endpoint is silent, the second says the key was empty."""
     made: list[Call] = []
 
-    def request(client: HttpJsonClient, method: str, path: str, body: t.Any = None, headers: t.Any = None) -> t.Any:
+    def request(client: HttpJsonClient, method: str, path: str, body: Any = None, headers: Any = None) -> Any:
         made.append((client.base_url, path, body, headers))
         if client.base_url == "https://a":
             raise EndpointError("https://a", None, "refused")
@@ -65,11 +65,11 @@ def test_all_silent(calls: list[Call]) -> None:
     ("arguments", "seconds", "value"), [((), "30", b""), (("db2", 600), "600", b"db2")], ids=["a new cluster", "db2"]
 )
 def test_a_permit_ends_by_itself_and_is_none_where_etcd_knows_a_cluster(
-    monkeypatch: pytest.MonkeyPatch, arguments: tuple[t.Any, ...], seconds: str, value: bytes
+    monkeypatch: pytest.MonkeyPatch, arguments: tuple[Any, ...], seconds: str, value: bytes
 ) -> None:
-    made: list[t.Any] = []
+    made: list[Any] = []
 
-    def request(_client: HttpJsonClient, _method: str, path: str, body: t.Any = None, headers: t.Any = None) -> t.Any:
+    def request(_client: HttpJsonClient, _method: str, path: str, body: Any = None, headers: Any = None) -> Any:
         made.append((path, body))
         return {"token": "t0ken", "ID": "4711", "succeeded": True}
 
@@ -119,7 +119,7 @@ class FakeStore:
 def test_rescue(monkeypatch: pytest.MonkeyPatch, after: float, state: str, asked: int) -> None:
     monkeypatch.setattr(patroni_etcd, "ABANDONED_AFTER", after)
     store = FakeStore()
-    rescue = Rescue(t.cast("Store", store))
+    rescue = Rescue(cast("Store", store))
 
     for _look in range(2):
         rescue.look([Answer("https://192.0.2.1:8008", {"state": state, "role": "uninitialized"})])
@@ -127,7 +127,7 @@ def test_rescue(monkeypatch: pytest.MonkeyPatch, after: float, state: str, asked
     assert store.asked == asked
 
 
-def waiting(endpoint: str, **more: t.Any) -> Answer:
+def waiting(endpoint: str, **more: Any) -> Answer:
     return Answer(endpoint, {"state": "stopped", "role": "uninitialized", "empty": True, **more})
 
 
@@ -146,7 +146,7 @@ def waiting(endpoint: str, **more: t.Any) -> Answer:
 )
 def test_a_new_cluster_is_permitted_when_every_member_says_that_it_is_empty(others: list[Answer], permits: int) -> None:
     store = FakeStore()
-    rescue = Rescue(t.cast("Store", store))
+    rescue = Rescue(cast("Store", store))
 
     for _look in range(2):
         rescue.permit([waiting("https://a"), *others])
@@ -157,7 +157,7 @@ def test_a_new_cluster_is_permitted_when_every_member_says_that_it_is_empty(othe
 def test_the_permit_is_given_again_before_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patroni_etcd, "PERMITTED_EVERY", 0.0)
     store = FakeStore(None)
-    rescue = Rescue(t.cast("Store", store))
+    rescue = Rescue(cast("Store", store))
 
     for _look in range(2):
         rescue.permit([waiting("https://a")])
@@ -168,7 +168,7 @@ def test_the_permit_is_given_again_before_it_ends(monkeypatch: pytest.MonkeyPatc
 def test_without_a_store_or_members_nothing_is_permitted() -> None:
     store = FakeStore()
     Rescue(None).permit([waiting("https://a")])
-    Rescue(t.cast("Store", store)).permit([])
+    Rescue(cast("Store", store)).permit([])
     assert store.permits == 0
 
 
@@ -179,7 +179,7 @@ def test_an_etcd_that_lost_its_data_is_told_of(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(patroni_etcd, "LOST_AFTER", 0.0)
 
     with pytest.raises(LostError, match=r"https://192\.0\.2\.1:8008 has a database .* /service/lab/: .*etcd_lost\.yml"):
-        Rescue(t.cast("Store", FakeStore(("config", "members/db1")))).look([HOLDER])
+        Rescue(cast("Store", FakeStore(("config", "members/db1")))).look([HOLDER])
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_nothing_is_lost(
 ) -> None:
     monkeypatch.setattr(patroni_etcd, "LOST_AFTER", after)
 
-    Rescue(t.cast("Store", FakeStore(keys))).look([answer])
+    Rescue(cast("Store", FakeStore(keys))).look([answer])
 
 
 def test_without_a_store_nothing_is_freed(monkeypatch: pytest.MonkeyPatch) -> None:

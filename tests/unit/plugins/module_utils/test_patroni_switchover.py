@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -20,7 +20,7 @@ HEALTHY = {
 }
 
 
-def cluster(case: dict[str, t.Any]) -> Cluster:
+def cluster(case: dict[str, Any]) -> Cluster:
     changes = case.get("members", {})
     members = [
         replace(one, **(changes.get(name) or {})) for name, one in HEALTHY.items() if changes.get(name, {}) is not None
@@ -29,8 +29,8 @@ def cluster(case: dict[str, t.Any]) -> Cluster:
 
 
 @pytest.mark.parametrize("case", CASES["cases"], ids=lambda case: case["name"])
-def test_who_is_to_lead(case: dict[str, t.Any]) -> None:
-    def made() -> t.Any:
+def test_who_is_to_lead(case: dict[str, Any]) -> None:
+    def made() -> Any:
         return plan(cluster(case), case.get("configuration", {"synchronous_mode": "quorum"}), case.get("wanted"))
 
     if "refused" in case:
@@ -45,5 +45,5 @@ def test_who_is_to_lead(case: dict[str, t.Any]) -> None:
 
 
 @pytest.mark.parametrize("case", CASES["took_over"], ids=lambda case: case["name"])
-def test_when_the_candidate_leads(case: dict[str, t.Any]) -> None:
+def test_when_the_candidate_leads(case: dict[str, Any]) -> None:
     assert took_over(HEALTHY["db1"], case["body"]) is case["took_over"]

@@ -3,9 +3,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from collections.abc import Callable
 from contextlib import nullcontext
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import pgbouncer
@@ -37,16 +38,16 @@ class Consoles:
         self.paused = dict.fromkeys(ADDRESSES, False)
         self.opened: list[str] = []
         self.told: list[tuple[str, str]] = []
-        self.settings: dict[str, t.Any] = {}
+        self.settings: dict[str, Any] = {}
         self._failures = failures
 
-    def connect(self, settings: dict[str, t.Any], _seconds: float) -> Session:
+    def connect(self, settings: dict[str, Any], _seconds: float) -> Session:
         self.settings = settings
         self.opened.append(settings["host"])
         self._fail(settings["host"], "open")
         return Session(settings["host"])
 
-    def answer(self, session: Session, command: str, _values: t.Any, _seconds: float) -> None:
+    def answer(self, session: Session, command: str, _values: Any, _seconds: float) -> None:
         assert not session.closed
         self.told.append((session.host, command))
         if command in {"PAUSE", "RESUME"}:
@@ -60,7 +61,7 @@ class Consoles:
 
 
 @pytest.fixture
-def consoles(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Consoles]:
+def consoles(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Consoles]:
     def make(failures: dict[tuple[str, str], list[Exception]] | None = None) -> Consoles:
         made = Consoles(failures or {})
         monkeypatch.setattr(pgbouncer, "connect", made.connect)
@@ -74,7 +75,7 @@ def consoles(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., Consoles]:
 SLOW = {("192.0.2.12", "PAUSE"): [TimeoutError("PostgreSQL did not answer in time")]}
 
 
-def test_clients_are_held_and_go_on(consoles: t.Callable[..., Consoles]) -> None:
+def test_clients_are_held_and_go_on(consoles: Callable[..., Consoles]) -> None:
     seen = consoles()
     with POOLERS.paused(1, required=True):
         assert all(seen.paused.values())
@@ -83,28 +84,28 @@ def test_clients_are_held_and_go_on(consoles: t.Callable[..., Consoles]) -> None
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-def test_clients_go_on_whatever_happens(consoles: t.Callable[..., Consoles], error: type[BaseException]) -> None:
+def test_clients_go_on_whatever_happens(consoles: Callable[..., Consoles], error: type[BaseException]) -> None:
     seen = consoles()
     with pytest.raises(error), POOLERS.paused(1, required=True):
         raise error
     assert not any(seen.paused.values())
 
 
-def test_a_long_transaction_is_a_refusal_that_leaves_everything_as_it_was(consoles: t.Callable[..., Consoles]) -> None:
+def test_a_long_transaction_is_a_refusal_that_leaves_everything_as_it_was(consoles: Callable[..., Consoles]) -> None:
     seen = consoles({key: list(errors) for key, errors in SLOW.items()})
     with pytest.raises(PoolerError, match=r"^pooler db2 \(192.0.2.12:6432\): PAUSE was not done within 1 s\. "):
         POOLERS.paused(1, required=True).__enter__()
     assert not any(seen.paused.values())
 
 
-def test_by_wish_a_long_transaction_is_left_to_its_fate(consoles: t.Callable[..., Consoles]) -> None:
+def test_by_wish_a_long_transaction_is_left_to_its_fate(consoles: Callable[..., Consoles]) -> None:
     seen = consoles({key: list(errors) for key, errors in SLOW.items()})
     with POOLERS.paused(1, required=False):
         assert all(seen.paused.values())
     assert not any(seen.paused.values())
 
 
-def test_what_others_have_paused_stays_so(consoles: t.Callable[..., Consoles]) -> None:
+def test_what_others_have_paused_stays_so(consoles: Callable[..., Consoles]) -> None:
     seen = consoles({("192.0.2.12", "PAUSE"): [Refused("already suspended/paused")]})
     with pytest.raises(PoolerError, match=r"db2"):
         POOLERS.paused(1, required=True).__enter__()
@@ -120,9 +121,7 @@ def test_what_others_have_paused_stays_so(consoles: t.Callable[..., Consoles]) -
         (["timeout expired"] * 3, 3, True),
     ],
 )
-def test_resuming_is_tried_again(
-    consoles: t.Callable[..., Consoles], errors: list[str], tells: int, fails: bool
-) -> None:
+def test_resuming_is_tried_again(consoles: Callable[..., Consoles], errors: list[str], tells: int, fails: bool) -> None:
     seen = consoles({("192.0.2.12", "RESUME"): [Refused(text) for text in errors]})
     with (
         pytest.raises(PoolerError, match=r"db2.*its clients wait; give it RESUME") if fails else nullcontext(),
@@ -133,21 +132,21 @@ def test_resuming_is_tried_again(
     assert seen.told.count(("192.0.2.11", "RESUME")) == seen.opened.count("192.0.2.11") == 1
 
 
-def test_nobody_is_held_where_a_console_can_t_be_opened(consoles: t.Callable[..., Consoles]) -> None:
+def test_nobody_is_held_where_a_console_can_t_be_opened(consoles: Callable[..., Consoles]) -> None:
     seen = consoles({("192.0.2.12", "open"): [Refused("connection refused")]})
     with pytest.raises(PoolerError, match=r"^pooler db2 \(192.0.2.12:6432\): connection refused$"):
         POOLERS.paused(1, required=True).__enter__()
     assert not seen.told
 
 
-def test_by_wish_a_pooler_that_can_t_be_told_is_left_out(consoles: t.Callable[..., Consoles]) -> None:
+def test_by_wish_a_pooler_that_can_t_be_told_is_left_out(consoles: Callable[..., Consoles]) -> None:
     seen = consoles({("192.0.2.12", "open"): [Refused("connection refused")]})
     with POOLERS.paused(1, required=False):
         assert seen.paused == {"192.0.2.11": True, "192.0.2.12": False}
     assert seen.told == [("192.0.2.11", "PAUSE"), ("192.0.2.11", "RESUME")]
 
 
-def test_a_console_that_refuses_is_noticed_before(consoles: t.Callable[..., Consoles]) -> None:
+def test_a_console_that_refuses_is_noticed_before(consoles: Callable[..., Consoles]) -> None:
     seen = consoles({("192.0.2.11", "SHOW VERSION"): [Refused("authentication failed")]})
     with pytest.raises(PoolerError, match=r"db1.*authentication failed"):
         POOLERS.check()

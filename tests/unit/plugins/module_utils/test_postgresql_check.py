@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-import typing as t
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -29,11 +29,11 @@ CASES = yaml.safe_load(Path(__file__).with_name("postgresql_check_cases.yml").re
 KNOWN = ("max_connections", "work_mem", "wal_level")
 
 
-def cases(kind: str) -> t.Any:
+def cases(kind: str) -> Any:
     return pytest.mark.parametrize("case", CASES[kind], ids=[case["name"] for case in CASES[kind]])
 
 
-def trial_of(case: dict[str, t.Any]) -> Trial:
+def trial_of(case: dict[str, Any]) -> Trial:
     declared = Source(case["parameters"], "patroni_parameters")
     return collect([Source(case.get("own", {})), declared], {"hba_file": "use patroni_hba_rules"})
 
@@ -43,12 +43,12 @@ def told(trial: Trial) -> str:
 
 
 @cases("typed")
-def test_what_no_server_need_be_asked_about(case: dict[str, t.Any]) -> None:
+def test_what_no_server_need_be_asked_about(case: dict[str, Any]) -> None:
     assert case["says"] in told(trial_of(case))
 
 
 @cases("accepted")
-def test_values_are_written_as_patroni_writes_them(case: dict[str, t.Any]) -> None:
+def test_values_are_written_as_patroni_writes_them(case: dict[str, Any]) -> None:
     trial = trial_of(case)
     assert not trial.refusals
     assert config_text(trial.settings.values()) == case["text"]
@@ -66,7 +66,7 @@ def test_the_last_source_wins() -> None:
 
 
 @cases("server")
-def test_the_servers_words_name_the_variable(case: dict[str, t.Any]) -> None:
+def test_the_servers_words_name_the_variable(case: dict[str, Any]) -> None:
     trial = trial_of(case)
     assert apply_reports(trial, reports(case["output"]), KNOWN) is case.get("retry", True)
     assert list(map(str, trial.refusals)) == case["refused"]
@@ -80,7 +80,7 @@ def test_a_fault_that_names_nothing_is_pinned_on_what_causes_it() -> None:
 
 
 @cases("memory")
-def test_memory_that_the_host_can_give(case: dict[str, t.Any]) -> None:
+def test_memory_that_the_host_can_give(case: dict[str, Any]) -> None:
     trial = collect([Source({"shared_buffers": "64GB", "huge_pages": "on"}, "patroni_parameters")], {})
     huge = case.get("huge")
     memory_refusals(trial, case["shared"], case["total"], (huge[0], huge[1]) if huge else None)
@@ -88,7 +88,7 @@ def test_memory_that_the_host_can_give(case: dict[str, t.Any]) -> None:
 
 
 @cases("patroni")
-def test_what_patroni_leaves_out_is_refused(case: dict[str, t.Any]) -> None:
+def test_what_patroni_leaves_out_is_refused(case: dict[str, Any]) -> None:
     trial = collect([Source({"work_mem": "16MB"}, "patroni_parameters")], {})
     patroni_refusals(trial, case["kept"], case.get("recovery", []))
     assert case["says"] in told(trial) if "says" in case else not trial.refusals
@@ -109,7 +109,7 @@ RECOVERY = "patroni_dynamic_configuration.postgresql.recovery_conf"
         ({"restore_command": None}, f"{RECOVERY}.restore_command = None: is set by the role"),
     ],
 )
-def test_recovery_parameters_are_judged_where_they_belong(given: dict[str, t.Any], says: str | None) -> None:
+def test_recovery_parameters_are_judged_where_they_belong(given: dict[str, Any], says: str | None) -> None:
     own = Source({"restore_command": "get %f"}, recovery=True)
     owned = {"restore_command": "pgBackRest restores; remove it"}
     trial = collect([own, Source(given, RECOVERY, removes=True, recovery=True)], owned)
@@ -126,7 +126,7 @@ def test_a_recovery_parameter_among_the_others_is_refused_beside_one_in_its_plac
 
 
 @cases("files")
-def test_the_line_of_a_file_is_shown_without_secrets(case: dict[str, t.Any]) -> None:
+def test_the_line_of_a_file_is_shown_without_secrets(case: dict[str, Any]) -> None:
     rows = [{"line": 2, "error": case["error"]}]
     [refusal] = file_refusals(f"# one\n{case['line']}\n", rows, "/etc/patroni/pg_hba.conf", "/scratch")
     assert str(refusal).startswith("line 2 of /etc/patroni/pg_hba.conf, ")
@@ -141,7 +141,7 @@ def test_tls_that_is_not_there_yet_is_no_fault_of_a_line() -> None:
 
 
 @cases("effect")
-def test_what_is_wished_is_in_effect_or_told(case: dict[str, t.Any]) -> None:
+def test_what_is_wished_is_in_effect_or_told(case: dict[str, Any]) -> None:
     settings = collect([Source({"work_mem": "16MB"}, "patroni_parameters")], {}).settings
     row = {"name": "work_mem", "unit": None, "vartype": "integer", "context": "user", **case["there"]}
     running = {"work_mem": Running(**row)}

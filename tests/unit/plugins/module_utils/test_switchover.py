@@ -7,10 +7,11 @@ import socket
 import ssl
 import subprocess
 import threading
-import typing as t
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import switchover as module
@@ -43,7 +44,7 @@ class Api:
     def cluster(self) -> Cluster:
         return self.state
 
-    def read_configuration(self) -> dict[str, t.Any]:
+    def read_configuration(self) -> dict[str, Any]:
         return {"synchronous_mode": "quorum"}
 
     def switch_over(self, leader: Member, candidate: Member | None, _timeout: float) -> str:
@@ -53,7 +54,7 @@ class Api:
         self.state = cluster(candidate.name if candidate else "db3", 2)
         return "done"
 
-    def own_state(self, member: Member) -> dict[str, t.Any]:
+    def own_state(self, member: Member) -> dict[str, Any]:
         leads = self.state.leader == self.state.member(member.name)
         return {"role": "primary" if leads else "replica", "state": "running", "timeline": 2}
 
@@ -84,18 +85,18 @@ class Poolers:
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> t.Callable[..., tuple[Switchover, list[str]]]:
+def made(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[Switchover, list[str]]]:
     monkeypatch.setattr(module, "merge_answers", lambda answers: answers)
 
-    def make(error: EndpointError | None = None, **changes: t.Any) -> tuple[Switchover, list[str]]:
+    def make(error: EndpointError | None = None, **changes: Any) -> tuple[Switchover, list[str]]:
         log: list[str] = []
-        parts: t.Any = {"api": Api(log, error), "poolers": Poolers(log)}
+        parts: Any = {"api": Api(log, error), "poolers": Poolers(log)}
         return replace(Switchover(**parts, limits=LIMITS), **changes), log
 
     return make
 
 
-def test_clients_are_held_only_while_one_hands_over(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+def test_clients_are_held_only_while_one_hands_over(made: Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     after, seconds = switchover.run(switchover.plan("db2"))
     assert after.leader is not None
@@ -104,7 +105,7 @@ def test_clients_are_held_only_while_one_hands_over(made: t.Callable[..., tuple[
     assert list(seconds) == ["checkpointed", "paused", "promoted", "switched", "healthy"]
 
 
-def test_whoever_wins_the_race_leads(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+def test_whoever_wins_the_race_leads(made: Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     after, _seconds = switchover.run(switchover.plan(None))
     assert after.leader is not None
@@ -112,12 +113,12 @@ def test_whoever_wins_the_race_leads(made: t.Callable[..., tuple[Switchover, lis
     assert log[-2:] == ["db1 hands over to the fastest", "resumed"]
 
 
-def test_a_member_that_does_not_answer_holds_nobody_up(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+def test_a_member_that_does_not_answer_holds_nobody_up(made: Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     over, answer = threading.Event(), switchover.api.own_state
     ended: list[str] = []
 
-    def hang(member: Member) -> dict[str, t.Any] | None:
+    def hang(member: Member) -> dict[str, Any] | None:
         if member.name == "db2":
             over.wait(5)
             ended.append(member.name)
@@ -130,20 +131,20 @@ def test_a_member_that_does_not_answer_holds_nobody_up(made: t.Callable[..., tup
     assert log[-1] == "resumed"
 
 
-def test_who_leads_already_is_not_asked(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+def test_who_leads_already_is_not_asked(made: Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     assert not switchover.plan("db1").needed
     assert log == []
 
 
-def test_a_refusal_touches_nothing(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+def test_a_refusal_touches_nothing(made: Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made()
     with pytest.raises(RefusedError):
         switchover.plan("db9")
     assert log == []
 
 
-def test_clients_go_on_when_the_leader_refuses(made: t.Callable[..., tuple[Switchover, list[str]]]) -> None:
+def test_clients_go_on_when_the_leader_refuses(made: Callable[..., tuple[Switchover, list[str]]]) -> None:
     switchover, log = made(EndpointError("https://192.0.2.1:8008/switchover", 412, "no"))
     with pytest.raises(ClusterError, match=r"^db1 did not hand over: .* answered 412: no$"):
         switchover.run(switchover.plan("db2"))
@@ -151,7 +152,7 @@ def test_clients_go_on_when_the_leader_refuses(made: t.Callable[..., tuple[Switc
 
 
 def test_clients_go_on_when_the_pool_stays_behind(
-    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "certificate", lambda address, _port: address.encode())
     monkeypatch.setattr(module, "ASK_ALL_SECONDS", 0.05)
@@ -164,7 +165,7 @@ def test_clients_go_on_when_the_pool_stays_behind(
 
 
 def test_a_pool_that_leads_nowhere_does_not_lead_to_an_heir_that_can_t_be_asked(
-    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "certificate", lambda _address, _port: None)
     switchover, _log = made(pool=("192.0.2.100", 5000))
@@ -175,7 +176,7 @@ def test_a_pool_that_leads_nowhere_does_not_lead_to_an_heir_that_can_t_be_asked(
 
 
 def test_whom_the_pool_leads_to_is_asked_at_once(
-    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "certificate", lambda _address, port: str(port).encode())
     monkeypatch.setattr(module, "ASK_ALL_SECONDS", 60.0)
@@ -185,7 +186,7 @@ def test_whom_the_pool_leads_to_is_asked_at_once(
     assert [(heir.name, heir.port) for heir in heirs] == [("db2", 5432), ("db3", 5433)]
     answer, asked = switchover.api.own_state, []
 
-    def own_state(member: Member) -> dict[str, t.Any] | None:
+    def own_state(member: Member) -> dict[str, Any] | None:
         asked.append(member.name)
         return answer(member)
 
@@ -196,7 +197,7 @@ def test_whom_the_pool_leads_to_is_asked_at_once(
 
 
 def test_members_that_share_a_certificate_are_all_asked(
-    made: t.Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
+    made: Callable[..., tuple[Switchover, list[str]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "certificate", lambda _address, _port: b"everybody's")
     switchover, log = made(pool=("192.0.2.100", 5000))
@@ -217,7 +218,7 @@ class Leader:
         monkeypatch.setattr(module, "psycopg2", SimpleNamespace(Error=RuntimeError))
         monkeypatch.setattr(module, "answer", self.answer)
 
-    def answer(self, _session: t.Any, statement: str, values: t.Sequence[t.Any], seconds: float) -> list[tuple[t.Any]]:
+    def answer(self, _session: Any, statement: str, values: Sequence[Any], seconds: float) -> list[tuple[Any]]:
         if seconds <= 0:
             raise TimeoutError
         if statement == module.BEHIND:
@@ -234,7 +235,7 @@ class Leader:
 
 def test_a_segment_is_filled_as_fast_as_the_standbys_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
     leader = Leader(monkeypatch)
-    module.fill_segment(t.cast("t.Any", None), ["db2", "db3"])
+    module.fill_segment(cast("Any", None), ["db2", "db3"])
     assert leader.log == [*(["BEGIN", "write", "ROLLBACK", "behind", "there"] * 3), "BEGIN", "write", "ROLLBACK"]
 
 
@@ -242,24 +243,24 @@ def test_a_slow_standby_ends_the_filling(monkeypatch: pytest.MonkeyPatch) -> Non
     leader = Leader(monkeypatch)
     monkeypatch.setattr(module, "FILL_SECONDS", 0.1)
 
-    def never_there(session: t.Any, statement: str, values: t.Sequence[t.Any], seconds: float) -> list[tuple[t.Any]]:
+    def never_there(session: Any, statement: str, values: Sequence[Any], seconds: float) -> list[tuple[Any]]:
         leader.behind = 2
         return leader.answer(session, statement, values, seconds)
 
     monkeypatch.setattr(module, "answer", never_there)
-    module.fill_segment(t.cast("t.Any", None), ["db2", "db3"])
+    module.fill_segment(cast("Any", None), ["db2", "db3"])
     assert leader.log.count("write") == 1
 
 
 def test_a_role_that_may_not_fill_does_without(monkeypatch: pytest.MonkeyPatch) -> None:
     leader = Leader(monkeypatch)
 
-    def refuse(*_given: t.Any) -> list[tuple[t.Any]]:
+    def refuse(*_given: Any) -> list[tuple[Any]]:
         leader.log.append("refused")
         raise RuntimeError("permission denied")
 
     monkeypatch.setattr(module, "answer", refuse)
-    module.fill_segment(t.cast("t.Any", None), ["db2"])
+    module.fill_segment(cast("Any", None), ["db2"])
     assert leader.log == ["refused"]
 
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import grp
 import json
 import os
-import typing as t
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
@@ -40,7 +41,7 @@ class Authority:
         self.pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         self.authority = certificate_authority.Authority(certificate, key)
 
-    def sign(self, csr: str, wanted: dict[str, t.Any]) -> str:
+    def sign(self, csr: str, wanted: dict[str, Any]) -> str:
         public_key = certificate_authority.public_key_of(csr)
         return self.authority.issue(public_key, Wanted.from_entry(wanted), datetime.now(UTC), 90)
 
@@ -60,7 +61,7 @@ class Host:
     def path(self, name: str) -> str:
         return str(self.directory / name)
 
-    def run(self, *, check_mode: bool = False, **arguments: t.Any) -> dict[str, t.Any]:
+    def run(self, *, check_mode: bool = False, **arguments: Any) -> dict[str, Any]:
         """Run the module and return its result."""
         arguments = {
             "directory": str(self.directory),
@@ -75,10 +76,10 @@ class Host:
         }
         with patch_module_args(arguments), pytest.raises(SystemExit):
             module.main()
-        result: dict[str, t.Any] = json.loads(self.capsys.readouterr().out)
+        result: dict[str, Any] = json.loads(self.capsys.readouterr().out)
         return result
 
-    def sign_and_install(self, examined: dict[str, t.Any]) -> dict[str, t.Any]:
+    def sign_and_install(self, examined: dict[str, Any]) -> dict[str, Any]:
         wanted = {entry["path"]: entry for entry in self.certificates}
         signed = {
             request["path"]: self.authority.sign(request["csr"], wanted[request["path"]])
@@ -112,7 +113,7 @@ def test_from_bare_to_done(host: Host) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{}, {"ca_content": ""}], ids=["authority", "no authority yet"])
-def test_check_mode_on_a_bare_host_writes_nothing(host: Host, arguments: dict[str, t.Any]) -> None:
+def test_check_mode_on_a_bare_host_writes_nothing(host: Host, arguments: dict[str, Any]) -> None:
     result = host.run(check_mode=True, **arguments)
     assert (result["changed"], result["requests"]) == (True, [])
     assert not host.directory.exists()
@@ -122,7 +123,7 @@ def test_check_mode_when_done(ready: Host) -> None:
     assert not ready.run(check_mode=True)["changed"]
 
 
-DRIFT: dict[str, tuple[t.Callable[[Host], object], set[str]]] = {
+DRIFT: dict[str, tuple[Callable[[Host], object], set[str]]] = {
     "a certificate removed": (lambda host: Path(host.path("host.crt")).unlink(), {"host.crt"}),
     "a certificate broken": (lambda host: Path(host.path("client.crt")).write_text("x"), {"client.crt"}),
     "the key removed": (lambda host: Path(host.path("host.key")).unlink(), {"host.crt", "client.crt"}),
@@ -176,7 +177,7 @@ def test_the_private_key_is_kept(ready: Host) -> None:
     ids=["another authority", "another common name", "a name more", "an address less"],
 )
 def test_a_certificate_that_does_not_fit_is_refused(
-    host: Host, authority: t.Any, says: dict[str, t.Any], message: str
+    host: Host, authority: Any, says: dict[str, Any], message: str
 ) -> None:
     examined = host.run()
     issuer = authority() if authority else host.authority
@@ -194,7 +195,7 @@ def test_a_certificate_that_does_not_fit_is_refused(
         ({"private_key_group": "no-such-group"}, "no group no-such-group"),
     ],
 )
-def test_failures(host: Host, arguments: dict[str, t.Any], message: str) -> None:
+def test_failures(host: Host, arguments: dict[str, Any], message: str) -> None:
     result = host.run(**arguments)
     assert result["failed"]
     assert message in result["msg"]

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
-import typing as t
+from typing import Any, cast
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Cluster, Member
@@ -13,17 +13,17 @@ STORED = {"synchronous_mode": "quorum", "postgresql": {"parameters": {"app.jwt_s
 
 
 class FakeApi:
-    def answers(self) -> list[t.Any]:
+    def answers(self) -> list[Any]:
         return []
 
-    def read_configuration(self) -> dict[str, t.Any]:
+    def read_configuration(self) -> dict[str, Any]:
         return STORED
 
 
 def test_the_configuration_is_told_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = Cluster(members=(Member("db1", "leader", "running"),), agreed=True)
     monkeypatch.setattr(patroni_info, "merge_answers", lambda _answers: cluster)
-    config = patroni_info.gather(t.cast("t.Any", FakeApi()), ["db1"])["config"]
+    config = patroni_info.gather(cast("Any", FakeApi()), ["db1"])["config"]
     assert "S3CRET" not in str(config)
     assert config["synchronous_mode"] == "quorum"
     assert config["postgresql"]["parameters"]["work_mem"] == "4MB"

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import Topology, build
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES
 
 UNIT = Path(__file__).resolve().parents[2]
 BASE = yaml.safe_load((UNIT / "data" / "topology_base.yml").read_text(encoding="utf-8"))

@@ -22,9 +22,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     targets,
     value_of,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import PACKAGE_VARIABLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    PACKAGE_ROLES,
+    ROLES,
+    packages_variable,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import ROLES
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -108,7 +111,7 @@ def role_reads(role):
 @pytest.mark.parametrize("role", [path.parent.name for path in sorted((ROOT / "roles").glob("*/tasks"))])
 def test_every_variable_of_a_role_is_read_where_the_playbooks_run_it(role):
     spec = load_roles(ROOT, [role])[role]
-    by_topology = {name for names in PACKAGE_VARIABLES.values() for name in names}
+    by_topology = {*map(packages_variable, PACKAGE_ROLES)}
     assert set(spec.options) - spec.wired - role_reads(role) - by_topology == set()
 
 
@@ -138,7 +141,7 @@ def test_declared_playbooks_exist():
         ({"patroni_packages": ["postgresql-17-postgis-3"]}, ["site"], "is read from the inventory only"),
         ({"ha_zon": "a"}, ["site"], "did you mean 'ha_zone'"),
         ({"backup_jobs": [{"name": "a"}]}, ["backup_jobs"], "is read from the inventory only"),
-        ({"restore_verify_enabled": "maybe"}, ["restore_verify"], "restore_verify_enabled = 'maybe'"),
+        ({"restore_verify_state": "maybe"}, ["restore_verify"], "restore_verify_state = 'maybe'"),
     ],
 )
 def test_refused_extra_variables(extra, run, expected):
@@ -154,7 +157,7 @@ def test_refused_extra_variables(extra, run, expected):
         ({"restore_type": "time", "status_wait": "5"}, None),
         ({"drill_faults": "a,b", "drill_budgets": '{"switchover": 3}', "status_lag": "1"}, ["drill"]),
         ({"backup_type": "full", "preflight_memory": "1"}, ["site"]),
-        ({"restore_verify_enabled": "true", "haproxy_maxconn": "9"}, ["status"]),
+        ({"restore_verify_state": "present", "haproxy_maxconn": "9"}, ["status"]),
         ({"patroni_timeout": "60", "ha_secrets": {}}, ["site"]),
         ({"clone_port": "5433", "clone_clients": "192.0.2.0/24,192.0.2.1/32", "clone_type": "latest"}, ["clone"]),
         ({"environment_name": "test", "foo": 1, "ansible_user": "x"}, ["site"]),
@@ -183,7 +186,7 @@ def test_foreign_variables_are_let_pass_by_name_or_pattern():
     ],
 )
 def test_refused_options_in_the_inventory(variables, expected):
-    [problem] = inventory_problems(variables, interface(), ())
+    [problem] = inventory_problems(variables, ())
     assert expected in str(problem)
 
 
@@ -192,12 +195,12 @@ def test_refused_options_in_the_inventory(variables, expected):
     [
         ({"drill_provider": "containers", "drill_container": "x", "status_lag": "5", "preflight_memory": 256}, ()),
         ({"backup_server": "x", "type": "a", "roles": [], "host": "b", "status_page": "c", "ha_zone": "a"}, ()),
-        ({"patroni_timeout": 5, "ha_secrets": {}, "restore_verify_enabled": True, "ansible_user": "x"}, ()),
+        ({"patroni_timeout": 5, "ha_secrets": {}, "restore_verify_state": "present", "ansible_user": "x"}, ()),
         ({"status_lags": 1, "drill_confirm": "mine"}, ("status_l*", "drill_confirm")),
     ],
 )
 def test_accepted_variables_in_the_inventory(variables, foreign):
-    assert list(inventory_problems(variables, interface(), foreign)) == []
+    assert list(inventory_problems(variables, foreign)) == []
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight as sut
-from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
 
 HA = {
     "components": ["etcd", "postgresql", "haproxy"],
@@ -15,7 +15,7 @@ HA = {
     "pools": [{"port": 5000, "addresses": ["198.51.100.100"]}],
     "address": "198.51.100.11",
     "pooler": {"port": 6432},
-    "backup": {"stanza": "lab"},
+    "members": [{"components": ["etcd", "postgresql", "haproxy"]}, {"components": ["backup"]}],
 }
 
 
@@ -34,8 +34,18 @@ def test_expected_ports(components, ports):
 
 
 def test_no_repository_needs_no_port():
-    ports = sut.expected_ports(HA | {"backup": None})
+    ports = sut.expected_ports(HA | {"members": HA["members"][:1]})
     assert 8432 not in [port["port"] for port in ports]
+
+
+def test_a_role_s_port_is_the_host_s_own():
+    (port,) = sut.expected_ports(HA | {"components": ["backup"]}, {"pgbackrest_tls_port": "8433"})
+    assert port == {"port": 8433, "component": "pgbackrest", "units": ["pgbackrest.service"], "addresses": []}
+
+
+def test_the_pooler_leaves_virtual_addresses_to_haproxy():
+    (port,) = sut.expected_ports(HA | {"components": ["pgbouncer"]})
+    assert port["addresses"] == ["198.51.100.11", "127.0.0.1"]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +103,8 @@ def test_version_findings():
 
 
 def test_secrets_findings():
-    good = {"ha_secrets": dict.fromkeys(SECRETS, "x" * 20), "ha_role_passwords": {"app": "y" * 8}}
+    secrets = {secret.name: "x" * 20 for secret in SECRETS}
+    good = {"ha_secrets": secrets, "ha_role_passwords": {"app": "y" * 8}}
     assert list(sut.secrets_findings(good)) == []
     assert list(sut.secrets_findings({})) == []
     (finding,) = sut.secrets_findings(good | {"ha_role_passwords": {"app": "hunter2"}})

@@ -61,7 +61,7 @@ def test_patroni_is_started_with_its_amendments(library):
 
 def test_the_role_installs_every_module_of_the_package():
     tasks = (FILES.parent / "tasks" / "configure.yml").read_text()
-    assert set(re.findall(r"'(patroni_start/\w+\.py)'", tasks)) == {
+    assert set(re.findall(r"source: (patroni_start/\w+\.py)", tasks)) == {
         f"patroni_start/{path.name}" for path in (FILES / "patroni_start").glob("*.py")
     }
 

@@ -18,7 +18,7 @@ PREFIX = "ansible_collections.holdfast.ha.plugins.plugin_utils."
 # From the bottom to the top; a part, which is a file or a folder, imports from lower layers and from itself.
 DRILL = (
     {"agent", "plan", "verdict"},
-    {"gate", "nodes"},
+    {"gate", "nodes", "packages"},
     {"harm"},
     {"faults"},
     {"injections", "patience", "report", "targets"},

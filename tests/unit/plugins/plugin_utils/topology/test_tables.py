@@ -5,34 +5,68 @@
 
 from __future__ import annotations
 
-from itertools import chain
+from pathlib import Path
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import COMPONENT_ROLES, COMPONENTS
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.packages import COMMON_PACKAGES, COMPONENT_PACKAGES
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.required_secrets import SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import keys
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMPONENTS,
+    PACKAGE_ROLES,
+    ROLES,
+    packages_variable,
+)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Groups
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import PROFILES, patroni_defaults
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import FLOOR, ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import FLOOR, WIRED
+
+ROLES_FOLDER = Path(__file__).resolve().parents[5] / "roles"
 
 
-@pytest.mark.parametrize(("component", "role"), COMPONENT_ROLES.items())
-def test_packages_are_the_roles(component, role, roles):
-    if role not in roles:
-        pytest.skip(f"no role {role}")
-    assert set(COMPONENT_PACKAGES[component]) == set(roles[role].defaults[f"{role}_packages"])
+@pytest.mark.parametrize("role", PACKAGE_ROLES)
+def test_the_packages_of_a_role_are_plain_names(role, roles):
+    packages = roles[role].defaults[packages_variable(role)]
+    assert isinstance(packages, list)
+    assert not any("{{" in package for package in packages)
 
 
-def test_common_packages_are_those_of_the_certificates(roles):
-    assert set(COMMON_PACKAGES) == set(roles["certificates"].defaults["certificates_packages"])
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_a_component_s_ports_are_known_to_the_topology_or_to_its_role(component, roles):
+    for port in component.ports:
+        known = hasattr(Ports(), port.name) if port.path else isinstance(roles[component.role].defaults[port.name], int)
+        assert known, port.name
 
 
-def test_every_component_has_packages_and_a_role():
-    assert set(COMPONENTS) == set(COMPONENT_PACKAGES) == set(COMPONENT_ROLES)
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda component: component.name)
+def test_the_units_and_the_files_of_a_component_are_its_role_s(component):
+    role = ROLES_FOLDER / component.role
+    plans = ROLES_FOLDER.parent / "plugins/plugin_utils"
+    sources = [*role.glob("tasks/*.yml"), *role.glob("vars/*.yml"), *plans.glob(f"{component.role}_plan.py")]
+    text = "".join(path.read_text() for path in sources)
+    files = [component.configuration, *(secret.stored for secret in component.secrets)]
+    assert [name for name in (*component.units, *files) if name not in text] == []
 
 
-def test_secrets_are_those_that_the_playbook_generates():
-    assert set(chain.from_iterable(SECRETS.values())) == set(secrets_file.SECRETS)
+def test_a_component_s_hosts_are_a_group_in_the_schema_or_those_of_others():
+    assert list(keys(Groups)) == [component.name for component in COMPONENTS if not component.beside]
+
+
+def test_a_component_beside_others_follows_a_field_of_the_cluster():
+    names = [component.name for component in COMPONENTS]
+    for component in (component for component in COMPONENTS if component.beside):
+        assert {*component.beside} <= {*names[: names.index(component.name)]}
+        assert component.asked_by in Cluster.__dataclass_fields__
+
+
+def test_what_is_wired_is_a_variable_that_the_playbooks_set(roles):
+    wired = {name for role in roles.values() for name in role.wired}
+    assert not {*WIRED} - wired
+
+
+def test_names_of_sql_roles_are_variables_with_these_defaults(roles):
+    defaults = {name: value for role in roles.values() for name, value in role.defaults.items()}
+    for component in COMPONENTS:
+        assert component.sql_roles.items() <= defaults.items()
 
 
 def test_role_prefixes_are_unambiguous():

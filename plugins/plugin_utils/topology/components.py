@@ -1,0 +1,247 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The registry of components: all that the collection knows of one besides its role and its playbook.
+
+A component is a service that a cluster runs on some of its hosts. Everything here is data and imports nothing, so that
+the topology, the preflight, the secrets file and the comparison with what is deployed can read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Port:
+    """A TCP port that a component listens on.
+
+    C(name): a key of C(clusters.<name>.ports), found in C(ha) at C(path); without a path a variable of the role.
+    C(service): the program that listens. C(binds): to C(all) addresses, to the host's C(own) and the loopback one, or
+    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL there.
+    """
+
+    name: str
+    service: str
+    path: str = ""
+    binds: Literal["all", "own", "chosen"] = "all"
+    is_database: bool = False
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A key of C(ha_secrets).
+
+    C(ends): the components whose hosts all take part when site.yml changes it; without any, a running cluster keeps it.
+    C(stored): the file on these hosts that has it, beside Patroni's. C(sql_role): the variable that names the SQL role
+    whose password it is. C(etcd_user): the user of etcd whose password it is.
+    """
+
+    name: str
+    ends: tuple[str, ...] = ()
+    stored: str = ""
+    sql_role: str = ""
+    etcd_user: str = ""
+
+
+@dataclass(frozen=True)
+class Component:
+    """A component.
+
+    C(roles): the role that runs it, then others whose packages it needs.
+
+    Hosts: a group of the user's, unless C(beside) names components. Then they are the hosts of the first, where the
+    cluster has all of these and its field C(asked_by) is set. C(installed_beside): where the cluster has a host of this
+    component, hosts of that one get its packages and its ports, too.
+
+    C(units): those that may hold its ports; the first one is its service. C(configuration): the file by which a host
+    that its group has lost is recognized; without it, a run removes the service from such a host.
+
+    C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
+    C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it takes.
+    C(wired): variables that the playbooks set, with what to set instead.
+    """
+
+    name: str
+    roles: tuple[str, ...]
+    beside: tuple[str, ...] = ()
+    asked_by: str = ""
+    installed_beside: str = ""
+    units: tuple[str, ...] = ()
+    configuration: str = ""
+    ports: tuple[Port, ...] = ()
+    secrets: tuple[Secret, ...] = ()
+    is_client: bool = False
+    behind_vips: bool = False
+    sql_roles: Mapping[str, str] = field(default_factory=dict)
+    databases: tuple[str, ...] = ()
+    wired: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def role(self) -> str:
+        """The role that runs it."""
+        return self.roles[0]
+
+
+DECLARE = "declare it in clusters.<name>"
+
+COMPONENTS = (
+    Component(
+        "etcd",
+        roles=("etcd",),
+        units=("etcd.service",),
+        configuration="/etc/default/etcd",
+        ports=(
+            Port("etcd_client", "etcd", "etcd.client_port"),
+            Port("etcd_peer", "etcd", "etcd.peer_port"),
+        ),
+        secrets=(Secret("etcd_root", etcd_user="root"),),
+        is_client=True,
+        wired={
+            "etcd_client_port": f"{DECLARE}.ports.etcd_client",
+            "etcd_peer_port": f"{DECLARE}.ports.etcd_peer",
+        },
+    ),
+    Component(
+        "postgresql",
+        roles=("patroni", "postgresql_objects"),
+        units=("patroni.service",),
+        configuration="/etc/patroni/config.yml",
+        ports=(
+            Port("postgresql", "postgresql", "postgresql.port", is_database=True),
+            Port("patroni", "patroni", "postgresql.rest_port"),
+        ),
+        secrets=(
+            Secret("etcd_patroni", ends=("etcd", "postgresql"), etcd_user="patroni"),
+            Secret("patroni_rest", ends=("postgresql",)),
+            Secret("postgresql_replication", sql_role="patroni_replication_username"),
+            Secret("postgresql_rewind", sql_role="patroni_rewind_username"),
+            Secret("postgresql_superuser", sql_role="patroni_superuser_username"),
+        ),
+        is_client=True,
+        behind_vips=True,
+        sql_roles={
+            "patroni_superuser_username": "postgres",
+            "patroni_replication_username": "replicator",
+            "patroni_rewind_username": "rewinder",
+        },
+        wired={
+            "patroni_hba_clients": f"{DECLARE}.clients",
+            "patroni_port": f"{DECLARE}.ports.postgresql",
+            "patroni_rest_port": f"{DECLARE}.ports.patroni",
+            "postgresql_objects_databases": f"{DECLARE}.databases",
+            "postgresql_objects_login_user": "the superuser has a fixed name",
+            "postgresql_objects_passwords": "set ha_role_passwords",
+            "postgresql_objects_roles": f"{DECLARE}.roles",
+        },
+    ),
+    Component(
+        "lease_watcher",
+        roles=("lease_watcher",),
+        beside=("etcd", "postgresql"),
+        asked_by="lease_watch",
+        units=("holdfast-lease-watcher.service",),
+        secrets=(
+            Secret(
+                "etcd_lease_watcher",
+                ends=("etcd", "lease_watcher"),
+                stored="/etc/holdfast/lease-watcher.json",
+                etcd_user="lease_watcher",
+            ),
+        ),
+        wired={
+            "lease_watcher_username": "etcd's user has a fixed name",
+            "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
+            "lease_watcher_seconds": f"{DECLARE}.lease_watch",
+            "lease_watcher_state": f"{DECLARE}.lease_watch",
+        },
+    ),
+    Component(
+        "haproxy",
+        roles=("haproxy",),
+        units=("haproxy.service",),
+        configuration="/etc/haproxy/haproxy.cfg",
+        ports=(
+            Port("haproxy_stats_port", "haproxy", binds="chosen"),
+            Port("haproxy_monitor_port", "haproxy", binds="chosen"),
+        ),
+        secrets=(Secret("haproxy_stats"),),
+        behind_vips=True,
+        wired={
+            "haproxy_pools": f"{DECLARE}.pools",
+            "haproxy_stats_password": "set ha_secrets.haproxy_stats",
+        },
+    ),
+    Component(
+        "keepalived",
+        roles=("keepalived",),
+        beside=("haproxy",),
+        asked_by="vips",
+        units=("keepalived.service",),
+        configuration="/etc/keepalived/keepalived.conf",
+        wired={
+            "keepalived_instances": f"{DECLARE}.vips",
+            "keepalived_sync_groups": f"{DECLARE}.vrrp_sync_groups",
+        },
+    ),
+    Component(
+        "pgbouncer",
+        roles=("pgbouncer",),
+        beside=("postgresql",),
+        asked_by="pooler",
+        units=("holdfast-pgbouncer.service", "pgbouncer.service"),
+        ports=(Port("pgbouncer", "pgbouncer", "pooler.port", binds="own", is_database=True),),
+        secrets=(
+            Secret(
+                "pgbouncer",
+                ends=("postgresql", "pgbouncer"),
+                stored="/etc/holdfast/pgbouncer-users.txt",
+                sql_role="pgbouncer_auth_username",
+            ),
+        ),
+        sql_roles={"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"},
+        databases=("pgbouncer",),
+        wired={
+            "pgbouncer_auth_username": "the pooler's role has a fixed name",
+            "pgbouncer_clients": f"{DECLARE}.clients",
+            "pgbouncer_mode": f"{DECLARE}.pooler.mode",
+            "pgbouncer_password": "set ha_secrets.pgbouncer",
+            "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
+            "pgbouncer_state": f"{DECLARE}.pooler",
+        },
+    ),
+    Component(
+        "backup",
+        roles=("pgbackrest",),
+        installed_beside="postgresql",
+        units=("pgbackrest.service",),
+        ports=(Port("pgbackrest_tls_port", "pgbackrest"),),
+        secrets=(Secret("pgbackrest_cipher"),),
+        is_client=True,
+    ),
+)
+"""All components, in the order in which they are built."""
+
+COMMON_ROLE = "certificates"
+"""The role that every host of a cluster needs."""
+
+PACKAGE_ROLES = (COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))
+"""Roles that have their packages in a variable, to which a host's own variable adds."""
+
+ROLES = (*PACKAGE_ROLES, "backup_jobs", "job_record", "packages", "restore_verify")
+"""Roles whose variables are checked; each variable begins with its role's name."""
+
+SECRETS = tuple(secret for component in COMPONENTS for secret in component.secrets)
+
+ETCD_USERS = {secret.name: secret.etcd_user for secret in SECRETS if secret.etcd_user}
+"""Users of the playbooks' etcd by the secret that is their password, the superuser first."""
+
+SQL_ROLES = {variable: name for component in COMPONENTS for variable, name in component.sql_roles.items()}
+"""Variables that name the collection's own SQL roles, and their defaults."""
+
+
+def packages_variable(role: str) -> str:
+    """The variable of a role that holds its packages."""
+    return f"{role}_packages"
