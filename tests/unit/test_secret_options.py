@@ -16,13 +16,16 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import basic
+from ansible.module_utils.common.parameters import PASS_VARS
 from ansible.module_utils.testing import patch_module_args
 from ansible_collections.holdfast.ha.plugins import action, modules
 from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import UnloggedModule
 
 SECRET_NAME = re.compile(r"pass(word|wd|phrase)|secret|token|credential|cipher|(^|_)key($|_)")
 NASTY = "q'\"b\\n\\%s $HOME #\t\u00e9\u4e2d: {k}"
-CALLED = {"_ansible_no_log": False, "_ansible_inject_invocation": True}
+INJECTS = "inject_invocation" in PASS_VARS
+"""Whether the controller says if a result has the arguments; before ansible-core 2.21 each has them."""
+CALLED = {"_ansible_no_log": False, **({"_ansible_inject_invocation": True} if INJECTS else {})}
 """What the controller adds to each call, with C(-vvv)."""
 LINES = f"{NASTY}\nsecond-line {NASTY}\n"
 
@@ -163,6 +166,10 @@ def test_neither_the_host_s_log_nor_the_result_shows_a_secret(name: str, monkeyp
 @pytest.mark.parametrize("name", GIVEN)
 def test_neither_does_a_refusal_of_the_arguments(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments, made_of = arguments_of(name, monkeypatch), class_of(name) or basic.AnsibleModule
+    if made_of is basic.AnsibleModule and not INJECTS:
+        pytest.skip(
+            "before ansible-core 2.21 its result has the arguments as they came; Ansible shows them with -vvv only"
+        )
     given = GIVEN[name] | dict.fromkeys(("files", "users", "etcd", "config", "members"), "not of the type")
     shown = io.StringIO()
     monkeypatch.setattr(basic, "has_journal", False)
