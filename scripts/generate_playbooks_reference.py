@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "collections")]
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import imports, load_declared  # noqa: E402
-from generate_variables_reference import shown, text  # noqa: E402
+
+from scripts.generate_variables_reference import shown, text  # noqa: E402
 
 TARGET = ROOT / "docs" / "playbooks.md"
 INTRODUCTION = """\
