@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "collections")]
+sys.path.insert(0, str(ROOT / "collections"))
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import imports, load_declared  # noqa: E402
 
