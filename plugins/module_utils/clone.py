@@ -117,7 +117,7 @@ def _settings(wanted: Wanted) -> Iterator[str]:
     if wanted.port == wanted.cluster_port:
         yield f"clone_port = {wanted.port}: is the cluster's own on this host; name another one, such as 5433"
     if wanted.listens and not wanted.clients:
-        yield "clone_clients = []: nobody could log in over clone_listen_addresses; name networks, such as 192.0.2.0/24"
+        yield "clone_clients = []: no client could log in on clone_listen_addresses; set networks like 192.0.2.0/24"
     if wanted.clients and not wanted.listens:
         yield "clone_listen_addresses = '': without it clone_clients can't connect; set it, or leave clone_clients out"
     for network in wanted.clients:

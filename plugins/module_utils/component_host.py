@@ -187,7 +187,7 @@ def find_directory(path: str) -> FoundPath | None:
 
 
 def find_path(path: str) -> FoundPath:
-    """What is at a path now; a file with another name elsewhere is not shown where somebody could have made that."""
+    """The observed state of a path; a file with a second name is not shown if another user could have created it."""
     try:
         with safe_path.parent(path) as (place, name):
             status = place.status(name)

@@ -152,7 +152,8 @@ OF_HOSTS = {
     "pg_ident": "remove it; the role writes pg_ident.conf",
     "proxy_address": "remove it",
 }
-"""Keys of C(postgresql) that Patroni ignores: a host's own configuration has them, or nobody may."""
+"""Keys of C(postgresql) that Patroni ignores: they belong into a host's own configuration, or are not allowed at
+all."""
 
 
 def faults(configuration: Mapping[str, Any]) -> Iterator[Fault]:

@@ -33,7 +33,7 @@ POLL_SECONDS = 0.2
 STOP_SECONDS = 600
 READY = "ready"
 RECOVERED_AND_STOPPED = "shut down in recovery"
-# A recovering server needs at least what the primary had; pg_control tells.
+# A recovering server needs at least the primary's values, which are in pg_control.
 FROM_CONTROL = {
     "max_connections setting": "max_connections",
     "max_worker_processes setting": "max_worker_processes",

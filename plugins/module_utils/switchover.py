@@ -32,7 +32,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopw
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1  # members that are asked more often take longer to switch: every answer is a handshake in Python
-ASK_ALL_SECONDS = 0.5  # where the pool tells whom to ask
+ASK_ALL_SECONDS = 0.5  # if the pool shows which member to ask
 AT_LEAST_SECONDS = 0.3  # PostgreSQL stops here and is promoted there, which takes at least this long
 POOL_POLL_SECONDS = 0.05  # clients wait
 POOL_PAUSE_SECONDS = 0.2  # while the old leader still answers, each time with a process and a handshake
@@ -46,7 +46,7 @@ FILL = """
  FROM rest WHERE bytes BETWEEN 1048577 AND 67108864 AND current_setting('archive_mode') <> 'off'"""
 """Writes up to 1 MiB of WAL, and says where it ends; nothing once less than 1 MiB of the segment is left.
 
-A message of a transaction that is rolled back is not seen by whoever decodes the WAL.
+Logical decoding does not see a message of a transaction that is rolled back.
 """
 BEHIND = "SELECT 1 FROM pg_stat_replication WHERE application_name = ANY(%s) AND flush_lsn < %s::pg_lsn LIMIT 1"
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
