@@ -137,7 +137,7 @@ class Joiner:
         client = first_healthy(self.other_clients, seen)
         if client is None:
             raise RefusedError(
-                f"{self.me.name} lost its data, and without it the cluster has no quorum to let it in anew: {seen}. "
+                f"{self.me.name} lost its data, and without it the cluster has no quorum to add it again: {seen}. "
                 "Start the members that have data; when too many are lost for good, see docs/etcd-recovery.md"
             )
         return client.login(ROOT, self.module.params["root_password"]) or client

@@ -152,8 +152,7 @@ OF_HOSTS = {
     "pg_ident": "remove it; the role writes pg_ident.conf",
     "proxy_address": "remove it",
 }
-"""Keys of C(postgresql) that Patroni ignores: they belong into a host's own configuration, or are not allowed at
-all."""
+"""Keys of C(postgresql) that Patroni ignores: they belong to a host's own configuration, or are never allowed."""
 
 
 def faults(configuration: Mapping[str, Any]) -> Iterator[Fault]:

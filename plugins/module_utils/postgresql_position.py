@@ -88,6 +88,6 @@ def _most_advanced(positions: Mapping[str, Position]) -> str:
     silent = sorted(name for name, each in positions.items() if each.lsn is None and not each.primary)
     if primaries or silent:
         why = f"{' and '.join(sorted(primaries))} both were primary" if primaries else ""
-        why = why or f"how far {' and '.join(silent)} got can't be told, since PostgreSQL does not run there"
+        why = why or f"how far {' and '.join(silent)} got is unknown, since PostgreSQL does not run there"
         raise PositionError(f"{why}; {NAME_IT}")
     return max(sorted(positions), key=lambda name: positions[name].order)

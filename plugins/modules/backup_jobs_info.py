@@ -100,7 +100,7 @@ ITERATIONS = 15  # enough for a schedule by the week
 
 
 def timers_of(names: list[str], directory: Path = UNITS) -> list[str]:
-    """Return the jobs' timers that are there, and those that the declared jobs ought to have."""
+    """Return the jobs' existing timers, and those that the declared jobs should have."""
     there = {path.name for pattern in PATTERNS for path in directory.glob(pattern)}
     return sorted(there | {f"holdfast-job-{name}.timer" for name in names})
 
@@ -108,7 +108,7 @@ def timers_of(names: list[str], directory: Path = UNITS) -> list[str]:
 def describe(
     unit: str, timer: Timer, service: Mapping[str, str], record: Record | None, gap: float | None
 ) -> dict[str, Any]:
-    """Return what is reported of one job."""
+    """Return the report of one job."""
     now = time.time()
     since = [when for when in (record.last_success if record else None, timer.active_since) if when]
     return {

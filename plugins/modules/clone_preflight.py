@@ -118,7 +118,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore import parse_m
 
 
 def wanted_of(params: dict[str, Any]) -> Wanted:
-    """Return the clone that the parameters ask for."""
+    """Return the desired clone of the parameters."""
     return Wanted(
         directory=params["directory"],
         port=params["port"],
@@ -135,7 +135,7 @@ def wanted_of(params: dict[str, Any]) -> Wanted:
 
 
 def find(directory: Path, data: Path, record: Path) -> Found:
-    """Return what is on the host."""
+    """Return the observed state of the host."""
     return Found(
         record=parse_record(_read(record)),
         marker=parse_marker(_read(data.with_name(f"{data.name}.restore.json"))),

@@ -101,12 +101,12 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def judge(me: str, seen: dict[str, str | None]) -> Restart:
-    """Judge a restart by the reasons why endpoints aren't healthy."""
+    """Judge a restart by the reasons for unhealthy endpoints."""
     return judge_restart(me, {url: reason is None for url, reason in seen.items()})
 
 
 def is_hopeless(me: str, seen: dict[str, str | None], others: Collection[str]) -> bool:
-    """Tell whether a restart takes the quorum away as long as the unhealthy ones of the others are off."""
+    """Return whether a restart would lose the quorum while the unhealthy others are down."""
     return judge(me, {url: reason if url in others else None for url, reason in seen.items()}) is Restart.UNSAFE
 
 

@@ -133,12 +133,12 @@ def reset(store: Store, stopped: Collection[str], timeout: float, dry_run: bool)
 
 
 def name_member(store: Store, member: str, dry_run: bool) -> bool:
-    """Let a member go on with its data unless the store knows a cluster; return whether it may, or might."""
+    """Permit a member to start with its data unless etcd knows a cluster; return whether it may, or would."""
     return INITIALIZED not in store.names() if dry_run else store.permit(member, NAMED_SECONDS)
 
 
 def run(params: dict[str, Any], dry_run: bool) -> dict[str, Any]:
-    """Do what the parameters say, or foretell it, and return the module's result."""
+    """Carry out or, in check mode, predict the declared state, and return the module's result."""
     store = Store.from_params(params["etcd"], params["etcd_password"])
     if params["state"] == "named":
         return {"changed": name_member(store, params["member"], dry_run), "deleted": []}

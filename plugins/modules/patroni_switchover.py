@@ -167,11 +167,11 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class InterruptedBySignalError(Exception):
-    """The module is to end; the message says by which signal."""
+    """A signal ends the module; the message names it."""
 
 
 def unwind_on_signals() -> None:
-    """Let the first signal end the module in order, by an exception; later ones don't disturb that."""
+    """Let the first signal end the module cleanly with an exception; ignore later ones."""
 
     def unwind(number: int, _frame: Any) -> None:
         for each in SIGNALS:
@@ -183,7 +183,7 @@ def unwind_on_signals() -> None:
 
 
 def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, Any]:
-    """Return the module's result; leader is the one of now, or the likely one where nothing was done."""
+    """Return the module's result; leader is the present one, or the likely one if nothing was done."""
     return {
         "changed": made.needed,
         "old_leader": made.leader.name,
@@ -195,7 +195,7 @@ def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, A
 
 
 def converge(switchover: Switchover, wanted: str | None, check_mode: bool) -> dict[str, Any]:
-    """Plan, switch over unless in check mode or where nothing is to be done, and return the module's result."""
+    """Plan, switch over unless in check mode or not needed, and return the module's result."""
     made = switchover.plan(wanted)
     if check_mode or not made.needed:
         return result(made, replace(made.heir, timeline=made.leader.timeline), {})

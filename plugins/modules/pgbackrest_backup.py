@@ -115,7 +115,7 @@ def described(outcome: BackupOutcome) -> dict[str, Any]:
 
 
 def converge(client: PgBackRest, params: Mapping[str, Any], dry_run: bool) -> tuple[list[BackupOutcome], list[str]]:
-    """Have the backups, repository by repository; return them, and what went wrong in the others."""
+    """Ensure the backups, repository by repository; return them and the others' errors."""
     stanza = params["stanza"]
     repositories = of_repository(client.repositories(stanza), params["repository"])
     outcomes: list[BackupOutcome] = []

@@ -173,7 +173,7 @@ ERRORS = (PgBackRestError, RestoreError, InstanceError, OSError)
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock of a data directory's restore: a run whose controller died may still be at work."""
+    """Hold the lock of a data directory's restore: a run whose controller died may still be running."""
     with os.fdopen(safe_path.lock_file(path), "w", encoding="utf-8") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
@@ -217,7 +217,7 @@ def restore_of(module: AnsibleModule) -> Restore:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Carry out what the module is asked for, and return its result."""
+    """Carry out the restore to the given state, and return the module's result."""
     return converge(restore_of(module), module.params["state"], module.params["keep"], module.check_mode)
 
 

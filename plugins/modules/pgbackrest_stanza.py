@@ -114,7 +114,7 @@ def result(outcome: StanzaOutcome, dry_run: bool) -> dict[str, Any]:
 
 
 def shown(stanza: Stanza, predicted: bool = False) -> dict[str, str | None]:
-    """Return a stanza as the difference shows it."""
+    """Return a stanza as the diff shows it."""
     return {"stanza": "ok" if predicted else stanza.message, "system_id": stanza.system_id}
 
 

@@ -56,7 +56,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import 
 
 
 def problem_of(record: dict[str, Any] | None, started: int, unit: str, failure: str) -> str | None:
-    """Return why the verification that began at *started* proves nothing, or None; *failure* is systemd's."""
+    """Return why the verification that began at *started* is no proof, or None; *failure* is systemd's."""
     if record is None or record["finished"] < started:
         return f"{unit} left no record, see journalctl -u {unit}: {failure}"
     if failure or record["result"] != "passed":
