@@ -6,14 +6,14 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 name: progress
 type: aggregate
-short_description: Say what a long task is waiting for
+short_description: Show what a long task is waiting for
 version_added: 1.0.0
 description:
-  - Writes a line to standard error whenever a task has run for another while, with the seconds so far and the hosts
-    that have not finished it.
+  - Writes a line to standard error at regular intervals during a long task, with the elapsed seconds and the hosts that
+    have not finished it.
 author: Holdfast contributors (@holdfast)
 requirements:
-  - Enable it with C(callbacks_enabled) in ansible.cfg.
+  - C(callbacks_enabled) in ansible.cfg must list it.
 options:
   interval:
     description: Seconds between two lines about the same task.
@@ -39,7 +39,7 @@ _TICK_SECONDS = 0.5
 
 @dataclass
 class Wait:
-    """A running task, when it began (monotonic seconds), who works on it still, and when to speak next."""
+    """A running task, its start (monotonic seconds), the hosts that still work on it, and the time of the next line."""
 
     task: str
     begun: float
@@ -47,7 +47,7 @@ class Wait:
     hosts: set[str] = field(default_factory=set)
 
     def line(self, now: float, interval: float) -> str | None:
-        """Return the line that is due now, None when none is."""
+        """Return the line that is due now, or None."""
         if not self.hosts or now < self.next_line:
             return None
         self.next_line = now + interval
@@ -55,7 +55,8 @@ class Wait:
 
 
 class CallbackModule(CallbackBase):
-    """Follow which hosts are at work; a thread of its own speaks, as the main one waits for them."""
+    """Track which hosts are at work; a thread of its own writes the lines, because the main thread waits for the
+    hosts."""
 
     CALLBACK_VERSION = 2.0
     CALLBACK_TYPE = "aggregate"
@@ -68,11 +69,11 @@ class CallbackModule(CallbackBase):
         self._over = threading.Event()
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         threading.Thread(target=self._watch, args=(float(self.get_option("interval")),), daemon=True).start()
 
     def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:
-        """Forget the task before."""
+        """Replace the previous task."""
         now = time.monotonic()
         self._wait = Wait(task.get_name(), now, now + float(self.get_option("interval")))
 
@@ -88,12 +89,12 @@ class CallbackModule(CallbackBase):
     v2_runner_on_ok = v2_runner_on_failed = v2_runner_on_skipped = v2_runner_on_unreachable = _finished
 
     def v2_playbook_on_stats(self, stats: Any) -> None:
-        """End."""
+        """Stop the thread."""
         self._over.set()
 
     def _watch(self, interval: float) -> None:
         while not self._over.wait(_TICK_SECONDS):
             wait = self._wait
             line = wait.line(time.monotonic(), interval) if wait else None
-            if line:  # no lock is held here, for a worker may be forked at any moment
+            if line:  # no lock is held here, because a worker may be forked at any moment
                 os.write(sys.stderr.fileno(), line.encode())

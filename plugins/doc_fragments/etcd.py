@@ -10,7 +10,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   ca_path:
-    description: Certificate authority the members' certificates must come from.
+    description: Certificate authority to verify the members with.
     type: path
     required: true
   certificate_path:

@@ -15,7 +15,7 @@ options:
     description:
       - Base URLs of the members' REST interfaces, as their C(connect_address) says,
         such as V(https://198.51.100.11:8008).
-      - All are asked at once; the first that answers is given what is to be changed.
+      - All are asked in parallel; changes go to the first that answers.
     type: list
     elements: str
     required: true
@@ -35,7 +35,7 @@ options:
     description: Password of that user.
     type: str
   request_timeout:
-    description: Seconds one endpoint has for one answer.
+    description: Seconds to wait for one endpoint's answer.
     type: float
     default: 3.0
 attributes:

@@ -12,7 +12,7 @@ class ModuleDocFragment:
     DOCUMENTATION = r"""
 options:
   user:
-    description: System user that owns the repository, as which C(pgbackrest) runs.
+    description: System user that owns the repository and runs C(pgbackrest).
     type: str
     default: postgres
   config:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: postgresql_memory
-short_description: Memory parameters of PostgreSQL for a host
+short_description: Derive PostgreSQL's memory parameters for a host
 version_added: 1.0.0
 description:
   - Derives C(shared_buffers) (a quarter, at most 16 GB), C(effective_cache_size), C(maintenance_work_mem)
@@ -18,11 +18,11 @@ author:
 positional: max_connections
 options:
   _input:
-    description: Memory of the host in MB.
+    description: The host's memory in MB.
     type: int
     required: true
   max_connections:
-    description: Most connections the server accepts.
+    description: The most connections that the server accepts.
     type: int
     default: 100
 """

@@ -210,12 +210,12 @@ options:
                     elements: str
                   shutdown_sessions:
                     description:
-                      - Whether a server's sessions are closed when it is found down; V(true) unless given.
+                      - Whether a server's sessions are closed when it is marked down; V(true) by default.
                       - For example V(false).
                     type: bool
                   maxconn:
                     description:
-                      - Most connections the frontend serves at once.
+                      - Maximum number of concurrent connections of the frontend.
                       - For example V(500).
                     type: int
                   timeouts:
@@ -230,10 +230,10 @@ options:
                         type: str
                       connect:
                         description:
-                          - Longest time to connect to a server. It is also the pause, of a second at most,
-                            before a server that refused a client's connection is tried again. Given here,
-                            it does not limit the checks, as C(haproxy_timeout_connect) does. They move
-                            to a backend of their own.
+                          - Longest time to connect to a server. It is also the pause, at most one second,
+                            before a server that refused a client's connection is retried. If set here,
+                            it does not limit the checks, unlike C(haproxy_timeout_connect). The checks
+                            move to a separate backend.
                         type: str
                       server:
                         description:
@@ -336,21 +336,21 @@ options:
                         type: str
                       body:
                         description:
-                          - Text that the answer must hold besides; takes a C(check.method) with an answer,
-                            such as V(GET).
+                          - Text that the response must also contain. Requires a C(check.method) with a
+                            response body, such as V(GET).
                           - 'For example V(''"state": "running"'').'
                         type: str
                       body_pattern:
                         description:
-                          - Regular expression that the answer must match besides; takes such a method as
-                            well.
+                          - Regular expression that the response must also match. Requires such a method
+                            as well.
                           - For example V(ready|live).
                         type: str
                       drains:
                         description:
-                          - Text by which a server says that it is about to go. It gets no new sessions
-                            from the first such answer on. Any other unwanted answer must come C(haproxy_check_fall)
-                            times, and then takes all its sessions with it.
+                          - Text by which a server announces its shutdown. From the first such response
+                            on it gets no new sessions. Any other failed response must occur C(haproxy_check_fall)
+                            times; the server's sessions are then closed.
                           - 'For example V(''"state": "stopping"'').'
                         type: str
           databases:
@@ -379,8 +379,7 @@ options:
                 type: str
               template:
                 description:
-                  - Database to copy, for a new database. V(template0) where an encoding or a locale is
-                    given.
+                  - Database to copy, for a new database. V(template0) if an encoding or a locale is given.
                 type: str
               state:
                 description:
@@ -403,12 +402,12 @@ options:
                 required: true
               flags:
                 description:
-                  - Attributes such as V(CREATEDB,NOSUPERUSER), separated by commas alone; may log in unless
-                    V(NOLOGIN) is given.
+                  - Attributes such as V(CREATEDB,NOSUPERUSER), separated by commas only; the role may log
+                    in without V(NOLOGIN).
                 type: str
               connection_limit:
                 description:
-                  - Most connections at once; V(-1) is unlimited.
+                  - Maximum number of concurrent connections; V(-1) is unlimited.
                 type: int
               state:
                 description:

@@ -11,10 +11,10 @@ short_description: An option of a playbook, or its declared default
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - The value of an option of a playbook (C(docs/playbooks.md)) or of a role's variable (C(docs/variables.md)) in its
-    declared type, whether it comes from the command line, where every value of C(-e name=value) is a text, or from the
-    inventory. Without a value it is the declared default.
-  - So no playbook repeats a type or a default.
+  - Returns the value of a playbook's option (C(docs/playbooks.md)) or of a role's variable (C(docs/variables.md)) in
+    its declared type. The value may come from the inventory or the command line, where every value of C(-e name=value)
+    is a text. Without a value, the declared default is returned.
+  - So playbooks repeat neither types nor defaults.
 options:
   _terms:
     description: The option's name.

@@ -11,13 +11,13 @@ short_description: The hosts of a play, or the reason why it must not run
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Belongs in C(hosts) of a play. Ansible skips a play without hosts and succeeds; this fails instead, before anything
-    is asked or touched, whatever the limit, the strategy, the tags and C(ansible.cfg) are.
-  - Fails where no host has a cluster, where the cluster is not named or unknown, and where the limit leaves no host. A
-    play that is only one part of the playbook that the user runs may have no hosts.
+  - For C(hosts) of a play. Ansible skips a play without hosts and succeeds. This lookup fails instead, before any host
+    is contacted, independent of the limit, the strategy, the tags and C(ansible.cfg).
+  - Fails where no host has a cluster, where the cluster is unnamed or unknown, and where the limit leaves no host. A
+    play that is only a part of the playbook that the user runs may have no hosts.
   - Fails where an extra variable is unknown, of the wrong type, belongs to another playbook or is set by the playbooks.
-    Variables that only look like the collection's are allowed by the extra variable C(ha_foreign_variables), a list of
-    names and patterns.
+    The extra variable C(ha_foreign_variables), a list of names and patterns, allows variables that only look like the
+    collection's.
 options:
   _terms:
     description:
@@ -31,7 +31,7 @@ options:
     type: str
     required: true
   cluster:
-    description: The variable that names the cluster whose hosts are meant.
+    description: The variable that names the cluster whose hosts to return.
     type: str
     default: ""
   sole:
@@ -39,11 +39,11 @@ options:
     type: bool
     default: false
   host:
-    description: The variable that names the only host that is meant. The term is ignored.
+    description: The variable that names the only host to return. The term is ignored.
     type: str
     default: ""
   whole:
-    description: Whether it is for all these hosts or for none.
+    description: Whether the play must run on all these hosts or on none.
     type: bool
     default: false
 """

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""WAL that waits to be archived: PostgreSQL's marks, and what pgBackRest's spool says of the last tries."""
+"""WAL that waits to be archived: PostgreSQL's marks, and the results of the last attempts in pgBackRest's spool."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ ERROR = "*.error"
 
 @dataclass(frozen=True)
 class Queue:
-    """How many files wait, since how many seconds the oldest does (None without any), and why ("" if unknown)."""
+    """The number of waiting files, the age of the oldest in seconds (None without any), and the reason ("" if
+    unknown)."""
 
     waiting: int
     age: int | None
@@ -41,7 +42,8 @@ def _times(directory: Path) -> Iterator[float]:
 
 
 def _error(directory: Path) -> str:
-    """Return pgBackRest's words on the oldest segment that it failed with; a file has its code, then the message."""
+    """Return pgBackRest's error for the oldest segment that it failed to archive; a file has its code, then the
+    message."""
     for path in sorted(directory.glob(ERROR)):
         try:
             code, _newline, message = path.read_text(encoding="utf-8", errors="replace").partition("\n")

@@ -5,8 +5,8 @@
 
     python3 -m ansible_collections.holdfast.ha.plugins.module_utils.backup_job JOB.json
 
-Exit code 0: done; 1: failed, systemd shall try again; 69: failed, and it was the last attempt; 70: nothing was done,
-because the attempts were used up by runs that systemd had to end.
+Exit code 0: done; 1: failed, systemd retries; 69: failed at the last attempt; 70: nothing done, because all attempts
+were runs that systemd stopped.
 """
 
 # A program that runs without Ansible.
@@ -69,7 +69,7 @@ def verdict(attempt: int, retries: int) -> int:
 
 
 def attempt_of(name: str, run: Path = RUN) -> int:
-    """Return which attempt this is, as the recorder wrote it before."""
+    """Return the number of this attempt, as the recorder wrote it before."""
     try:
         return int((run / f"{name}.attempt").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -78,7 +78,7 @@ def attempt_of(name: str, run: Path = RUN) -> int:
 
 @contextmanager
 def held(lock: str, seconds: int) -> Iterator[None]:
-    """Hold a lock; raise JobError when others hold it for longer than that."""
+    """Hold a lock; raise JobError if others hold it for longer than the time-out."""
     if not lock:
         yield
         return
@@ -91,7 +91,7 @@ def held(lock: str, seconds: int) -> Iterator[None]:
 
 
 def carry_out(job: Job, attempt: int) -> int:
-    """Run a job and say how it went; return its exit code."""
+    """Run a job and log its result; return its exit code."""
     if attempt > job.retries + 1:
         print(f"{job.name}: all {job.retries + 1} attempts were ended by systemd", file=sys.stderr)
         return USED_UP

@@ -1,7 +1,8 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Takes a snapshot of an etcd member, and proves it: restored, served by a scratch etcd, compared with the member."""
+"""Takes a snapshot of an etcd member and verifies it: restores it, serves it with a scratch etcd, compares it with the
+member."""
 
 # A program that runs without Ansible.
 # pylint: disable=ansible-bad-function
@@ -33,9 +34,9 @@ LEFT_OVER = ".proof"
 
 @dataclass(frozen=True)
 class Settings:
-    """Where to take snapshots of which member; an empty password is no login.
+    """The member to take snapshots of, and their directory; an empty password means no login.
 
-    ``timeout`` is seconds that the scratch etcd has to serve.
+    ``timeout`` is the seconds within which the scratch etcd must serve.
     """
 
     directory: Path
@@ -50,7 +51,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Contents:
-    """What an etcd holds at a revision: keys, and a hash that counts only beside one of the same compaction."""
+    """The contents of an etcd at a revision: keys, and a hash that is comparable only after the same compaction."""
 
     keys: int
     hash: int
@@ -72,7 +73,7 @@ def parse_settings(document: Mapping[str, Any]) -> Settings:
 
 
 def difference(member: Contents, restored: Contents) -> str | None:
-    """Return how a restored snapshot differs from the member it was taken of, or None."""
+    """Return how a restored snapshot differs from its member, or None."""
     if member.keys != restored.keys:
         return f"it has {restored.keys} keys, the member had {member.keys}"
     if member.compacted == restored.compacted and member.hash != restored.hash:
@@ -86,7 +87,7 @@ def surplus(names: Sequence[str], keep: int) -> list[str]:
 
 
 def take(document: Mapping[str, Any]) -> str:
-    """Take a snapshot and prove it; return what was done, raise JobError."""
+    """Take and verify a snapshot; return what was done, raise JobError."""
     try:
         return Snapshot(parse_settings(document)).take()
     except EndpointError as error:
@@ -96,7 +97,7 @@ def take(document: Mapping[str, Any]) -> str:
 
 
 class Snapshot:
-    """One snapshot on its way: it gets its name only once it is proven."""
+    """A snapshot in progress: it gets its name only after it is verified."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -107,7 +108,7 @@ class Snapshot:
         )
 
     def take(self) -> str:
-        """Take it, prove it, name it, and remove the oldest ones."""
+        """Take the snapshot, verify it, name it, and remove the oldest ones."""
         shutil.rmtree(self.work, ignore_errors=True)
         self.work.mkdir(mode=0o700)
         try:
@@ -123,7 +124,7 @@ class Snapshot:
         return f"{name}: {member.keys} keys at revision {revision} (at least {least}), {size} bytes, proven"
 
     def _save(self) -> tuple[int, int]:
-        """Save a snapshot; return the member's revision before, and one that the snapshot must have reached."""
+        """Save a snapshot; return the member's revision before it, and one that the snapshot must have reached."""
         settings = self.settings
         client = self._login(settings.endpoint)
         reason = client.unhealthy_because()
@@ -134,7 +135,7 @@ class Snapshot:
         status = json.loads(
             self.runner.output([self._tool(), "snapshot", "status", str(self.file), "--write-out=json"])
         )
-        # A compaction removes the newest revisions where these were deletions: then the file tells a lower one.
+        # A compaction removes the newest revisions if these were deletions; the file then has a lower one.
         return least, max(least, int(status["revision"]))
 
     def _contents(self, endpoint: str, revision: int) -> Contents:
@@ -239,7 +240,7 @@ def free_ports(count: int) -> list[int]:
 def end(
     process: subprocess.Popen[bytes], stop: Callable[[subprocess.Popen[bytes]], None] = subprocess.Popen.terminate
 ) -> None:
-    """End a process, by force when it does not follow."""
+    """Terminate a process, and kill it if it does not end."""
     stop(process)
     try:
         process.wait(STOP_SECONDS)

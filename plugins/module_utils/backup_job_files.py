@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Saves files with restic, and proves it: some of them are restored and compared with what is on the host."""
+"""Saves files with restic and verifies the snapshot: restores some of them and compares them with the host's."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ SECRET_LENGTH = 4  # a shorter value is no secret, and hiding it would garble me
 
 @dataclass(frozen=True)
 class Settings:
-    """What to save where; ``keep`` are restic's counts by period, ``check_parts`` 0 leaves the repository unread."""
+    """What to save and where; ``keep`` has restic's counts by period, ``check_parts`` 0 disables the repository's
+    check."""
 
     name: str
     host: str
@@ -49,7 +50,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class State:
-    """What is remembered between runs: the repository that was seen, and which part of it was read when."""
+    """The state between runs: the known repository, and which part of it was read when."""
 
     repository: str = ""
     checked: float = 0.0
@@ -72,14 +73,15 @@ def parse_settings(document: Mapping[str, Any]) -> Settings:
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
-    """Return what must not be shown: passwords, that in the repository's address too, and the environment's values."""
+    """Return the secrets to hide: passwords, including that in the repository's address, and the environment's
+    values."""
     inside = re.findall(r"//[^/@:]*:([^/@]+)@", settings.repository)
     values = [settings.password, *settings.environment.values(), *inside]
     return tuple(value for value in values if len(value) >= SECRET_LENGTH)
 
 
 def fingerprint(repository: str) -> str:
-    """Return what tells a repository's address from another, without telling the address."""
+    """Return a fingerprint of a repository's address that does not reveal it."""
     return hashlib.sha256(repository.encode()).hexdigest()
 
 
@@ -91,21 +93,21 @@ def backup_command(settings: Settings, own: Sequence[str]) -> list[str]:
 
 
 def labels(settings: Settings) -> list[str]:
-    """Return the options that tell this job's snapshots from others in the repository."""
+    """Return the options that select this job's snapshots in the repository."""
     return [f"--tag=holdfast-job-{settings.name}", f"--host={settings.host}"]
 
 
 def forget_command(settings: Settings) -> list[str] | None:
     """Return restic's command that expires snapshots, None where all are kept."""
     kept = [f"--keep-{period}={settings.keep[period]}" for period in KEEP if settings.keep.get(period)]
-    # Grouped by paths, the snapshots of paths that were declared once would never expire.
+    # Grouped by paths, snapshots of paths that are no longer declared would never expire.
     return (
         ["restic", "forget", "--quiet", "--prune", "--group-by=host,tags", *labels(settings), *kept] if kept else None
     )
 
 
 def due_part(settings: Settings, state: State, now: float) -> int | None:
-    """Return which part of the repository is to be read, from 1 on; None when none is due."""
+    """Return the part of the repository to read, from 1 on; None when none is due."""
     if not settings.check_parts or now - state.checked < settings.check_days * DAY - EARLY:
         return None
     return state.part % settings.check_parts + 1
@@ -129,7 +131,7 @@ def parse_files(lines: Iterable[str]) -> Iterator[Saved]:
 
 
 def sample(files: Iterable[Saved], count: int, chance: random.Random) -> list[Saved]:
-    """Return that many files by chance, each as likely as another; the smallest where all are too large to restore."""
+    """Return a uniform random sample of the files; the smallest file if all are too large to restore."""
     chosen: list[Saved] = []
     smallest: Saved | None = None
     seen = 0
@@ -152,13 +154,13 @@ def literal(path: str) -> str:
 
 
 def save(document: Mapping[str, Any]) -> str:
-    """Save the files and prove it; return what was done, raise JobError."""
+    """Save the files and verify the snapshot; return what was done, raise JobError."""
     directories = [Path(os.environ[name]) for name in ("STATE_DIRECTORY", "CACHE_DIRECTORY")]
     return Files(parse_settings(document), *directories).save()
 
 
 class Files:
-    """One run: ``state`` and ``cache`` are directories of the job's own."""
+    """One run: ``state`` and ``cache`` are the job's own directories."""
 
     def __init__(self, settings: Settings, state: Path, cache: Path) -> None:
         self.settings = settings
@@ -176,7 +178,7 @@ class Files:
         self.runner = Runner(environment, secrets_of(settings))
 
     def save(self) -> str:
-        """Save, prove, expire and check, in this order: nothing expires before the new snapshot is proven."""
+        """Save, verify, expire and check, in this order: nothing expires before the new snapshot is verified."""
         missing = [path for path in self.settings.paths if not os.path.lexists(path)]
         if missing:  # restic would only leave them out
             raise JobError(f"{', '.join(missing)} does not exist")
@@ -196,19 +198,19 @@ class Files:
             shutil.rmtree(self.scratch, ignore_errors=True)
 
     def _have_repository(self) -> None:
-        """Make the repository for the first run; one that was there and is not any more is a failure."""
+        """Create the repository in the first run; fail if a known repository no longer exists."""
         state = self._remembered()
         known = fingerprint(self.settings.repository)
         try:
             self.runner.output(["restic", "cat", "config"])
         except JobError as error:
             if state.repository == known:
-                raise JobError(f"the repository can't be read, and is not made anew: {error}") from error
+                raise JobError(f"the repository can't be read, and is not created again: {error}") from error
             try:
                 self.runner.output(["restic", "init"])
             except JobError as refused:
                 raise JobError(f"there is no repository: {error}; nor can it be made: {refused}") from refused
-        # What a run that lost its power has locked; locks of living processes stay.
+        # Remove the locks of a run that lost power; locks of running processes stay.
         self.runner.output(["restic", "unlock"])
         if state.repository != known:
             self._remember(State(known))
@@ -228,7 +230,7 @@ class Files:
         return f"{len(chosen)} files restored, {compared} of them compared with the host's"
 
     def _check(self) -> str:
-        """Have a part of the repository read where that is due."""
+        """Check a part of the repository if that is due."""
         state = self._remembered()
         part = due_part(self.settings, state, time.time())
         if part is None:
@@ -252,7 +254,7 @@ class Files:
 
 
 def prove_file(target: Path, file: Saved, began: float) -> bool:
-    """Compare a restored file; return whether the host's could be compared too, raise JobError when they differ."""
+    """Compare a restored file; return whether the host's could be compared, too; raise JobError if they differ."""
     restored = Path(f"{target}{file.path}")
     if not restored.is_file() or restored.stat().st_size != file.size:
         raise JobError(f"{file.path} was not restored as it was saved")
@@ -271,7 +273,7 @@ def prove_file(target: Path, file: Saved, began: float) -> bool:
 
 
 def open_regular(path: str) -> io.BufferedReader:
-    """Open a file that may have become anything since: OSError where it is a link or no regular file any more."""
+    """Open a file that may have changed its type: OSError if it is a link or not a regular file."""
     file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()

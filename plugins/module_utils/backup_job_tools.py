@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the kinds of backup jobs have in common."""
+"""Functions shared by the kinds of backup jobs."""
 
 # A program that runs without Ansible.
 # pylint: disable=ansible-bad-function
@@ -23,7 +23,7 @@ class JobError(Exception):
 
 @dataclass(frozen=True)
 class Runner:
-    """Runs commands without a shell; secrets never show in what it raises."""
+    """Runs commands without a shell; its exceptions never show secrets."""
 
     environment: Mapping[str, str]
     secrets: tuple[str, ...] = ()
@@ -37,13 +37,13 @@ class Runner:
         except OSError as error:
             raise JobError(f"{argv[0]}: {error.strerror}") from error
         if done.returncode:
-            # A secret that is cut in two would not be found.
+            # Hide secrets first: one that is cut in two would not be found.
             told = self.hide(done.stderr.strip() or done.stdout.strip())[-SHOWN:] or "it said nothing"
             raise JobError(f"{shown(argv)} exited with {done.returncode}: {told}")
         return done.stdout
 
     def lines(self, argv: Sequence[str]) -> Iterator[str]:
-        """Yield a command's lines as they come; raise JobError when it fails in the end."""
+        """Yield a command's lines as they arrive; raise JobError if it fails."""
         with subprocess.Popen(
             argv, stdout=subprocess.PIPE, text=True, errors="replace", env=self.environment
         ) as process:
@@ -59,10 +59,10 @@ class Runner:
 
 
 def shown(argv: Sequence[str]) -> str:
-    """Return the program and its first argument, enough to know which step it was."""
+    """Return the program and its first argument, which identify the step."""
     return " ".join(argv[:2])
 
 
 def plain_environment(*dropped: str) -> dict[str, str]:
-    """Return the process' environment without the variables that begin with one of these."""
+    """Return the process' environment without variables that have one of these prefixes."""
     return {name: value for name, value in os.environ.items() if not name.startswith(dropped)}

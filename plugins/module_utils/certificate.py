@@ -18,7 +18,7 @@ _PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICA
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a certificate shall say. Without a common name the subject only has an OU."""
+    """The desired content of a certificate. Without a common name the subject only has an OU."""
 
     path: str
     common_name: str | None
@@ -43,7 +43,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """What a usable certificate says."""
+    """The content of a usable certificate."""
 
     common_name: str | None
     names: frozenset[str]
@@ -52,12 +52,12 @@ class Found:
 
 
 def dns_name(name: str) -> str:
-    """Return a DNS name in comparable form."""
+    """Return a DNS name in canonical form."""
     return f"DNS:{name.lower().rstrip('.')}"
 
 
 def ip_name(address: str) -> str:
-    """Return an address in comparable form; raise ValueError when it is none."""
+    """Return an address in canonical form; raise ValueError for a non-address."""
     return f"IP:{ipaddress.ip_address(address)}"
 
 
@@ -72,7 +72,7 @@ def all_certificates(pem: str) -> list[str]:
 
 
 def parse_peer_certificate(data: Mapping[str, Any]) -> Found:
-    """Return what a certificate says from what ``ssl.SSLObject.getpeercert`` returns."""
+    """Return a certificate's content from the result of ``ssl.SSLObject.getpeercert``."""
     subject = dict(pair for rdn in data.get("subject", ()) for pair in rdn)
     names = [
         ip_name(value.strip()) if kind == "IP Address" else dns_name(value)
@@ -87,7 +87,7 @@ def end_of(data: Mapping[str, Any]) -> datetime:
 
 
 def reasons_to_renew(found: Found | str, wanted: Wanted, now: datetime, renew_before: timedelta) -> tuple[str, ...]:
-    """Return why a certificate has to be issued anew; nothing when it may stay. ``found`` may be a reason itself."""
+    """Return why a certificate must be issued again; empty if it may stay. ``found`` may itself be a reason."""
     if isinstance(found, str):
         return (found,)
     rules = (

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Small files compared and replaced whole, so that a killed run leaves the old or the new one."""
+"""Small files compared and replaced atomically, so that a killed run leaves the old or the new one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
 @dataclass(frozen=True)
 class File:
-    """A file as it shall be. ``content`` None leaves what is there, and nothing where nothing is."""
+    """The desired state of a file. ``content`` None keeps the present content, or the file's absence."""
 
     path: str
     content: bytes | None
@@ -34,7 +34,7 @@ def read(path: str) -> bytes | None:
 
 
 def directory_differs(path: str) -> bool:
-    """Tell whether a path isn't a directory of root's that everybody may enter and nobody else change."""
+    """Return whether a path isn't a directory that all users may enter and only root may change."""
     try:
         status = Path(path).stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -43,7 +43,7 @@ def directory_differs(path: str) -> bool:
 
 
 def put_directory(path: str) -> None:
-    """Make a directory root's with mode 0755, and those above it where they are missing."""
+    """Create a directory of root's with mode 0755, and missing parents."""
     with safe_path.directory(path, make=True) as place:
         safe_path.grant(place, ".", safe_path.Access(0, 0, 0o755))
 
@@ -56,7 +56,7 @@ def unknown_accounts(files: list[File]) -> list[str]:
 
 
 def differs(file: File) -> bool:
-    """Tell whether a file's content, owner, group or mode is not as it shall be."""
+    """Return whether a file's content, owner, group or mode differs from the desired state."""
     try:
         status = Path(file.path).lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +71,8 @@ def differs(file: File) -> bool:
 
 
 def put(file: File) -> None:
-    """Make a file as it shall be: replaced at once when its content differs, else in place."""
+    """Bring a file into its desired state: replace it atomically if its content differs, otherwise change it in
+    place."""
     access = safe_path.Access(*_ids(file), file.mode)
     if file.content is not None and safe_path.read(file.path) != file.content:
         safe_path.replace(file.path, file.content, access)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keeps a host's private key and certificates as they are declared."""
+"""Brings a host's private key and certificates into their declared state."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof impo
 
 
 class Keeper:
-    """One run: what is found on the host, what has to change, and doing it."""
+    """One run: the observed state of the host, the needed changes, and their execution."""
 
     def __init__(self, module: AnsibleModule) -> None:
         self.module = module
@@ -51,39 +51,39 @@ class Keeper:
         return result(reasons, [*directories, *(file.path for file in changed), *superfluous], requests)
 
     def warn_of_the_end(self) -> None:
-        """Warn when the authority ends within a year, for that takes preparation."""
+        """Warn if the authority expires within a year, because its replacement takes preparation."""
         end = end_of_authority(self.ca) if self.ca else None
         if end and end - datetime.now(UTC) < timedelta(days=365):
             self.module.warn(f"The certificate authority ends on {end:%Y-%m-%d}: put its successor before it in ca.crt")
 
     def reasons(self, wanted: Wanted) -> tuple[str, ...]:
-        """Return why a certificate, the one just signed or the one on disk, won't do."""
+        """Return why a certificate, the one just signed or the one on disk, is not acceptable."""
         signed = self.params["signed"].get(wanted.path)
         days = self.params["renew_before_days"] if signed is None else 0
         found = self.prove(wanted.path) if signed is None else self.prove_signed(signed)
         return reasons_to_renew(found, wanted, datetime.now(UTC), timedelta(days=days))
 
     def prove(self, path: str) -> Found | str:
-        """Return what a certificate says, or why it is of no use."""
+        """Return a certificate's content, or why it is unusable."""
         if self.ca is None:
             return "there is no certificate authority yet"
         return prove(path, self.params["private_key_path"], self.ca)
 
     def prove_signed(self, pem: str) -> Found | str:
-        """Prove a certificate that isn't in its place yet."""
+        """Verify a certificate that isn't installed yet."""
         with tempfile.NamedTemporaryFile(dir=self.module.tmpdir) as staged:
             staged.write(with_newline(pem))
             staged.flush()
             return self.prove(staged.name)
 
     def key_and_requests(self, unfit: list[Wanted]) -> tuple[bytes | None, list[dict[str, str]]]:
-        """Return a new private key (None: the present one is kept) and what has to be signed."""
+        """Return a new private key (None: keep the present one) and the signing requests."""
         path = self.params["private_key_path"]
         if not unfit:
             return None, []
         if self.module.check_mode:
             return None if Path(path).exists() else b"", []
-        # A run that changes nothing doesn't come here: loading cryptography is most of what this module costs.
+        # A run without changes doesn't get here: loading cryptography is most of this module's cost.
         from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto  # noqa: PLC0415
 
         if crypto.CRYPTOGRAPHY_ERROR:
@@ -95,7 +95,7 @@ class Keeper:
         return None if present else crypto.key_pem(key), requests
 
     def files_wanted(self, key_pem: bytes | None) -> list[files.File]:
-        """Return every file as it shall be."""
+        """Return the desired state of every file."""
         params = self.params
         key = files.File(
             params["private_key_path"],
@@ -110,7 +110,7 @@ class Keeper:
         return [key, *(files.File(path, content, "root", "root", 0o644) for path, content in public.items())]
 
     def refuse_unfit(self, reasons: dict[str, tuple[str, ...]]) -> None:
-        """Fail without an authority, and on signed certificates that won't do."""
+        """Fail without an authority, and on signed certificates that are not acceptable."""
         if self.ca is None and not self.module.check_mode:
             self.module.fail_json(msg="ca_content holds no certificate")
         unfit = {path: reasons[path] for path in self.params["signed"] if path in reasons}

@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a certificate is good, proven by using it: a TLS handshake in memory, with itself on both sides.
+"""Verifies a certificate by using it: a TLS handshake in memory, with the certificate on both sides.
 
-Only the standard library is needed, and little time, for what is asked of every host in every run.
+It needs only the standard library and little time, because it runs on every host in every run.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _MOST_FLIGHTS = 10
 
 
 def prove(certificate_path: str, key_path: str, ca: str) -> Found | str:
-    """Return what a certificate says, or why it doesn't serve a server whose clients trust only ``ca`` (PEM)."""
+    """Return a certificate's content, or why it fails for a server whose clients trust only ``ca`` (PEM)."""
     try:
         server = _context(ssl.PROTOCOL_TLS_SERVER, certificate_path, key_path, ca)
         client = _context(ssl.PROTOCOL_TLS_CLIENT, certificate_path, key_path, ca)

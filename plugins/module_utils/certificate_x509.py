@@ -58,7 +58,7 @@ def _end(certificate: Any) -> datetime:
 
 
 def new_request(key: Key) -> str:
-    """Return a PEM signing request that only proves who has the key: what a certificate says is not asked for."""
+    """Return a PEM signing request that only proves possession of the key; it requests no content."""
     request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([])).sign(key, _hash_for(key))
     return request.public_bytes(serialization.Encoding.PEM).decode()
 

@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a scratch instance may be made or removed where it is wanted. Nothing here does I/O.
+"""Decides whether a clone may be created or removed as declared. Nothing here does I/O.
 
-A clone is known by its port: its record says which directory is its own, and lies where no other clone's can.
+A clone is identified by its port: its record names its directory, and its path is unique to the port.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The clone as it is asked for; ``request`` is what :func:`restore.request_of` returns, None for its removal.
+    """The desired clone; ``request`` is what :func:`restore.request_of` returns, None for its removal.
 
     ``reserved`` are paths of others, ``parameters`` those of PostgreSQL that the user sets, ``fixed`` what may not be.
     """
@@ -81,7 +81,7 @@ def parse_record(text: str) -> Record | None:
 
 
 def refusals(wanted: Wanted, found: Found) -> list[str]:
-    """Return why nothing may be done, each with the variable, its value and the fix; empty when all is well."""
+    """Return every reason to refuse, each with the variable, its value and the fix; empty without any."""
     if wanted.request is None:
         return list(_directory(wanted, found)) or list(_other(wanted, found))
     wrong = [*_directory(wanted, found), *_settings(wanted)]
@@ -89,12 +89,12 @@ def refusals(wanted: Wanted, found: Found) -> list[str]:
 
 
 def interrupted(found: Found) -> bool:
-    """Return whether a run that made the clone ended before it was placed; its server may be left."""
+    """Return whether a run that created the clone was interrupted before placing it; its server may still run."""
     return found.marker is not None and not found.marker.reached("placed")
 
 
 def lost(found: Found) -> bool:
-    """Return whether a clone that was made has no data any more, so that it must be made anew."""
+    """Return whether an existing clone lost its data, so that it must be created again."""
     return found.marker is not None and found.marker.reached("placed") and not found.data
 
 
@@ -117,7 +117,7 @@ def _settings(wanted: Wanted) -> Iterator[str]:
     if wanted.port == wanted.cluster_port:
         yield f"clone_port = {wanted.port}: is the cluster's own on this host; name another one, such as 5433"
     if wanted.listens and not wanted.clients:
-        yield "clone_clients = []: nobody could log in over clone_listen_addresses; name networks, such as 192.0.2.0/24"
+        yield "clone_clients = []: no client could log in on clone_listen_addresses; set networks like 192.0.2.0/24"
     if wanted.clients and not wanted.listens:
         yield "clone_listen_addresses = '': without it clone_clients can't connect; set it, or leave clone_clients out"
     for network in wanted.clients:
@@ -139,7 +139,7 @@ def _is_network(text: str) -> bool:
 
 
 def _other(wanted: Wanted, found: Found) -> Iterator[str]:
-    """Refuse what belongs to somebody else."""
+    """Refuse directories and ports that belong to something else."""
     record = found.record
     if record is not None and record.directory != wanted.directory:
         yield (
@@ -159,7 +159,7 @@ def _other(wanted: Wanted, found: Found) -> Iterator[str]:
 
 
 def _existing(wanted: Wanted, found: Found) -> Iterator[str]:
-    """Refuse to take a clone that is there for another one."""
+    """Refuse an existing clone of another source or target."""
     record, marker = found.record, found.marker
     if wanted.anew or record is None or record.directory != wanted.directory:
         return

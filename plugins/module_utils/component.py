@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of a component: what its files and units need, computed from what was asked and what is there."""
+"""The plan of a component: the changes of its files and units, computed from the desired and the observed state."""
 
 from __future__ import annotations
 
@@ -53,13 +53,13 @@ class Ownership:
 
 
 def is_private(ownership: Ownership | None) -> bool:
-    """Whether not everybody may read it, as it is with what holds secrets."""
+    """Whether the path is not world-readable, as files with secrets are."""
     return ownership is not None and not ownership.mode & 0o007
 
 
 @dataclass(frozen=True)
 class WantedPath:
-    """A file (with content), a directory (without) or nothing at all, wanted at a path."""
+    """The desired state of a path: a file (with content), a directory (without) or absence."""
 
     path: str
     kind: Kind
@@ -73,26 +73,26 @@ class WantedPath:
 
 @dataclass(frozen=True)
 class Purge:
-    """What a pattern found, and the paths among it that stay; files that are declared stay as well."""
+    """The paths that match a pattern, and those of them to keep; declared files are kept as well."""
 
     found: tuple[str, ...]
     keep: frozenset[str] = frozenset()
 
 
 def plan_purge(purges: Collection[Purge], wanted: Collection[WantedPath]) -> list[WantedPath]:
-    """The absences that purging asks for beside what is wanted; only a unit file's content is shown in the diff."""
+    """The absences that result from purging; the diff shows only a unit file's content."""
     declared = {item.path for item in wanted}
     paths = sorted({path for purge in purges for path in purge.found if path not in purge.keep} - declared)
     return [absence(path) for path in paths]
 
 
 def absence(path: str) -> WantedPath:
-    """The wish that nothing be at a path; what is removed may hold secrets, unless it is a unit's file."""
+    """The desired absence of a path; what is removed may hold secrets, unless it is a unit's file."""
     return WantedPath(path, Kind.NOTHING, secret=unit_of(path) is None)
 
 
 def unit_of(path: str) -> str | None:
-    """The unit whose file, or link in a directory such as timers.target.wants, this path is, or None."""
+    """The unit to which this file, or link in a directory such as timers.target.wants, belongs, or None."""
     directory, _slash, name = path.rpartition("/")
     of_systemd = f"{directory}/" == _SYSTEMD_DIRECTORY or (
         directory.startswith(_SYSTEMD_DIRECTORY) and directory.endswith((".wants", ".requires"))
@@ -101,7 +101,8 @@ def unit_of(path: str) -> str | None:
 
 
 def unit_trial(path: str, content: str) -> dict[str, str]:
-    """Return the files, the unit's first, that systemd reads a unit file or a service's drop-in with; {} for others."""
+    """Return the files, the unit's first, that systemd needs to verify a unit file or a service's drop-in; {} for
+    others."""
     name = path.removeprefix(_SYSTEMD_DIRECTORY)
     if not path.startswith(_SYSTEMD_DIRECTORY) or not name.endswith((*_UNIT_SUFFIXES, ".conf")):
         return {}
@@ -113,28 +114,28 @@ def unit_trial(path: str, content: str) -> dict[str, str]:
 
 
 def unread_values(output: str, path: str, content: str) -> list[str]:
-    """Return the lines of a unit file of which systemd says, when it verifies it, that it can't read their values."""
+    """Return the lines of a unit file whose values systemd, when it verifies the file, can't parse."""
     lines = content.splitlines()
     unread = re.findall(rf"^{re.escape(path)}:(\d+): ((?:Failed to parse|Invalid) .*), ignoring", output, re.MULTILINE)
     return [f"{lines[int(number) - 1]} ({words})" for number, words in unread if 0 < int(number) <= len(lines)]
 
 
 def purged_units(purged: Collection[WantedPath], declared: Collection[str]) -> list[WantedUnit]:
-    """The units that end because their files are purged; what starts others, such as a timer, ends first."""
+    """The units to stop because their files are purged; units that start others, such as timers, come first."""
     names = {name for item in purged if (name := unit_of(item.path))} - set(declared)
     ordered = sorted(names, key=lambda name: (_UNIT_SUFFIXES.index(f".{name.rpartition('.')[2]}"), name))
     return [WantedUnit(name, started=False, enabled=False) for name in ordered]
 
 
 class NotOwnError(Exception):
-    """A directory is not the component's to have or to remove; the message names it and the fix."""
+    """A directory does not belong to the component; the message names it and the fix."""
 
 
 @dataclass(frozen=True)
 class OwnDirectory:
     """A directory that only the component uses.
 
-    ``contents`` are patterns of the names that it makes in it, ``reserved`` paths of others.
+    ``contents`` are patterns of the names that it creates there, ``reserved`` are paths of others.
     """
 
     path: str
@@ -145,7 +146,7 @@ class OwnDirectory:
 
     @property
     def mark(self) -> WantedPath:
-        """The file of root's in it that proves whose it is."""
+        """The file, owned by root, that marks the directory as the component's."""
         text = (
             f"{self.path} is a directory of holdfast.ha.component's: what it makes here goes when it is turned off.\n"
         )
@@ -154,7 +155,7 @@ class OwnDirectory:
 
 @dataclass(frozen=True)
 class FoundDirectory:
-    """The names in a directory, whether it bears its mark, where it really is, and the homes of the host's users."""
+    """The names in a directory, whether it has its mark, its real path, and the homes of the host's users."""
 
     names: tuple[str, ...] = ()
     marked: bool = False
@@ -163,7 +164,7 @@ class FoundDirectory:
 
 
 def plan_own(wanted: OwnDirectory, found: FoundDirectory) -> list[WantedPath]:
-    """What having or removing a directory asks of paths; raises NotOwnError."""
+    """The desired paths for an existing or absent own directory; raises NotOwnError."""
     own = [name for name in found.names if name != MARK and any(fnmatchcase(name, item) for item in wanted.contents)]
     others = sorted(set(found.names) - {MARK, *own})
     if wanted.present:
@@ -182,11 +183,11 @@ def _refuse(wanted: OwnDirectory, found: FoundDirectory, others: list[str]) -> N
         raise NotOwnError(f"{wanted.path}: overlaps with {taken}, which is in use; name a directory of its own")
     if others and not found.marked:
         held = ", ".join(others[:5])
-        raise NotOwnError(f"{wanted.path}: holds {held}, which is somebody else's; name a directory of its own")
+        raise NotOwnError(f"{wanted.path}: holds {held}, which belongs to something else; name a separate directory")
 
 
 def refuse_system(plan: Collection[PathChange]) -> None:
-    """Raise NotOwnError when a directory that every host has would get another owner or mode, or go."""
+    """Raise NotOwnError if a system directory would be removed, or get another owner or mode."""
     for change in plan:
         item = change.wanted
         if item.kind is not Kind.FILE and change.found.kind is Kind.DIRECTORY and of_the_system(item.path):
@@ -194,7 +195,7 @@ def refuse_system(plan: Collection[PathChange]) -> None:
 
 
 def refuse_others(plan: Collection[PathChange], accounts: Collection[Account], real: Callable[[str], str]) -> None:
-    """Raise NotOwnError when a directory that is somebody else's would get another owner, or be closed to him.
+    """Raise NotOwnError if a directory of another user would get another owner, or become inaccessible to that user.
 
     real: returns where a path really is.
     """
@@ -209,7 +210,7 @@ def refuse_others(plan: Collection[PathChange], accounts: Collection[Account], r
 
 @dataclass(frozen=True)
 class FoundPath:
-    """What is at a path now; ownership names that do not resolve are given as numbers."""
+    """The observed state of a path; ownership names that do not resolve are given as numbers."""
 
     kind: Kind
     ownership: Ownership | None = None
@@ -256,7 +257,7 @@ def _describe(kind: Kind, ownership: Ownership | None, content: str | None) -> s
 
 
 def plan_paths(wanted: Collection[WantedPath], found: Mapping[str, FoundPath]) -> list[PathChange]:
-    """The changes that turn what was found into what is wanted, in the order in which it was asked."""
+    """The changes from the observed to the desired state, in the declared order."""
     return [
         PathChange(item, found[item.path])
         for item in wanted
@@ -282,7 +283,7 @@ class WantedUnit:
 
 @dataclass(frozen=True)
 class FoundUnit:
-    """What systemd says of a unit; times are seconds since the epoch, 0 when it never ran."""
+    """The state of a unit according to systemd; times are seconds since the epoch, 0 if it never ran."""
 
     load_state: str = "not-found"
     active_state: str = "inactive"
@@ -345,7 +346,7 @@ def _state_verbs(wanted: WantedUnit, found: FoundUnit, changes: Changes, stale: 
 
 
 def needs_daemon_reload(changed_paths: Collection[str], found: Collection[FoundUnit]) -> bool:
-    """Tell whether systemd has to read its unit files again."""
+    """Return whether systemd must reload its unit files."""
     return any(path.startswith(_SYSTEMD_DIRECTORY) for path in changed_paths) or any(
         unit.needs_daemon_reload for unit in found
     )

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads and changes what the module component is asked for: the host's files and units."""
+"""Reads and changes the host's files and units for the module component."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _POLL_SECONDS = 0.1
 
 
 def purges(params: dict[str, Any]) -> list[Purge]:
-    """What the patterns of the parameters find now; pathlib would leave out links that lead nowhere."""
+    """The paths that match the parameters' patterns; pathlib would leave out dangling links."""
     return [
         Purge(tuple(glob.glob(item["pattern"])), frozenset([*item["keep"], *_kept(item["keep_of"])]))  # noqa: PTH207
         for item in params["purge"]
@@ -65,7 +65,7 @@ def purges(params: dict[str, Any]) -> list[Purge]:
 
 
 def _kept(users: dict[str, str]) -> Iterator[str]:
-    """The paths that are not another user's; one that the host does not know yet owns nothing."""
+    """The paths that do not belong to another user; a user that does not exist yet owns nothing."""
     for path, user in users.items():
         status = safe_path.look(path)
         with suppress(KeyError):
@@ -75,7 +75,7 @@ def _kept(users: dict[str, str]) -> Iterator[str]:
 
 
 def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
-    """What the parameters ask of paths: directories, files and absences, in the order in which they are applied."""
+    """The desired paths of the parameters: directories, files and absences, in the order in which they are applied."""
     return [
         *(WantedPath(item["path"], Kind.DIRECTORY, _ownership(item)) for item in params["directories"]),
         *(_wanted_file(item, params["secrets"]) for item in params["files"]),
@@ -84,7 +84,7 @@ def wanted_paths(params: dict[str, Any]) -> list[WantedPath]:
 
 
 def own_paths(params: dict[str, Any]) -> list[WantedPath]:
-    """What the component's own directories ask of paths; raises NotOwnError, UnsafePathError."""
+    """The desired paths of the component's own directories; raises NotOwnError, UnsafePathError."""
     wanted = [
         OwnDirectory(
             str(PurePath(item["path"])),
@@ -104,7 +104,7 @@ def accounts() -> list[Account]:
 
 
 def find_own(wanted: OwnDirectory) -> FoundDirectory:
-    """What is in a directory, and whether it bears its mark, which nobody but root can have made."""
+    """The contents of a directory, and whether it has its mark, which only root can have created."""
     homes = tuple(entry.pw_dir for entry in pwd.getpwall())
     real = os.path.realpath(wanted.path)
     try:
@@ -133,7 +133,7 @@ def _wanted_file(item: dict[str, Any], secrets: Mapping[str, str]) -> WantedPath
 
 
 def shown_in_part(params: dict[str, Any]) -> set[str]:
-    """Contents whose secrets the diff masks; Ansible would mask the whole of one that has none."""
+    """Contents whose secrets the diff masks; Ansible would mask the whole content of those without any."""
     return {
         params["secrets"][item["path"]]
         for item in params["files"]
@@ -142,7 +142,7 @@ def shown_in_part(params: dict[str, Any]) -> set[str]:
 
 
 def without_content(item: dict[str, Any], secrets: Mapping[str, str]) -> bool:
-    """Whether nothing says what a file is to hold."""
+    """Whether a file has no declared content."""
     return item["path"] not in secrets if item["secret"] else item["content"] is None
 
 
@@ -151,7 +151,7 @@ def _ownership(item: dict[str, Any]) -> Ownership:
 
 
 def wanted_units(params: dict[str, Any]) -> list[WantedUnit]:
-    """What the parameters ask of units."""
+    """The desired units of the parameters."""
     return [
         WantedUnit(
             name=item["name"],
@@ -168,7 +168,7 @@ def wanted_units(params: dict[str, Any]) -> list[WantedUnit]:
 
 
 def find_paths(wanted: Collection[WantedPath]) -> dict[str, FoundPath]:
-    """What is at the paths now; raises UnsafePathError."""
+    """The observed state of the paths; raises UnsafePathError."""
     return {
         item.path: find_directory(item.path) or find_path(item.path)
         if item.kind is Kind.DIRECTORY
@@ -178,7 +178,7 @@ def find_paths(wanted: Collection[WantedPath]) -> dict[str, FoundPath]:
 
 
 def find_directory(path: str) -> FoundPath | None:
-    """A directory, also one that root's link leads to; None when there is none."""
+    """A directory, including one behind root's link; None without one."""
     try:
         with safe_path.directory(path) as place:
             return FoundPath(Kind.DIRECTORY, _ownership_of(os.fstat(place.descriptor)))
@@ -187,7 +187,7 @@ def find_directory(path: str) -> FoundPath | None:
 
 
 def find_path(path: str) -> FoundPath:
-    """What is at a path now; a file with another name elsewhere is not shown where somebody could have made that."""
+    """The observed state of a path; a file with a second name is not shown if another user could have created it."""
     try:
         with safe_path.parent(path) as (place, name):
             status = place.status(name)
@@ -223,7 +223,7 @@ def _group_name(gid: int) -> str:
 
 
 def said(wanted: WantedPath, staged: str, output: str) -> str:
-    """What people may see of a validator's output: of a secret file only the numbers of the lines that it names."""
+    """The part of a validator's output that may be shown: for a secret file only the line numbers that it names."""
     if not wanted.secret or wanted.validate_shown:
         return output
     if wanted.secret_keys:
@@ -234,7 +234,7 @@ def said(wanted: WantedPath, staged: str, output: str) -> str:
 
 @dataclass(frozen=True)
 class Stage:
-    """A file's new content, staged beside it in its directory, which is kept open."""
+    """A file's new content, staged in the same directory, which is kept open."""
 
     change: PathChange
     place: safe_path.Place
@@ -243,7 +243,7 @@ class Stage:
 
     @property
     def path(self) -> str:
-        """Where the content is now."""
+        """Path of the staged content."""
         return f"{self.place.path}/{self.staged}"
 
 
@@ -254,7 +254,7 @@ class Host:
         self._module = module
 
     def units(self, names: list[str]) -> dict[str, FoundUnit]:
-        """What systemd says of the units; one it doesn't know is reported as not found."""
+        """The state of the units according to systemd; unknown units are reported as not found."""
         if not names:
             return {}
         properties = ",".join(UNIT_PROPERTIES)
@@ -312,7 +312,7 @@ class Host:
             )
 
     def _verify_unit(self, wanted: WantedPath) -> None:
-        """Fail for values of a unit file that systemd can't read: it would take its defaults for them."""
+        """Fail for values of a unit file that systemd can't parse: it would use its defaults instead."""
         trial = unit_trial(wanted.path, wanted.content or "")
         if not trial or not self._module.get_bin_path("systemd-analyze"):
             return
@@ -348,22 +348,22 @@ class Host:
             raise
 
     def daemon_reload(self) -> None:
-        """Let systemd read its unit files again."""
+        """Have systemd reload its unit files."""
         self._systemctl("daemon-reload")
 
     def forget(self, names: list[str]) -> None:
-        """Let systemd forget that units failed whose files are gone."""
+        """Reset the failed state of units whose files are gone."""
         if names:
             self._module.run_command(["systemctl", "reset-failed", *names])
 
     def apply_units(self, wanted: list[WantedUnit], plans: Mapping[str, UnitPlan]) -> None:
-        """Carry out those units' plans that there are, in the order of the units."""
+        """Carry out the plans of the units that have one, in the units' order."""
         for unit in wanted:
             if unit.name in plans:
                 self.apply_unit(unit, plans[unit.name])
 
     def apply_unit(self, wanted: WantedUnit, plan: UnitPlan) -> None:
-        """Carry out the verbs of a unit and wait until it is active."""
+        """Run the verbs of a unit and wait until it is active."""
         for verb in plan.verbs:
             if verb == "reload":
                 self._wait_until_active(wanted)
@@ -401,7 +401,7 @@ class Host:
 
 
 def converge(module: UnloggedModule, host: Host) -> dict[str, Any]:
-    """Bring the host into the wanted state, or in check mode only tell what that would change."""
+    """Bring the host into the desired state, or in check mode only return the changes."""
     declared = [*own_paths(module.params), *wanted_paths(module.params)]
     purged = plan_purge(purges(module.params), declared)
     wanted = [*declared, *purged]
@@ -416,7 +416,7 @@ def converge(module: UnloggedModule, host: Host) -> dict[str, Any]:
     ends = {unit.name: plan_unit(unit, found[unit.name], Changes()) for unit in units if not unit.started}
     if not module.check_mode:
         host.place_paths(path_plan)
-        # systemd forgets how to stop a timer whose unit file is gone.
+        # systemd can't stop a timer whose unit file is gone.
         host.apply_units(units, ends)
         host.remove_paths(path_plan)
 

@@ -65,7 +65,7 @@ class PostgreSql:
 
 @dataclass(frozen=True)
 class Etcd:
-    """etcd's configuration where it has data; members are {peer URL: name}, None where nobody tells."""
+    """etcd's configuration where it has data; members are {peer URL: name}, None where unknown."""
 
     name: str
     data_directory: str
@@ -77,7 +77,7 @@ class Etcd:
 
 @dataclass(frozen=True)
 class Repository:
-    """A repository that a host reads directly; place tells it from others."""
+    """A repository that a host reads directly; place identifies it."""
 
     place: str
     cipher_type: str = "none"
@@ -100,7 +100,7 @@ class PgBackRest:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A wished secret: whether the host has stored this one, and whether the service takes it; None when unknown."""
+    """A desired secret: whether the host has stored it, and whether the service accepts it; None when unknown."""
 
     stored: bool | None = None
     accepted: bool | None = None
@@ -108,12 +108,13 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Deployed:
-    """All of a host. components are those whose unit is enabled; patroni_members None where Patroni doesn't answer.
+    """A host's observed state. components are those whose unit is enabled; patroni_members None where Patroni doesn't
+    answer.
 
     system is the distribution with its release, as the role patroni writes it. vrrp_peers are the addresses of
-    keepalived's peers here, and of whoever else sends VRRP adverts. taken says by variable whose a wished directory is
-    already; kept by backup job how many it keeps, or how many of each period, {} for all. emptied are the paths of
-    repositories that backups were made to, and that know nothing of the stanza now.
+    keepalived's peers here, and of other senders of VRRP adverts. taken has by variable the present user of a desired
+    directory; kept by backup job how many it keeps, or how many of each period, {} for all. emptied are the paths of
+    repositories that had backups of the stanza and no longer know it.
     """
 
     patroni: Patroni | None = None
@@ -154,7 +155,7 @@ class Deployed:
 
 
 def parse_patroni(config: Any) -> Patroni | None:
-    """Return what Patroni's configuration says, None for one that is none of ours."""
+    """Return the parsed configuration of Patroni, None for one that this collection did not write."""
     try:
         rest = urlsplit(f"//{config['restapi']['connect_address']}")
         served = urlsplit(f"//{config['postgresql']['connect_address']}")
@@ -250,7 +251,7 @@ def _repository(options: Mapping[str, str], number: int) -> Repository:
 
 
 def place(options: Mapping[str, Any]) -> str:
-    """Return what tells a repository from others: its path, and for one elsewhere its type, server and bucket.
+    """Return what identifies a repository: its path, and for a remote one its type, server and bucket.
 
     options: pgBackRest's, without their prefix repoN-.
     """
@@ -305,7 +306,7 @@ def parse_job(text: str) -> dict[str, Any]:
 
 
 def opens(information: str) -> bool | None:
-    """Say by the answer of ``pgbackrest info`` whether a passphrase opens a repository, None where nothing is in it."""
+    """Return by the answer of ``pgbackrest info`` whether a passphrase opens a repository, None for an empty one."""
     try:
         documents = json.loads(information, strict=False)
         status = (documents[0].get("repo") or documents)[0]["status"]
@@ -317,7 +318,7 @@ def opens(information: str) -> bool | None:
 
 
 def is_empty(information: str) -> bool:
-    """Say by the answer of ``pgbackrest info`` whether a repository knows nothing of the stanza."""
+    """Return by the answer of ``pgbackrest info`` whether a repository does not know the stanza."""
     try:
         documents = json.loads(information, strict=False)
         return (documents[0].get("repo") or documents)[0]["status"]["code"] in ABSENT
@@ -326,13 +327,13 @@ def is_empty(information: str) -> bool:
 
 
 def backup_log(configuration: str, stanza: str) -> str:
-    """Return where pgBackRest tells of a stanza's backups by its configuration, "" where that says nothing of logs."""
+    """Return the path of pgBackRest's log of a stanza's backups, "" where its configuration names no log directory."""
     found = re.search(r"^log-path=(.+)$", configuration, re.MULTILINE)
     return f"{found[1].strip()}/{stanza}-backup.log" if found else ""
 
 
 def backed_up_to(log: str, path: str) -> bool:
-    """Say by pgBackRest's log whether a backup was completed in the repository in a directory."""
+    """Return by pgBackRest's log whether a backup was completed in the repository in a directory."""
     for backup in log.split("backup command begin ")[1:]:
         options, _newline, rest = backup.partition("\n")
         number = re.search(r"--repo=(\d+)", options)
@@ -343,7 +344,7 @@ def backed_up_to(log: str, path: str) -> bool:
 
 
 def is_password_of(role: str, password: str, stored: str | None) -> bool | None:
-    """Say whether a password is the one that PostgreSQL has stored for a role, None when it has none to compare."""
+    """Return whether a password is the one that PostgreSQL has stored for a role, None if it has none to compare."""
     scram = SCRAM.fullmatch(stored or "")
     if scram:
         salt, key = base64.b64decode(scram[2]), base64.b64decode(scram[3])

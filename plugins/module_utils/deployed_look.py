@@ -47,11 +47,11 @@ SERVER = """
 
 
 class BlindError(Exception):
-    """What is deployed can't be seen; the message says why, and what to do."""
+    """The observed state can't be read; the message says why, and the fix."""
 
 
 class Server(NamedTuple):
-    """What a server tells: the passwords as it has stored them, by role; encoding and locale of new databases."""
+    """What a server returns: its stored passwords, by role; encoding and locale of new databases."""
 
     passwords: Mapping[str, str | None]
     encoding: str
@@ -59,14 +59,15 @@ class Server(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """A component's unit and the file of ours that it reads."""
+    """A component's unit and the collection's file that it reads."""
 
     name: str = ""
     configuration: str = ""
 
 
 def read(path: str) -> str:
-    """Return a regular file's text, "" for anything else: some lie where others than root can put what they like."""
+    """Return a regular file's text, "" for anything else: some lie in directories in which other users can create
+    files."""
     with suppress(OSError):
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, encoding="utf-8", errors="replace") as file:
@@ -88,7 +89,7 @@ def patroni_config(path: str) -> Any:
 
 
 def postgresql(directory: str, unit: str) -> deployed.PostgreSql | None:
-    """Return what a data directory tells by itself, None where it is none."""
+    """Return the state of a data directory by its files, None for other directories."""
     version = deployed.parse_version(read(f"{directory}/PG_VERSION"))
     archiving = deployed.parse_archiving(read(f"{directory}/postgresql.conf"))
     idle = len(processes_of(unit)) == 1
@@ -102,7 +103,7 @@ def processes_of(unit: str) -> list[int]:
 
 
 def ask_server(config: Any, patroni: deployed.Patroni, roles: Iterable[str]) -> Server | None:
-    """Return what the server on this host tells, None when it doesn't answer."""
+    """Return the answer of this host's server, None without one."""
     settings = {
         "host": (config["postgresql"].get("parameters") or {}).get("unix_socket_directories", "/var/run/postgresql"),
         "port": patroni.port,
@@ -142,7 +143,7 @@ def etcd(path: str) -> deployed.Etcd | None:
 def ask_etcd(
     found: deployed.Etcd, users: Mapping[str, str], secrets: Mapping[str, str]
 ) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
-    """Return the members {peer URL: name}, None when nobody tells, and by name whether users' passwords are taken."""
+    """Return the members {peer URL: name}, None if unknown, and by name whether users' passwords are accepted."""
     client = EtcdClient(TLS.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
     taken: dict[str, bool | None] = {}
     try:
@@ -155,7 +156,8 @@ def ask_etcd(
 
 
 def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, EtcdClient]:
-    """Return whether a password is taken, None while authentication is off, and the client, logged in if it can be."""
+    """Return whether a password is accepted, None while authentication is off, and the client, logged in if
+    possible."""
     try:
         logged_in = client.login(user, password)
     except WrongPasswordError:
@@ -173,7 +175,7 @@ def patroni_members(found: deployed.Patroni) -> tuple[str, ...] | None:
 
 
 def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Return by variable whose a directory is that is there, where its wished owner can't have it for himself."""
+    """Return by variable the user of an existing directory that its desired owner can't have exclusively."""
     accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_dir) for entry in pwd.getpwall()]
     names = {account.uid: account.name for account in accounts}
     found = {}
@@ -189,12 +191,12 @@ def taken_directories(directories: Iterable[Mapping[str, str]]) -> dict[str, str
 
 
 def vrrp_peers(module: AnsibleModule, path: str) -> tuple[str, ...]:
-    """Return keepalived's peers here, and who else sends VRRP adverts."""
+    """Return keepalived's peers here, and other senders of VRRP adverts."""
     return tuple(sorted({*parse_peers(read(path)), *strangers(module)}))
 
 
 def components(units: Mapping[str, Unit]) -> tuple[str, ...]:
-    """Return the components that are enabled here with a configuration of ours."""
+    """Return the components that are enabled here with the collection's configuration."""
     enabled = (
         component
         for component, unit in units.items()
@@ -204,12 +206,12 @@ def components(units: Mapping[str, Unit]) -> tuple[str, ...]:
 
 
 def opens(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> bool | None:
-    """Try a repository on this host with the wished passphrase; None where there is nothing to try."""
+    """Try a repository on this host with the desired passphrase; None where there is nothing to try."""
     return deployed.opens(information(module, stanza, repository))
 
 
 def emptied(module: AnsibleModule, wished: Mapping[str, Any], configuration: str) -> tuple[str, ...]:
-    """Return the paths of the repositories that have lost the stanza, as when their volume is not mounted."""
+    """Return the paths of repositories that have lost the stanza, for example because their volume is not mounted."""
     log = read(deployed.backup_log(configuration, wished.get("stanza", "")))
     return tuple(
         item["path"]
@@ -219,7 +221,7 @@ def emptied(module: AnsibleModule, wished: Mapping[str, Any], configuration: str
 
 
 def information(module: AnsibleModule, stanza: str, repository: Mapping[str, str]) -> str:
-    """Return what pgBackRest tells of a repository on this host, "" where there is nothing to ask."""
+    """Return pgBackRest's information on a repository on this host, "" without a repository."""
     if repository["type"] != "posix" or not module.get_bin_path("pgbackrest"):
         return ""
     environment = {
@@ -238,7 +240,7 @@ def information(module: AnsibleModule, stanza: str, repository: Mapping[str, str
 def try_repositories(
     module: AnsibleModule, wished: Mapping[str, Any], stored: Iterable[deployed.Repository]
 ) -> dict[str, deployed.Verdict]:
-    """Return by the variable of its passphrase what is known of the wished repositories."""
+    """Return what is known of the desired repositories, by the variable of their passphrase."""
     there = {repository.place: (repository.cipher_type, repository.cipher_pass) for repository in stored}
     found: dict[str, list[deployed.Verdict]] = {}
     for item in wished.get("repositories", ()):

@@ -39,13 +39,13 @@ class Peer:
 
 
 class Join(Enum):
-    """How a member without data gets into its cluster."""
+    """How a member without data joins its cluster."""
 
     BOOTSTRAP = "bootstrap"  # the cluster is being made
     ADDED = "added"  # the cluster expects it already
     ADD = "add"  # the cluster doesn't know it
     REPLACE = (
-        "replace"  # the cluster knows it: removed and added anew, it has another id than the one whose data is lost
+        "replace"  # the cluster knows it: removed and added again, with another id than the one whose data is lost
     )
 
     @property
@@ -71,7 +71,7 @@ class LookedAt:
         )
 
     def all_empty(self, peers: Iterable[Peer]) -> bool:
-        """Tell whether none of the members has data: then there is nothing that one of them could have lost."""
+        """Return whether none of the members has data; then none of them can have lost any."""
         return all(peer.name in self.empty for peer in peers)
 
 
@@ -87,7 +87,7 @@ def plan_join(
     looked_at: LookedAt,
     quorum: bool,
 ) -> Join | None:
-    """Return how a member without data joins, or None while that can't be told.
+    """Return how a member without data joins, or None while that can't be decided.
 
     Args:
         me: the member
@@ -122,7 +122,7 @@ def judge_peer_names(named: Mapping[str, bool | None], has_data: bool, required_
     """Judge by member whether its certificate has the name (None: it doesn't answer), the own one included.
 
     A member whose certificate lacks the name would be shut out. One that doesn't answer may have such a certificate,
-    unless the members have refused those all along, or are only just being made.
+    unless the members have always refused those, or are being created.
     """
     unnamed = sorted(name for name, has_name in named.items() if has_name is False)
     silent = sorted(name for name, has_name in named.items() if has_name is None)
@@ -139,13 +139,13 @@ def _knowledge(seen: Member | None) -> int:
 
 
 def why_unknown(me: Peer, peers: Sequence[Peer], answers: Collection[str], looked_at: LookedAt) -> str:
-    """Return why nobody can tell how a member without data joins, and what to do."""
+    """Return why it can't be decided how a member without data joins, and the fix."""
     silent = sorted(peer.name for peer in peers if peer.name not in answers and peer.name not in looked_at.empty)
     unseen = "was not looked at in this run, and its etcd does not answer"
     known = dict.fromkeys(looked_at.full, "has data, but its etcd does not answer")
     known |= {me.name: "still runs on data that is no longer in its directory"}
     return (
-        f"{me.name} has no data, and whether its cluster has can't be told: "
+        f"{me.name} has no data, and whether its cluster has is unknown: "
         f"{'; '.join(f'{name} {known.get(name, unseen)}' for name in silent)}. To start it empty could lose what was "
         "acknowledged. Have those hosts up and run this again for all members at once, without --limit; "
         "take a host that is gone for good out of the members (the group etcd)"
@@ -153,7 +153,7 @@ def why_unknown(me: Peer, peers: Sequence[Peer], answers: Collection[str], looke
 
 
 def initial_cluster(join: Join, me: Peer, peers: Sequence[Peer], members: Sequence[Member]) -> tuple[Peer, ...]:
-    """Return the members etcd has to be told of: the declared ones, or those of the cluster there is."""
+    """Return the members for etcd's settings: the declared ones, or those of the existing cluster."""
     if join is Join.BOOTSTRAP:
         return tuple(sorted(peers, key=lambda peer: peer.name))
     names = {peer.url: peer.name for peer in peers}
@@ -215,7 +215,7 @@ class Permission:
 
 @dataclass(frozen=True)
 class User:
-    """A user as declared, with a role of the same name that may do this and nothing else.
+    """A declared user, with a role of the same name and only these permissions.
 
     It reads and writes ``prefixes``, reads ``read_prefixes`` and writes ``write_prefixes``.
     """
@@ -255,7 +255,7 @@ class AuthState:
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the JSON gateway, and in words what it does."""
+    """One call of the JSON gateway, and its description."""
 
     text: str
     path: str
@@ -263,7 +263,7 @@ class Call:
 
 
 def plan_auth(current: AuthState, root_password: str, users: Sequence[User]) -> tuple[Call, ...]:
-    """Return the calls that lead from what is found to what is declared; enabling comes last."""
+    """Return the calls from the observed to the declared state; enabling comes last."""
     everyone = [User(ROOT, root_password), *users]
     calls = [call for user in everyone for call in _plan_user(current, user)]
     if not current.enabled:

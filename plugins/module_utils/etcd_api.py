@@ -83,10 +83,10 @@ class EtcdClient:
         return None if healthy else f"its health is {answer}"
 
     def unready_because(self) -> str | None:
-        """Return why the member is not to be used yet, or None.
+        """Return why the member can't be used yet, or None.
 
-        A new cluster says that it has the oldest version until it has agreed on its own, seconds after it is healthy.
-        Patroni, which asks once when it starts, takes it at its word and goes on failing until it is restarted.
+        A new cluster reports the oldest version until it has agreed on its own, seconds after it is healthy. Patroni
+        asks once at its start, and with that answer fails until it is restarted.
         """
         reason = self.unhealthy_because()
         if reason is not None:
@@ -188,12 +188,12 @@ def wait_for(
 
 
 def any_healthy(seen: dict[str, str | None]) -> bool:
-    """Tell whether an endpoint serves, with a quorum behind it."""
+    """Return whether an endpoint serves and has a quorum."""
     return any(reason is None for reason in seen.values())
 
 
 def all_healthy(seen: dict[str, str | None]) -> bool:
-    """Tell whether every endpoint serves."""
+    """Return whether every endpoint serves."""
     return all(reason is None for reason in seen.values())
 
 

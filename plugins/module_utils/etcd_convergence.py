@@ -24,7 +24,7 @@ OTHERS_SECONDS = 2.0
 
 
 class UnhealthyError(Exception):
-    """Members were still not healthy when the time was over."""
+    """Members were not healthy within the time-out."""
 
 
 class Cluster:
@@ -57,12 +57,12 @@ class Cluster:
         return {**result([call.text for call in plan]), "members": members, "left": self.left()}
 
     def first_other(self) -> EtcdClient | None:
-        """Return one of the others that is healthy now; each that is off takes its time."""
+        """Return one of the others that is healthy now; each that is down costs its time-out."""
         others = list(self.others.values())
         return first_healthy(others, wait_for(others, any_healthy, 0))
 
     def wait_for_all(self) -> None:
-        """Wait until every member that is to be there can be used; raise UnhealthyError."""
+        """Wait until every required member can be used; raise UnhealthyError."""
         seen = wait_for(self.awaited, all_healthy, self.seconds, ready=True)
         if not all_healthy(seen):
             raise UnhealthyError(describe(seen))

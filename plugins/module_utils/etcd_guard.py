@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether an etcd refuses what an older Patroni asks for: nothing here does I/O.
+"""Whether an etcd refuses requests of an older Patroni: nothing here does I/O.
 
-The releases that mend CVE-2026-33413 answer a lease's keepalive and questions about the members only after a login.
+The releases that fix CVE-2026-33413 answer a lease's keepalive and questions about the members only after a login.
 Patroni logs in for them since 4.0.8 and 4.1.1.
 """
 
@@ -55,7 +55,7 @@ class Patroni:
 def refusal(patroni: Patroni, etcds: Mapping[str, Etcd], beside_etcd: bool) -> tuple[str, str] | None:
     """Return why a Patroni can't work with the etcd of these hosts, and what helps; None when it can.
 
-    One beside a member of etcd keeps to that, and never asks for the others.
+    A Patroni beside an etcd member uses that one only, and never asks for the others.
     """
     guarded = sorted(host for host, etcd in etcds.items() if etcd.guarded)
     if guarded and not patroni.authenticates:
@@ -68,7 +68,7 @@ def refusal(patroni: Patroni, etcds: Mapping[str, Etcd], beside_etcd: bool) -> t
     if root_only and not beside_etcd:
         asked = f"etcd {etcds[root_only[0]].version} on {', '.join(root_only)}"
         return (
-            f"{asked} tells its members to root only, not to Patroni",
+            f"{asked} returns its members to root only, not to Patroni",
             "install the next release of that etcd",
         )
     return None

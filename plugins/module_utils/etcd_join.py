@@ -56,7 +56,7 @@ class RefusedError(Exception):
 
 
 class Joiner:
-    """A member without data on its way into the cluster."""
+    """A member without data that joins the cluster."""
 
     def __init__(self, module: AnsibleModule) -> None:
         params = module.params
@@ -100,7 +100,7 @@ class Joiner:
             time.sleep(POLL_SECONDS)
 
     def awaits_a_start(self) -> bool:
-        """Tell whether a check mode would have started a member that could answer."""
+        """Return whether a run, unlike check mode, would have started a member that could answer."""
         return self.module.check_mode and bool(self.looked_at.full - {self.me.name})
 
     def ask_others(self) -> dict[str, tuple[Member, ...]]:
@@ -119,7 +119,7 @@ class Joiner:
         return result(self.module, changed=True, join=join.value, diff=diff)
 
     def change_membership(self) -> tuple[Member, ...]:
-        """Remove the member whose data is lost, add it anew, and return the members then."""
+        """Remove the member whose data is lost, add it again, and return the resulting members."""
         client = self.admin()
         lost = find_member(self.me, client.members())
         if lost is not None:
@@ -128,7 +128,7 @@ class Joiner:
         return client.members()
 
     def has_data(self) -> bool:
-        """Tell whether the member has been started meanwhile."""
+        """Return whether the member has been started meanwhile."""
         return has_data(self.module)
 
     def admin(self) -> EtcdClient:
@@ -137,7 +137,7 @@ class Joiner:
         client = first_healthy(self.other_clients, seen)
         if client is None:
             raise RefusedError(
-                f"{self.me.name} lost its data, and without it the cluster has no quorum to let it in anew: {seen}. "
+                f"{self.me.name} lost its data, and without it the cluster has no quorum to add it again: {seen}. "
                 "Start the members that have data; when too many are lost for good, see docs/etcd-recovery.md"
             )
         return client.login(ROOT, self.module.params["root_password"]) or client
@@ -156,7 +156,7 @@ class Joiner:
 
 
 def peer_names(module: AnsibleModule) -> PeerNames:
-    """Look at every member's certificate, and judge whether the cluster's name may be required of it."""
+    """Check every member's certificate, and decide whether members may require the cluster's name in it."""
     params = module.params
     if not params["peer_name"]:
         return PeerNames(False)
@@ -175,7 +175,7 @@ def peer_names(module: AnsibleModule) -> PeerNames:
 
 
 def is_required(params: dict[str, Any]) -> bool:
-    """Tell whether this member's settings require the cluster's name already."""
+    """Return whether this member's settings require the cluster's name already."""
     return f"{REQUIRED}={params['peer_name']}" in read_settings(params).splitlines()
 
 
@@ -186,7 +186,7 @@ def read_settings(params: dict[str, Any]) -> str:
 
 
 def members_or_none(http: HttpJsonClient) -> tuple[Member, ...] | None:
-    """Return the members a peer port tells, or None when it doesn't answer."""
+    """Return the members that a peer port returns, or None when it doesn't answer."""
     try:
         return peer_members(http)
     except EndpointError:
@@ -205,7 +205,7 @@ def running_data_directory(module: AnsibleModule) -> str | None:
 
 
 def has_data(module: AnsibleModule) -> bool:
-    """Tell whether a member has ever been started on the data directory: etcd looks for the same files."""
+    """Return whether a member has ever been started on the data directory, by the files that etcd checks."""
     return any(Path(wal_of(module.params)).glob("*.wal"))
 
 
@@ -224,7 +224,7 @@ def result(module: AnsibleModule, **more: Any) -> dict[str, Any]:
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    """Withdraw an earlier run's permit, and return whether there is data; raise RefusedError when it is elsewhere."""
+    """Remove an earlier run's permit, and return whether there is data; raise RefusedError if it is elsewhere."""
     permit = Path(module.params["permit_path"])
     left = permit.exists()
     if left and not module.check_mode:

@@ -21,7 +21,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 
 
 class Observer:
-    """Asks endpoints, and takes no answer for an answer."""
+    """Asks endpoints; a missing answer is a result, too."""
 
     def __init__(self, params: dict[str, Any]) -> None:
         self.tls = Tls.from_params(params)
@@ -32,7 +32,7 @@ class Observer:
         self.errors: list[str] = []
 
     def report(self) -> Report:
-        """Return what is seen of the whole cluster."""
+        """Return the report of the whole cluster."""
         seen = in_parallel(self.look_at, self.endpoints)
         serving = next((one.endpoint for one in seen if one.error is None), None)
         members: tuple[Member, ...] = ()
@@ -47,7 +47,7 @@ class Observer:
         return summarise(seen, members, alarms, self.errors)
 
     def look_at(self, endpoint: str) -> Seen:
-        """Return what one endpoint tells without a login."""
+        """Return what one endpoint answers without a login."""
         client = self.client(endpoint)
         try:
             status = client.call("/v3/maintenance/status")
@@ -65,7 +65,7 @@ class Observer:
         )
 
     def look_again(self, seen: Seen, token: str | None) -> Seen:
-        """Return the same with the status of an endpoint that tells it after a login only."""
+        """Return the same with the status of an endpoint that requires a login for it."""
         if seen.status or seen.error is not None or token is None:
             return seen
         client = replace(self.client(seen.endpoint), token=token)
@@ -76,7 +76,7 @@ class Observer:
         return EtcdClient(self.tls.client(endpoint, self.timeout))
 
     def logged_in(self, client: EtcdClient) -> EtcdClient:
-        """Return the client with a token where one is needed and to be had."""
+        """Return the client with a token where one is needed and available."""
         if self.password is None:
             return client
         try:
@@ -96,18 +96,18 @@ class Observer:
             return None
 
     def refuses_plaintext(self, endpoint: str) -> bool:
-        """Tell whether a client without TLS gets nothing."""
+        """Return whether a client without TLS is refused."""
         plain = HttpJsonClient(endpoint.replace("https://", "http://", 1), timeout=self.timeout)
         return refuses(lambda: plain.request("GET", "/version"))
 
     def requires_certificate(self, endpoint: str) -> bool:
-        """Tell whether a client without a certificate gets nothing."""
+        """Return whether a client without a certificate is refused."""
         bare = HttpJsonClient(endpoint, ca=self.tls.ca, timeout=self.timeout)
         return refuses(lambda: bare.request("GET", "/version"))
 
 
 def refuses(ask: Callable[[], Any]) -> bool:
-    """Tell whether a request fails."""
+    """Return whether a request fails."""
     try:
         ask()
     except EndpointError:

@@ -71,7 +71,7 @@ class Process:
 
 
 def ask(path: str, command: str, timeout: float) -> str:
-    """Send one command to the runtime socket and return the whole answer; OSError when nobody answers in time."""
+    """Send one command to the runtime socket and return the whole answer; OSError without one in time."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         connection.connect(path)

@@ -61,7 +61,7 @@ def mounted(paths: Iterable[str]) -> dict[str, bool]:
 
 
 def holds_data(directory: Path) -> bool:
-    """Return whether there is more in a directory than what mkfs makes; who may not look takes it for full."""
+    """Return whether a directory holds more than what mkfs creates; one that can't be read counts as full."""
     try:
         return any(entry.name != "lost+found" for entry in directory.iterdir())
     except PermissionError:
@@ -69,7 +69,7 @@ def holds_data(directory: Path) -> bool:
 
 
 def clock_synchronized() -> bool | None:
-    """Ask the kernel whether its clock is synchronized; None when it doesn't tell."""
+    """Ask the kernel whether its clock is synchronized; None without an answer."""
     state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
     return None if state < 0 else state != TIME_ERROR
 
@@ -94,7 +94,7 @@ def open_files(process: Path) -> Iterator[str]:
 
 
 def listeners(ports: set[int]) -> list[preflight.Listener]:
-    """Return who listens on these TCP ports."""
+    """Return the listeners on these TCP ports."""
     tables = (read("/proc/net/tcp"), read("/proc/net/tcp6"))
     found = [item for table in tables for item in preflight.parse_listeners(table) if item.port in ports]
     owners = socket_owners({item.inode for item in found})
@@ -102,7 +102,7 @@ def listeners(ports: set[int]) -> list[preflight.Listener]:
 
 
 def owned(listener: preflight.Listener, process: Path | None) -> preflight.Listener:
-    """Return a listener with what its process tells."""
+    """Return a listener with the names of its process and unit."""
     if process is None:
         return listener
     unit = preflight.unit_of(read(f"{process}/cgroup"))

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host must offer before anything is changed on it: pure judgements on observed facts."""
+"""A host's requirements before anything is changed on it: pure judgements on observed facts."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Listener:
 
 @dataclass(frozen=True)
 class Facts:
-    """What was seen on a host. Sizes are MiB; clock_synchronized is None when the kernel doesn't tell.
+    """The observed facts of a host. Sizes are MiB; clock_synchronized is None if unknown.
 
     disks are the free sizes by the directory that was looked at, each file system once; mounted those of the wanted
     directories at which something is mounted, with whether data is there already; user is who looked.
@@ -104,7 +104,7 @@ class Expectation:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something wrong on a host: which check, what was seen, how to mend it, and whether it stops the work."""
+    """A problem of a host: the check, the observed value, the fix, and whether it is an error."""
 
     check: str
     value: str
@@ -173,7 +173,7 @@ def judge_address(facts: Facts, address: str | None) -> Iterator[Finding]:
 
 
 def judge_virtual_addresses(facts: Facts, wanted: Sequence[VirtualAddress]) -> Iterator[Finding]:
-    """Yield a finding for each virtual address that has no interface to live on."""
+    """Yield a finding for each virtual address without a matching interface."""
     for virtual in wanted:
         if virtual.interface and virtual.interface not in facts.interfaces:
             yield Finding("interface", f"{virtual.interface} of {virtual.address} does not exist", "name another one")
@@ -195,7 +195,7 @@ def interface_of(interfaces: Mapping[str, Sequence[str]], virtual_address: str) 
 def judge_ports(facts: Facts, wanted: Sequence[Port]) -> Iterator[Finding]:
     """Yield a finding for each wanted port that another unit than its component's listens on.
 
-    Who is not root sees nobody else's processes: that is another finding.
+    Users other than root can't see others' processes: that is another finding.
     """
     for port in wanted:
         listeners = (item for item in facts.listeners if item.port == port.port and item.unit not in port.units)

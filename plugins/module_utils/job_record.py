@@ -1,14 +1,14 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Records how a scheduled job went: run by systemd as root around the job, without Ansible.
+"""Records the result of a scheduled job: run by systemd as root around the job, without Ansible.
 
     python3 -m ansible_collections.holdfast.ha.plugins.module_utils.job_record
 
     begin UNIT [--lock=FILE] [--lock-user=USER]     ExecStartPre=
     end UNIT [--textfile=DIRECTORY] [--skip=STATUS] ExecStopPost=
 
-``begin`` tells the job which attempt it is, and makes its lock file, for root and one user if it is told one. ``end``
+``begin`` writes the number of the attempt for the job, and creates its lock file, for root and the given user. ``end``
 writes the record (see Record) from what systemd says of the job, and the same for Prometheus into a directory, which
 may be another user's.
 """
@@ -41,7 +41,7 @@ MICROSECONDS = 10**6
 
 @dataclass(frozen=True)
 class Record:
-    """The last run of a job: moments are seconds since the epoch.
+    """The last run of a job: times are seconds since the epoch.
 
     ``result`` is systemd's $SERVICE_RESULT, ``exit_status`` a number, a signal's name, or "" when nothing ran.
     ``attempt`` counts from 1, ``consecutive_failures`` counts failed attempts since the last success.
@@ -139,7 +139,7 @@ def properties_of(unit: str) -> dict[str, int]:
 
 
 def begin(unit: str, lock: str, user: str) -> None:
-    """Tell the job its attempt, and make its lock file; an empty user is several of them."""
+    """Write the number of the attempt, and create the lock file; an empty user stands for several users."""
     RUN.mkdir(mode=0o755, exist_ok=True)
     safe_path.replace(RUN / f"{job_of(unit)}.attempt", f"{properties_of(unit)['NRestarts'] + 1}\n".encode())
     if lock:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Scheduled jobs as systemd tells of them, and how old their last success may be: nothing here does I/O."""
+"""Scheduled jobs as systemd reports them, and how old their last success may be: nothing here does I/O."""
 
 from __future__ import annotations
 

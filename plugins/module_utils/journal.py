@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a unit's journal says of why it does not come up. Nothing here does I/O."""
+"""Why a unit does not start, by its journal. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 FAILURE = re.compile(r"\b(?:FATAL|PANIC|ERROR|CRITICAL|Traceback|[Ff]ailed|[Cc]ould not|[Cc]annot|No space left)\b")
-# These only tell of waiting.
+# These lines are about waiting only.
 ECHO = re.compile(r"not yet accepting connections|is starting up|is shutting down")
 # Nothing that the host does by itself ends these.
 HOPELESS = re.compile(
@@ -22,18 +22,18 @@ LONGEST = 300
 
 
 def command(unit: str, since: float) -> list[str]:
-    """Return the command that shows what a unit has said since a time in seconds since the epoch."""
+    """Return the command that shows a unit's journal since a time in seconds since the epoch."""
     options = ["--no-pager", "--quiet", "--output=cat", "--lines=500"]
     return ["journalctl", *options, f"--unit={unit}", f"--since=@{since:.0f}"]
 
 
 def cause(lines: Sequence[str]) -> str:
-    """Return the last line that tells what failed, one that time does not mend before others; "" without one."""
+    """Return the last line about a failure, preferably one that waiting does not fix; "" without one."""
     failures = [line.strip() for line in lines if FAILURE.search(line) and not ECHO.search(line)]
     told = [line for line in failures if HOPELESS.search(line)] or failures
     return told[-1][:LONGEST] if told else ""
 
 
 def is_hopeless(line: str) -> bool:
-    """Say whether waiting does not help against what a line tells."""
+    """Return whether waiting does not fix the failure in a line."""
     return bool(HOPELESS.search(line))

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Configurations as people may see them: without the values that are named as secrets are. Nothing here does I/O."""
+"""Configurations without secrets: values with the name of a secret are masked. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ITEM = re.compile(r"(?P<start>\s*(?:-\s+)*)(?P<name>[^\s:=#][^:=]*?)(?P<separato
 
 
 def mask(value: Any, name: str = "", keys: Collection[str] = ()) -> Any:
-    """Return a value without what a secret's name stands before.
+    """Return a value without the secrets in it, which follow a secret's name.
 
     :arg name: the name that the value has.
     :arg keys: further names whose values are secrets.
@@ -49,7 +49,7 @@ def _last_name(word: Any) -> str:
 
 
 def mask_line(text: str) -> str:
-    """Return a text up to the first name of a secret in it, that included."""
+    """Return a text up to and including the first name of a secret."""
     shown = IN_URL.sub(rf"\1{HIDDEN}@", text)
     found = NAMED.search(shown)
     rest = shown[found.end() :] if found else ""

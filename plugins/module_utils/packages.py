@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which Debian packages are installed, asked of dpkg."""
+"""Installed Debian packages, as reported by dpkg."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Patroni cluster as data: what its members answer, and what is wrong with it.
+"""A Patroni cluster as data: its members' answers, and its problems.
 
 Nothing here does I/O. ``/cluster`` is the view a member has of the whole cluster,
 ``/patroni`` what it knows about itself.
@@ -94,7 +94,7 @@ def api_root(url: str | None) -> str:
 
 
 def merge_answers(answers: Sequence[Answer]) -> Cluster:
-    """Return the cluster most endpoints see, completed with what each member says of itself."""
+    """Return the cluster that most endpoints report, completed with each member's own state."""
     views = [answer for answer in answers if answer.cluster]
     if not views:
         return Cluster()
@@ -112,7 +112,7 @@ def merge_answers(answers: Sequence[Answer]) -> Cluster:
 
 
 def prevailing_leader(answers: Sequence[Answer]) -> str | None:
-    """Return the leader's name most views have; of equals the one that confirms it itself."""
+    """Return the leader's name in most views; among equals, the one that confirms it itself."""
     votes: dict[str | None, int] = {}
     for answer in answers:
         if answer.cluster:
@@ -148,7 +148,7 @@ def complete_members(members: Iterable[Member], answers: Sequence[Answer]) -> tu
 
 
 def complete_member(member: Member, own: Mapping[str, Any] | None, streaming: bool) -> Member:
-    """Return the member with its own words; ``streaming`` is the leader's word on it."""
+    """Return the member with its own state; ``streaming`` is the leader's report of it."""
     if member.state == "running" and not member.leads and streaming:
         member = replace(member, state="streaming")
     if own is None:
@@ -183,7 +183,7 @@ def problems(cluster: Cluster, expected: Sequence[str], synchronous: bool = Fals
 
 
 def nobody_creates(answers: Sequence[Answer]) -> bool:
-    """Whether all endpoints answer, no member has a database, and none is about to make one."""
+    """Whether all endpoints answer, no member has a database, and none is creating one."""
     return bool(answers) and all(
         (answer.patroni or {}).get("state") == "stopped" and (answer.patroni or {}).get("role") == "uninitialized"
         for answer in answers
@@ -191,12 +191,12 @@ def nobody_creates(answers: Sequence[Answer]) -> bool:
 
 
 def says_it_is_empty(answer: Answer) -> bool:
-    """Whether a member that is amended says that it has no data, and creates none; others don't say so."""
+    """Whether an amended member reports that it has no data and creates none; others don't report it."""
     return (answer.patroni or {}).get("empty") is True
 
 
 def all_empty(answers: Sequence[Answer]) -> bool:
-    """Whether every endpoint says that its member has no data."""
+    """Whether every endpoint reports that its member has no data."""
     return bool(answers) and all(map(says_it_is_empty, answers))
 
 
@@ -231,9 +231,9 @@ def member_problems(cluster: Cluster, expected: Sequence[str], leader: Member | 
 
 
 def with_reasons(found: Sequence[str], expected: Sequence[str], answers: Sequence[Answer]) -> list[str]:
-    """Return problems; that a member is none is told with why its endpoint does not answer.
+    """Return the problems; that of a missing member includes why its endpoint does not answer.
 
-    ``answers`` are in the order of ``expected``, or nothing is known of which is whose.
+    ``answers`` are in the order of ``expected``; otherwise their members are unknown.
     """
     if len(answers) != len(expected):
         return list(found)
@@ -242,7 +242,7 @@ def with_reasons(found: Sequence[str], expected: Sequence[str], answers: Sequenc
 
 
 def member_problem(member: Member, leader: Member | None) -> str | None:
-    """Return what keeps one member from being healthy, or None."""
+    """Return why one member is not healthy, or None."""
     if not member.answers:
         return f"does not answer at {member.api_url}"
     if member.leads:

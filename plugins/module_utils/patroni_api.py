@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Talking to the REST interfaces of a Patroni cluster's members, all at once and with a deadline."""
+"""Requests to the REST interfaces of a Patroni cluster's members, in parallel and with a deadline."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POLL_INTERVAL = 0.25
 
 
 class ClusterError(Exception):
-    """The cluster did not do, or not in time, what was asked; the message is for the user."""
+    """The cluster did not carry out a request, or not in time; the message is for the user."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ class PatroniApi:
 
 
 def ask_all(clients: Collection[HttpJsonClient]) -> list[Answer]:
-    """Return what all endpoints answer, asked at once."""
+    """Return the answers of all endpoints, asked in parallel."""
     with ThreadPoolExecutor(max_workers=max(1, len(clients))) as pool:
         return list(pool.map(ask, clients))
 
@@ -189,7 +189,7 @@ def until(deadline: float, interval: float | None = None) -> Iterator[float]:
 def await_applied(api: PatroniApi, timeout: float, required: Collection[str] = ()) -> None:
     """Wait until the members have run enough cycles to have applied what changed before.
 
-    Meant are the members that answer now and those behind the ``required`` endpoints. Raises ClusterError.
+    It waits for the members that answer now and those behind the ``required`` endpoints. Raises ClusterError.
     """
     seen = api.last_seen()
     left = dict.fromkeys([*seen, *required], CYCLES_TO_APPLY)

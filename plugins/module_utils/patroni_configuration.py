@@ -54,7 +54,7 @@ def store(api: PatroniApi, current: dict[str, Any] | None, patch: dict[str, Any]
 
 
 def rescue_of(params: dict[str, Any], check_mode: bool) -> Rescue:
-    """Return what frees an abandoned bootstrap; it does nothing in check mode."""
+    """Return the rescue of an abandoned bootstrap; it does nothing in check mode."""
     store = Store.from_params(params["etcd"], params["etcd_password"]) if params["etcd"] and not check_mode else None
     return Rescue(store)
 
@@ -85,7 +85,7 @@ def converge(api: PatroniApi, params: dict[str, Any], check_mode: bool) -> dict[
 
 
 def converge_despite_others(api: PatroniApi, params: dict[str, Any], check_mode: bool) -> dict[str, Any]:
-    """Plan once more when somebody else changed the configuration in between."""
+    """Plan again if the configuration was changed concurrently."""
     try:
         return converge(api, params, check_mode)
     except EndpointError as error:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Waits until a cluster of Patroni's is healthy, and restarts the members that need it."""
+"""Waits until a Patroni cluster is healthy, and restarts the members that need it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ RECENT_SECONDS = 20.0  # in which a standby tries again, and Patroni too
 
 @dataclass(frozen=True)
 class View:
-    """The cluster as those see it that count; left are the names of the others that do not answer."""
+    """The cluster as the counted members report it; left are the names of the others that do not answer."""
 
     cluster: Cluster
     left: tuple[str, ...] = ()
@@ -48,7 +48,7 @@ class View:
 
 @dataclass(frozen=True)
 class Convergence:
-    """One cluster on its way to what is declared."""
+    """The convergence of one cluster to its declared state."""
 
     api: PatroniApi
     members: list[str]
@@ -65,7 +65,7 @@ class Convergence:
         return View(merge_answers(counted), tuple(left), tuple(counted))
 
     def problems(self, view: View) -> list[str]:
-        """Return what keeps the cluster from being healthy."""
+        """Return why the cluster is not healthy."""
         expected = [*self.members, *(name for name in self.others if name not in view.left)]
         return problems(view.cluster, expected, len(expected) > 1 and self._synchronous())
 
@@ -113,7 +113,7 @@ class Convergence:
 
     @staticmethod
     def pending(view: View) -> list[Member]:
-        """Return the members to restart; one that is off reads its parameters when it starts."""
+        """Return the members to restart; one that is down reads its parameters when it starts."""
         return [member for member in restart_order(view.cluster) if member.name not in view.left]
 
     def _restart(self, member: Member) -> None:
@@ -140,7 +140,7 @@ def shown(answer: Answer) -> str:
 
 
 def journal_of(module: AnsibleModule) -> Callable[[float], Sequence[str]]:
-    """Return a function that tells what the member's unit has said since a time."""
+    """Return a function that reads the journal of the member's unit since a time."""
     unit = module.params["unit"]
     return lambda since: module.run_command(command(unit, since))[1].splitlines() if unit else []
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user adds to Patroni's dynamic configuration, as far as Patroni would ignore it or take it for something else.
+"""Finds additions to Patroni's dynamic configuration that Patroni would ignore or misread.
 
 Nothing here does I/O. The rules are those of Patroni 3.0 to 4.1 alike.
 """
@@ -43,14 +43,14 @@ class Fault:
 
 @dataclass(frozen=True)
 class Kind:
-    """What a value has to be, for people and as a test."""
+    """The required kind of a value, as a description and as a test."""
 
     name: str
     fits: Callable[[Any], bool]
 
 
 def is_whole(value: Any) -> bool:
-    """Whether all versions read it as a number; a unit they do not take, and go on with a default."""
+    """Whether all versions read it as a number; with a unit they use a default instead."""
     return not isinstance(value, bool) and (isinstance(value, (int, float)) or bool(WHOLE.fullmatch(str(value))))
 
 
@@ -61,7 +61,7 @@ def whole(least: int, unit: str = "") -> Kind:
 
 
 def is_truth(value: Any) -> bool:
-    """Whether Python's truth of it is what it says: Patroni takes any text for true."""
+    """Whether Python reads it as the boolean that it names: Patroni takes any text for true."""
     return isinstance(value, (bool, int)) or str(value).lower() in YES
 
 
@@ -152,11 +152,11 @@ OF_HOSTS = {
     "pg_ident": "remove it; the role writes pg_ident.conf",
     "proxy_address": "remove it",
 }
-"""Keys of C(postgresql) that Patroni ignores: a host's own configuration has them, or nobody may."""
+"""Keys of C(postgresql) that Patroni ignores: they belong to a host's own configuration, or are never allowed."""
 
 
 def faults(configuration: Mapping[str, Any]) -> Iterator[Fault]:
-    """Yield what Patroni would ignore or take for something else. A null removes a key, which few places forbid."""
+    """Yield what Patroni would ignore or misread. A null removes a key, which few places forbid."""
     postgresql = _mapping(configuration.get("postgresql"))
     yield from _emptied(configuration, postgresql)
     methods = {method for _path, method in replica_methods(configuration)} - POSTGRESQL.keys()
@@ -213,7 +213,7 @@ def _slot(name: str, slot: Any) -> Iterator[Fault]:
 
 
 def replica_methods(configuration: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield the methods that are to create replicas, each after its path."""
+    """Yield the methods for creating replicas, each after its path."""
     for section in ("postgresql", "standby_cluster"):
         for key in ("create_replica_methods", "create_replica_method"):
             methods = _mapping(configuration.get(section)).get(key)

@@ -1,7 +1,8 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Patroni's own keys in etcd, for what its REST interface can't do: free an abandoned bootstrap, forget a database."""
+"""Patroni's own keys in etcd, for what its REST interface can't do: release an abandoned bootstrap, delete a database's
+state."""
 
 from __future__ import annotations
 
@@ -33,12 +34,12 @@ KEPT = frozenset({"config"})  # the dynamic configuration is declared, not the d
 INITIALIZED = "initialize"
 LEADER = "leader"
 PERMIT = "holdfast_permit"  # what the amended Patroni (patroni_start/permit.py) looks for where etcd knows no cluster
-NEW_CLUSTER = ""  # a permit's value; otherwise it is the name of the member that goes on with its data
+NEW_CLUSTER = ""  # a permit's value; otherwise it is the name of the member that starts with its data
 PERMIT_SECONDS = 30
 NAMED_SECONDS = 600  # in which the member that was named has to start
 PERMITTED_EVERY = 5.0
 ABANDONED_AFTER = 10.0  # seconds in which a member would have begun to create the cluster
-LOST_AFTER = 30.0  # seconds in which a member would have told etcd of a database that it adopts
+LOST_AFTER = 30.0  # seconds in which a member would have written a database that it adopts to etcd
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Store:
         return bool(self._any(lambda client: client.call("/v3/kv/txn", self._freeing())).get("succeeded"))
 
     def permit(self, member: str = NEW_CLUSTER, seconds: int = PERMIT_SECONDS) -> bool:
-        """Let *member* go on with its data, or any create the cluster, unless etcd knows one; return whether it may.
+        """Permit *member* to start with its data, or any to create the cluster, unless etcd knows one; return whether
+        it may.
 
         Raises EndpointError and WrongPasswordError.
         """
@@ -131,7 +133,7 @@ class Store:
 
 
 def forgettable(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the keys that tell of the database that was: its leader, its identifier, its history and more."""
+    """Return the keys with a former database's state: its leader, its identifier, its history and more."""
     return tuple(name for name in names if name not in KEPT and not name.startswith(MEMBERS))
 
 
@@ -141,15 +143,14 @@ def alive(names: Sequence[str]) -> tuple[str, ...]:
 
 
 class LostError(Exception):
-    """etcd knows nothing of a database that members have; the message says what to do."""
+    """etcd does not know the database that members have; the message has the fix."""
 
 
 class Rescue:
-    """Looks at a cluster that has no leader yet.
+    """Watches a cluster that has no leader yet.
 
-    Permits a new one when every member says that it has no data.
-    Frees a bootstrap that nobody has gone on with for ABANDONED_AFTER seconds, and gives up on an etcd that has known
-    nothing of the members' database for LOST_AFTER seconds.
+    Permits a new one when every member reports that it has no data. Releases a bootstrap that made no progress for
+    ABANDONED_AFTER seconds, and gives up on an etcd that has not known the members' database for LOST_AFTER seconds.
     """
 
     def __init__(self, store: Store | None) -> None:
@@ -170,7 +171,7 @@ class Rescue:
             self._store.permit()
 
     def look(self, answers: Sequence[Answer]) -> None:
-        """Take note of what the members answer now, and act when it is time. Raises LostError."""
+        """Record the members' present answers, and act when it is time. Raises LostError."""
         if self._store is None:
             return
         now = time.monotonic()

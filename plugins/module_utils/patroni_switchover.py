@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A planned switchover: who may lead next. Nothing here does I/O."""
+"""A planned switchover: which member may lead next. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ MAXIMUM_LAG = 1048576
 
 
 class RefusedError(Exception):
-    """There is no switchover to be made here; the message says why, for the user."""
+    """The switchover is refused; the message, for the user, says why."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """From whom to whom, and who has to be healthy afterwards: those that are so before.
+    """The old leader, its heirs, and the members that must be healthy afterwards: those that were before.
 
-    ``heirs`` are those who may lead, the best first; with several Patroni has them race. Then the losers follow the new
-    leader at once, while those that were not asked for by name first sleep for two seconds.
+    ``heirs`` are the members that may lead, the best first; Patroni lets several race. The losers of a race follow the
+    new leader at once. If Patroni gets a name, the other members first sleep for two seconds.
     """
 
     leader: Member
@@ -40,22 +40,22 @@ class Plan:
 
     @property
     def needed(self) -> bool:
-        """Whether another member is to lead."""
+        """Whether a switchover is needed."""
         return self.leader.name != self.heir.name
 
     @property
     def heir(self) -> Member:
-        """Who is to lead, or is likely to."""
+        """The member that will, or is likely to, lead."""
         return self.heirs[0]
 
     @property
     def candidate(self) -> Member | None:
-        """Whom to name to Patroni, None to have them race."""
+        """The candidate to pass to Patroni, None to let the heirs race."""
         return self.heir if len(self.heirs) == 1 else None
 
 
 def plan(cluster: Cluster, configuration: Mapping[str, Any] | None, wanted: str | None) -> Plan:
-    """Return what is to be done for ``wanted``, or any able standby, to lead. Raises RefusedError."""
+    """Return the plan that makes ``wanted``, or any eligible standby, the leader. Raises RefusedError."""
     leader = healthy_leader(cluster)
     rules = Rules(leader, is_synchronous(configuration), maximum_lag(configuration))
     healthy = tuple(member.name for member in cluster.members if member_problem(member, leader) is None)
@@ -64,7 +64,7 @@ def plan(cluster: Cluster, configuration: Mapping[str, Any] | None, wanted: str 
 
 @dataclass(frozen=True)
 class Rules:
-    """By what a candidate is judged; the lag is in bytes."""
+    """The rules for a candidate; the lag is in bytes."""
 
     leader: Member
     synchronous: bool
@@ -79,15 +79,15 @@ def healthy_leader(cluster: Cluster) -> Member:
     if cluster.paused:
         raise RefusedError("the cluster is in Patroni's maintenance mode; leave it first: patronictl resume")
     if leader is None:
-        raise RefusedError("there is no leader; playbooks/status.yml tells what is wrong")
+        raise RefusedError("there is no leader; playbooks/status.yml shows what is wrong")
     problem = member_problem(leader, None) or ("" if cluster.agreed else "is not what a majority takes for the leader")
     if problem:
-        raise RefusedError(f"the leader {leader.name} {problem}; playbooks/status.yml tells more")
+        raise RefusedError(f"the leader {leader.name} {problem}; playbooks/status.yml shows more")
     return leader
 
 
 def heirs(cluster: Cluster, rules: Rules, wanted: str | None) -> tuple[Member, ...]:
-    """Return who may lead, the best first. Raises RefusedError."""
+    """Return the members that may lead, the best first. Raises RefusedError."""
     if wanted is None:
         return able(cluster, rules)
     member = cluster.member(wanted)
@@ -111,18 +111,18 @@ def able(cluster: Cluster, rules: Rules) -> tuple[Member, ...]:
 
 
 def eligible(cluster: Cluster, rules: Rules) -> list[Member]:
-    """Return the standbys that nothing keeps from leading."""
+    """Return the standbys without a hindrance."""
     return [one for one in cluster.members if one.name != rules.leader.name and not any(hindrances(one, rules))]
 
 
 def alternatives(cluster: Cluster, rules: Rules) -> str:
-    """Return who could lead instead, for people."""
+    """Return the members that could lead instead, for a message."""
     names = ", ".join(sorted(member.name for member in eligible(cluster, rules)))
     return f"; who can lead: {names}" if names else ""
 
 
 def hindrances(member: Member, rules: Rules) -> Iterator[str]:
-    """Yield what keeps a standby from taking over without a loss or a wait."""
+    """Yield why a standby can't take over without a loss or a wait."""
     if (member.tags or {}).get("nofailover") or priority(member) <= 0:
         yield "may not lead (tagged nofailover, or of failover_priority 0)"
     problem = member_problem(member, rules.leader)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What pgBackRest says about its repository, and what follows from it.
+"""pgBackRest's reports on its repository, and the plans that follow from them.
 
 Everything here is pure: text and data in, data out. The commands are run by :mod:`pgbackrest_cli`.
 """
@@ -34,16 +34,16 @@ STATUS_MISSING_PATH = 1
 STATUS_NO_BACKUP = 2
 STATUS_MISSING_DATA = 3
 
-# What a process beside the host's own must not share with it.
+# Options that a second process must not share with the host's own.
 DROPPED_OPTIONS = ("tls-server-", "lock-path", "log-path", "spool-path")
 
 BACKUP_LABEL = re.compile(r"^\d{8}-\d{6}F(_\d{8}-\d{6}[DI])?$")
-# What a creation writes, and all that one which was interrupted can leave.
+# What a creation writes, and what an interrupted one can leave.
 CREATED = re.compile(r"^(archive|backup)\.info(\.copy)?(\.pgbackrest\.tmp)?$")
 
 
 class PgBackRestError(Exception):
-    """pgBackRest's state or answer is one that must not, or cannot, be converged."""
+    """pgBackRest's state or answer must not, or can't, be converged."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Stanza:
 
     @property
     def current_backups(self) -> tuple[Backup, ...]:
-        """The backups of the database that the stanza serves now, oldest first."""
+        """The backups of the stanza's current database, oldest first."""
         return tuple(backup for backup in self.backups if backup.database_id == self.database_id)
 
 
@@ -119,7 +119,7 @@ class Database:
 
 @dataclass(frozen=True)
 class BackupPlan:
-    """What is to be done to have a backup of the wanted type, and which one serves already."""
+    """Whether to take a backup of the wanted type, and the one that already serves."""
 
     step: BackupStep
     backup: Backup | None = None
@@ -170,8 +170,8 @@ def parse_listing(text: str) -> tuple[str, ...]:
 def scratch_config(text: str, stanza: str, scratch: str, run: str) -> str:
     """Return a host's pgBackRest configuration, with the scratch directory as its only database.
 
-    *run* takes what it keeps while at work. What reads the repository stays, its passphrase included, so it must be
-    written where only the user reads it.
+    *run* takes what it keeps while at work. Settings for reading the repository stay, including its passphrase, so only
+    the user may read the file.
     """
     parser = configparser.RawConfigParser(strict=False)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
@@ -207,7 +207,7 @@ def parse_databases(text: str, stanza: str) -> tuple[Database, ...]:
 def only_databases(databases: Sequence[Database], kept: Sequence[Database]) -> tuple[str, ...]:
     """Return the command-line options that leave a stanza only some of its databases, none when it keeps all.
 
-    pgBackRest demands that one has the index 1, so they move up.
+    pgBackRest requires one with the index 1, so the indexes move up.
     """
     if len(kept) == len(databases):
         return ()
@@ -236,7 +236,7 @@ def plan_stanza(stanza: Stanza, leftovers: Iterable[str] = ()) -> tuple[StanzaSt
 
 
 def refuse_former_backups(stanza: Stanza) -> None:
-    """Raise PgBackRestError when the stanza holds backups, which the primary's database, another one, did not make.
+    """Raise PgBackRestError if the stanza holds backups of a database other than the primary's.
 
     An upgrade of the stanza deletes none of them, but every full backup of the new database lets retention expire one.
     """
@@ -245,7 +245,7 @@ def refuse_former_backups(stanza: Stanza) -> None:
             f"stanza {stanza.name}: the primary's database is not the one (system identifier {stanza.system_id}) whose "
             f"{len(stanza.backups)} backups repository {stanza.repository} holds, newest {stanza.backups[-1].label}; "
             "nothing was changed. To have that database back: playbooks/restore.yml -e restore_confirm=CLUSTER. "
-            "To begin anew, or after pg_upgrade: -e pgbackrest_stanza_upgrade=true; the old backups expire one by one"
+            "To start over, or after pg_upgrade: -e pgbackrest_stanza_upgrade=true; the old backups expire one by one"
         )
 
 
@@ -317,7 +317,7 @@ def _plan_creation(stanza: Stanza, leftovers: tuple[str, ...]) -> tuple[StanzaSt
     if others := [name for name in leftovers if not CREATED.match(name)]:
         raise PgBackRestError(
             f"stanza {stanza.name}: {stanza.message}, but repository {stanza.repository} still holds "
-            f"{', '.join(others)}, such as archived WAL; restore the stanza's info files, or, if nobody needs it, run "
+            f"{', '.join(others)}, such as archived WAL; restore the stanza's info files, or, if it is not needed, run "
             f"as postgres on this host pgbackrest --stanza={stanza.name} stop and pgbackrest --stanza={stanza.name} "
             f"--repo={stanza.repository} --force stanza-delete, and run again"
         )

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Judges a recovery target by what the repositories hold."""
+"""Checks a recovery target against the repositories."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_target impo
 
 @dataclass(frozen=True)
 class Archive:
-    """The archive of the database that a stanza serves now."""
+    """The archive of a stanza's current database."""
 
     client: PgBackRest
     repository: int
@@ -60,7 +60,7 @@ class Archive:
         return parse_archive_end(self.client.listing(self.repository, f"{self.root}/{newest}"))
 
     def lineage(self, target: Target) -> Lineage | None:
-        """Return the timelines that lead to the one to recover along, None when any will do."""
+        """Return the timelines that lead to the one to recover along, None if any is allowed."""
         timeline = wanted_timeline(target, self.names) if self.root else None
         if timeline is None:
             return None
@@ -103,7 +103,7 @@ def judge(client: PgBackRest, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def judge_in(client: PgBackRest, stanza: Stanza, target: Target, wanted: str | None) -> dict[str, Any]:
-    """Return the target as one repository leads to it, or raise PgBackRestError."""
+    """Return the target with its backup in one repository, or raise PgBackRestError."""
     archive = Archive.of(client, stanza)
     end = archive.end()
     backup = choose_backup(stanza, target, end, wanted, int(time.time()), lineage=archive.lineage(target))

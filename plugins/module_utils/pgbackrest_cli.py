@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running ``pgbackrest`` on the repository host, and converging a stanza and its backups with it."""
+"""Runs ``pgbackrest`` on the repository host, and converges a stanza and its backups with it."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ COMMON_SPEC: dict[str, dict[str, Any]] = {
 
 
 class PartlyError(PgBackRestError):
-    """Some of the repositories can't be converged; another one has the stanza and can take a backup."""
+    """Some repositories can't be converged; another one has the stanza and can take a backup."""
 
 
 class Deadline:
@@ -108,7 +108,7 @@ class Deadline:
 
 
 def full_disk(error: str) -> str:
-    """Return what to do where pgBackRest could not write for lack of space, which it does not say, or nothing."""
+    """Return the fix where pgBackRest could not write for lack of space, which it does not report, or ""."""
     match = re.search(r"unable to write '([^']+)'", error)
     folder = next((path for path in Path(match[1]).parents if path.exists()), None) if match else None
     if folder is None or (free := shutil.disk_usage(folder).free) >= NEARLY_FULL:
@@ -142,7 +142,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class StanzaOutcome:
-    """What was done to the stanza, how it was and is now in each repository, and whether archiving was proven."""
+    """The actions on the stanza, its former and present state in each repository, and whether archiving was proven."""
 
     before: tuple[Stanza, ...]
     after: tuple[Stanza, ...]
@@ -152,7 +152,7 @@ class StanzaOutcome:
 
 @dataclass(frozen=True)
 class BackupOutcome:
-    """Which backup served before, which serves now (None where it is yet to be taken), and what had to be done."""
+    """The backup that served before, the one that serves now (None if it is yet to be taken), and the action."""
 
     step: BackupStep
     previous: Backup | None
@@ -161,7 +161,7 @@ class BackupOutcome:
 
 
 def listens(host: str, port: int) -> bool:
-    """Say whether somebody takes connections; pgBackRest would try a host that is off again and again."""
+    """Return whether a server accepts connections; pgBackRest would retry a host that is down many times."""
     with suppress(OSError), socket.create_connection((host, port), CONNECT_SECONDS):
         return True
     return False
@@ -208,7 +208,7 @@ class PgBackRest:
             return ()
 
     def answers(self, database: Database) -> bool:
-        """Say whether the pgBackRest server of a database's host answers; this host's own database needs none."""
+        """Return whether the pgBackRest server of a database's host answers; this host's own database needs none."""
         if not database.host:
             return True
         options = (f"--tls-server-port={database.server_port}", f"--io-timeout={PING_SECONDS}")
@@ -220,7 +220,7 @@ class PgBackRest:
     def check(self, *options: str, stanza: str, timeout: float) -> tuple[Answer, tuple[str, ...]]:
         """Check archiving without the hosts whose pgBackRest server is silent; return the answer and their addresses.
 
-        pgBackRest itself would wait for each of them for many times its io-timeout.
+        pgBackRest itself would wait many times its io-timeout for each of them.
         """
         databases = self.databases(stanza)
         kept = [database for database in databases if self.answers(database)]
@@ -263,7 +263,7 @@ class PgBackRest:
     def patiently(
         self, command: str, *options: str, stanza: str, deadline: Deadline, passing: frozenset[int] = PASSING
     ) -> Answer:
-        """Run a command again while its failure is one that passes."""
+        """Repeat a command while its failure is transient."""
         return patiently(
             lambda: self.run(command, *options, stanza=stanza, timeout=deadline.remaining + GRACE_SECONDS),
             deadline,
@@ -272,7 +272,7 @@ class PgBackRest:
 
 
 def patiently(attempt: Callable[[], Answer], deadline: Deadline, passing: frozenset[int]) -> Answer:
-    """Return the first answer that is no failure that passes, or the last before the deadline."""
+    """Return the first answer that is not a transient failure, or the last before the deadline."""
     while True:
         answer = attempt()
         if answer.code not in passing or not deadline.pause():
@@ -300,10 +300,10 @@ def predict_absent(module: AnsibleModule, **result: Any) -> None:
 def converge_stanza(
     client: PgBackRest, name: str, check: str, deadline: Deadline, *, dry_run: bool, upgrade: bool = False
 ) -> StanzaOutcome:
-    """Make the stanza exist in each repository and fit its database, and prove archiving as *check* says.
+    """Ensure that the stanza exists in each repository and fits its database, and prove archiving as *check* says.
 
-    *check* is always, changed or never. With *upgrade* a stanza that holds another database's backups is fitted too,
-    else that is an error.
+    *check* is always, changed or never. With *upgrade* a stanza that holds another database's backups is upgraded, too;
+    otherwise that is an error.
     """
     before, plans = _plan(client, name)
     actions = _steps(plans)
@@ -332,7 +332,7 @@ def converge_backup(
     repository: int = 1,
     now: Callable[[], float] = time.time,
 ) -> BackupOutcome:
-    """Have a backup that serves as *wanted* type, waiting for a running one before judging whether to take it."""
+    """Ensure a backup that serves as *wanted* type; wait for a running one before deciding whether to take it."""
     while True:
         plan = plan_backup(client.stanza(name, repository), wanted, max_age, int(now()))
         if plan.step == "keep":
@@ -370,7 +370,7 @@ def _steps(plans: Mapping[int, tuple[StanzaStep, ...]]) -> tuple[str, ...]:
 
 
 def _delete(client: PgBackRest, name: str, plans: Mapping[int, tuple[StanzaStep, ...]], deadline: Deadline) -> bool:
-    """Clear a stanza without backups; return False when another command is at work on it, for it to be judged anew."""
+    """Clear a stanza without backups; return False when another command uses it, so that the caller plans again."""
     for repository in [key for key, steps in plans.items() if "delete" in steps]:
         client.demand("stop", stanza=name)
         answer = client.run(
@@ -431,7 +431,7 @@ def _prove(
 
 
 def _check(client: PgBackRest, name: str, deadline: Deadline) -> Answer:
-    """Run the check; unlike other failures, a lock held by a backup may last for hours and is not waited for."""
+    """Run the check; don't wait for a lock held by a backup, which may last for hours."""
     options = (f"--archive-timeout={min(ARCHIVE_TIMEOUT_SECONDS, deadline.seconds / 2):.0f}", *SHORT_TIMEOUTS)
     return patiently(
         lambda: client.check(*options, stanza=name, timeout=deadline.remaining + GRACE_SECONDS)[0],

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a database is to be recovered, and which backup leads there. Nothing here does I/O."""
+"""Recovery targets, and the backups to restore for them. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ArchiveEnd:
 
 @dataclass(frozen=True)
 class Point:
-    """A backup and how far to recover from it."""
+    """A backup and its recovery target."""
 
     backup: Backup
     target: Target
@@ -61,10 +61,10 @@ class Point:
 def older_point(
     backups: Sequence[Backup], last: str, written: ArchiveEnd, pick: Callable[[int, int], int], *, timed: bool
 ) -> Point | None:
-    """Return which point beside the archive's end to prove next, or None without any.
+    """Return the next point besides the archive's end to verify, or None without any.
 
-    The older backups take turns, *last* is the label whose turn it was. Recovery goes to a moment that *pick* chooses
-    between two, where the archive certainly has a transaction of the backup's timeline after it: before *written*, the
+    The older backups take turns; *last* is the label of the last one. Recovery goes to a time that *pick* chooses
+    between two, if the archive certainly has a transaction of the backup's timeline after it: before *written*, the
     segment and the time of a known write, or well before a later backup's end. Elsewhere, and unless *timed*, it goes
     to where the backup is consistent.
 
@@ -173,11 +173,11 @@ def parse_lineage(timeline: int, history: str) -> Lineage:
 def choose_backup(
     stanza: Stanza, target: Target, end: ArchiveEnd, wanted: str | None, now: int, *, lineage: Lineage | None = None
 ) -> Backup:
-    """Return the backup to restore on the way to *target*; raise PgBackRestError when there is no way.
+    """Return the backup to restore for *target*; raise PgBackRestError without one.
 
-    For a transaction id or a named point the repository can't tell whether it exists: then it is the newest backup,
-    and recovery must tell. *wanted* is the label of a backup that the user chose, *now* seconds since the epoch.
-    Backups that do not lie on the *lineage* of the timeline to recover along lead nowhere.
+    The repository does not show whether a transaction id or a named point exists: take the newest backup then, and let
+    recovery decide. *wanted* is the label of a backup that the user chose, *now* seconds since the epoch. Backups
+    outside the *lineage* of the timeline to recover along don't serve.
     """
     backups = _on_lineage(_usable(stanza, wanted), lineage)
     _refuse_beyond(target, end, now)
@@ -207,7 +207,7 @@ def describe_target(target: Target, backup: Backup, end: ArchiveEnd, version: st
 
 
 def furthest(target: Target, judged: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return which of the descriptions to go by, one from each repository that leads to the target, preferred first.
+    """Return the description to use; there is one from each repository with the target, preferred first.
 
     Where the target may lie at the archive's end, it is the first whose archive reaches as far as any: the others were
     out of reach when the primary was lost.
@@ -273,7 +273,7 @@ def _refuse_beyond(target: Target, end: ArchiveEnd, now: int) -> None:
 
 
 def _precedes(backup: Backup, target: Target) -> bool:
-    """Tell whether recovery from the backup can reach the target: it must be consistent by then."""
+    """Return whether recovery from the backup can reach the target: it must be consistent before."""
     if target.type == "time" and target.value is not None:
         return backup.finished <= parse_time(target.value).timestamp()
     if target.type == "lsn" and target.value is not None:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PgBouncers held and let go together through their admin consoles."""
+"""Pauses and resumes PgBouncers together through their admin consoles."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PAUSED_BY_OTHERS = "already suspended/paused"
 
 
 class PoolerError(Exception):
-    """A PgBouncer did not do what it was told; the message is for the user."""
+    """A PgBouncer did not carry out a command; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class Pooler:
-    """One PgBouncer: its name for people, and where it listens."""
+    """One PgBouncer: its name for messages, and where it listens."""
 
     name: str
     address: str
@@ -39,7 +39,7 @@ class Pooler:
 
 
 class Console:
-    """The admin console of one PgBouncer: opened when it is first needed, and anew after a failure."""
+    """The admin console of one PgBouncer: opened when first needed, and again after a failure."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self._settings = settings
@@ -63,7 +63,7 @@ class Console:
             raise
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._session is not None:
             self._session.close()
             self._session = None
@@ -91,10 +91,10 @@ class Poolers:
 
     @contextmanager
     def paused(self, seconds: float, required: bool) -> Iterator[None]:
-        """Hold all clients within, and let them go on in the end, whatever happens.
+        """Hold all clients within the block, and release them at its end, whatever happens.
 
-        A pooler has ``seconds`` to finish the transactions that are under way. When one can't, PoolerError is raised;
-        unless ``required``: then it holds all others, and those transactions are left to their fate.
+        A pooler has ``seconds`` to finish the running transactions. If one can't and ``required`` is set, raises
+        PoolerError. Otherwise it holds all other clients, and these transactions may fail.
         """
         with self._consoles() as consoles:
             failures = each(consoles, Console.open)  # of all, before the first holds its clients
@@ -109,7 +109,7 @@ class Poolers:
 
     @contextmanager
     def _consoles(self) -> Iterator[dict[Pooler, Console]]:
-        """Yield a console for each, and hang up in the end."""
+        """Yield a console for each, and close them at the end."""
         consoles = {pooler: Console(self._settings(pooler)) for pooler in self.members}
         try:
             yield consoles
@@ -131,7 +131,7 @@ class Poolers:
 
 
 def resume(consoles: Consoles) -> None:
-    """Let the clients of poolers go on. Raises PoolerError for those that can't be told."""
+    """Release the clients of poolers. Raises PoolerError for those that can't be reached."""
     left = dict(consoles)
     failures: dict[Pooler, str] = {}
     for _try in range(RESUME_TRIES):
@@ -149,7 +149,7 @@ def refuse(failures: Mapping[Pooler, str], why: str = "") -> None:
 
 
 def each(consoles: Consoles, command: Command) -> dict[Pooler, str]:
-    """Run a command on all at once and return why it failed where it did."""
+    """Run a command on all in parallel and return the reasons of failures."""
 
     def why(pooler: Pooler) -> str:
         try:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which directories one may have for oneself, to be given to a service user or to be deleted. Nothing here does I/O."""
+"""Which directories may be given to a service user exclusively, or deleted. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def holds(one: str, other: str) -> bool:
 
 
 def in_use(path: str, reserved: Iterable[str] = (), homes: Iterable[str] = ()) -> str | None:
-    """Return which path of others a directory can't be had for, None when it can.
+    """Return the path of others that keeps a directory from exclusive use, None without one.
 
     ``reserved`` are paths of others as SYSTEM, ``homes`` as SHARED: those of the host's users.
     """
@@ -63,7 +63,7 @@ class Account:
 
     @property
     def is_service(self) -> bool:
-        """Whether it is neither root nor somebody who logs in, as Debian numbers them."""
+        """Whether it is neither root nor a login user, by Debian's user ids."""
         return 0 < self.uid < 1000
 
 
@@ -76,7 +76,7 @@ class Access:
 
 
 def whose(path: str, found: Access, wanted: Access, accounts: Collection[Account]) -> str:
-    """Return why a directory that is there can't be made the wanted owner's, "" where nothing speaks against it."""
+    """Return why an existing directory can't be given to the desired owner, "" if it can."""
     closes = bool(found.mode & ~wanted.mode & 0o005)
     if found.owner == wanted.owner and not closes:
         return ""

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A PostgreSQL configuration on trial: what to ask of the installed server, and what its answers mean.
+"""Validation of a PostgreSQL configuration: what to ask the installed server, and what its answers mean.
 
 Nothing here does I/O.
 """
@@ -23,7 +23,7 @@ MESSAGE = re.compile(r"(LOG|WARNING|ERROR|FATAL|PANIC|DETAIL|HINT|STATEMENT):\s+
 IN_FILE = re.compile(r' in file "[^"]*postgresql\.conf" line \d+')
 SUMMARY = re.compile(r'configuration file ".*" contains errors')
 SSL_IS_OFF = "because SSL is disabled"
-# What a session reads of libraries, and what reading pg_hba.conf depends on; the rest needs no memory of its own.
+# Settings that concern a session's libraries and the reading of pg_hba.conf; others would only cost memory.
 OF_SESSIONS = re.compile(r".*\..*|.*_preload_libraries|dynamic_library_path|ssl.*|krb_.*")
 MOST_OF_MEMORY = 0.9
 PATRONIS_RECOVERY = re.compile(r"recovery_target.*|primary_conninfo|primary_slot_name")
@@ -39,7 +39,7 @@ FILES = {
 
 @dataclass(frozen=True)
 class Refusal:
-    """A value that can't take effect: where it was declared, why not, and the way out."""
+    """A value that can't take effect: where it was declared, why not, and the fix."""
 
     where: str
     why: str
@@ -53,7 +53,7 @@ class Refusal:
 class Source:
     """Parameters by name and the variable that declares them, "" for the role itself.
 
-    A null in a source that ``removes`` takes the parameter away. Patroni takes a ``local`` one for this host only, and
+    A null in a source with ``removes`` removes the parameter. Patroni takes a ``local`` one for this host only, and
     one of ``recovery`` for standbys.
     """
 
@@ -84,7 +84,7 @@ class Setting:
 
     @property
     def where(self) -> str:
-        """Variable and value, for people."""
+        """Variable and value, for a message."""
         return f"{self.source.variable or OWN}.{self.name} = {shorten(mask(self.value, self.name))}"
 
     def hide(self, text: str) -> str:
@@ -104,7 +104,7 @@ class Report:
 
     @property
     def refuses(self) -> bool:
-        """Whether it tells of a fault, in a session."""
+        """Whether it reports a fault, in a session."""
         return self.severity != "LOG"
 
     def __str__(self) -> str:
@@ -114,7 +114,7 @@ class Report:
 
 @dataclass
 class Trial:
-    """The settings that are left, what was refused of them, and what could not be judged."""
+    """The remaining settings, the refused ones, and those that could not be checked."""
 
     settings: dict[str, Setting] = field(default_factory=dict)
     refusals: list[Refusal] = field(default_factory=list)
@@ -133,9 +133,9 @@ def shorten(value: object, limit: int = 80) -> str:
 
 
 def collect(sources: Iterable[Source], owned: Mapping[str, str]) -> Trial:
-    """Return the settings that the sources give, later ones winning, and those that no server needs to be asked about.
+    """Return the settings of the sources, of which later ones win, and refusals that need no server.
 
-    ``owned`` says of names what to use instead of a parameter that a user declares.
+    ``owned`` has by name what to use instead of a parameter that a user declares.
     """
     trial = Trial()
     for source in sources:
@@ -158,7 +158,7 @@ def collect(sources: Iterable[Source], owned: Mapping[str, str]) -> Trial:
 
 
 def typed_problem(setting: Setting, seen: set[str], owned: Mapping[str, str]) -> tuple[str, str] | None:
-    """Return why a setting is refused whatever the server says, and the fix."""
+    """Return why a setting is refused without asking the server, and the fix."""
     value = setting.value
     refused: tuple[tuple[bool, str, str], ...] = (
         (not NAME.fullmatch(setting.name), "is no name of a parameter", "write it as PostgreSQL's documentation does"),
@@ -226,7 +226,7 @@ def _is_declared(setting: Setting) -> bool:
 
 
 def nobody(_report: Report) -> Setting | None:
-    """Blame nobody for a message that names no setting."""
+    """Return no setting for a message that names none."""
     return None
 
 
@@ -236,7 +236,8 @@ def apply_reports(
     known: Sequence[str],
     blame: Callable[[Report], Setting | None] = nobody,
 ) -> bool:
-    """Refuse what a server's messages are about. Return whether each has its setting, so that asking again helps.
+    """Refuse the settings in a server's messages. Return whether each message has its setting, so that asking again
+    helps.
 
     ``blame`` finds the setting of a message that names none.
     """
@@ -254,7 +255,7 @@ def apply_reports(
 
 
 def fix_of(setting: Setting, report: Report, known: Sequence[str]) -> str:
-    """Return the way out of a refused setting."""
+    """Return the fix of a refused setting."""
     if "unrecognized" in report.text:
         near = difflib.get_close_matches(setting.name, known, 1)
         return f"write {near[0]}, if that is meant" if near else "remove it; this version has no such parameter"
@@ -317,7 +318,7 @@ def _without_words(error: str) -> str:
 
 
 def patroni_refusals(trial: Trial, kept: Mapping[str, Any], recovery: Sequence[str]) -> None:
-    """Refuse what Patroni would leave out or write otherwise; ``kept`` is what it would write."""
+    """Refuse what Patroni would leave out or write differently; ``kept`` is what it would write."""
     for setting in list(trial.settings.values()):
         if setting.name in recovery and not setting.source.recovery:
             trial.refuse(setting, *FOR_RECOVERY)

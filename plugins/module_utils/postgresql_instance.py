@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A PostgreSQL that is started on a restored data directory only to recover it: nobody else reaches it.
+"""A private PostgreSQL that is started on a restored data directory only to recover it.
 
-All its settings are given on the command line, which wins over every file that came with the data.
+All its settings are on the command line, which overrides every file of the restored data.
 """
 
 # It serves a program that runs without Ansible too.
@@ -33,7 +33,7 @@ POLL_SECONDS = 0.2
 STOP_SECONDS = 600
 READY = "ready"
 RECOVERED_AND_STOPPED = "shut down in recovery"
-# A recovering server needs at least what the primary had; pg_control tells.
+# A recovering server needs at least the primary's values, which are in pg_control.
 FROM_CONTROL = {
     "max_connections setting": "max_connections",
     "max_worker_processes setting": "max_worker_processes",
@@ -46,7 +46,7 @@ FROM_CONTROL = {
 
 
 class InstanceError(Exception):
-    """PostgreSQL did not do, or not in time, what it was started for; the message is for the user."""
+    """PostgreSQL did not reach its goal, or not in time; the message is for the user."""
 
 
 def parse_control(text: str) -> dict[str, str]:
@@ -56,7 +56,8 @@ def parse_control(text: str) -> dict[str, str]:
 
 
 def private_files(users: Iterable[str] = (), superuser: str = "postgres") -> dict[str, str]:
-    """Return the files of an instance's run directory by name: only the system users named get in, as the superuser."""
+    """Return the files of an instance's run directory by name: only the named system users may log in, as the
+    superuser."""
     known = list(users)
     return {
         "postgresql.conf": "",
@@ -110,7 +111,7 @@ def archive_settings(*, later: bool) -> dict[str, str]:
 
 
 def explain_log(text: str) -> str:
-    """Return the lines of a server's log that say why it ended."""
+    """Return the lines of a server's log that explain its end."""
     lines = [line.strip() for line in text.splitlines()]
     fatal = [line for line in lines if re.search(r"\b(FATAL|PANIC):", line)]
     hints = [line for line in lines if re.search(r"recovery stopping|last completed transaction|HINT:", line)]
@@ -133,8 +134,8 @@ def parse_history(text: str) -> tuple[int, str] | None:
 def missing_wal(history: str, end: str | None) -> str | None:
     """Return what is missing when recovery to the latest ended before the archive's last segment *end*, or None.
 
-    *history* is the new timeline's history file. Where *end* lies on another timeline than the one that recovery came
-    from, nothing can be told.
+    *history* is the new timeline's history file. If *end* is on a timeline other than the one that recovery came from,
+    the result is unknown.
     """
     switch = parse_history(history)
     if switch is None or end is None or int(end[:8], 16) != switch[0]:
@@ -177,7 +178,7 @@ class Instance:
         return self.run / self.log_name
 
     def control(self) -> dict[str, str]:
-        """Return pg_controldata's words."""
+        """Return pg_controldata's output, parsed."""
         return parse_control(self.command("pg_controldata", str(self.data)))
 
     def command(self, program: str, *arguments: str, timeout: float | None = None) -> str:
@@ -220,7 +221,7 @@ class Instance:
             raise InstanceError(f"PostgreSQL did not reach its target: {explain_log(_text(self.log))}")
 
     def stop(self) -> None:
-        """Stop whatever server runs on the data directory, with all that it has to archive; even a former run's."""
+        """Stop the server on the data directory, even an earlier run's, after it has archived everything."""
         if self.running():
             self.command("pg_ctl", "stop", "-D", str(self.data), "-m", "fast", "-w", "-t", str(STOP_SECONDS))
         if self._process is not None:

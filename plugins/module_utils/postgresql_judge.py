@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The installed server's judgement of a configuration, and what of it a running server lacks."""
+"""Validates a configuration with the installed server, and finds what is not in effect on a running one."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def meminfo(name: str) -> int:
 
 
 def fingerprint(params: Mapping[str, Any]) -> str:
-    """Return what changes with anything that the judgement depends on."""
+    """Return a fingerprint of everything that the validation depends on."""
     programs = (Path(params["bin_directory"]) / "postgres", PATRONI)
     times = [path.stat().st_mtime if path.exists() else 0 for path in programs]
     text = json.dumps([[params[key] for key in JUDGED], times, meminfo("MemTotal")], default=str)
@@ -125,7 +125,7 @@ def fingerprint(params: Mapping[str, Any]) -> str:
 
 
 def trial_of(params: Mapping[str, Any]) -> Trial:
-    """Return the settings that the parameters give, and what is refused of them without asking anybody."""
+    """Return the settings of the parameters, and those that are refused without asking a server."""
     trial = collect([Source(**item) for item in params["sources"]], params["owned"])
     trial.refusals += dynamic_refusals(params)
     trial.refusals += reserved_refusals([*params["roles"], *params["databases"]], params["reserved"])
@@ -159,7 +159,7 @@ def patroni_version() -> str:
 
 
 def without_missing_certificates(trial: Trial) -> bool:
-    """Take the role's settings of TLS out where its certificates are not there yet; return whether they are."""
+    """Leave out the role's TLS settings if its certificates don't exist yet; return whether they exist."""
     names = [name for name, setting in trial.settings.items() if name.startswith("ssl") and not setting.declared]
     if all(Path(trial.settings[name].text).exists() for name in names if name.endswith("_file")):
         return True
@@ -170,7 +170,7 @@ def without_missing_certificates(trial: Trial) -> bool:
 
 @dataclass
 class Judge:
-    """The installed server's judgement of one configuration."""
+    """The validation of one configuration by the installed server."""
 
     params: Mapping[str, Any]
     scratch: Scratch
@@ -180,7 +180,7 @@ class Judge:
     existing: Existing = NOTHING
 
     def run(self) -> None:
-        """Find all that is refused."""
+        """Find everything that is refused."""
         failure = self.scratch.create(f"--encoding={self.params['encoding']}", f"--locale={self.params['locale']}")
         if failure:
             where = f"patroni_locale = {self.params['locale']!r}, patroni_encoding = {self.params['encoding']!r}"
@@ -196,7 +196,7 @@ class Judge:
         self._session(with_ssl)
 
     def _parameters(self) -> None:
-        """Have the server read the parameters, again without those it refuses, until it has told all."""
+        """Have the server read the parameters, each time without the refused ones, until it has named all of these."""
         probe = "shared_memory_size" if self.major >= 15 else "shared_buffers"  # MB, or pages of 8 kB
         for _round in range(ROUNDS):
             self.scratch.put("postgresql.conf", config_text(self.trial.settings.values()))
@@ -209,7 +209,7 @@ class Judge:
         self.trial.settings = {name: one for name, one in self.trial.settings.items() if not one.declared}
 
     def _blame(self, report: Report, probe: str) -> Setting | None:
-        """Return the user's setting without which the server does not say the same."""
+        """Return the user's setting that causes the server's message."""
         for setting in [one for one in self.trial.settings.values() if one.declared]:
             self.scratch.put(
                 "postgresql.conf", config_text(one for one in self.trial.settings.values() if one != setting)
@@ -293,7 +293,7 @@ def ask_existing(server: Server, params: Mapping[str, Any]) -> Existing | None:
 
 
 def misfits(params: Mapping[str, Any], existing: Existing) -> Iterator[Refusal]:
-    """Yield what is refused of the declared objects because of what there is and is not."""
+    """Yield the declared objects that are refused because of the existing ones."""
     yield from existing_refusals(params["databases"], existing)
     yield from template_refusals(params["databases"], existing)
     declared = {kind: {str(one["name"]): is_present(one) for one in params[kind]} for kind in ("databases", "roles")}
@@ -305,7 +305,7 @@ def misfits(params: Mapping[str, Any], existing: Existing) -> Iterator[Refusal]:
 
 
 def accept(module: UnloggedModule, server: Server, trial: Trial) -> bool:
-    """Judge, unless the same was accepted before. Return whether the installed server has judged all."""
+    """Validate, unless the same was accepted before. Return whether the installed server has checked everything."""
     if not (server.bin / "postgres").exists():
         return False
     existing = ask_existing(server, module.params)
@@ -327,7 +327,7 @@ def accept(module: UnloggedModule, server: Server, trial: Trial) -> bool:
 
 @dataclass(frozen=True)
 class Effect:
-    """What of the settings a running server lacks."""
+    """The settings that are not in effect on a running server."""
 
     running: Mapping[str, Running]
     missing: Mapping[str, Setting]
@@ -335,7 +335,7 @@ class Effect:
 
     @property
     def restart(self) -> list[str]:
-        """Names of those that a restart brings into effect."""
+        """Names of the settings that need a restart."""
         return [name for name in self.missing if self.running[name].restarts]
 
 
@@ -381,7 +381,7 @@ def await_effect(server: Server, params: Mapping[str, Any], trial: Trial) -> Eff
 
 
 def predict(module: UnloggedModule, found: Effect | None) -> None:
-    """Say which parameters restart this host's server, and which member that is."""
+    """Report the parameters that restart this host's server, and its member."""
     if found is None or not found.restart:
         return
     changes = {
@@ -400,7 +400,7 @@ def predict(module: UnloggedModule, found: Effect | None) -> None:
 
 
 def tell_effect(module: UnloggedModule, found: Effect | None) -> None:
-    """Fail for what is not in effect."""
+    """Fail if settings are not in effect."""
     if found is None:
         return
     problems = {name: effect_problem(setting, found.running[name]) for name, setting in found.missing.items()}
@@ -412,7 +412,7 @@ def tell_effect(module: UnloggedModule, found: Effect | None) -> None:
 
 
 def refuse(module: UnloggedModule, trial: Trial) -> None:
-    """Fail for what is refused."""
+    """Fail if settings are refused."""
     if trial.refusals:
         told = "\n".join(f"- {text}" for text in dict.fromkeys(map(str, trial.refusals)))
         number = told.count("\n- ") + 1

@@ -1,7 +1,8 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Declared SQL objects on trial: the statements that make them in a scratch cluster, and what their failures mean."""
+"""Validation of declared SQL objects: statements that create them in a scratch cluster, and what their failures
+mean."""
 
 from __future__ import annotations
 
@@ -57,7 +58,7 @@ def existing_query(databases: Iterable[Declared]) -> str:
 def statements_of(
     roles: Iterable[Declared], databases: Sequence[Declared], existing: Existing = NOTHING
 ) -> list[Statement]:
-    """Return what makes the roles, then the databases that are to be made otherwise than the others."""
+    """Return the statements for the roles, then for the databases with options of their own."""
     present = [role for role in roles if is_present(role)]
     copied = {one.get("template") for one in databases}
     # Of the others nothing but the name could be refused, and each takes 7 MB.
@@ -78,12 +79,12 @@ def statements_of(
 
 
 def is_present(declared: Declared) -> bool:
-    """Whether an object is to exist."""
+    """Whether an object must exist."""
     return declared.get("state") != "absent"
 
 
 def role_sql(role: Declared) -> str:
-    """Return the statement that makes a role; the superuser, who is there, stays as it is."""
+    """Return the statement that creates a role; the existing superuser stays unchanged."""
     flags = " ".join(filter(None, dict.fromkeys(str(role.get("flags") or "").upper().split(","))))
     limit = role.get("connection_limit")
     words = ["CREATE ROLE", identifier(role["name"]), flags, f"CONNECTION LIMIT {limit}" if limit is not None else ""]
@@ -136,7 +137,7 @@ def existing_refusals(databases: Iterable[Declared], existing: Existing) -> Iter
 
 
 def template_refusals(databases: Iterable[Declared], existing: Existing) -> Iterator[Refusal]:
-    """Yield a refusal for each template of a new database that is not there when it is made."""
+    """Yield a refusal for each template of a new database that does not exist when it is needed."""
     there = {*TEMPLATES, *existing.databases} - {"postgres"}
     for database in filter(is_present, databases):
         template = str(database.get("template") or "template1")
@@ -150,7 +151,7 @@ def template_refusals(databases: Iterable[Declared], existing: Existing) -> Iter
 def unknown_refusals(
     extensions: Iterable[Declared], privileges: Iterable[Declared], databases: Collection[str], roles: Collection[str]
 ) -> Iterator[Refusal]:
-    """Yield a refusal for each extension or privilege of a database, or for a role, that there is not."""
+    """Yield a refusal for each extension or privilege of a database or role that does not exist."""
     named = [(f"the extension {one['name']!r}", one) for one in extensions]
     named += [(f"the privileges of {one['roles']!r}", one) for one in privileges]
     for where, one in named:
@@ -163,7 +164,7 @@ def unknown_refusals(
 
 
 def reserved_refusals(objects: Iterable[Declared], reserved: Declared) -> Iterator[Refusal]:
-    """Yield a refusal for each role or database, present or not, that has a name of somebody else's."""
+    """Yield a refusal for each role or database, present or not, with a reserved name."""
     taken = {str(name).lower(): owner for name, owner in reserved.items()}
     for declared in objects:
         name = str(declared["name"])

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far the members of a cluster are, and which of them has all that was acknowledged. Nothing here does I/O."""
+"""WAL positions of a cluster's members, and which member has every acknowledged commit. Nothing here does I/O."""
 
 from __future__ import annotations
 
@@ -23,15 +23,14 @@ NAME_IT = "say who leads: -e etcd_lost_leader=NAME, the last primary you know of
 
 
 class PositionError(Exception):
-    """Nobody can be said to have everything; the message says why, for the user."""
+    """It is unknown which member has everything; the message, for the user, says why."""
 
 
 @dataclass(frozen=True)
 class Position:
     """Where a member's WAL ends.
 
-    ``primary``: it is the primary, or was when it stopped or crashed. ``lsn`` is None where only a running server could
-    tell it.
+    ``primary``: it is the primary, or was when it stopped or crashed. ``lsn`` is None for a server that does not run.
     """
 
     system_id: str
@@ -41,7 +40,7 @@ class Position:
 
     @property
     def order(self) -> tuple[int, int]:
-        """By what members are compared."""
+        """The order of members."""
         return self.timeline, parse_lsn(self.lsn) if self.lsn else 0
 
 
@@ -52,7 +51,7 @@ def parse_answer(answer: str) -> tuple[bool, str]:
 
 
 def position(control: Mapping[str, str], answer: str | None) -> Position:
-    """Return a member's position by pg_controldata's words and, when it runs, its answer to QUESTION."""
+    """Return a member's position by pg_controldata's output and, if it runs, its answer to QUESTION."""
     labels = ("Latest checkpoint's TimeLineID", "Min recovery ending loc's timeline")
     system_id, timeline = control["Database system identifier"], max(int(control.get(label, 0)) for label in labels)
     if answer is not None:
@@ -61,10 +60,10 @@ def position(control: Mapping[str, str], answer: str | None) -> Position:
 
 
 def most_advanced(positions: Mapping[str, Position | None], leader: str = "") -> str:
-    """Return the member that has all that was ever acknowledged; raise PositionError when that can't be told.
+    """Return the member that has every acknowledged commit; raise PositionError if that is unknown.
 
-    A primary has whatever it acknowledged, so the one of the newest timeline has everything. Among standbys it is the
-    one that received most, which only running ones can tell. A position of None is that of a member without data.
+    A primary has everything that it acknowledged, so the one of the newest timeline has everything. Among standbys it
+    is the one that received most, which only running ones report. A member without data has the position None.
 
     :arg leader: who is to lead, if that is known.
     """
@@ -89,6 +88,6 @@ def _most_advanced(positions: Mapping[str, Position]) -> str:
     silent = sorted(name for name, each in positions.items() if each.lsn is None and not each.primary)
     if primaries or silent:
         why = f"{' and '.join(sorted(primaries))} both were primary" if primaries else ""
-        why = why or f"how far {' and '.join(silent)} got can't be told, since PostgreSQL does not run there"
+        why = why or f"how far {' and '.join(silent)} got is unknown, since PostgreSQL does not run there"
         raise PositionError(f"{why}; {NAME_IT}")
     return max(sorted(positions), key=lambda name: positions[name].order)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An empty database cluster beside the real one, on which the installed PostgreSQL tries a configuration.
+"""An empty database cluster beside the real one, with which the installed PostgreSQL validates a configuration.
 
 No server is started: nothing listens, archives or connects anywhere. What root writes lies in a directory of root,
 what PostgreSQL writes in one of its user below it.
@@ -64,7 +64,7 @@ Rows = list[dict[str, Any]]
 
 
 class ScratchError(Exception):
-    """The trial itself failed; the message is for the user."""
+    """The validation itself failed; the message is for the user."""
 
 
 def decode(output: str, name: str) -> Rows | None:
@@ -113,7 +113,7 @@ class Server:
         return done
 
     def version(self) -> str:
-        """Return what the server says of its version, such as C(17.12); raise ScratchError."""
+        """Return the server's version, such as C(17.12); raise ScratchError."""
         rc, out, err = self.call(str(self.bin / "postgres"), "--version")
         if rc:
             raise ScratchError(f"{self.bin}/postgres --version failed: {(err or out).strip()}")
@@ -155,13 +155,13 @@ class Scratch:
         return path
 
     def link_from(self, directory: Path) -> None:
-        """Have beside the tried files what lies beside the real ones, for they may refer to it."""
+        """Link the files beside the real ones into the scratch directory, because the tried files may refer to them."""
         for path in directory.iterdir() if directory.is_dir() else ():
             if path.name not in ("data", *FILES.values()):
                 (self.directory / path.name).symlink_to(path)
 
     def ask(self, parameter: str) -> tuple[int, str, str]:
-        """Have the server read the configuration as if it started, then tell one parameter and end."""
+        """Have the server read the configuration as if it started, then print one parameter and end."""
         return self.server.call(str(self.server.bin / "postgres"), "-C", parameter, *self._options(QUIET))
 
     def session(self, queries: Mapping[str, str], statements: Sequence[str]) -> tuple[dict[str, Rows], str]:

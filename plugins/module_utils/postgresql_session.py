@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL from the node: asynchronous sessions that never wait longer than they want to."""
+"""PostgreSQL from the node: asynchronous sessions with bounded waits."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ class Session:
         return rows
 
     def notices(self) -> str:
-        """Return what the server remarked during the statement."""
+        """Return the server's notices during the statement."""
         return " ".join(" ".join(self._link.notices).split())
 
     def close(self) -> None:
-        """Hang up, without cancelling: a cancelled wait for replication would look like success."""
+        """Close the connection without cancelling: a cancelled wait for replication would look like success."""
         self._link.close()
 
 
 def stored_for_certain_not(error: Exception) -> bool:
-    """Say whether a failed statement certainly left nothing behind: the server refused it and stays."""
+    """Return whether a failed statement certainly left nothing behind: the server refused it and stays."""
     code = getattr(error, "pgcode", None)
     return bool(code) and not str(code).startswith(GOING_AWAY)
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The steps of a restore in place, and where an interrupted one goes on. Nothing here does I/O.
+"""The steps of a restore in place, and where an interrupted one continues. Nothing here does I/O.
 
 A data directory DATA has beside it, while it is restored::
 
@@ -27,12 +27,12 @@ SLACK_BYTES = 2**30  # for the WAL that recovery fetches
 
 
 class RestoreError(Exception):
-    """The restore must not, or cannot, go on; the message is for the user."""
+    """The restore must not, or can't, continue; the message is for the user."""
 
 
 @dataclass(frozen=True)
 class Marker:
-    """Which restore is under way (``id``, and ``request`` as the user asked for it) and the last phase it reached."""
+    """The restore in progress (``id``, and ``request`` as the user made it) and the last phase that it reached."""
 
     id: str
     request: Mapping[str, Any]
@@ -63,7 +63,7 @@ class Found:
 
 
 def parse_marker(text: str) -> Marker | None:
-    """Return the marker of a file's text, None for one that can't be read: then the restore begins anew."""
+    """Return the marker of a file's text, None for one that can't be read: the restore then starts over."""
     try:
         document = json.loads(text)
         marker = Marker(str(document["id"]), dict(document["request"]), document["phase"])
@@ -75,7 +75,7 @@ def parse_marker(text: str) -> Marker | None:
 def request_of(
     target: Mapping[str, Any], wanted_set: str | None, wanted_repository: int | None = None
 ) -> dict[str, Any]:
-    """Return what the user asked for: the backup only where the user chose it, since a newer one may come meanwhile."""
+    """Return the user's request: with the backup only if the user chose it, since a newer one may appear meanwhile."""
     names = ("type", "value", "inclusive", "timeline")
     return {name: target[name] for name in names} | {"set": wanted_set, "repository": wanted_repository}
 

@@ -1,13 +1,13 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Proves that the backups restore: run by a timer on the repository host, without Ansible.
+"""Proves that the backups can be restored: run by a timer on the repository host, without Ansible.
 
     python3 -m ansible_collections.holdfast.ha.plugins.module_utils.restore_verify JOB.json
 
 Restores the newest backup into a scratch directory, replays to the end of the archive on a private server, checks it,
-and removes everything again; then the same with an older backup and a moment that chance chooses. Several repositories
-take turns. Writes a record (see Record). Exit code 0 says that all was right.
+and removes everything again; then the same with an older backup and a random point in time. Several repositories take
+turns. Writes a record (see Record). Exit code 0 means that everything passed.
 """
 
 # A program that runs without Ansible.
@@ -88,8 +88,8 @@ class Assertion:
 class Job:
     """What to verify and where; ``timeout`` is seconds for the restore, and again for the replay.
 
-    ``canary_limit`` is how many seconds old the canary may be at the archive's end; 0 leaves it unread. ``older`` is
-    how far an older backup is recovered: to a ``time``, until it is consistent (``immediate``), or ``none``.
+    ``canary_limit`` is the greatest age of the canary in seconds at the archive's end; 0 does not read it. ``older`` is
+    the recovery target of an older backup: to a ``time``, until it is consistent (``immediate``), or ``none``.
     """
 
     stanza: str
@@ -111,8 +111,8 @@ class Job:
 class Record:
     """The result of one verification: times are seconds since the epoch, durations seconds, sizes bytes.
 
-    ``repository`` is the number of the repository whose turn it was. ``older`` is the older backup whose turn was last,
-    in this verification or a former one, ``turns`` the same by repository.
+    ``repository`` is the number of the verified repository. ``older`` is the older backup that was verified last, in
+    this verification or an earlier one, ``turns`` the same by repository.
     """
 
     stanza: str
@@ -186,7 +186,7 @@ def error_of(output: str) -> str:
 
 
 def legible(error: str) -> str:
-    """Return an error without what a wrong passphrase makes of a file, and with its reason then."""
+    """Return an error without the garbage that a wrong passphrase makes of a file, and with this reason."""
     readable = "".join(letter if letter.isprintable() or letter.isspace() else UNREADABLE for letter in error)
     suspicious = UNREADABLE in readable or "CryptoError" in error or "repo encrypted" in error
     return readable[:2000] + (WRONG_KEY if suspicious else "")
@@ -224,7 +224,7 @@ def metrics(record: Record) -> str:
 
 @dataclass
 class Verification:
-    """One verification at work; ``passed`` tells whether the former one, of the record's repository, did."""
+    """One running verification; ``passed`` says whether the previous one of the record's repository passed."""
 
     job: Job
     record: Record
@@ -249,7 +249,7 @@ class Verification:
         self._prove_older(stanza, programs)
 
     def _prove_older(self, stanza: Stanza, programs: Path) -> None:
-        """Prove another point than the newest, where one is wanted and there is one."""
+        """Verify a point other than the newest, if one is configured and exists."""
         record = self.record
         written = ArchiveEnd(record.archive_end, record.canary)
         timed = self.job.older == "time"
@@ -281,7 +281,7 @@ class Verification:
         self._timed(f"{name}checksums", lambda: self._checksums(instance))
 
     def _check_newest(self, instance: Instance) -> None:
-        """Measure how fast it was and where the archive ends, and ask what the user would."""
+        """Measure the restore's speed and where the archive ends, and run the user's assertions."""
         record, taken = self.record, self.record.seconds["restore"]
         record.megabytes_per_second = round(record.bytes / MEGABYTE / taken, 1) if taken else 0.0
         record.last_transaction = last_transaction(instance.log.read_text(encoding="utf-8", errors="replace"))
@@ -293,7 +293,7 @@ class Verification:
         self._timed("assertions", lambda: self._assert(instance))
 
     def _check_older(self, instance: Instance, target: Target) -> None:
-        """See that nothing was replayed that was written after the target."""
+        """Check that nothing was replayed that was written after the target."""
         canary = self._canary(instance) if target.value and self.job.canary_limit else None
         if canary is not None and canary > datetime.fromisoformat(target.value or "").timestamp():
             raise VerifyError(f"it has a canary of {datetime.fromtimestamp(canary).astimezone()}, after the target")
@@ -479,7 +479,7 @@ def _write(path: Path, text: str, mode: int) -> None:
 
 
 def ended_from_outside(_number: int, _frame: Any) -> None:
-    """Have an end by systemd recorded like any other failure."""
+    """Record a stop by systemd like any other failure."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise VerifyError("it was ended from outside, as when its time was over or the host went down")
 

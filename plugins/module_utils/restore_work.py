@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The work of a restore: the steps of module_utils/restore.py carried out on files and servers.
 
-All paths lie beside the data directory, where the database's user can plant links: this is run as that user, never as
+All paths lie beside the data directory, where the database's user can plant links: this runs as that user, never as
 root.
 """
 
@@ -100,11 +100,11 @@ class Restore:
 
     @property
     def consolation(self) -> str:
-        """What holds after a failure."""
+        """What remains true after a failure."""
         return IN_PLACE if _filled(self.path) else "nothing was placed"
 
     def found(self, state: State) -> Found:
-        """Return what lies on the host; a marker of another request has no say about what was set aside."""
+        """Return the observed state of the host; a marker of another request does not count for what was set aside."""
         marker = None if self.anew else parse_marker(_read(self.marker_file))
         if marker and (state in NOT_A_TARGET or dict(marker.request) == dict(self.request)):
             self.id = self.id or marker.id
@@ -121,7 +121,7 @@ class Restore:
         return Instance(data, self.run, self.bin)
 
     def mark(self, phase: str) -> None:
-        """Write down how far the restore has come."""
+        """Record the restore's phase."""
         marker = parse_marker(_read(self.marker_file))
         wanted = (marker or Marker(str(self.id), self.request)).at(phase)
         write_marker(self.marker_file, wanted.dump())
@@ -138,7 +138,7 @@ class Restore:
         write_marker(self.marker_file, Marker(self.id, self.request).dump())
 
     def fetch(self) -> None:
-        """Fetch the files; what an interrupted fetch left is made use of."""
+        """Fetch the files; reuse what an interrupted fetch left."""
         self._ready_run()
         self.instance(self.staged).stop()
         resumable = any((self.staged / name).exists() for name in FETCHED)
@@ -203,7 +203,7 @@ class Restore:
         self.path.rename(cast("Path", self.aside))
 
     def place(self) -> None:
-        """Let the restored directory take the data directory's place."""
+        """Put the restored directory in the data directory's place."""
         if self.staged.exists():
             if _filled(self.path):
                 raise RestoreError(f"{self.path} and {self.aside} both hold data; move one of them away and run again")
@@ -218,7 +218,7 @@ class Restore:
         shutil.rmtree(cast("Path", self.aside))
 
     def forget(self) -> None:
-        """Delete the marker and what else the restore needed."""
+        """Delete the marker and the restore's other files."""
         self._clear()
         self.marker_file.unlink(missing_ok=True)
 
@@ -233,7 +233,7 @@ class Restore:
             )
 
     def see_what_is_beside(self) -> None:
-        """Raise RestoreError when what a restore removes beside the data directory is not of a restore."""
+        """Raise RestoreError if a path that a restore would remove beside the data directory is not of a restore."""
         if parse_marker(_read(self.marker_file)) is not None:
             return
         for path, signs in ((self.staged, FETCHED), (self.run, KEPT)):

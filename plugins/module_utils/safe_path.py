@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files that root changes on a way that somebody else can change, too.
+"""Files that root changes below paths that other users can change, too.
 
-Every path is walked from the root directory, each part opened in the one before it. A symbolic link is followed only
-while all directories on the way are root's and nobody else may write to them, as /var/run is.
+Every path is walked from the root directory, each part opened in the one before it. A symbolic link is followed only if
+only root may write to all directories on the path, as with /var/run.
 """
 
 # A program that runs without Ansible uses it too.
@@ -28,21 +28,21 @@ MOUNTS = Path("/proc/self/mountinfo")
 
 
 class UnsafePathError(Exception):
-    """Somebody else than root has a say in where the path leads; the message names path, obstacle and fix."""
+    """A user other than root can change where the path leads; the message names path, obstacle and fix."""
 
 
 @dataclass(frozen=True)
 class Place:
     """A directory that stays open while it is used.
 
-    ``trusted`` tells whether only root can change what lies in it, and on the way to it.
+    ``trusted`` says whether only root can change its entries and the path to it.
     """
 
     descriptor: int
     trusted: bool
 
     def status(self, name: str) -> os.stat_result | None:
-        """Return the status of what has a name here, None for nothing; links are not followed."""
+        """Return the status of an entry, None if it does not exist; links are not followed."""
         try:
             return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
@@ -54,16 +54,16 @@ class Place:
         return os.open(name, flags, mode, dir_fd=self.descriptor)
 
     def unlink(self, name: str) -> None:
-        """Remove a file or a link, if it is there."""
+        """Remove a file or a link, if it exists."""
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=self.descriptor)
 
     def rename(self, name: str, new: str) -> None:
-        """Give a file another name here, in the place of what had it."""
+        """Rename a file here, replacing an existing one."""
         os.rename(name, new, src_dir_fd=self.descriptor, dst_dir_fd=self.descriptor)
 
     def names(self) -> list[str]:
-        """Return the names of what lies here."""
+        """Return the names of the entries."""
         descriptor = self.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
             return os.listdir(descriptor)  # noqa: PTH208 (pathlib knows no descriptors)
@@ -72,13 +72,13 @@ class Place:
 
     @property
     def path(self) -> str:
-        """Where it is, without links."""
+        """Its path, without links."""
         return str(Path(f"/proc/self/fd/{self.descriptor}").readlink())
 
 
 @contextmanager
 def directory(path: str | os.PathLike[str], *, make: bool = False) -> Iterator[Place]:
-    """Open a directory; with *make* those that are missing are made, with mode 0755.
+    """Open a directory; with *make*, create missing ones with mode 0755.
 
     Raises UnsafePathError, and OSError such as FileNotFoundError.
     """
@@ -100,7 +100,7 @@ def parent(path: str | os.PathLike[str], *, make: bool = False) -> Iterator[tupl
 
 
 def _walk(path: PurePosixPath, make: bool) -> tuple[int, bool]:
-    """Return a descriptor of a directory, and whether only root can change the way to it."""
+    """Return a descriptor of a directory, and whether only root can change the path to it."""
     if not path.is_absolute():
         raise UnsafePathError(f"{path}: is no absolute path; write the whole path")
     here, trusted, links = _open("/"), True, 0
@@ -171,17 +171,17 @@ def _open(name: str, here: int | None = None) -> int:
 
 
 def _is_own(status: os.stat_result) -> bool:
-    """Whether nobody else may write to a directory."""
+    """Whether only root may write to a directory."""
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
 def regular(place: Place, status: os.stat_result) -> bool:
-    """Whether it is a regular file that is what its name says: elsewhere it could have a second name."""
+    """Whether it is a regular file without a possible second name elsewhere."""
     return stat.S_ISREG(status.st_mode) and (place.trusted or status.st_nlink == 1)
 
 
 def look(path: str | os.PathLike[str]) -> os.stat_result | None:
-    """Return the status of what is at a path, None for nothing; raises UnsafePathError."""
+    """Return the status of a path, None if it does not exist; raises UnsafePathError."""
     try:
         with parent(path) as (place, name):
             return place.status(name)
@@ -239,7 +239,7 @@ def _give(descriptor: int, access: Access) -> None:
 
 
 def stage(place: Place, name: str, content: bytes, access: Access) -> str:
-    """Write a file's new content beside it, in the place of what a killed run left, and return under which name.
+    """Write a file's new content beside it, replacing what a killed run left, and return its name.
 
     It never has more permissions than *access* says.
     """
@@ -259,7 +259,7 @@ def stage(place: Place, name: str, content: bytes, access: Access) -> str:
 
 
 def replace(path: str | os.PathLike[str], content: bytes, access: Access | None = None) -> None:
-    """Replace a file at once, so that a crash leaves the old or the new one; raises UnsafePathError, OSError."""
+    """Replace a file atomically, so that a crash leaves the old or the new one; raises UnsafePathError, OSError."""
     with parent(path) as (place, name):
         staged = stage(place, name, content, access or Access(os.geteuid(), os.getegid(), 0o644))
         try:
@@ -270,14 +270,15 @@ def replace(path: str | os.PathLike[str], content: bytes, access: Access | None 
 
 
 def lock_file(path: str | os.PathLike[str], uid: int | None = None, mode: int = 0o600) -> int:
-    """Open a lock's file in a directory of root's, and make it if need be; whoever can open it can hold the lock."""
+    """Open a lock's file in a directory of root's, and create it if needed; every user that can open it can hold the
+    lock."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     _give(descriptor, Access(os.geteuid() if uid is None else uid, -1, mode))
     return descriptor
 
 
 def remove(path: str | os.PathLike[str]) -> None:
-    """Remove a file, a link or a whole directory, if it is there; raises UnsafePathError, OSError."""
+    """Remove a file, a link or a whole directory, if it exists; raises UnsafePathError, OSError."""
     status = look(path)
     if status is None:
         return

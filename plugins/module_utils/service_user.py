@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Work in a service user's directories, done as that user: a link planted there leads nowhere the user may not go."""
+"""Work in a service user's directories as that user: a link planted there can't reach beyond the user's rights."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class ServiceUserError(Exception):
 
 
 def as_user(user: str, work: Callable[[], Any], errors: Sequence[type[Exception]] = ()) -> Any:
-    """Return what *work* returns, which has to fit into JSON, from a process that is the user's for good.
+    """Return the result of *work*, which must fit into JSON, from a process that permanently runs as the user.
 
     An exception of one of the *errors* is raised here again, with its message only; any other one, and a user that does
-    not exist, raises ServiceUserError. Who isn't root works as who they are.
+    not exist, raises ServiceUserError. A caller other than root works as itself.
     """
     if os.geteuid() != 0:
         return work()
@@ -55,7 +55,7 @@ def _work(entry: pwd.struct_passwd, work: Callable[[], Any], writing: int) -> No
         code = 0
     except SystemExit as end:  # as by AnsibleModule.fail_json, which has printed the module's result
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001 - there is nobody above
+    except BaseException:  # noqa: BLE001 - there is no caller above
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -64,7 +64,7 @@ def _work(entry: pwd.struct_passwd, work: Callable[[], Any], writing: int) -> No
 
 
 def become(entry: pwd.struct_passwd) -> None:
-    """Turn this process, which is root's, into one of the user's, for good."""
+    """Make this process of root's permanently run as the user."""
     os.initgroups(entry.pw_name, entry.pw_gid)
     os.setresgid(entry.pw_gid, entry.pw_gid, entry.pw_gid)
     os.setresuid(entry.pw_uid, entry.pw_uid, entry.pw_uid)
@@ -81,7 +81,7 @@ def _answer(work: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _result(answer: bytes, code: int, errors: Sequence[type[Exception]]) -> Any:
-    """Return or raise what the process answered. It is the user's, so nothing of it is more than data."""
+    """Return or raise the process' answer. It comes from the user, so it is treated as data only."""
     if code > 0:
         raise SystemExit(code)
     if code or not answer:

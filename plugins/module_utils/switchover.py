@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A planned switchover, carried out: clients are held while one member hands over to another."""
+"""Carries out a planned switchover: poolers hold clients while one member hands over to another."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopw
 
 T = TypeVar("T")
 POLL_SECONDS = 0.1  # members that are asked more often take longer to switch: every answer is a handshake in Python
-ASK_ALL_SECONDS = 0.5  # where the pool tells whom to ask
-AT_LEAST_SECONDS = 0.3  # PostgreSQL stops here and is promoted there, which nobody does in less
+ASK_ALL_SECONDS = 0.5  # if the pool shows which member to ask
+AT_LEAST_SECONDS = 0.3  # PostgreSQL stops here and is promoted there, which takes at least this long
 POOL_POLL_SECONDS = 0.05  # clients wait
 POOL_PAUSE_SECONDS = 0.2  # while the old leader still answers, each time with a process and a handshake
 PROBE_SECONDS = 0.5
@@ -46,7 +46,7 @@ FILL = """
  FROM rest WHERE bytes BETWEEN 1048577 AND 67108864 AND current_setting('archive_mode') <> 'off'"""
 """Writes up to 1 MiB of WAL, and says where it ends; nothing once less than 1 MiB of the segment is left.
 
-A message of a transaction that is rolled back is not seen by whoever decodes the WAL.
+Logical decoding does not see a message of a transaction that is rolled back.
 """
 BEHIND = "SELECT 1 FROM pg_stat_replication WHERE application_name = ANY(%s) AND flush_lsn < %s::pg_lsn LIMIT 1"
 SSL_REQUEST = struct.pack("!ii", 8, 80877103)
@@ -54,7 +54,7 @@ SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds: to finish the transactions under way, to switch, to be healthy again; may the first be exceeded?"""
+    """Seconds to finish running transactions, to switch, to be healthy again; and whether the first may be exceeded."""
 
     pause: float = 5.0
     switch: float = 20.0
@@ -66,8 +66,8 @@ class Limits:
 class Switchover:
     """One cluster with its poolers.
 
-    ``pool`` is address and port by which the poolers reach the leader, None where nothing is to be waited for.
-    ``superuser`` (username, password) is for a checkpoint before, without which the old leader makes it while all wait.
+    ``pool`` is address and port by which the poolers reach the leader, None for no wait.
+    ``superuser`` (username, password) is for a checkpoint before; otherwise the old leader makes it while clients wait.
     """
 
     api: PatroniApi
@@ -125,7 +125,7 @@ class Switchover:
         return cluster, watch.phases
 
     def _prepare(self, made: Plan) -> None:
-        """Leave the leader less to do when it stops: write what is dirty, and fill the segment."""
+        """Shorten the leader's shutdown: make a checkpoint, and fill the segment."""
         if self.superuser is None or psycopg2 is None:
             return
         leader, (username, password) = made.leader, self.superuser
@@ -148,7 +148,7 @@ class Switchover:
     def _await_leader(self, made: Plan, asked: Future[str], known: Mapping[str, bytes], through: PoolWatch) -> Member:
         """Wait until one of the heirs is a primary that writes on its new timeline, and return it.
 
-        Whom the pool leads to is asked at once, all of them now and then, or steadily where no pool tells.
+        The member that the pool reaches is asked at once, all members at intervals, or continuously without a pool.
         """
         inquiry = Inquiry(self.api, made.heirs)
         named = {own: name for own, name in unique(known).items() if name != made.leader.name}
@@ -174,7 +174,7 @@ class Switchover:
             inquiry.end()
 
     def _certificates(self, members: Iterable[Member]) -> dict[str, bytes]:
-        """Return the members' certificates by name, where somebody will ask for them."""
+        """Return the members' certificates by name, if they are needed."""
         if self.pool is None:
             return {}
         found = {one.name: certificate(one.host, one.port) for one in members if one.host and one.port}
@@ -209,9 +209,9 @@ class Switchover:
 def fill_segment(session: Session, standbys: Sequence[str]) -> None:
     """Write all but 1 MiB of the leader's WAL segment, for at most FILL_SECONDS, where it archives.
 
-    It closes its segment when it stops, and sends each standby the rest, mostly zeros, for which clients would wait.
-    Here they don't: each standby has one MiB before the next one is written. Segments of which more than 64 MiB are
-    left stay as they are, and so do all when this can't be done.
+    The leader closes its segment when it stops, and sends each standby the rest, mostly zeros, while clients wait. Here
+    clients don't wait: each standby has one MiB before the next one is written. Segments of which more than 64 MiB are
+    left stay unchanged, as do all if this fails.
     """
     deadline = time.monotonic() + FILL_SECONDS
 
@@ -236,7 +236,7 @@ def unique(certificates: Mapping[str, bytes]) -> dict[bytes, str]:
 
 
 class Inquiry:
-    """Members that are asked side by side what they are: one that does not answer holds nobody up."""
+    """Asks members for their state in parallel: one that does not answer delays no other."""
 
     def __init__(self, api: PatroniApi, members: Sequence[Member]) -> None:
         self._api = api
@@ -244,22 +244,22 @@ class Inquiry:
         self._pending: dict[Future[dict[str, Any] | None], Member] = {}
 
     def ask(self, members: Iterable[Member]) -> None:
-        """Ask those who have answered the last question."""
+        """Ask the members that have answered the last question."""
         for member in members:
             if member not in self._pending.values():
                 self._pending[self._threads.submit(self._api.own_state, member)] = member
 
     def answers(self, seconds: float) -> list[tuple[Member, dict[str, Any] | None]]:
-        """Wait for the first answer, so long at most, and return who has answered what."""
+        """Wait for the first answer until the time-out, and return the answers by member."""
         return [(self._pending.pop(own), own.result()) for own in wait(self._pending, seconds, FIRST_COMPLETED).done]
 
     def end(self) -> None:
-        """Ask nobody any more; who has not answered is not waited for."""
+        """Stop asking; don't wait for members that have not answered."""
         self._threads.shutdown(wait=False)
 
 
 class PoolWatch:
-    """Sees to which PostgreSQL new connections through a pool lead, by its certificate.
+    """Identifies the PostgreSQL that new connections through a pool reach, by its certificate.
 
     Every POOL_POLL_SECONDS it begins another one: HAProxy holds those that a server refuses.
     """
@@ -272,18 +272,18 @@ class PoolWatch:
         self._begun, self._leads_to = 0.0, b""
 
     def __enter__(self) -> Self:
-        """Begin."""
+        """Start."""
         if self._pool is not None:
             self._threads.submit(self._watch, self._pool)
         return self
 
     def __exit__(self, *_error: object) -> None:
-        """End; who is still held is not waited for."""
+        """End; don't wait for connections that are still held."""
         self._ended.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def leads_to(self, certificates: Collection[bytes], seconds: float) -> bytes | None:
-        """Wait until the pool leads to a server with one of the certificates (DER), so long at most; return it."""
+        """Wait until the pool reaches a server with one of the certificates (DER), or the time-out; return it."""
         if self._pool is None or not certificates:
             return None
         with self._changed:
@@ -298,7 +298,7 @@ class PoolWatch:
     def _probe(self, pool: tuple[str, int], begun: float) -> None:
         found = certificate(*pool) or b""
         with self._changed:
-            if begun >= self._begun:  # an older connection that was held tells nothing new
+            if begun >= self._begun:  # an older connection that was held has no new information
                 self._begun, self._leads_to = begun, found
                 self._changed.notify_all()
 
@@ -312,9 +312,9 @@ def await_that(find: Callable[[], T | None], seconds: float, what: str, interval
 
 
 def certificate(address: str, port: int) -> bytes | None:
-    """Return the certificate (DER) of the PostgreSQL to which a new connection leads, None when it leads nowhere.
+    """Return the certificate (DER) of the PostgreSQL that a new connection reaches, None if it fails.
 
-    It tells members apart without a login; nothing is trusted by it.
+    It distinguishes members without a login; it is not used for trust.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The timings in the files that a host's services run with: HAProxy, keepalived, lease watcher, etcd, Patroni's unit.
 
-Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds. Of Patroni
-also, whether it runs with what its files say: nothing restarts it when they change.
+Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds. For Patroni,
+also whether it runs with the present files: nothing restarts it when they change.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def seconds(text: str) -> float:
 def parse_haproxy(text: str) -> Timings:
     """Return {backend: {inter, fastinter, downinter, fall, rise, timeout_check, timeout_connect}} of a configuration.
 
-    A backend's servers are told as one: of each setting the largest. The timeouts are None where there is none. One
-    that only checks for another is left out; the other's checks are its.
+    A backend's servers are merged into one: of each setting the largest. The timeouts are None where there is none. A
+    backend that only checks for another is left out; its checks count for the other.
     """
     defaults: Timings = {}
     backends: dict[str, Timings] = {}
@@ -142,7 +142,7 @@ def parse_etcd(text: str) -> Timings:
 
 
 def parse_patroni(text: str) -> Timings:
-    """Return {amended} of Patroni's drop-in: whether it looks at its PostgreSQL as soon as the postmaster dies."""
+    """Return {amended} of Patroni's drop-in: whether it checks its PostgreSQL as soon as the postmaster dies."""
     return {"amended": re.search(rf"^ExecStart={AMENDED} ", text, re.MULTILINE) is not None}
 
 
@@ -156,7 +156,7 @@ PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
 
 
 def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
-    """Return {part: its timings} of this host, None for a part that it does not bear; ValueError for a broken file.
+    """Return {part: its timings} of this host, None for a part that it does not run; ValueError for a broken file.
 
     runs: whether a unit runs; a lease watcher that does not counts as none.
     """
@@ -167,7 +167,7 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
 
 
 def restart_due(started_at: float, root: str = "/") -> bool:
-    """Return whether a Patroni that was started then (epoch seconds) runs with files as they were before."""
+    """Return whether a Patroni that was started then (epoch seconds) runs with outdated files."""
     drop_in, start = (Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED))
     files = [drop_in, start, *start.with_name("patroni_start").glob("*.py")]
     return any(file.stat().st_mtime > started_at for file in files if file.exists())

@@ -66,7 +66,7 @@ def parse_peers(configuration: str) -> list[str]:
 
 
 def strangers(module: AnsibleModule) -> list[str]:
-    """Return who sent adverts to this host within the last minute and is no peer; nobody where the filter isn't."""
+    """Return senders of adverts to this host within the last minute that are not peers; empty without the filter."""
     if not module.get_bin_path(FILTER[0], opt_dirs=["/usr/sbin", "/sbin"]):
         return []
     code, output, _error = module.run_command(list(FILTER))

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: archive_queue_info
-short_description: The WAL that waits to be archived
+short_description: Report the WAL that waits to be archived
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Counts the files that PostgreSQL has marked as ready to be archived, and tells since when the oldest waits.
-  - PostgreSQL's own counter of failures does not tell it, since an asynchronous archiver that can't reach its
-    repository makes the server wait rather than fail.
+  - Counts the WAL files that PostgreSQL has marked as ready to be archived, and returns the age of the oldest.
+  - PostgreSQL's own counter of failures does not show this. An asynchronous archiver that can't reach its repository
+    makes the server wait rather than fail.
 attributes:
   check_mode:
     support: full
@@ -34,7 +34,7 @@ options:
     type: path
     default: /var/spool/pgbackrest
   user:
-    description: System user that owns the database, as whom root looks.
+    description: System user that owns the database; the module reads the directories as this user.
     type: str
     default: postgres
 seealso:
@@ -56,12 +56,12 @@ waiting:
   type: int
   sample: 3
 age:
-  description: Seconds since the oldest was ready; null when none waits.
+  description: Seconds since the oldest file was ready; null when none waits.
   returned: success
   type: int
   sample: 42
 error:
-  description: What pgBackRest says of the oldest one that it failed with; empty when it says nothing.
+  description: pgBackRest's error for the oldest file that it failed to archive; empty without one.
   returned: success
   type: str
   sample: "[103] unable to find a valid repository"

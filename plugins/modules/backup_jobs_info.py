@@ -7,13 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: backup_jobs_info
-short_description: How a host's scheduled backup jobs went
+short_description: Report the last runs of a host's scheduled backup jobs
 version_added: 1.0.0
 description:
-  - Tells of the jobs of the role holdfast.ha.backup_jobs, of pgBackRest's scheduled backups and of the restore
-    verification.
-  - A job is what has a timer in C(/etc/systemd/system); its last run is read from the record that the recorder of the
-    role holdfast.ha.job_record wrote.
+  - Reports the jobs of the role holdfast.ha.backup_jobs, pgBackRest's scheduled backups and the restore verification.
+  - Every job has a timer in C(/etc/systemd/system). Its last run is read from the record that the role
+    holdfast.ha.job_record's recorder wrote.
 author:
   - Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -49,15 +48,19 @@ jobs:
     running: {description: "Whether the job runs, or waits for its next attempt.", type: bool}
     age: {description: "Seconds since the last run ended, null when there was none.", type: int}
     success_age:
-      description: Seconds since the last success, but no more than since the timer runs; null when neither is known.
+      description:
+        - Seconds since the last success, or since the timer was started if that is later; null when neither is known.
       type: int
     allowed:
-      description: Seconds that C(success_age) may be by the schedule, null when it has no two runs.
+      description:
+        - The greatest C(success_age) that the schedule allows, in seconds; null when the schedule has fewer than two
+          runs.
       type: int
     record:
       description:
-        - The last run, null when there was none. Moments are seconds since the epoch.
-        - C(result) is systemd's word, C(exit_status) a number or a signal's name, C(attempt) 1 or more for retries.
+        - The last run, null when there was none. Times are seconds since the epoch.
+        - C(result) is systemd's service result, C(exit_status) a number or a signal's name, C(attempt) 1, or more for a
+          retry.
       type: dict
       sample:
         job: etc
@@ -97,7 +100,7 @@ ITERATIONS = 15  # enough for a schedule by the week
 
 
 def timers_of(names: list[str], directory: Path = UNITS) -> list[str]:
-    """Return the jobs' timers that are there, and those that the declared jobs ought to have."""
+    """Return the jobs' existing timers, and those that the declared jobs should have."""
     there = {path.name for pattern in PATTERNS for path in directory.glob(pattern)}
     return sorted(there | {f"holdfast-job-{name}.timer" for name in names})
 
@@ -105,7 +108,7 @@ def timers_of(names: list[str], directory: Path = UNITS) -> list[str]:
 def describe(
     unit: str, timer: Timer, service: Mapping[str, str], record: Record | None, gap: float | None
 ) -> dict[str, Any]:
-    """Return what is reported of one job."""
+    """Return the report of one job."""
     now = time.time()
     since = [when for when in (record.last_success if record else None, timer.active_since) if when]
     return {

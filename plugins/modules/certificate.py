@@ -6,37 +6,37 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificate
-short_description: A host's private key and the certificates made for it
+short_description: Manage a host's private key and its certificates
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Keeps a host's key and certificates in one step. It makes the private key (ECDSA P-256) on the host when there is
-    none, writes the certificate authority's certificate, and looks at the certificates present.
-  - A certificate that is missing, soon ends, says other names than it should, belongs to another key or was issued by
-    another authority is issued on the controller, where the action plugin of the same name runs, and installed.
-  - What a certificate says comes from O(certificates) alone. Only the public key comes from the host, whose signature
-    proves that it has the private one. The host installs a certificate only if it says what O(certificates) says and
-    works with its key.
-  - A key that the authority has certified for another host is refused; C(issued) in O(authority_directory) has a file
-    per public key, named after its SHA-256, that holds the host's name.
-  - A host whose facts contain C(ha), C(ha_*), C(certificates_*), C(inventory_*) or C(groups) gets nothing. Ansible may
-    let facts replace variables of the inventory, and facts are what a host says of itself.
-  - The private key never leaves the host, and the authority's key never the controller.
-  - Files are replaced whole, and every decision is taken from what is found on the host, so an interrupted run is
-    finished by the next one.
+  - Manages a host's key and certificates in one step. It creates the private key (ECDSA P-256) on the host when there
+    is none, writes the certificate authority's certificate, and checks the existing certificates.
+  - A certificate is issued when it is missing or soon expires, has other names than declared, belongs to another key or
+    comes from another authority. The action plugin of the same name issues it on the controller.
+  - A certificate's content comes from O(certificates) alone. The host contributes only the public key, and a signature
+    that proves that it has the private key. The host installs a certificate only if it matches O(certificates) and its
+    key.
+  - A key that the authority has certified for another host is refused. C(issued) in O(authority_directory) holds a file
+    per public key, named after its SHA-256, with the host's name.
+  - A host whose facts contain C(ha), C(ha_*), C(certificates_*), C(inventory_*) or C(groups) gets no certificate.
+    Ansible may let facts, which the host itself supplies, replace variables of the inventory.
+  - The private key never leaves the host. The authority's key never leaves the controller.
+  - Files are replaced atomically, and every decision follows from the state of the host, so the next run completes an
+    interrupted one.
 requirements:
   - cryptography >= 38 on the host, to make a key or a signing request
   - cryptography on the controller, where ansible-core has it
 attributes:
   check_mode:
     support: full
-    description: Predicts changes even where cryptography, the group or the authority are missing as yet.
+    description: Predicts changes even where cryptography, the group or the authority do not exist yet.
   diff_mode:
     support: full
     description: Shows which files change and why, never a private key.
 options:
   directory:
-    description: Directory kept as root's with mode 0755, for the files to be in.
+    description: Directory of the files; it belongs to root and has mode 0755.
     type: path
     required: true
   private_key_path:
@@ -61,8 +61,8 @@ options:
     required: true
   ca_content:
     description:
-      - The authority's certificate as PEM. Of several, all are trusted and the first one issues.
-      - May only be empty in check mode, for an authority that is yet to be made.
+      - The authority's certificate as PEM. Of several, all are trusted and the first one is the issuer.
+      - May be empty in check mode only, for an authority that does not exist yet.
     type: str
     required: true
   certificates:
@@ -76,14 +76,16 @@ options:
         type: path
         required: true
       common_name:
-        description: Common name of the subject. Without it the subject has none, as etcd's JSON gateway demands.
+        description: Common name of the subject. Without it the subject has none, as etcd's JSON gateway requires.
         type: str
       unit_name:
         description: Organizational unit of a subject without a common name.
         type: str
         default: holdfast
       client:
-        description: Whether it also serves a client. One that does not is refused where a client has to show one.
+        description:
+          - Whether the certificate is valid for clients, too. Otherwise servers that require a client certificate
+            refuse it.
         type: bool
         default: true
       dns:
@@ -103,7 +105,8 @@ options:
     default: []
   authority_directory:
     description:
-      - Directory on the controller with the authority's C(ca.crt) and C(ca.key). The first one of C(ca.crt) issues.
+      - Directory on the controller with the authority's C(ca.crt) and C(ca.key). The first certificate in C(ca.crt) is
+        the issuer.
     type: path
     required: true
   authority_passphrase:
@@ -115,17 +118,17 @@ options:
     type: int
     default: 730
   signed:
-    description: Set by the action plugin, certificates just issued, as PEM, by the path they belong to.
+    description: The certificates just issued, as PEM, by their path. The action plugin sets it.
     type: dict
     default: {}
   renew_before_days:
-    description: A certificate that ends within this many days is renewed.
+    description: A certificate that expires within this many days is renewed.
     type: int
     default: 30
 """
 
 EXAMPLES = r"""
-- name: Look after the key and the certificate
+- name: Manage the key and the certificate
   holdfast.ha.certificate:
     directory: /etc/holdfast/tls
     private_key_path: /etc/holdfast/tls/host.key
@@ -141,7 +144,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 requests:
-  description: What the module asks of the action plugin. Empty once everything is installed, and in check mode.
+  description: The signing requests for the action plugin. Empty once everything is installed, and in check mode.
   returned: success
   type: list
   elements: dict
@@ -150,7 +153,7 @@ requests:
       description: Path of the certificate.
       type: str
     csr:
-      description: A signing request as PEM that names nothing; it proves that the host has the key.
+      description: A signing request as PEM without a subject; it proves that the host has the key.
       type: str
 reasons:
   description: Why certificates have to be issued, by path.

@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: certificates_info
-short_description: When a host's certificates end
+short_description: Report when a host's certificates expire
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Reads every file C(*.crt) of a directory. Private keys are not read.
+  - Reads every C(*.crt) file of a directory. Private keys are not read.
 requirements:
   - python3-cryptography 38 or later on the host
 attributes:
@@ -28,7 +28,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: See when the certificates end
+- name: Read when the certificates expire
   holdfast.ha.certificates_info:
   register: certificates
 """
@@ -36,9 +36,9 @@ EXAMPLES = r"""
 RETURN = r"""
 certificates:
   description:
-    - The files by name. C(not_after) is when the first of its certificates ends, or the last one in C(ca.crt), in
-      seconds since the epoch; C(remaining) is the seconds until then, negative once it has passed. Both are null with
-      an C(error), which says why the file can't be read.
+    - The files. C(not_after) is when the first of the file's certificates expires, or the last one in C(ca.crt), in
+      seconds since the epoch. C(remaining) is the seconds until then, negative afterwards. Both are null when the file
+      can't be read; C(error) says why.
   returned: success
   type: list
   elements: dict

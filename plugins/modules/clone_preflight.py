@@ -7,12 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: clone_preflight
-short_description: Refuse a scratch instance that can't be made or removed where it is wanted
+short_description: Check that a clone can be created or removed as declared
 version_added: 1.0.0
 description:
-  - Fails with all that is wrong, each with the variable of the role P(holdfast.ha.clone#role), its value and the
-    fix. That is a directory that is somebody else's, a port of another clone, a clone of something else in the same
-    place.
+  - Fails with every problem, each with the variable of the role P(holdfast.ha.clone#role), its value and the fix.
+    Problems are a directory that belongs to something else, a port of another clone, and a clone of another target in
+    the same directory.
   - Changes nothing. Run it as root on the clone's host.
 author:
   - Holdfast contributors (@holdfast)
@@ -29,7 +29,7 @@ options:
     type: path
     required: true
   record:
-    description: The record of the port's clone.
+    description: Path of the record of the clone on this port.
     type: path
     required: true
   port:
@@ -43,15 +43,15 @@ options:
     description: Label of the backup that the user chose.
     type: str
   anew:
-    description: Whether a clone that is there may be replaced.
+    description: Whether an existing clone may be replaced.
     type: bool
     default: false
   listens:
-    description: Whether it listens on TCP.
+    description: Whether the clone listens on TCP.
     type: bool
     default: false
   clients:
-    description: Networks that may log in over TCP.
+    description: Networks whose clients may log in over TCP.
     type: list
     elements: str
     default: []
@@ -59,7 +59,7 @@ options:
     description: Port of the cluster's PostgreSQL on this host, if there is one.
     type: int
   reserved:
-    description: Paths that are not the clone's to take.
+    description: Paths that the clone must not use.
     type: list
     elements: path
     default: []
@@ -69,7 +69,7 @@ options:
     elements: str
     default: []
   fixed:
-    description: Names of those that may not be set.
+    description: Names of parameters that the user may not set.
     type: list
     elements: str
     default: []
@@ -78,7 +78,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See that the clone takes nobody's place
+- name: Check that the clone's directory and port are free
   holdfast.ha.clone_preflight:
     stanza: lab
     directory: /srv/clone
@@ -118,7 +118,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore import parse_m
 
 
 def wanted_of(params: dict[str, Any]) -> Wanted:
-    """Return the clone that the parameters ask for."""
+    """Return the desired clone of the parameters."""
     return Wanted(
         directory=params["directory"],
         port=params["port"],
@@ -135,7 +135,7 @@ def wanted_of(params: dict[str, Any]) -> Wanted:
 
 
 def find(directory: Path, data: Path, record: Path) -> Found:
-    """Return what is on the host."""
+    """Return the observed state of the host."""
     return Found(
         record=parse_record(_read(record)),
         marker=parse_marker(_read(data.with_name(f"{data.name}.restore.json"))),

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: cluster_access
-short_description: Show how to reach the clusters, and what comes next
+short_description: Show how to reach the clusters, and the next steps
 version_added: 1.0.0
 description:
-  - Shows the addresses and ports of each cluster of the play's hosts with what they serve, where the certificate of its
-    authority is, which file has the passwords, and a command that logs in. Values of secrets are never shown.
+  - Shows the addresses and ports of each cluster of the play's hosts and what they serve. Also shows the path of the
+    authority's certificate, the file with the passwords, and a command that logs in. Values of secrets are never shown.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:

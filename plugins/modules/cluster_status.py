@@ -11,8 +11,9 @@ module: cluster_status
 short_description: Judge and show the state of all clusters
 version_added: 1.0.0
 description:
-  - Builds the state of every cluster from what M(holdfast.ha.gather) registered on its hosts, and judges it.
-  - Prints a table and every problem with the way out, and fails when there is one.
+  - Derives the state of every cluster from the results that M(holdfast.ha.gather) registered on its hosts, and judges
+    it.
+  - Prints a table and every problem with its fix, and fails when there is a problem.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:
@@ -43,11 +44,11 @@ options:
     description: A file on the controller to write the JSON document to.
     type: path
   final:
-    description: V(false) prints and fails nothing while a cluster is not healthy, for asking again.
+    description: With V(false), an unhealthy cluster prints nothing and is no failure, so that the task can be retried.
     type: bool
     default: true
   lag:
-    description: The most bytes that a standby may lie behind the leader.
+    description: The greatest lag of a standby behind the leader, in bytes.
     type: int
     default: 16777216
   full_age:
@@ -67,15 +68,15 @@ options:
     type: int
     default: 300
   job_margin:
-    description: By how many seconds a scheduled job's last success may be older than its schedule explains.
+    description: Seconds by which a scheduled job's last success may be older than its schedule allows.
     type: int
     default: 3600
   certificate_end:
-    description: A certificate that ends within so many seconds is a problem.
+    description: A certificate that expires within this many seconds is a problem.
     type: int
     default: 604800
   certificate_notice:
-    description: A certificate that ends within so many seconds is announced.
+    description: A certificate that expires within this many seconds is a notice.
     type: int
     default: 2592000
 seealso:
@@ -101,11 +102,12 @@ clusters:
   description:
     - Each cluster by its name, with C(healthy), C(problems), C(postgresql), C(etcd), C(virtual_ips), C(pools),
       C(repository), C(jobs), C(certificates) and C(prediction); the document in O(file) has the same. C(notices) are
-      like problems, but only lie ahead.
-    - C(redundancy) tells of etcd, PostgreSQL and the balancers by C(name) how many members they count (C(total)), which
-      of them don't serve (C(lost)), and how many more they can lose (C(spare), -1 when the part stands still).
-    - C(prediction) tells how many seconds without writes each fault would cost, in C(faults) by name with C(best),
-      C(median), C(worst) and their C(stages), why others have none in C(unpredicted), and from which C(settings).
+      problems that are not there yet.
+    - C(redundancy) has, for etcd, PostgreSQL and the balancers by C(name), how many members they have (C(total)), which
+      of them don't serve (C(lost)), and how many more they can lose (C(spare), -1 when the part is down).
+    - C(prediction) has the predicted seconds without writes for each fault, in C(faults) by name with C(best),
+      C(median), C(worst) and their C(stages). C(unpredicted) says why other faults have no prediction, C(settings) has
+      the values that it follows from.
   returned: when healthy
   type: dict
 """

@@ -7,37 +7,38 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: component
-short_description: Files and systemd units of one component, in one step
+short_description: Manage the files and systemd units of one component in one step
 version_added: 1.0.0
 description:
   - Brings a component's directories, files and systemd units into their declared state, in this order, in one call.
   - All files are staged and validated before the first one is replaced; each is replaced atomically.
-  - systemd verifies unit files and services' drop-ins in C(/etc/systemd/system). A value that it can't read is refused.
+  - systemd verifies unit files and services' drop-ins in C(/etc/systemd/system). A value that systemd can't parse is
+    refused.
   - >-
-    A unit is restarted (or reloaded) when it started (or last changed its state) before one of the files it depends on
-    was last modified. That is read from the host each time, so a run that was interrupted between writing a file
-    and restarting its service is completed by the next run, which a handler could not do.
-  - In check mode users, groups, directories and units that do not exist yet are predicted as changes, never errors.
+    A unit is restarted when it started before one of the files that it depends on was last modified. It is reloaded
+    when its state last changed before that. The module reads both times from the host in every run. So the next run
+    completes one that was interrupted between writing a file and restarting its service; a handler could not do that.
+  - In check mode, users, groups, directories and units that do not exist yet are predicted changes, not errors.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
   check_mode:
-    description: Predicts the same plan that a run would carry out.
+    description: Returns the plan that a run would carry out.
     support: full
   diff_mode:
     description: >-
-      Shows what changes in every file; the content of secret files is masked, as is that of removed files that are no
-      units, and what was in a file that not everybody could read. Of what comes into such a file it masks what is
-      named as a secret.
+      Shows the changes of every file. It masks the content of secret files, of removed files that are not units, and
+      the former content of files that are not world-readable. In the new content of such files it masks values whose
+      names say that they are secrets.
     support: full
 notes:
-  - Its parameters are neither in the host's log nor in the result.
+  - The module's parameters appear neither in the host's log nor in the result.
 options:
   directories:
     description:
-      - Directories that must exist. Missing parents are made with mode 0755.
-      - One that is there is refused where another owner or a narrower mode would take it from others. Such are the
-        system's directories, another user's home, and another service user's directories.
+      - Directories that must exist. Missing parents are created with mode 0755.
+      - An existing directory is refused where a new owner or a narrower mode would take it from its users. Examples are
+        the system's directories, another user's home, and another service user's directories.
     type: list
     elements: dict
     default: []
@@ -54,26 +55,28 @@ options:
     suboptions:
       path: {description: Absolute path., type: path, required: true}
       content:
-        description: The content. One of this, O(files[].source) and O(files[].template) is needed.
+        description: The content. One of this, O(files[].source) and O(files[].template) is required.
         type: str
       source:
         description: >-
-          Name of a UTF-8 text file on the controller whose content is taken as it is, found as M(ansible.builtin.copy)
-          finds it, such as in the role's C(files).
+          Name of a UTF-8 text file on the controller, copied unchanged. It is searched for as M(ansible.builtin.copy)
+          does, for example in the role's C(files).
         type: str
       template:
-        description: Name of a template that is rendered on the controller, as M(ansible.builtin.template) finds it.
+        description:
+          - Name of a template that is rendered on the controller. It is searched for as M(ansible.builtin.template)
+            does.
         type: str
-      template_vars: {description: More variables for the template., type: dict, default: {}}
+      template_vars: {description: Additional variables for the template., type: dict, default: {}}
       secret:
-        description: Whether the file holds secrets; then its content is never shown. It travels in O(secrets).
+        description: Whether the file holds secrets. Its content is then never shown, and is passed in O(secrets).
         type: bool
         default: false
       secret_keys:
         description: >-
-          Keys whose values are the secrets of a YAML, ini or pg_hba file. The diff masks these values, and those whose
-          names say that they are secrets, such as C(jwt_secret) or C(API_TOKEN=), and shows the rest. Without keys it
-          masks the whole content.
+          Keys whose values are the secrets of a YAML, ini or pg_hba file. The diff masks these values and those with
+          the name of a secret, such as C(jwt_secret) or C(API_TOKEN=), and shows the rest. Without keys it masks the
+          whole content.
         type: list
         elements: str
         default: []
@@ -82,19 +85,19 @@ options:
       mode: {description: Permission bits in octal., type: str, default: "0644"}
       validate:
         description: >-
-          Command that must exit with 0 for the staged file, whose path stands in for V(%s). The path of another of the
-          files, as a word of its own, becomes that of its staged content.
+          Command that must exit with 0 for the staged file; V(%s) is replaced by its path. The path of another file of
+          the component, as a separate word, is replaced by the path of its staged content.
         type: str
       validate_shown:
         description: >-
-          Whether the words of O(files[].validate) are shown for a secret file, too; the command itself keeps secrets
-          out of them.
+          Whether to show the output of O(files[].validate) for a secret file, too. The command must keep secrets out of
+          it.
         type: bool
         default: false
   secrets:
     description:
-      - Contents of secret files by path. The action fills it in from O(files); there is no need to set it.
-      - Ansible hides whole options only from the host's log, whatever characters they hold.
+      - Contents of secret files by path. The action plugin sets it from O(files).
+      - It is a separate option because Ansible keeps only whole options out of the host's log.
     type: dict
     default: {}
   absent:
@@ -104,9 +107,9 @@ options:
     default: []
   own_directories:
     description:
-      - Directories that nobody else uses, and that go with what the component made in them.
-      - One that overlaps with a path of others, or that is not empty and holds something else, is refused. A file of
-        root's in it proves later whose it is. Without that nothing is removed.
+      - Directories that only this component uses. They are removed with what the component created in them.
+      - A directory that overlaps with a path of something else, or holds foreign files, is refused. A file owned by
+        root marks the directory as the component's. Without this mark nothing is removed.
     type: list
     elements: dict
     default: []
@@ -116,20 +119,22 @@ options:
       group: {description: Name of the group., type: str, default: root}
       mode: {description: Permission bits in octal., type: str, default: "0755"}
       contents:
-        description: Names, with C(*), C(?) and C([...]), of what the component makes in it. Nothing else is removed.
+        description:
+          - Names of what the component creates in the directory; C(*), C(?) and C([...]) are allowed. Nothing else is
+            removed.
         type: list
         elements: str
         required: true
       reserved:
-        description: Paths of others beside those that every system has, and its users' homes.
+        description: Paths that belong to others, besides the system's own directories and users' homes.
         type: list
         elements: path
         default: []
-      state: {description: Whether it is there., type: str, choices: [present, absent], default: present}
+      state: {description: Whether it exists., type: str, choices: [present, absent], default: present}
   purge:
     description:
-      - What must not exist unless it is declared, such as the files of instances that were declared once.
-      - A systemd unit whose file in C(/etc/systemd/system) is removed by it is stopped and disabled first.
+      - Paths that must not exist unless they are declared, such as files of instances that are no longer declared.
+      - A systemd unit whose file in C(/etc/systemd/system) is purged is stopped and disabled first.
     type: list
     elements: dict
     default: []
@@ -139,12 +144,12 @@ options:
         type: path
         required: true
       keep:
-        description: Paths that stay beside those in O(directories) and O(files).
+        description: Paths to keep, besides those in O(directories) and O(files).
         type: list
         elements: path
         default: []
       keep_of:
-        description: Names of users by path. Such a path stays unless it is another user's.
+        description: Names of users by path. Such a path is kept if it belongs to this user.
         type: dict
         default: {}
   units:
@@ -170,11 +175,11 @@ options:
         elements: path
         default: []
       restart:
-        description: With V(false) a running unit with an outdated configuration goes on; RV(stale) names it.
+        description: With V(false), a unit with an outdated configuration is not restarted; RV(stale) names it.
         type: bool
         default: true
       wait:
-        description: Wait until the unit is active. With V(false) systemd is only told to start it.
+        description: Whether to wait until the unit is active. With V(false), the start is only queued.
         type: bool
         default: true
       timeout:
@@ -194,7 +199,7 @@ EXAMPLES = r"""
       - name: haproxy.service
         reload_on: [/etc/haproxy/haproxy.cfg]
 
-- name: Keep a password file, and restart the members with an outdated configuration one after the other
+- name: Write a password file, and restart the members with an outdated configuration one at a time
   holdfast.ha.component:
     files:
       - path: /etc/example/password
@@ -206,7 +211,7 @@ EXAMPLES = r"""
         restart_on: [/etc/example/password]
   throttle: 1
 
-- name: Run the declared jobs, and no others
+- name: Run the declared jobs only
   holdfast.ha.component:
     files: "{{ example_job_files }}"
     purge:
@@ -224,12 +229,12 @@ changed_paths:
   type: list
   elements: str
 unit_actions:
-  description: The systemctl verbs carried out, by unit, in order. Units that needed none are left out.
+  description: The systemctl verbs carried out, by unit, in order. Units without one are left out.
   returned: success
   type: dict
   sample: {haproxy.service: [enable, start]}
 stale:
-  description: Units with O(units[].restart=false) that run with a configuration older than their files.
+  description: Units with O(units[].restart=false) that started before their files were last modified.
   returned: success
   type: list
   elements: str

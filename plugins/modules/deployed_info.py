@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: deployed_info
-short_description: What is deployed on a host of a cluster
+short_description: Report what is deployed on a host of a cluster
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Reads from the host's own files and services which cluster it belongs to, as whom, with which data, and whether the
-    wished secrets are the ones in use. Returns no secret. A host with nothing on it is an answer like any other.
-  - The action plugin of the same name passes what is wished for; M(holdfast.ha.preflight_report) compares.
+  - Reads from the host's own files and services which cluster the host belongs to, under which name and with which
+    data, and whether the desired secrets are in use. Returns no secret. A host without a deployment is a valid result.
+  - The action plugin of the same name passes the desired state; M(holdfast.ha.preflight_report) compares the two.
 attributes:
   check_mode:
     support: full
@@ -23,21 +23,20 @@ attributes:
 options:
   wished:
     description:
-      - A JSON document, one text so that Ansible hides all of it.
+      - The desired state as a JSON document; it is one string, so that Ansible hides all of it.
       - >-
         C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
-        C(repositories) that the host keeps or reads directly, each with C(variable), C(place), C(type), C(path),
-        C(cipher_type) and C(cipher_pass); C(directories) that the host's components have, each with C(variable),
-        C(path) and C(owner); C(units), by component its unit and the file of ours that the unit
-        reads; C(etcd_users) and C(sql_roles), by secret the user or role whose password it is; C(stored), by secret
-        the file that has it.
-      - The action plugin fills it in.
+        C(repositories) that the host stores or reads directly, each with C(variable), C(place), C(type), C(path),
+        C(cipher_type) and C(cipher_pass); C(directories) of the host's components, each with C(variable), C(path) and
+        C(owner); C(units), by component its unit and the collection's file that the unit reads; C(etcd_users) and
+        C(sql_roles), by secret the user or role whose password it is; C(stored), by secret the file that holds it.
+      - The action plugin sets it.
     type: str
     default: "{}"
 """
 
 EXAMPLES = r"""
-- name: Look at what is deployed
+- name: Read what is deployed
   holdfast.ha.deployed_info:
   register: deployed_host
 """
@@ -45,12 +44,12 @@ EXAMPLES = r"""
 RETURN = r"""
 deployed:
   description: >-
-    What is there. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where there is none, C(components)
-    those whose unit is enabled, C(patroni_members) names, C(vrrp_peers) the
-    addresses of keepalived's peers here and of whoever else sends VRRP adverts, C(taken) by variable whose a wished
-    directory is already, C(kept) by backup job how many snapshots it keeps, C(emptied) the paths of repositories that
-    backups were made to and that know nothing of the stanza now, C(secrets) by name whether this one is C(stored) and
-    C(accepted).
+    The observed state. C(patroni), C(postgresql), C(etcd) and C(pgbackrest) are null where not deployed. C(components)
+    are those whose unit is enabled, C(patroni_members) the members' names. C(vrrp_peers) are the addresses of
+    keepalived's peers on this host and of other senders of VRRP adverts. C(taken) has, by variable, the present user of
+    a desired directory, C(kept), by backup job, how many snapshots it keeps. C(emptied) are the paths of repositories
+    that had backups of the stanza and no longer know it. C(secrets) says by name whether the desired secret is
+    C(stored) and C(accepted).
   returned: always
   type: dict
   sample:

@@ -11,10 +11,10 @@ module: drill
 short_description: Prove that a cluster survives faults
 version_added: 1.0.0
 description:
-  - Injects faults into one cluster while clients write and read through its virtual IP, looks for every acknowledged
-    row afterwards, and writes a report.
-  - Hosts really lose their power, freeze or are cut off. Everything is healed on any exit. An isolation, a frozen or
-    masked service is also undone by a timer on the node itself, should the controller die.
+  - Injects faults into one cluster while clients write and read through its virtual IP. Afterwards it checks that no
+    acknowledged row is lost, and writes a report.
+  - The faults are real. Hosts lose power, freeze or are isolated. The drill heals every fault on any exit. If the
+    controller dies, a timer on the node itself undoes an isolation and a frozen or masked service.
   - This is an action plugin, it runs on the controller and connects to the hosts with SSH (paramiko) on its own.
 requirements:
   - The packages of C(requirements-drill.txt) on the controller.
@@ -32,7 +32,7 @@ options:
     type: str
     required: true
   faults:
-    description: The names of the faults; V(all) for all of them.
+    description: Names of the faults; V(all) for all of them.
     type: list
     elements: str
     default: [all]
@@ -53,9 +53,9 @@ options:
     default: false
   provider:
     description:
-      - How hosts lose their power and stand still.
-      - V(hosts) resets them by their own kernel and freezes services by control groups.
-      - V(containers) kills and pauses containers of this machine.
+      - How hosts lose power and freeze.
+      - V(hosts) resets a host through its own kernel and freezes services with control groups.
+      - V(containers) kills and pauses containers on the controller.
     type: str
     choices: [hosts, containers]
     default: hosts
@@ -64,31 +64,31 @@ options:
     type: str
     default: docker
   container_prefix:
-    description: What precedes a host's name in its container's name, unless the host has a variable C(drill_container).
+    description: Prefix of a host's name in its container's name, unless the host has a variable C(drill_container).
     type: str
     default: holdfast-
   client:
     description:
-      - The host that runs the clients, outside the cluster, with python3-psycopg2.
+      - The host outside the cluster that runs the clients; it needs python3-psycopg2.
       - By default the first host of the group C(client).
     type: str
   dead_man:
-    description: Seconds after which a node undoes an isolation by itself.
+    description: Seconds after which a node itself undoes an isolation.
     type: int
     default: 300
   directory:
-    description: Where the report goes; by default C(reports/TIME) in the current folder.
+    description: Directory of the report; by default C(reports/TIME) in the current directory.
     type: path
   budgets:
-    description: What faults may cost, by fault or C(default), as seconds without writes or as a mapping of limits.
+    description: Budgets by fault or C(default), as seconds without writes or as a mapping of limits.
     type: dict
     default: {}
   slack:
-    description: Seconds that every default budget is longer, for a busy machine.
+    description: Seconds added to every default budget, for a busy machine.
     type: float
     default: 0.0
   without_backup:
-    description: Drill a cluster that has no backups.
+    description: Whether to drill a cluster without backups.
     type: bool
     default: false
 seealso:
@@ -96,7 +96,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Let the primary lose its power three times
+- name: Cut the primary's power three times
   holdfast.ha.drill:
     cluster: main
     confirm: main
@@ -107,7 +107,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 passed:
-  description: Whether no budget and no invariant broke, and every fault was proven to have happened.
+  description: Whether every budget and every invariant held, and every fault was proven to have happened.
   returned: when a drill was carried out
   type: bool
 failure:
@@ -115,7 +115,7 @@ failure:
   returned: when a drill was carried out
   type: str
 directory:
-  description: The folder with C(report.html), C(report.json), C(junit.xml) and the ledgers.
+  description: The directory with C(report.html), C(report.json), C(junit.xml) and the ledgers.
   returned: when a drill was carried out
   type: str
 planned:

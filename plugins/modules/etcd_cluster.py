@@ -6,44 +6,43 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_cluster
-short_description: Health, authentication and users of an etcd cluster
+short_description: Manage authentication and users of an etcd cluster, and wait for its health
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Waits until the cluster serves, makes root, users and roles as declared, turns authentication on, and then
-    waits until every member that is to be there is healthy and the cluster has agreed on its version. To be called on
-    one host of the cluster.
-  - Every user gets a role of its own name, that may do what its prefixes say and nothing else.
-    Users and roles that aren't declared are left alone.
-  - Authentication is enabled last, and users are completed first, so an interrupted run is finished by the next one.
+  - Waits until the cluster serves, creates root, users and roles as declared, and enables authentication. Then it waits
+    until every required member is healthy and the cluster has agreed on its version. Run it on one host of the cluster.
+  - Every user gets a role of its own name, whose only permissions are the declared prefixes. Users and roles that
+    aren't declared are left unchanged.
+  - Authentication is enabled last, after all users are complete, so the next run completes an interrupted one.
 attributes:
   check_mode:
     support: full
-    description: Compares without waiting. A cluster that can't be reached yet is predicted to change.
+    description: Compares without waiting. Predicts a change for a cluster that can't be reached yet.
   diff_mode:
     support: full
-    description: Lists what is done, never a password.
+    description: Lists the actions, never a password.
 extends_documentation_fragment:
   - holdfast.ha.etcd
 options:
   endpoints:
-    description: Client URLs of the members that must be healthy, which are all members unless O(others) names some.
+    description: Client URLs of the members that must be healthy; all members except those in O(others).
     type: list
     elements: str
     required: true
   others:
     description:
-      - Client URLs, by name, of members that may be off, such as those whose hosts take no part in this run.
-      - They count while the cluster is asked whether it serves. At the end they have a few seconds to be healthy, and
-        those that are not are told (RV(left)).
+      - Client URLs, by name, of members that may be down, such as those whose hosts are not in this run.
+      - They count when the module checks whether the cluster serves. At the end they have a few seconds to become
+        healthy; RV(left) returns those that did not.
     type: dict
     default: {}
   root_password:
-    description: Password of root. etcd has no way to replace it without knowing the present one.
+    description: Password of root. etcd can't replace it without the present one.
     type: str
     required: true
   users:
-    description: Users beside root.
+    description: Users besides root.
     type: list
     elements: dict
     default: []
@@ -98,7 +97,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was, or would be, done.
+  description: The actions that were, or would be, carried out.
   returned: success
   type: list
   elements: str

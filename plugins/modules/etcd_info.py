@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_info
-short_description: State of an etcd cluster
+short_description: Report the state of an etcd cluster
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Asks every endpoint at once and reports what answers. Members that are down are part of the report, not an error.
-  - Also reports whether clients without a login, without a certificate and without TLS are turned away.
+  - Asks all endpoints in parallel and reports their answers. Members that are down are part of the report, not an
+    error.
+  - Also reports whether etcd refuses clients without a login, without a certificate and without TLS.
 attributes:
   check_mode:
     support: full
@@ -35,7 +36,7 @@ options:
     description: The user's password. Without it, what needs a login is left out.
     type: str
   timeout:
-    description: Seconds an endpoint has for an answer.
+    description: Seconds to wait for an endpoint's answer.
     type: float
     default: 3
 """
@@ -75,8 +76,8 @@ endpoints:
   contains:
     endpoint: {description: The URL., type: str}
     name: {description: Name of its member. Null when not known., type: str}
-    healthy: {description: Whether it serves with a quorum behind it., type: bool}
-    error: {description: Why not., type: str}
+    healthy: {description: Whether it serves and has a quorum., type: bool}
+    error: {description: Why it is not healthy., type: str}
     leader: {description: Whether it is the leader., type: bool}
     version: {description: Version of etcd., type: str}
     db_size: {description: Size of its database in bytes., type: int}
@@ -85,7 +86,7 @@ endpoints:
     raft_term: {description: Term of the leader's election., type: int}
     raft_index: {description: Index of the last log entry committed., type: int}
 members:
-  description: The cluster's members, as one that serves knows them.
+  description: The cluster's members, as reported by a member that serves.
   returned: success
   type: list
   elements: dict
@@ -101,19 +102,19 @@ alarms:
   type: list
   elements: str
 auth_enabled:
-  description: Whether a client without a login is refused. Null when no endpoint could tell.
+  description: Whether a client without a login is refused. Null when no endpoint answered.
   returned: success
   type: bool
 plaintext_refused:
-  description: Whether every endpoint that is up refuses clients without TLS. Null when none could tell.
+  description: Whether every endpoint that is up refuses clients without TLS. Null when none answered.
   returned: success
   type: bool
 certificate_required:
-  description: Whether every endpoint that is up refuses clients without a certificate. Null when none could tell.
+  description: Whether every endpoint that is up refuses clients without a certificate. Null when none answered.
   returned: success
   type: bool
 errors:
-  description: What else went wrong, for example a refused login.
+  description: Other errors, for example a refused login.
   returned: success
   type: list
   elements: str

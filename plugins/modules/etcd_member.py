@@ -6,26 +6,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_member
-short_description: How an etcd member without data gets into its cluster
+short_description: Decide how an etcd member without data joins its cluster
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - A member that starts without the data it had votes and acknowledges as if it had none of it. So etcd starts on an
-    empty data directory with a permit only, which this module writes when that is safe.
-  - Call it first on every member, before etcd is started. It tells whether there is data, and withdraws a permit that
+  - A member that lost its data would vote and acknowledge as if it had never had it. So etcd starts on an empty data
+    directory only with a permit, which this module writes when the start is safe.
+  - Call it first on every member, before etcd is started. It reports whether there is data, and removes a permit that
     an earlier run left.
-  - Call it again, after etcd is started, where there is none, and hand over with O(looked_at) what the first call found
-    on all hosts. It asks the other members. When they know the member as one that had been started, its data is lost,
-    and it is removed from the cluster and added anew. When they don't know it, it is added.
-  - When none answers, the cluster is made only if all members were looked at and none has data. Otherwise the module
-    waits for those with data, and fails when they stay silent.
-  - With O(peer_name) it also tells whether members may refuse peers without that name (RV(peer_name_required)). They
-    may once every member presents a certificate with it, so that a cluster stays whole while members get theirs.
-  - Membership is always read from the cluster, so an interrupted run is finished by the next one.
+  - Where there is no data, call it again after etcd is started, and pass the first call's results of all hosts in
+    O(looked_at). It asks the other members. If they know the member as started, its data is lost. The module then
+    removes it from the cluster and adds it again. If they don't know it, the module adds it.
+  - When no member answers, the cluster is created only if all members were checked and none has data. Otherwise the
+    module waits for the members with data, and fails when they don't answer in time.
+  - With O(peer_name) it also returns whether members may refuse peers without that name (RV(peer_name_required)). They
+    may once every member presents a certificate with it. So the members stay connected while their certificates are
+    replaced.
+  - Membership is always read from the cluster, so the next run completes an interrupted one.
 attributes:
   check_mode:
     support: full
-    description: Predicts the way without changing the membership.
+    description: Predicts how the member joins without changing the membership.
   diff_mode:
     support: full
     description: Shows the environment file.
@@ -59,13 +60,13 @@ options:
     type: int
     default: 2380
   peer_name:
-    description: DNS name in the certificates of all members, and of nobody else; empty for none.
+    description: DNS name in the certificates of all members, and in no other certificate; empty for none.
     type: str
     default: ""
   settings_path:
     description:
-      - File with the settings of the member on this host. It says whether O(peer_name) is required already, and where
-        the member has had its data.
+      - File with the settings of the member on this host. It records whether O(peer_name) is required already, and
+        where the member's data was.
     type: path
   token:
     description: Token of the initial cluster.
@@ -76,12 +77,12 @@ options:
     type: path
     required: true
   wal_directory:
-    description: Directory of its write-ahead log, where that is not below O(data_directory).
+    description: Directory of the member's write-ahead log, if it is not below O(data_directory).
     type: path
   permit_path:
     description:
-      - The permit, an environment file with what etcd has to be told at its first start.
-      - It must be good for one start only, and not outlive the host's next boot.
+      - Path of the permit, an environment file with etcd's settings for its first start.
+      - It must be valid for one start only, and must not survive a reboot of the host.
     type: path
     required: true
   root_password:
@@ -89,11 +90,11 @@ options:
     type: str
     required: true
   unit:
-    description: The systemd unit. When it runs, it is stopped while its member is replaced, and started again.
+    description: The systemd unit. If it runs, it is stopped while its member is replaced, and then started again.
     type: str
     default: etcd.service
   looked_at:
-    description: What the module found (RV(found)) on each member's host in this run when called without this option.
+    description: The results (RV(found)) of the calls without this option on each member's host in this run.
     type: list
     elements: dict
   timeout:
@@ -103,7 +104,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look whether this member has data
+- name: Check whether this member has data
   holdfast.ha.etcd_member: &member
     name: db1
     members:
@@ -131,15 +132,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 peer_name_required:
-  description: Whether the member is to refuse peers whose certificate lacks O(peer_name).
+  description: Whether the member must refuse peers whose certificate lacks O(peer_name).
   returned: success
   type: bool
 has_data:
-  description: Whether the member has data, and so nothing was done.
+  description: Whether the member has data; if so, nothing was done.
   returned: success
   type: bool
 found:
-  description: What O(looked_at) takes.
+  description: An element of O(looked_at).
   returned: success
   type: dict
   contains:
@@ -150,10 +151,10 @@ found:
       description: Token of its cluster.
       type: str
     empty:
-      description: Whether it has no data, and no etcd runs that still has what was in the data directory.
+      description: Whether it has no data, and no running etcd still has the former data directory open.
       type: bool
 join:
-  description: The way of a member without data, none while it isn't decided.
+  description: How a member without data joins; not set while undecided.
   returned: success
   type: str
   choices: [bootstrap, added, add, replace]

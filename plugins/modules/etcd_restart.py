@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: etcd_restart
-short_description: Restart one etcd member without taking the quorum away
+short_description: Restart one etcd member without losing the quorum
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Waits until the other members keep the quorum on their own, restarts this one, and waits until it is healthy.
-    Call it on one member at a time.
-  - A cluster that has no quorum has none to lose, so its members are restarted without waiting.
+  - Waits until the other members have a quorum without this one, restarts it, and waits until it is healthy. Call it on
+    one member at a time.
+  - A cluster without a quorum has none to lose, so its members are restarted without waiting.
 attributes:
   check_mode:
     support: full
@@ -34,8 +34,8 @@ options:
     required: true
   others:
     description:
-      - Those of O(endpoints) that may be off, such as those whose hosts take no part in this run.
-      - Where a restart is not safe without them, it is left (RV(left)) instead of waited for.
+      - Those of O(endpoints) that may be down, such as those whose hosts are not in this run.
+      - Where a restart is not safe without them, the module skips it (RV(left)) instead of waiting.
     type: list
     elements: str
     default: []
@@ -62,7 +62,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 left:
-  description: What was not done because members are off; one sentence, or none.
+  description: What was skipped because members are down; one sentence, or none.
   returned: success
   type: list
   elements: str
@@ -101,12 +101,12 @@ ARGUMENTS: dict[str, Any] = {
 
 
 def judge(me: str, seen: dict[str, str | None]) -> Restart:
-    """Judge a restart by the reasons why endpoints aren't healthy."""
+    """Judge a restart by the reasons for unhealthy endpoints."""
     return judge_restart(me, {url: reason is None for url, reason in seen.items()})
 
 
 def is_hopeless(me: str, seen: dict[str, str | None], others: Collection[str]) -> bool:
-    """Tell whether a restart takes the quorum away as long as the unhealthy ones of the others are off."""
+    """Return whether a restart would lose the quorum while the unhealthy others are down."""
     return judge(me, {url: reason if url in others else None for url, reason in seen.items()}) is Restart.UNSAFE
 
 

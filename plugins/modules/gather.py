@@ -12,8 +12,8 @@ short_description: Run several info modules on a host in one step
 version_added: 1.0.0
 description:
   - Runs info modules one after the other and returns all their results.
-  - A module that fails is an answer like another, so that one dead service does not hide the others.
-  - This is an action plugin; a step costs more than a module, so this is faster than a task for each.
+  - A failed module is a result, not an error, so that one dead service does not hide the others.
+  - This is an action plugin. A task costs more than a module, so this is faster than one task per module.
 author: Holdfast contributors (@holdfast)
 attributes:
   check_mode:
@@ -30,7 +30,7 @@ options:
     required: true
     suboptions:
       name:
-        description: Under which name to return the result.
+        description: Name under which the result is returned.
         type: str
         required: true
       module:
@@ -48,7 +48,7 @@ options:
 """
 
 EXAMPLES = r"""
-- name: Look at a balancer
+- name: Read the state of a balancer
   holdfast.ha.gather:
     probes:
       - {name: haproxy, module: holdfast.ha.haproxy_info}

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: haproxy_info
-short_description: The pools of a running HAProxy and the state of their servers
+short_description: Report the pools of a running HAProxy and the state of their servers
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Asks HAProxy's runtime socket what it serves and how its servers are.
-  - An HAProxy that does not run is an answer, not a failure.
+  - Asks HAProxy's runtime socket for its pools and the state of their servers.
+  - An HAProxy that does not run is a result, not a failure.
 attributes:
   check_mode:
     support: full
@@ -33,11 +33,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Look at the pools
+- name: Read the pools
   holdfast.ha.haproxy_info:
   register: haproxy
 
-- name: See that every pool has a server
+- name: Check that every pool has a server
   ansible.builtin.assert:
     that: haproxy.pools | selectattr('up', 'eq', 0) | length == 0
 """

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: host_preflight
-short_description: Look whether a host can take its part of a cluster
+short_description: Check whether a host can run its part of a cluster
 version_added: 1.0.0
 description:
   - Checks operating system, init, memory, disk, addresses, interfaces of virtual addresses, ports and clock.
-  - Never changes anything and never fails for what it finds, so that the findings of all hosts can be shown together.
-  - An action plugin of the same name measures how far the host's clock is from the controller's.
+  - Changes nothing and returns its findings instead of failing, so that the findings of all hosts can be shown
+    together.
+  - The action plugin of the same name measures the offset of the host's clock from the controller's.
 author: Holdfast contributors (@holdfast)
 attributes:
   check_mode:
@@ -35,7 +36,7 @@ options:
         type: int
         required: true
       component:
-        description: Who will listen on it.
+        description: The component that will listen on it.
         type: str
         required: true
       units:
@@ -63,8 +64,8 @@ options:
     default: 2048
   directories:
     description:
-      - Directories of data, by the names of the variables that say where they are. None may be a mount point itself,
-        because a restore renames it; it may lie in one.
+      - Data directories, by the variables that name them. None may itself be a mount point, because a restore renames
+        it; it may be below one.
     type: dict
     default: {}
   packages:
@@ -77,7 +78,7 @@ options:
     type: dict
     default: {}
   spans:
-    description: systemd time spans of jobs, by the variables that hold them; empty ones are passed over.
+    description: systemd time spans of jobs, by the variables that hold them; empty ones are ignored.
     type: dict
     default: {}
 """
@@ -103,10 +104,10 @@ findings:
       description: The name of the check.
       type: str
     value:
-      description: What was seen.
+      description: What was found.
       type: str
     fix:
-      description: How to mend it.
+      description: How to fix it.
       type: str
     level:
       description: V(error) stops the work, V(warning) does not.
@@ -119,27 +120,27 @@ packages:
   type: dict
   sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}}
 jobs:
-  description: Units of declared backup jobs, wished for or not, that are on the host.
+  description: Units of backup jobs on the host, whether still declared or not.
   returned: always
   type: list
   elements: str
   sample: [holdfast-job-etc.timer]
 interface_of:
-  description: The interfaces by the addresses that they hold.
+  description: The interfaces by their addresses.
   returned: always
   type: dict
   sample: {198.51.100.21: eth0}
 store:
   description:
-    - What is or would be installed of etcd and Patroni, none where the host has or gets none. V(guarded) says that etcd
-      answers a lease's keepalive after a login only, V(authenticates) that Patroni logs in for it.
+    - The installed or installable versions of etcd and Patroni, none where the host neither has nor gets them.
+      V(guarded) says that etcd requires a login for a lease's keepalive, V(authenticates) that Patroni logs in for it.
   returned: always
   type: dict
   sample:
     etcd: {version: 3.5.16, guarded: false, root_only: false}
     patroni: {version: 4.0.7, authenticates: false}
 ansible_facts:
-  description: The facts that the roles use, so that no play has to gather them again.
+  description: The facts that the roles use; no play needs to gather them again.
   returned: always
   type: dict
   sample: {ansible_distribution: Debian, ansible_memtotal_mb: 3924, ansible_processor_nproc: 2}

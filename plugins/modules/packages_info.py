@@ -7,11 +7,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: packages_info
-short_description: Tell which Debian packages of a list are not installed
+short_description: Report which Debian packages of a list are not installed
 version_added: 1.0.0
 description:
-  - Asks dpkg, in a few milliseconds, where opening apt's cache takes the better part of a second.
-  - A package counts as installed only when it is completely configured, so that an interrupted installation is noticed.
+  - Asks dpkg, which takes a few milliseconds; opening apt's cache takes almost a second.
+  - A package counts as installed only when it is completely configured, so that the module detects an interrupted
+    installation.
 author:
   - Holdfast contributors (@holdfast)
 attributes:

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_cluster
-short_description: Have a Patroni cluster running as declared
+short_description: Wait for a healthy Patroni cluster and finish pending restarts
 version_added: 1.0.0
 description:
-  - Waits until the named members run, the standbys stream on the leader's timeline,
-    and a majority agrees on the leader.
-  - Then restarts PostgreSQL where Patroni says a restart is pending, one member at a time, the leader last,
-    waiting for a healthy cluster after each.
+  - Waits until the named members run, the standbys stream on the leader's timeline, and a majority agrees on the
+    leader.
+  - Then restarts PostgreSQL where Patroni reports a pending restart. It restarts one member at a time, the leader last,
+    and waits for a healthy cluster after each.
 author:
   - Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -28,41 +28,42 @@ options:
   members:
     description:
       - Names of the members that must be healthy. Required for V(healthy).
-      - In the order of O(endpoints), a member that is none is told with why its endpoint does not answer.
+      - If they are in the order of O(endpoints), the message about a missing member says why its endpoint does not
+        answer.
     type: list
     elements: str
   others:
     description:
-      - Base URLs, by name, of further members that may be off, such as those whose hosts take no part in this run.
-      - One that answers must be healthy like O(members). One that does not is told (RV(left)), is not waited for, and
-        has no vote on who leads.
+      - Base URLs, by name, of further members that may be down, such as those whose hosts are not in this run.
+      - One that answers must be healthy like O(members). One that does not is returned in RV(left); the module does not
+        wait for it, and it has no vote on the leader.
     type: dict
     default: {}
   state:
     description:
-      - V(healthy) is what the description says.
-      - V(applied) only waits until the member behind each of O(endpoints) answers and has applied what was changed
-        just before, its files included, so that restarts which follow from it are seen afterwards.
+      - V(healthy) waits and restarts as described above.
+      - V(applied) only waits until the member behind each of O(endpoints) answers and has applied the preceding
+        changes, including those of its files. Afterwards its pending restarts are complete.
     type: str
     choices: [applied, healthy]
     default: healthy
   unit:
     description:
-      - The unit of this host's own member. When the wait fails, the last line of its journal that tells a failure is
-        part of the message. One that time does not mend, such as a refused password, ends the wait for V(healthy) when
-        it has kept coming for 30 s.
-      - Give it where O(members) is this host's own.
+      - The unit of this host's own member. When the wait fails, the message includes the last failure in the unit's
+        journal. A failure that waiting does not fix, such as a refused password, ends the wait for V(healthy) when it
+        has recurred for 30 s.
+      - Set it where O(members) is this host's own member.
     type: str
   restart_pending:
-    description: Restart members whose restart is pending.
+    description: Whether to restart members whose restart is pending.
     type: bool
     default: true
   restart_timeout:
-    description: Seconds one PostgreSQL has to restart.
+    description: Seconds that one PostgreSQL may take to restart.
     type: int
     default: 120
   timeout:
-    description: Seconds to become healthy, at the start and after each restart; or seconds to apply.
+    description: Seconds to wait for a healthy cluster, at the start and after each restart; or for V(applied).
     type: int
     default: 300
 """
@@ -93,7 +94,7 @@ left:
   type: list
   elements: str
 problems:
-  description: What keeps the cluster from being healthy; can be other than empty in check mode only.
+  description: Why the cluster is not healthy; always empty outside check mode.
   returned: success
   type: list
   elements: str

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_config
-short_description: Declare the dynamic configuration of a Patroni cluster
+short_description: Manage the dynamic configuration of a Patroni cluster
 version_added: 1.0.0
 description:
-  - Compares the configuration in the cluster's store with the declared one, and patches what differs.
+  - Compares the configuration in etcd with the declared one, and patches the differences.
   - Run it on one host per cluster.
-  - Where there is no cluster yet it waits for one. Patroni as the role C(patroni) starts it creates none without a
-    permit, a key in etcd that ends after 30 seconds. It is given when every endpoint says that its member has no data
-    and etcd knows no cluster.
+  - Where there is no cluster yet, the module waits for one. Patroni, as the role C(patroni) starts it, creates a
+    cluster only with a permit, a key in etcd that expires after 30 seconds. The module writes it when every endpoint
+    reports that its member has no data and etcd knows no cluster.
 author:
   - Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -21,10 +21,10 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: The same plan is computed, but not applied. Without a cluster a change is predicted.
+    description: Computes the same plan without applying it. Without a cluster it predicts a change.
   diff_mode:
     support: full
-    description: Shows the stored configuration before and after, values that are named as secrets masked.
+    description: Shows the stored configuration before and after. Values with the name of a secret are masked.
 options:
   config:
     description:
@@ -33,21 +33,20 @@ options:
     type: dict
     required: true
   exact:
-    description: Also remove keys, at any depth, that O(config) does not name.
+    description: Whether to remove keys, at any depth, that O(config) does not have.
     type: bool
     default: false
   keep:
-    description: Top-level keys that O(exact) spares.
+    description: Top-level keys that O(exact) does not remove.
     type: list
     elements: str
     default:
       - pause
   etcd:
     description:
-      - How to reach Patroni's keys in etcd, to permit a new cluster, and to free a bootstrap that was abandoned when
-        the member creating it died - that is when no member has a database, none is creating one, and all of them wait
-        for that.
-      - Without it a new cluster, or such a one, waits for ever.
+      - How to reach Patroni's keys in etcd, to permit a new cluster and to release an abandoned bootstrap. A bootstrap
+        is abandoned when its member died, no member has a database, none is creating one, and all wait for one.
+      - Without it the module can do neither, and such clusters wait forever.
     type: dict
     suboptions:
       endpoints: {description: Base URLs of etcd's members., type: list, elements: str, required: true}
@@ -58,8 +57,8 @@ options:
       username: {description: "User of etcd, empty where it asks for none.", type: str}
   others:
     description: >-
-      Base URLs of members that may be off. They are asked when none of O(endpoints) answers, and whether they have data
-      before a new cluster is permitted; nothing waits until they have applied the configuration.
+      Base URLs of members that may be down. They are asked when none of O(endpoints) answers, and for their data before
+      a new cluster is permitted. The module does not wait until they have applied the configuration.
     type: list
     elements: str
     default: []
@@ -72,8 +71,8 @@ options:
     type: int
     default: 120
 notes:
-  - Its parameters are neither in the host's log nor in the result.
-  - Refuses timing that Patroni would not honour, such as a C(ttl) below C(loop_wait + 2 * retry_timeout).
+  - The module's parameters appear neither in the host's log nor in the result.
+  - Refuses timings that Patroni would not honour, such as a C(ttl) below C(loop_wait + 2 * retry_timeout).
 """
 
 EXAMPLES = r"""
@@ -105,15 +104,15 @@ EXAMPLES = r"""
 
 RETURN = r"""
 config:
-  description: The configuration after the module ran, or as it would be. Values that are named as secrets are masked.
+  description: The configuration after the run, or the predicted one. Values with the name of a secret are masked.
   returned: success
   type: dict
 patch:
-  description: What was changed; removed keys are null. Values that are named as secrets are masked.
+  description: The changes; removed keys are null. Values with the name of a secret are masked.
   returned: success
   type: dict
 pending_restart:
-  description: Names of the members that must be restarted before all of it is in force.
+  description: Names of the members that must be restarted before the whole configuration takes effect.
   returned: success
   type: list
   elements: str

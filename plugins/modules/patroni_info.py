@@ -6,11 +6,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_info
-short_description: What a Patroni cluster says of itself
+short_description: Report the state of a Patroni cluster
 version_added: 1.0.0
 description:
-  - Asks every member at once and takes the view of a majority, so that one member's stale answer does not count.
-  - A member that does not answer costs O(request_timeout) at most and no failure.
+  - Asks all members in parallel and takes the view of a majority, so that one member's stale answer does not count.
+  - A member that does not answer costs at most O(request_timeout) and is not a failure.
 author:
   - Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -24,7 +24,7 @@ attributes:
     description: There is nothing to compare.
 options:
   members:
-    description: Names of the members that must run; they are judged in RV(problems).
+    description: Names of the members that must run; RV(problems) has what is wrong with them.
     type: list
     elements: str
     default: []
@@ -62,7 +62,7 @@ cluster:
       description: Whether Patroni is in maintenance mode.
       type: bool
     agreed:
-      description: Whether a majority of the endpoints names the same leader.
+      description: Whether a majority of the endpoints reports the same leader.
       type: bool
     members:
       description: >-
@@ -74,11 +74,12 @@ cluster:
       elements: dict
 config:
   description: >-
-    The dynamic configuration, values that are named as secrets masked; null where no member answers or none is stored.
+    The dynamic configuration; null where no member answers or none is stored. Values with the name of a secret are
+    masked.
   returned: always
   type: dict
 problems:
-  description: What keeps the cluster from being healthy, one sentence each.
+  description: Why the cluster is not healthy, one sentence each.
   returned: always
   type: list
   elements: str

@@ -6,26 +6,27 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_reset
-short_description: Have Patroni's store forget the database that was, and name the member that begins anew
+short_description: Delete a former database's state from etcd, and name the member that bootstraps the next one
 version_added: 1.0.0
 description:
-  - Deletes what Patroni keeps in etcd about a cluster's database, which is its system identifier, its leader, its
-    position, its history and its synchronous standbys. The dynamic configuration is kept.
-  - With them a member whose database was restored to an earlier point could not lead.
-  - Refuses to forget while a member's Patroni is alive; a killed one is alive until its lease has run out.
-  - Where the store knows no cluster, a member that has data goes on with it only when it is named.
+  - Deletes what Patroni keeps in etcd about a cluster's database, which is its system identifier, leader, position,
+    history and synchronous standbys. The dynamic configuration is kept.
+  - With these keys, a member whose database was restored to an earlier point could not lead.
+  - Refuses to delete the keys while a member's Patroni is alive. A killed Patroni counts as alive until its lease
+    expires.
+  - Where etcd knows no cluster, a member that has data starts with it only when it is named.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
   check_mode:
     support: full
-    description: Tells which keys would be deleted.
+    description: Returns the keys that would be deleted.
   diff_mode:
     support: full
     description: Shows the names of the keys.
 options:
   etcd:
-    description: Where the keys are.
+    description: How to reach the keys in etcd.
     type: dict
     required: true
     suboptions:
@@ -41,20 +42,21 @@ options:
   state:
     description:
       - V(forgotten) deletes the keys.
-      - V(named) lets O(member) go on with its data within ten minutes. Nothing is done where the store knows a cluster.
+      - V(named) permits O(member) to start with its data within ten minutes. Nothing is done where etcd knows a
+        cluster.
     type: str
     choices: [forgotten, named]
     default: forgotten
   member:
-    description: Patroni's name of the member that begins.
+    description: Patroni's name of the member to permit.
     type: str
   stopped:
-    description: Members whose Patroni was stopped just before; their leases are not waited for.
+    description: Members whose Patroni was just stopped; the module does not wait for their leases.
     type: list
     elements: str
     default: []
   timeout:
-    description: Seconds until every member's lease must have run out.
+    description: Seconds within which every member's lease must expire.
     type: int
     default: 60
 seealso:
@@ -62,7 +64,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Forget the former database
+- name: Delete the former database's state
   holdfast.ha.patroni_reset:
     etcd:
       endpoints: [https://198.51.100.11:2379]
@@ -73,7 +75,7 @@ EXAMPLES = r"""
       username: patroni
     etcd_password: "{{ ha_secrets.etcd_patroni }}"
 
-- name: Name the member that goes on with its data
+- name: Permit the member to start with its data
   holdfast.ha.patroni_reset:
     etcd: "{{ patroni_store }}"
     etcd_password: "{{ ha_secrets.etcd_patroni }}"
@@ -131,12 +133,12 @@ def reset(store: Store, stopped: Collection[str], timeout: float, dry_run: bool)
 
 
 def name_member(store: Store, member: str, dry_run: bool) -> bool:
-    """Let a member go on with its data unless the store knows a cluster; return whether it may, or might."""
+    """Permit a member to start with its data unless etcd knows a cluster; return whether it may, or would."""
     return INITIALIZED not in store.names() if dry_run else store.permit(member, NAMED_SECONDS)
 
 
 def run(params: dict[str, Any], dry_run: bool) -> dict[str, Any]:
-    """Do what the parameters say, or foretell it, and return the module's result."""
+    """Carry out or, in check mode, predict the declared state, and return the module's result."""
     store = Store.from_params(params["etcd"], params["etcd_password"])
     if params["state"] == "named":
         return {"changed": name_member(store, params["member"], dry_run), "deleted": []}

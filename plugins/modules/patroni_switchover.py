@@ -6,14 +6,15 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: patroni_switchover
-short_description: Let another member of a Patroni cluster lead
+short_description: Switch over to another member of a Patroni cluster
 version_added: 1.0.0
 description:
-  - A planned switchover. The old leader stops in order, the candidate takes over with all that was committed.
-  - Where PgBouncers stand before the cluster, their clients are held meanwhile, so that they wait instead of failing.
-  - Refuses before anything is touched when the candidate is unknown, may not lead, does not stream, lags, or is not
-    synchronous in synchronous mode; when the leader is not healthy, the cluster is in maintenance mode,
-    or a PgBouncer's console can't be used.
+  - A planned switchover. The old leader shuts down cleanly, and the candidate takes over with every committed
+    transaction.
+  - Where clients connect through PgBouncers, these hold the clients meanwhile, so that clients wait instead of failing.
+  - Refuses, before it changes anything, a candidate that is unknown, may not lead, does not stream, lags, or is not
+    synchronous in synchronous mode. Also refuses when the leader is not healthy, the cluster is in maintenance mode, or
+    a PgBouncer's console can't be used.
   - Run it on one host per cluster.
 author:
   - Holdfast contributors (@holdfast)
@@ -22,24 +23,24 @@ extends_documentation_fragment:
 attributes:
   check_mode:
     support: full
-    description: The same is asked and refused, but nothing is done.
+    description: Makes the same checks, but does not switch over.
   diff_mode:
     support: full
     description: Shows the leader before and after.
 options:
   leader:
     description:
-      - Name of the member that is to lead. Nothing is done when it does and is healthy.
-      - Without it one of the able standbys takes over, so every run is a change. It is the faster way where replication
-        is synchronous, since Patroni lets standbys that were not named sleep for two seconds before they follow.
+      - Name of the member to lead. Nothing is done when it already leads and is healthy.
+      - Without it, one of the eligible standbys takes over, so every run is a change. This is faster where replication
+        is synchronous, because Patroni has standbys that were not named sleep for two seconds before they follow.
     type: str
   poolers:
-    description: The PgBouncers whose clients are to be held, all at once.
+    description: The PgBouncers that hold their clients, all at the same time.
     type: list
     elements: dict
     default: []
     suboptions:
-      name: {description: A name for people., type: str, required: true}
+      name: {description: Name used in messages., type: str, required: true}
       address: {description: "Address of the PgBouncer, as its certificate has it.", type: str, required: true}
       port: {description: Its port., type: int, default: 6432}
   pooler_username:
@@ -55,49 +56,52 @@ options:
   pool:
     description:
       - Where the PgBouncers find the leader, such as HAProxy's pool for it.
-      - Clients are let go on when a new connection there leads to the new leader, told by its TLS certificate.
-      - Without it they are as soon as that one leads.
+      - Clients are released when a new connection there reaches the new leader, identified by its TLS certificate.
+      - Without it, they are released as soon as the new leader leads.
     type: dict
     suboptions:
       address: {description: Its address., type: str, required: true}
       port: {description: Its port., type: int, required: true}
   superuser:
     description:
-      - A role that logs in to the leader for a checkpoint before clients are held, which shortens its stop.
-      - Where it archives, its WAL segment is filled as well, in up to two seconds and but for 1 MiB, as it would send
-        the rest to the standbys while clients wait. A role that may not do that, or not see them, does without.
-      - Needs psycopg2 on the host, as O(poolers) does.
+      - A role that logs in to the leader for a checkpoint before clients are held, which shortens the shutdown.
+      - If the leader archives, the module also fills its WAL segment up to the last 1 MiB, within two seconds.
+        Otherwise the leader would send the rest to the standbys while clients wait. The module skips this for a role
+        that lacks the permission or can't see the standbys.
+      - Requires psycopg2 on the host, as O(poolers) does.
     type: str
   superuser_password:
     description: Password of that role.
     type: str
   pause_timeout:
-    description: Seconds the transactions under way have to end when clients are held.
+    description: Seconds that running transactions have to end when clients are held.
     type: float
     default: 5.0
   pause_required:
     description:
-      - When those transactions don't end in time, V(true) lets all clients go on and refuses the switchover.
-      - V(false) switches over all the same. Transactions that are still under way then fail, all others wait.
+      - When these transactions don't end in time, V(true) releases all clients and refuses the switchover.
+      - V(false) switches over nevertheless. Transactions that still run then fail; all others wait.
     type: bool
     default: true
   timeout:
-    description: Seconds for the checkpoint, for the candidate to lead, and for O(pool) to lead to it, each.
+    description: Seconds for the checkpoint, for the candidate to lead, and for O(pool) to reach it, each.
     type: float
     default: 20.0
   healthy_timeout:
-    description: Seconds for all members that were healthy before to follow the new leader.
+    description: Seconds within which all members that were healthy before must follow the new leader.
     type: float
     default: 120.0
 notes:
-  - Clients are let go on whatever happens to the module, errors, SIGTERM and SIGHUP included, and losing the controller
-    does not end it. Losing its own host does. Then PgBouncers on other hosts hold their clients until they are told
-    C(RESUME), get the signal C(USR2), or are restarted; C(playbooks/switchover.yml) sets a timer for that on each.
-  - A PgBouncer in session mode is held only once all its clients have left; there O(pause_timeout) passes in vain.
+  - The module releases the clients on every exit, including errors, SIGTERM and SIGHUP, and survives the loss of the
+    controller. It does not survive the loss of its own host. PgBouncers on other hosts then hold their clients until
+    they receive C(RESUME) or the signal C(USR2), or are restarted; C(playbooks/switchover.yml) sets a timer for that on
+    each.
+  - A PgBouncer in session mode pauses only after all its clients have disconnected; there O(pause_timeout) usually
+    expires.
 """
 
 EXAMPLES = r"""
-- name: Let db2 lead
+- name: Switch over to db2
   holdfast.ha.patroni_switchover:
     endpoints: [https://198.51.100.11:8008, https://198.51.100.12:8008, https://198.51.100.13:8008]
     ca: /etc/holdfast/tls/ca.crt
@@ -105,7 +109,7 @@ EXAMPLES = r"""
     password: "{{ ha_secrets.patroni_rest }}"
     leader: db2
 
-- name: Let another member lead while the poolers hold their clients
+- name: Switch over to another member while the poolers hold their clients
   holdfast.ha.patroni_switchover:
     endpoints: [https://198.51.100.11:8008, https://198.51.100.12:8008]
     ca: /etc/holdfast/tls/ca.crt
@@ -125,25 +129,25 @@ old_leader:
   returned: success
   type: str
 leader:
-  description: Name of the member that leads now; in check mode of the one that would, or is likely to.
+  description: Name of the member that leads now; in check mode, of the one that would or is likely to.
   returned: success
   type: str
 timeline:
-  description: The timeline on which it leads; in check mode and without a change the one of now.
+  description: The timeline on which it leads; in check mode and without a change, the present one.
   returned: success
   type: int
 seconds:
   description:
-    - Seconds each phase took, in their order; empty when nothing was done. Held clients waited for RV(seconds.paused),
+    - Seconds that each phase took, in order; empty when nothing was done. Held clients waited for RV(seconds.paused),
       RV(seconds.promoted) and RV(seconds.switched) at most.
   returned: success
   type: dict
   contains:
-    checkpointed: {description: "The checkpoint before, and until the standbys had all WAL.", type: float}
-    paused: {description: "Until all PgBouncers held their clients, with no transaction under way.", type: float}
+    checkpointed: {description: "The checkpoint, and until the standbys had all WAL.", type: float}
+    paused: {description: "Until all PgBouncers held their clients and no transaction ran.", type: float}
     promoted: {description: Until another member led on its new timeline., type: float}
-    switched: {description: "Until the pool led to it, and the clients went on.", type: float}
-    healthy: {description: "Until the others followed it, synchronously where asked for.", type: float}
+    switched: {description: "Until the pool reached it and the clients were released.", type: float}
+    healthy: {description: "Until the others followed it, synchronously where required.", type: float}
   sample: {checkpointed: 0.1, paused: 0.02, promoted: 1.1, switched: 0.2, healthy: 3.5}
 """
 
@@ -163,11 +167,11 @@ SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 
 class InterruptedBySignalError(Exception):
-    """The module is to end; the message says by which signal."""
+    """A signal ends the module; the message names it."""
 
 
 def unwind_on_signals() -> None:
-    """Let the first signal end the module in order, by an exception; later ones don't disturb that."""
+    """Let the first signal end the module cleanly with an exception; ignore later ones."""
 
     def unwind(number: int, _frame: Any) -> None:
         for each in SIGNALS:
@@ -179,7 +183,7 @@ def unwind_on_signals() -> None:
 
 
 def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, Any]:
-    """Return the module's result; leader is the one of now, or the likely one where nothing was done."""
+    """Return the module's result; leader is the present one, or the likely one if nothing was done."""
     return {
         "changed": made.needed,
         "old_leader": made.leader.name,
@@ -191,7 +195,7 @@ def result(made: Plan, leader: Member, seconds: dict[str, float]) -> dict[str, A
 
 
 def converge(switchover: Switchover, wanted: str | None, check_mode: bool) -> dict[str, Any]:
-    """Plan, switch over unless in check mode or where nothing is to be done, and return the module's result."""
+    """Plan, switch over unless in check mode or not needed, and return the module's result."""
     made = switchover.plan(wanted)
     if check_mode or not made.needed:
         return result(made, replace(made.heir, timeline=made.leader.timeline), {})

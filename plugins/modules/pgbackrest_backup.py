@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgbackrest_backup
-short_description: Have a pgBackRest backup of a type, taking one where none serves
+short_description: Ensure that a recent pgBackRest backup of a type exists
 version_added: 1.0.0
 description:
-  - Takes a backup unless the stanza has one of the type, or of a type that contains it, which is young enough.
-    A full backup serves as a differential and an incremental one, a differential as an incremental one.
-  - Only backups of the database that the stanza serves now count.
-  - While another backup runs it waits for that one, then judges again.
-  - Goes through the repositories in turn. One that fails keeps no other from its backup; the module fails at the end.
+  - Takes a backup unless the stanza has a recent enough one of the type, or of a type that includes it. A full backup
+    serves as a differential and an incremental one, a differential as an incremental one.
+  - Only backups of the stanza's current database count.
+  - While another backup runs, the module waits for it, then checks again.
+  - Handles the repositories in turn. If one fails, the others still get their backup; the module fails at the end.
   - Run it on the repository host, after M(holdfast.ha.pgbackrest_stanza).
 author:
   - Holdfast contributors (@holdfast)
@@ -30,18 +30,18 @@ extends_documentation_fragment:
   - holdfast.ha.pgbackrest.stanza
 options:
   type:
-    description: Type of the wanted backup.
+    description: Type of the backup.
     type: str
     choices: [full, diff, incr]
     default: full
   max_age:
-    description: Age in seconds above which a backup no longer serves. Any age serves when unset; V(0) always takes one.
+    description: Greatest age in seconds of a backup that serves. Any age serves when unset; V(0) always takes a backup.
     type: int
   repository:
-    description: Number of the only repository that a backup is wanted in; all in turn when unset.
+    description: Number of the only repository to handle; all in turn when unset.
     type: int
   timeout:
-    description: Seconds until the backup must be there, waiting for another one included; in each repository.
+    description: Seconds within which each repository must have the backup, including the wait for another one.
     type: int
     default: 43200
 seealso:
@@ -50,11 +50,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have a first full backup
+- name: Ensure a first full backup
   holdfast.ha.pgbackrest_backup:
     stanza: lab
 
-- name: Have a differential backup of today
+- name: Ensure a differential backup of the last day
   holdfast.ha.pgbackrest_backup:
     stanza: lab
     type: diff
@@ -65,7 +65,7 @@ RETURN = r"""
 backups:
   description:
     - The backup that serves in each repository, in the shape of RV(holdfast.ha.pgbackrest_info#module:stanzas[].last)
-      with C(repository), its number. Of one that is yet to be taken only the number is known.
+      with C(repository), its number. For a backup that is yet to be taken, only the number is known.
   returned: always, but with invalid options
   type: list
   elements: dict
@@ -115,7 +115,7 @@ def described(outcome: BackupOutcome) -> dict[str, Any]:
 
 
 def converge(client: PgBackRest, params: Mapping[str, Any], dry_run: bool) -> tuple[list[BackupOutcome], list[str]]:
-    """Have the backups, repository by repository; return them, and what went wrong in the others."""
+    """Ensure the backups, repository by repository; return them and the others' errors."""
     stanza = params["stanza"]
     repositories = of_repository(client.repositories(stanza), params["repository"])
     outcomes: list[BackupOutcome] = []

@@ -10,10 +10,10 @@ module: pgbackrest_check
 short_description: Prove that WAL reaches the pgBackRest repository
 version_added: 1.0.0
 description:
-  - Runs C(pgbackrest check), which has the primary archive one WAL segment and waits for it in the repository.
-  - Database hosts whose pgBackRest server does not answer within 2 s are left out and named in RV(silent), because
-    pgBackRest would wait for each of them for many times its C(io-timeout). Without the primary the check fails.
-  - A failed check is an answer, not a failure. Run it on the repository host.
+  - Runs C(pgbackrest check), which makes the primary archive one WAL segment and waits until the repository has it.
+  - Database hosts whose pgBackRest server does not answer within 2 s are left out and returned in RV(silent). For each
+    of them pgBackRest would wait many times its C(io-timeout). Without the primary the check fails.
+  - A failed check is a result, not a failure. Run it on the repository host.
 author: Holdfast contributors (@holdfast)
 extends_documentation_fragment:
   - holdfast.ha.pgbackrest
@@ -21,7 +21,7 @@ extends_documentation_fragment:
   - holdfast.ha.pgbackrest.reads
 options:
   timeout:
-    description: Seconds until the segment must have arrived.
+    description: Seconds within which the segment must arrive.
     type: int
     default: 30
 seealso:
@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 check:
-  description: V(passed), V(backup_running) when a backup holds the lock, else pgBackRest's error.
+  description: V(passed), V(backup_running) when a backup holds the lock, otherwise pgBackRest's error.
   returned: always
   type: str
   sample: passed

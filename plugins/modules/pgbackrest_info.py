@@ -10,9 +10,9 @@ module: pgbackrest_info
 short_description: Report pgBackRest stanzas, backups and archived WAL
 version_added: 1.0.0
 description:
-  - Reads what C(pgbackrest info) knows and returns it parsed, with the ages and sizes of the newest backups.
-  - Also reports the installed version and the number of processors, which a configuration may be sized by.
-  - On a host without pgBackRest it returns an empty answer, with RV(version) null.
+  - Returns the parsed output of C(pgbackrest info), with the ages and sizes of the newest backups.
+  - Also reports the installed version and the number of processors, by which a configuration may be sized.
+  - On a host without pgBackRest the result is empty and RV(version) is null.
 author:
   - Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -20,14 +20,14 @@ extends_documentation_fragment:
   - holdfast.ha.pgbackrest.reads
 options:
   stanza:
-    description: Report this stanza only. It is reported as missing when the repository does not know it.
+    description: The only stanza to report. It is reported as missing when the repository does not know it.
     type: str
   stanzas:
     description: Whether to ask the repository at all; V(false) reports the installation only.
     type: bool
     default: true
   volume:
-    description: Path whose file system's size is reported, too. It need not exist yet.
+    description: Path of a file system whose size is reported, too. It need not exist yet.
     type: path
 seealso:
   - module: holdfast.ha.pgbackrest_stanza
@@ -40,7 +40,7 @@ EXAMPLES = r"""
     stanza: lab
   register: backups
 
-- name: Demand a full backup of the last eight days
+- name: Require a full backup of the last eight days
   ansible.builtin.assert:
     that:
       - backups.stanzas[0].last.full is not none
@@ -54,7 +54,7 @@ version:
   type: str
   sample: "2.55.1"
 processors:
-  description: Processors that this host may use.
+  description: Number of processors that this process may use.
   returned: success
   type: int
   sample: 4
@@ -77,7 +77,7 @@ stanzas:
       type: int
       returned: always
     ok:
-      description: Whether the stanza's status is C(ok), so that it has a backup.
+      description: Whether the stanza's status is C(ok); it has a backup then.
       type: bool
       returned: always
     code:
@@ -97,11 +97,11 @@ stanzas:
       type: str
       returned: always
     system_id:
-      description: PostgreSQL system identifier that the stanza serves now.
+      description: System identifier of the stanza's current database.
       type: str
       returned: always
     postgresql_version:
-      description: PostgreSQL version that the stanza serves now.
+      description: PostgreSQL version of the stanza's current database.
       type: str
       returned: always
     backups:
@@ -116,7 +116,7 @@ stanzas:
       type: dict
       returned: always
     wal:
-      description: First and last archived WAL segment of each database that the stanza has served.
+      description: First and last archived WAL segment of each database that the stanza has had.
       type: list
       elements: dict
       returned: always

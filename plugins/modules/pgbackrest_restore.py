@@ -10,18 +10,18 @@ module: pgbackrest_restore
 short_description: Restore a PostgreSQL data directory from pgBackRest, keeping the former one
 version_added: 1.0.0
 description:
-  - Restores a backup beside the data directory, has PostgreSQL recover it to a target, and only then lets it take the
-    data directory's place. The former one is kept under another name.
-  - Each state goes on from wherever an interrupted run left off; a marker beside the data directory tells.
-    Another target begins anew.
-  - It does not talk to Patroni, which must not run from V(recovered) on.
-  - Run it as root on a database host, or with O(private_config) on any that can read the repository. All work on the
-    data directory and beside it is done as O(user), who must be allowed to write to the directory that holds it.
+  - Restores a backup beside the data directory and lets PostgreSQL recover it to a target. Only then it replaces the
+    data directory. The former one is kept under another name.
+  - Each state continues where an interrupted run stopped, which a marker beside the data directory records. Another
+    target starts over.
+  - The module does not contact Patroni, which must not run from V(recovered) on.
+  - Run it as root on a database host, or with O(private_config) on any host that can read the repository. All work on
+    and beside the data directory is done as O(user), who must be allowed to write to its parent directory.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
   check_mode:
-    description: Returns the steps of the same plan.
+    description: Returns the steps that a run would carry out.
     support: full
   diff_mode:
     description: Shows the steps.
@@ -35,15 +35,15 @@ options:
     required: true
   state:
     description:
-      - V(room) only sees whether a second copy fits on the file system.
-      - V(prepared) has the files fetched and, unless the target is the latest, proves that recovery reaches the target.
-        The database in O(path) may run meanwhile.
-      - V(stopped) stops a PostgreSQL that runs on O(path), as a paused Patroni leaves one.
-      - V(recovered) has the fetched files recovered to the target, on a new timeline. It is archived as soon as the
-        database serves.
-      - V(aside) renames a data directory that is not to be used any more; for the other members.
-      - V(placed) renames the former data directory and lets the restored one take its place.
-      - V(finished) ends the restore and tells where the former data is.
+      - V(room) only checks whether a second copy fits on the file system.
+      - V(prepared) fetches the files and, unless the target is the latest, proves that recovery reaches the target. The
+        database in O(path) may run meanwhile.
+      - V(stopped) stops a PostgreSQL that runs on O(path), such as one that a paused Patroni left running.
+      - V(recovered) recovers the fetched files to the target, on a new timeline. The timeline is archived as soon as
+        the database serves.
+      - V(aside) renames a data directory that is no longer used; for the other members.
+      - V(placed) renames the former data directory and puts the restored one in its place.
+      - V(finished) ends the restore and returns where the former data is.
     type: str
     choices: [room, prepared, stopped, recovered, aside, placed, finished]
     required: true
@@ -53,16 +53,16 @@ options:
         and V(finished).
     type: dict
   set:
-    description: The backup's label if the user chose it. With another choice an interrupted restore begins anew.
+    description: The backup's label if the user chose it. Another choice makes an interrupted restore start over.
     type: str
   repository:
-    description: The repository's number if the user chose it. With another choice an interrupted restore begins anew.
+    description: The repository's number if the user chose it. Another choice makes an interrupted restore start over.
     type: int
   id:
-    description: Which restore this is, as RV(id) of V(prepared) says. Needed for V(aside) and V(finished).
+    description: Id of the restore, as V(prepared) returned it in RV(id). Required for V(aside) and V(finished).
     type: str
   anew:
-    description: Whether V(prepared) begins anew even where an interrupted restore could be gone on with.
+    description: Whether V(prepared) starts over even where an interrupted restore could continue.
     type: bool
     default: false
   keep:
@@ -71,20 +71,20 @@ options:
     default: true
   private_config:
     description:
-      - Whether pgBackRest reads a copy of O(config) that has O(path) as its only database, as a repository host's own
-        knows only databases elsewhere. It may hold the repository's passphrase, so only O(user) can read it; it is
-        gone when the restored directory is placed.
+      - Whether pgBackRest reads a copy of O(config) that has O(path) as its only database. A repository host needs
+        this, as its own configuration has only databases on other hosts. The copy may hold the repository's passphrase,
+        so only O(user) can read it. It is removed when the restored directory is placed.
     type: bool
     default: false
   archive:
-    description: Whether the WAL of the new timeline is kept for the next server to archive; not for a clone.
+    description: Whether to keep the WAL of the new timeline, so that the next server archives it; V(false) for a clone.
     type: bool
     default: true
   bin_directory:
     description: Directory of PostgreSQL's programs. The newest below C(/usr/lib/postgresql) when unset.
     type: path
   timeout:
-    description: Seconds that fetching, and again recovery, may take.
+    description: Seconds that fetching and recovery may take, each.
     type: int
     default: 86400
   user:
@@ -102,7 +102,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the files here and the target proven while the database runs
+- name: Fetch the files and prove the target while the database runs
   holdfast.ha.pgbackrest_restore:
     stanza: lab
     path: /var/lib/postgresql/17/lab
@@ -119,17 +119,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 steps:
-  description: What was done, or would be.
+  description: The steps that were, or would be, carried out.
   returned: success
   type: list
   elements: str
   sample: [begin, fetch, prove]
 id:
-  description: Which restore this is; null when none is under way.
+  description: Id of the restore; null when none is in progress.
   returned: success
   type: str
 phase:
-  description: The last phase that the restore has reached; null when none is under way.
+  description: The last phase that the restore has reached; null when none is in progress.
   returned: success
   type: str
   sample: prepared
@@ -144,7 +144,7 @@ seconds:
   type: dict
   sample: {begin: 0.0, fetch: 4.2}
 last_transaction:
-  description: Time of the last transaction that recovery replayed, where a step recovered.
+  description: Time of the last transaction that recovery replayed, if a step recovered.
   returned: success
   type: str
 """
@@ -173,7 +173,7 @@ ERRORS = (PgBackRestError, RestoreError, InstanceError, OSError)
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold the lock of a data directory's restore: a run whose controller died may still be at work."""
+    """Hold the lock of a data directory's restore: a run whose controller died may still be running."""
     with os.fdopen(safe_path.lock_file(path), "w", encoding="utf-8") as lock:
         deadline = time.monotonic() + LOCK_SECONDS
         while True:
@@ -217,7 +217,7 @@ def restore_of(module: AnsibleModule) -> Restore:
 
 
 def run(module: AnsibleModule) -> dict[str, Any]:
-    """Carry out what the module is asked for, and return its result."""
+    """Carry out the restore to the given state, and return the module's result."""
     return converge(restore_of(module), module.params["state"], module.params["keep"], module.check_mode)
 
 

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgbackrest_stanza
-short_description: Make a pgBackRest stanza exist, fit its database and archive WAL
+short_description: Ensure that a pgBackRest stanza exists, fits its database and archives WAL
 version_added: 1.0.0
 description:
-  - Creates the stanza in each repository where it is missing, from whichever configured database is the primary.
-  - Clears what an interrupted creation left behind, its info files. A repository that still holds backup sets, archived
-    WAL or anything else of the stanza is never cleared, that is an error.
-  - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. A database that was
-    initialized anew or upgraded is noticed by it. The stanza is upgraded to fit when it holds no backups or
-    O(upgrade) allows it; otherwise that is an error, because the new database's backups would expire the old ones.
-  - Failures that pass (a database that starts, fails over or does not archive yet) are tried again until O(timeout).
+  - Creates the stanza in each repository where it is missing, from the configured database that is the primary.
+  - Deletes the info files that an interrupted creation left behind. A repository that still holds backup sets, archived
+    WAL or anything else of the stanza is never cleared; that is an error.
+  - Proves archiving with C(pgbackrest check), which archives one WAL segment of the primary. The check detects a
+    database that was upgraded or initialized again. The stanza is then upgraded when it holds no backups or O(upgrade)
+    allows it. Otherwise that is an error, because the new database's backups would expire the old ones.
+  - Transient failures (a database that starts, fails over or does not archive yet) are retried until O(timeout).
   - Run it on the repository host.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
   check_mode:
-    description: Predicts from the repository alone, asks no database and archives nothing.
+    description: Predicts from the repository alone, without asking a database or archiving.
     support: full
   diff_mode:
     description: Shows the stanza's status before and after.
@@ -34,16 +34,16 @@ options:
   check:
     description:
       - When to run C(pgbackrest check); V(changed) runs it only after the stanza was created.
-      - A running backup is never waited for, RV(check) then says so.
+      - The module never waits for a running backup; RV(check) returns it.
     type: str
     choices: [always, changed, never]
     default: always
   upgrade:
-    description: Whether a stanza that holds backups of another database may go over to the primary's.
+    description: Whether a stanza that holds backups of another database may be upgraded to the primary's.
     type: bool
     default: false
   timeout:
-    description: Seconds until the stanza must exist and the check must pass.
+    description: Seconds within which the stanza must exist and the check must pass.
     type: int
     default: 120
 seealso:
@@ -52,14 +52,14 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Have the stanza lab and a proof that WAL is archived
+- name: Ensure that the stanza lab exists and archives WAL
   holdfast.ha.pgbackrest_stanza:
     stanza: lab
 """
 
 RETURN = r"""
 actions:
-  description: What was done, or in check mode would be done; of V(delete), V(create) and V(upgrade).
+  description: The actions carried out, or predicted in check mode; of V(delete), V(create) and V(upgrade).
   returned: success
   type: list
   elements: str
@@ -114,7 +114,7 @@ def result(outcome: StanzaOutcome, dry_run: bool) -> dict[str, Any]:
 
 
 def shown(stanza: Stanza, predicted: bool = False) -> dict[str, str | None]:
-    """Return a stanza as the difference shows it."""
+    """Return a stanza as the diff shows it."""
     return {"stanza": "ok" if predicted else stanza.message, "system_id": stanza.system_id}
 
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: pgbackrest_target
-short_description: Judge a recovery target and find the pgBackRest backup that leads there
+short_description: Check a recovery target and find the pgBackRest backup to restore
 version_added: 1.0.0
 description:
-  - Refuses a target that the repository can't lead to. That is a time or LSN before the oldest backup or after the end
-    of the archive, and a backup that is not there, has tablespaces, or does not lie on the way to the timeline.
-  - Takes the first repository that leads there. For a target that lies towards the archive's end (V(latest), V(xid),
-    V(name)) it leaves out those whose archive ends a minute or more before another's.
-  - Whether a transaction id or a named restore point exists, only recovery can tell.
+  - Refuses a target that can't be reached from the repository. That is a time or LSN before the oldest backup or after
+    the end of the archive, and a backup that does not exist, has tablespaces, or is not on the timeline's history.
+  - Takes the first repository from which the target can be reached. For a target near the archive's end (V(latest),
+    V(xid), V(name)) it leaves out repositories whose archive ends a minute or more before another's.
+  - Only recovery itself can show whether a transaction id or a named restore point exists.
   - Changes nothing. Run it on the repository host.
 author: Holdfast contributors (@holdfast)
 extends_documentation_fragment:
@@ -24,7 +24,7 @@ extends_documentation_fragment:
 options:
   type:
     description:
-      - What the target is. V(latest) is the end of the archive, V(immediate) the moment from which the backup is
+      - Type of the target. V(latest) is the end of the archive, V(immediate) the point at which the backup is
         consistent.
     type: str
     choices: [latest, immediate, time, lsn, xid, name]
@@ -51,7 +51,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See that there is a way to a moment
+- name: Check that a point in time can be restored
   holdfast.ha.pgbackrest_target:
     stanza: lab
     type: time
@@ -61,7 +61,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 target:
-  description: The target, with the backup that leads there, as M(holdfast.ha.pgbackrest_restore) takes it.
+  description: The target and the backup to restore, as M(holdfast.ha.pgbackrest_restore) takes them.
   returned: success
   type: dict
   sample:

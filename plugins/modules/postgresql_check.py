@@ -7,29 +7,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_check
-short_description: Have the installed PostgreSQL judge a configuration before it is put in place
+short_description: Validate a configuration with the installed PostgreSQL before it is deployed
 version_added: 1.0.0
 description:
-  - Gives parameters, pg_hba.conf and pg_ident.conf to the installed server, which reads them as if it started, on an
-    empty scratch cluster. No server is started, nothing listens, and the real cluster is not touched.
-  - The installed Patroni is asked as well, which leaves out or replaces what it does not take.
-  - Roles, databases and extensions are tried in the scratch cluster. Where a server runs, it is asked what it has.
-  - What was accepted once is not tried again until the configuration, the server or the host's memory changes.
-  - Where PostgreSQL is not installed, only what needs no server is judged.
+  - Has the installed server read parameters, pg_hba.conf and pg_ident.conf on an empty scratch cluster as it would at
+    start. No server is started, nothing listens, and the real cluster is not touched.
+  - Also asks the installed Patroni, which leaves out or replaces parameters that it does not accept.
+  - Tries roles, databases and extensions in the scratch cluster. A running server is asked which ones it has.
+  - An accepted configuration is not tried again until it, the server or the host's memory changes.
+  - Where PostgreSQL is not installed, only what needs no server is checked.
 author: Holdfast contributors (@holdfast)
 attributes:
   check_mode:
     support: full
-    description: V(accepted) judges as without it. V(in_effect) predicts restarts.
+    description: V(accepted) is the same in check mode. V(in_effect) predicts restarts.
   diff_mode:
     support: full
-    description: With V(in_effect) in check mode, shows the parameters that a restart brings into effect.
+    description: With V(in_effect) in check mode, shows the parameters that need a restart.
 options:
   state:
     description:
-      - V(accepted) fails when a value can't take effect.
-      - V(in_effect) fails when the running server does not have the values; in check mode it says instead whether the
-        server will be restarted for them. Without a running server it says nothing.
+      - V(accepted) fails when the server would not accept a value.
+      - V(in_effect) fails when the running server does not have the values. In check mode it reports instead whether
+        the server will be restarted for them. Without a running server it reports nothing.
     type: str
     choices: [accepted, in_effect]
     default: accepted
@@ -44,36 +44,37 @@ options:
     default: []
     suboptions:
       parameters: {description: Values by name., type: dict, default: {}}
-      variable: {description: "The user's variable, empty for the role itself.", type: str, default: ""}
+      variable: {description: "The user's variable that sets them, empty for the role itself.", type: str, default: ""}
       local: {description: Whether Patroni has them in its local configuration., type: bool, default: false}
       removes: {description: Whether a null removes a parameter. It is refused otherwise., type: bool, default: false}
       recovery: {description: Whether Patroni has them in the recovery configuration., type: bool, default: false}
   owned:
-    description: Parameters that a user may not declare, each with what to do instead.
+    description: Parameters that a user may not set, each with the alternative.
     type: dict
     default: {}
   dynamic:
     description:
-      - What a user adds to Patroni's dynamic configuration, as in the role P(holdfast.ha.patroni#role).
-      - What Patroni would ignore or take for something else is refused.
+      - The user's additions to Patroni's dynamic configuration, as in the role P(holdfast.ha.patroni#role).
+      - Keys and values that Patroni would ignore or misread are refused.
     type: dict
     default: {}
   synchronous_mode:
-    description: Patroni's synchronous mode, unless O(dynamic) has one. V(quorum) is refused of a Patroni without it.
+    description:
+      - Patroni's synchronous mode, unless O(dynamic) has one. V(quorum) is refused where Patroni does not support it.
     type: raw
   patroni_version:
     description: Version of Patroni where none is installed yet.
     type: str
     default: ""
   hba:
-    description: Content of pg_hba.conf. Without it neither file is judged.
+    description: Content of pg_hba.conf. Without it neither file is checked.
     type: str
   ident:
     description: Content of pg_ident.conf.
     type: str
     default: ""
   hba_path:
-    description: Where pg_hba.conf will be; what it includes is looked for beside it.
+    description: Path of pg_hba.conf; files that it includes are searched for in the same directory.
     type: path
     default: /etc/patroni/pg_hba.conf
   encoding: {description: Encoding of a new cluster., type: str, default: UTF8}
@@ -99,26 +100,26 @@ options:
     elements: dict
     default: []
   reserved:
-    description: Names, in any letters, that no declared role or database may have, each with what has it.
+    description: Names, case-insensitive, that no declared role or database may have, each with its present user.
     type: dict
     default: {}
   restarts:
-    description: Whether what takes a restart must be in effect; otherwise it is only warned of.
+    description: Whether a parameter that needs a restart must be in effect; otherwise it is only a warning.
     type: bool
     default: true
   member: {description: Name of this host's member in messages., type: str, default: this host}
   socket_directory: {description: Where the running server's socket is., type: path, default: /var/run/postgresql}
   port: {description: Port of the running server., type: int, default: 5432}
-  superuser: {description: Superuser that the system user postgres may be., type: str, default: postgres}
-  timeout: {description: Seconds within which the values must be in effect., type: int, default: 15}
+  superuser: {description: Superuser as whom the system user postgres may log in., type: str, default: postgres}
+  timeout: {description: Seconds within which the values must take effect., type: int, default: 15}
   record:
-    description: Name under C(/var/lib/holdfast/postgresql-check) of what was accepted last.
+    description: Name of the record, below C(/var/lib/holdfast/postgresql-check), of the last accepted configuration.
     type: str
     default: server
 """
 
 EXAMPLES = r"""
-- name: Have the installed server judge the configuration
+- name: Validate the configuration with the installed server
   holdfast.ha.postgresql_check:
     bin_directory: /usr/lib/postgresql/17/bin
     sources:
@@ -132,12 +133,12 @@ EXAMPLES = r"""
 RETURN = r"""
 accepted:
   description:
-    - Whether the installed server judged, and took, all of it. V(false) where it is not installed, and where none runs
-      that could be asked about databases, extensions or privileges.
+    - Whether the installed server checked and accepted everything. V(false) where it is not installed, and where no
+      server runs that could check databases, extensions or privileges.
   returned: success
   type: bool
 restart:
-  description: Parameters whose value takes a restart of this host's server.
+  description: Parameters whose values need a restart of this host's server.
   returned: with V(in_effect) in check mode
   type: list
   elements: str

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_objects_info
-short_description: Which roles, databases and replication slots a server has
+short_description: Report a server's roles, databases and replication slots
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Asks the running server, as its superuser through the local socket.
-  - What PostgreSQL itself brings is left out.
+  - Asks the running server as its superuser through the local socket.
+  - Leaves out PostgreSQL's built-in roles and databases.
 attributes:
   check_mode:
     support: full
@@ -25,20 +25,20 @@ options:
     type: int
     default: 5432
   user:
-    description: Operating system user who may connect as a superuser through the local socket.
+    description: Operating system user that may connect as a superuser through the local socket.
     type: str
     default: postgres
 """
 
 EXAMPLES = r"""
-- name: See what the server has
+- name: Read the server's objects
   holdfast.ha.postgresql_objects_info:
   register: objects
 """
 
 RETURN = r"""
 primary:
-  description: Whether the server takes writes.
+  description: Whether the server accepts writes.
   returned: success
   type: bool
 roles:

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: postgresql_position_info
-short_description: How far a member's database is
+short_description: Report the WAL position of a member's database
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Tells where the WAL of a data directory ends, asked from the running server, and whether it is or was a primary.
-  - Needs neither etcd nor Patroni.
+  - Returns where the WAL of a data directory ends, as the running server reports it, and whether the server is or was a
+    primary.
+  - Requires neither etcd nor Patroni.
 attributes:
   check_mode:
     support: full
@@ -25,7 +26,7 @@ options:
     type: path
     required: true
   user:
-    description: Operating system user who may connect as a superuser through the local socket.
+    description: Operating system user that may connect as a superuser through the local socket.
     type: str
     default: postgres
 seealso:
@@ -34,7 +35,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See how far this member is
+- name: Read this member's position
   holdfast.ha.postgresql_position_info:
     data_directory: /var/lib/postgresql/lab
   register: position
@@ -44,8 +45,8 @@ RETURN = r"""
 position:
   description:
     - C(system_id), C(timeline), C(primary) (it is the primary, or was when it stopped or crashed) and C(lsn), the end
-      of the WAL that it has; null when the server does not run.
-    - Null where there is no data directory, or none of PostgreSQL's.
+      of its WAL; C(lsn) is null when the server does not run.
+    - Null where there is no PostgreSQL data directory.
   returned: success
   type: dict
   sample: {system_id: "7444412345678901234", timeline: 4, primary: false, lsn: 0/110000A0}

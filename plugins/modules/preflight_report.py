@@ -8,16 +8,16 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: preflight_report
-short_description: Show what hosts and controller lack for a cluster
+short_description: Show what hosts and controller lack for a cluster, and refuse unsafe changes
 version_added: 1.0.0
 description:
-  - Puts together what M(holdfast.ha.host_preflight) found on every host, how far their clocks are apart, whether
-    the topology was parsed, the secrets are complete and the controller has the right versions.
-  - Compares what M(holdfast.ha.deployed_info) found with what is wished, and refuses what would destroy data or break
-    the cluster later.
-  - A host that can't be reached is an error, unless its cluster can be worked on without it, which a quorum of etcd and
-    the data of PostgreSQL on the others tell. It is a warning then.
-  - Prints one readable list and fails when it holds an error.
+  - Combines the findings of M(holdfast.ha.host_preflight) on every host with checks of the clocks, the topology, the
+    secrets and the controller's versions.
+  - Compares the observed state from M(holdfast.ha.deployed_info) with the desired state, and refuses changes that would
+    destroy data or break the cluster later.
+  - An unreachable host is an error. It is a warning if the run is safe without it, that is if the other hosts have a
+    quorum of etcd and PostgreSQL's data.
+  - Prints all findings as one list and fails when one is an error.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:
@@ -41,19 +41,20 @@ options:
     type: str
     default: holdfast
   clock_skew:
-    description: The greatest difference in seconds between two hosts' clocks.
+    description: The greatest allowed difference in seconds between two hosts' clocks.
     type: float
     default: 0.5
   accept:
     description: >-
-      Words that confirm findings, as these tell them (C(KIND:CLUSTER)). An unknown one is an error.
+      Words that confirm findings, as the findings name them (C(KIND:CLUSTER)). An unknown word is an error.
     type: list
     elements: str
     default: []
   part:
     description: >-
-      Only judge the secrets and variables of the play's hosts, as far as they can be evaluated, and compare what is
-      deployed with what is wished, for a playbook that runs a part of a cluster. No secret may have changed then.
+      Only checks the secrets and variables of the play's hosts, as far as they can be evaluated, and compares the
+      observed with the desired state. It is for a playbook that runs a part of a cluster. No secret may have changed
+      then.
     type: bool
     default: false
 seealso:
@@ -68,16 +69,17 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: The warnings, each with C(host), C(check), C(value), C(fix) and C(level). Errors are shown only.
+  description:
+    - The warnings, each with C(host), C(check), C(value), C(fix) and C(level). Errors are printed, but not returned.
   returned: success
   type: list
   elements: dict
 down:
-  description: Why hosts can't be reached, by name.
+  description: Unreachable hosts by name, each with the reason.
   returned: success
   type: dict
 present:
-  description: Names of the play's hosts that can be reached.
+  description: Names of the play's reachable hosts.
   returned: success
   type: list
   elements: str

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: restore_verify
-short_description: Have the newest backup's restore verified now
+short_description: Verify the restore of the newest backup now
 version_added: 1.0.0
 description:
-  - Starts the unit that the role holdfast.ha.restore_verify laid down, waits for its end and returns its record.
-  - Fails when the backup is not proven to restore, with the reason. A verification that runs already is waited for.
+  - Starts the unit that the role holdfast.ha.restore_verify installed, waits until it ends and returns its record.
+  - Fails with the reason when the restore is not proven. Waits for a verification that already runs.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
@@ -56,7 +56,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import 
 
 
 def problem_of(record: dict[str, Any] | None, started: int, unit: str, failure: str) -> str | None:
-    """Return why the verification that began at *started* proves nothing, or None; *failure* is systemd's."""
+    """Return why the verification that began at *started* is no proof, or None; *failure* is systemd's."""
     if record is None or record["finished"] < started:
         return f"{unit} left no record, see journalctl -u {unit}: {failure}"
     if failure or record["result"] != "passed":

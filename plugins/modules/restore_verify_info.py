@@ -33,13 +33,13 @@ EXAMPLES = r"""
 RETURN = r"""
 record:
   description:
-    - The last verification; null when there was none. Moments are seconds since the epoch, sizes bytes.
-    - C(canary) is when the newest restored canary was written, C(canary_age) its age in seconds at the archive's end;
-      without a canary yet the age is that of the backup.
-    - C(older) is the older backup whose turn was last, C(older_target) where it was recovered to; C(older_result) is
+    - The last verification; null when there was none. Times are seconds since the epoch, sizes bytes.
+    - C(canary) is when the newest restored canary was written, C(canary_age) its age in seconds at the archive's end.
+      Without a canary, the age is that of the backup.
+    - C(older) is the older backup that was verified last, C(older_target) its recovery target. C(older_result) is
       V(passed), V(failed), or V(not run) in this verification.
-    - C(repository) is the number of the repository whose turn it was, C(turns) the older backup whose turn was last in
-      each of them.
+    - C(repository) is the number of the verified repository, C(turns) the older backup that was verified last in each
+      repository.
   returned: success
   type: dict
   sample:
@@ -68,7 +68,7 @@ age:
   returned: success
   type: int
 passed_age:
-  description: Seconds since one passed last; null when none ever did.
+  description: Seconds since the last verification that passed; null when none did.
   returned: success
   type: int
 """

@@ -11,12 +11,12 @@ module: secrets_file
 short_description: Generate the secrets of an inventory
 version_added: 1.0.0
 description:
-  - Completes a variables file with every secret that a cluster needs and a password for each SQL role.
-  - What the file has is kept, comments too; only missing keys are added. Values are never printed.
-  - An encrypted file stays encrypted with the vault id and the password that it has, and keeps its owner, group and
-    mode. Where all its secrets are encrypted in place (C(!vault)), so are those that are added.
-  - Any other file is encrypted when a vault password is given, with the id in C(ANSIBLE_VAULT_ENCRYPT_IDENTITY) where
-    several are, and belongs to its owner alone (mode 0600).
+  - Adds to a variables file every missing secret of a cluster and a password for each SQL role.
+  - Keeps the file's contents, including comments, and adds missing keys only. Never prints values.
+  - An encrypted file stays encrypted with its vault id and password, and keeps its owner, group and mode. Where all its
+    secrets are encrypted in place (C(!vault)), new ones are, too.
+  - Any other file is encrypted when a vault password is given, and gets mode 0600. With several passwords,
+    C(ANSIBLE_VAULT_ENCRYPT_IDENTITY) selects the vault id.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:
@@ -29,22 +29,23 @@ attributes:
 options:
   path:
     description:
-      - The file. By default C(group_vars/all/secrets.yml) beside an inventory source, the first where none has it.
-      - Refused where several have it, and where the inventory has C(ha_secrets) from elsewhere.
+      - The file. By default the C(group_vars/all/secrets.yml) that exists beside an inventory source, otherwise that
+        beside the first source.
+      - Refused where several sources have one, and where the inventory sets C(ha_secrets) elsewhere.
     type: path
   roles:
-    description: SQL roles that need a password, beside those that the inventory's C(*.ha.yml) name.
+    description: SQL roles that need a password, besides those that the inventory's C(*.ha.yml) name.
     type: list
     elements: str
     default: []
   plaintext:
-    description: Accept to write an unencrypted file when no vault password is given. For throw-away labs.
+    description: Whether to write an unencrypted file when no vault password is given. For throw-away labs.
     type: bool
     default: false
 """
 
 EXAMPLES = r"""
-- name: Generate what is missing
+- name: Generate the missing secrets
   holdfast.ha.secrets_file:
     roles: [app]
 """

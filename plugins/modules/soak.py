@@ -11,10 +11,10 @@ module: soak
 short_description: Prove that a starved cluster has no unwanted failover
 version_added: 1.0.0
 description:
-  - Keeps pgbench busy through the virtual IP while hosts are starved of processors, their file systems flush without
-    a pause, etcd's leadership is handed over and lease watchers are restarted; and looks for any change of the leader,
-    its timeline, its lease or the virtual IPs, and for lost rows.
-  - No host is taken down. Every disturbance is a systemd unit that ends by itself.
+  - Runs pgbench through the virtual IP while it starves hosts of processors, makes their file systems flush without a
+    pause, moves etcd's leadership and restarts lease watchers. It watches for any change of the leader, its timeline,
+    its lease or the virtual IPs, and for lost rows.
+  - Takes no host down. Every disturbance is a systemd unit that ends by itself.
   - This is an action plugin, it runs on the controller and connects to the hosts with SSH (paramiko) on its own.
 requirements:
   - The packages of C(requirements-drill.txt) on the controller.
@@ -56,11 +56,11 @@ options:
     default: false
   client:
     description:
-      - The host that runs the clients, outside the cluster, with pgbench and python3-psycopg2.
+      - The host outside the cluster that runs the clients; it needs pgbench and python3-psycopg2.
       - By default the first host of the group C(client).
     type: str
   directory:
-    description: Where the report goes; by default C(reports/TIME) in the current folder.
+    description: Directory of the report; by default C(reports/TIME) in the current directory.
     type: path
 seealso:
   - module: holdfast.ha.drill
@@ -77,7 +77,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 passed:
-  description: Whether nothing unwanted happened and every disturbance was carried out.
+  description: Whether the cluster stayed undisturbed and every disturbance was carried out.
   returned: when a soak was carried out
   type: bool
 failure:
@@ -85,7 +85,7 @@ failure:
   returned: when a soak was carried out
   type: str
 directory:
-  description: The folder with C(soak.md) and C(soak.json).
+  description: The directory with C(soak.md) and C(soak.json).
   returned: when a soak was carried out
   type: str
 """

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: timings_info
-short_description: The timings that a host's services run with
+short_description: Report the timings of a host's services
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Reads how often and how patiently HAProxy, keepalived, the lease watcher and etcd look at each other from the files
-    that they run with. Nothing else in these files is returned.
-  - Tells whether Patroni has yet to be restarted for what its files say.
+  - Reads the intervals, timeouts and thresholds of HAProxy, keepalived, the lease watcher and etcd from their
+    configuration files. Returns nothing else from these files.
+  - Also returns whether Patroni needs a restart to apply its files.
 attributes:
   check_mode:
     support: full
@@ -54,8 +54,8 @@ etcd:
   sample: {heartbeat_interval: 0.1, election_timeout: 1.0}
 patroni:
   description:
-    - C(amended), whether Patroni looks at its PostgreSQL as soon as the postmaster dies, and C(restart_due), whether it
-      has run since before its unit or the program that starts it changed; null on a host without Patroni.
+    - C(amended), whether Patroni checks its PostgreSQL as soon as the postmaster dies, and C(restart_due), whether it
+      started before its unit or start program last changed; null on a host without Patroni.
   returned: success
   type: dict
   sample: {amended: true, restart_due: false}

@@ -6,12 +6,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: vrrp_info
-short_description: Which addresses a host holds, and on which interfaces
+short_description: Report which addresses a host holds, and on which interfaces
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - Tells which of the given addresses, virtual or not, are on an interface of the host at this moment.
-  - Tells whether keepalived runs, and who sends it adverts and is no peer.
+  - Reports which of the given addresses, virtual or not, are currently on an interface of the host.
+  - Also reports whether keepalived runs, and which hosts send it adverts without being its peers.
 attributes:
   check_mode:
     support: full
@@ -40,7 +40,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 interfaces:
-  description: The interface that holds each of the addresses, spelt as they were given; null where none does.
+  description: The interface that holds each of the addresses, spelt as given; null where none does.
   returned: always
   type: dict
   sample:
@@ -54,8 +54,8 @@ held:
   sample: [198.51.100.100/24]
 strangers:
   description:
-    - Addresses that have sent VRRP adverts to the host within the last minute and are none of its peers', as the filter
-      of the role holdfast.ha.keepalived has seen them.
+    - Addresses outside the peers that sent VRRP adverts to the host within the last minute, as recorded by the filter
+      of the role holdfast.ha.keepalived.
   returned: always
   type: list
   elements: str

@@ -71,7 +71,7 @@ def test_what_can_be_done(wanted: dict[str, Any], found: Found) -> None:
         ({}, Found(real="/var/lib/postgresql/lab/x"), "overlaps with /var/lib/postgresql/lab"),
         ({"port": 80}, Found(), "clone_port = 80: is not within 1024 to 65535"),
         ({"port": 5432, "cluster_port": 5432}, Found(), "clone_port = 5432: is the cluster's own"),
-        ({"listens": True}, Found(), "clone_clients = []: nobody could log in"),
+        ({"listens": True}, Found(), "clone_clients = []: no client could log in"),
         ({"clients": ("192.0.2.0/24",)}, Found(), "clone_listen_addresses = '': without it"),
         ({"listens": True, "clients": ("192.0.2.1",)}, Found(), "clone_clients has '192.0.2.1': is no network"),
         ({"listens": True, "clients": ("192.0.2.1/24",)}, Found(), "clone_clients has '192.0.2.1/24': is no network"),

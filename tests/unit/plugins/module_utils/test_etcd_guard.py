@@ -67,7 +67,7 @@ def test_a_refusal_names_versions_hosts_and_the_fix():
 def test_who_is_beside_etcd_asks_for_no_members(beside_etcd):
     found = refusal(Patroni.of("4.0.8"), {"db1": Etcd.of("3.5.28")}, beside_etcd)
     assert (found is None) is beside_etcd
-    assert found is None or "etcd 3.5.28 on db1 tells its members to root only" in found[0]
+    assert found is None or "etcd 3.5.28 on db1 returns its members to root only" in found[0]
 
 
 @pytest.mark.parametrize(

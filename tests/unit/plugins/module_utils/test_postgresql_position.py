@@ -71,7 +71,7 @@ def test_who_is_named_leads_if_it_has_data() -> None:
 UNTOLD = [
     pytest.param([], "not the data of one cluster", id="nobody"),
     pytest.param([standby("0/1"), standby("0/1", system_id="8")], "db1: 7, db2: 8", id="two databases"),
-    pytest.param([standby("0/1"), standby(None)], "how far db2 got can't be told", id="a standby that is down"),
+    pytest.param([standby("0/1"), standby(None)], "how far db2 got is unknown", id="a standby that is down"),
     pytest.param([primary(), None], "db2 has no data, .*: -e etcd_lost_leader", id="a member without data"),
     pytest.param([primary(), primary()], "db1 and db2 both were primary", id="two primaries"),
 ]

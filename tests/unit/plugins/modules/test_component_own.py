@@ -80,7 +80,7 @@ def test_a_filled_directory_is_not_taken(capsys, host: Host) -> None:
     before = host.untouched()
     for check in (True, False):
         message = run(capsys, check=check, **own(host.precious))["msg"]
-        assert message == f"{host.precious}: holds shadow, which is somebody else's; name a directory of its own"
+        assert message == f"{host.precious}: holds shadow, which belongs to something else; name a separate directory"
     assert host.untouched() == before
 
 
