@@ -1,4 +1,4 @@
-# Everything sets itself up: a bare Debian or Ubuntu machine with make, python3 and root needs nothing else.
+# Every target installs its own requirements: a bare Debian or Ubuntu machine needs make, python3 and root only.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 LAB := inventory/lab
@@ -12,7 +12,7 @@ MINUTES := 60
 SCENARIOS := default failover backup haproxy keepalived three_nodes
 
 .PHONY: help
-help: ## Show what can be made
+help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z_ -]+:.*## / {printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: bootstrap
@@ -33,7 +33,7 @@ lab-nodes: bootstrap ## The lab's bare containers and generated secrets only (LA
 	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true
 
 .PHONY: lab-down
-lab-down: bootstrap ## Remove the lab's containers and network (the image and the package cache stay)
+lab-down: bootstrap ## Remove the lab's containers and network; the image and the package cache stay
 	@$(BIN)/python -m lab.power down $(LAB)/hosts.yml
 	@$(BIN)/python -m lab.nodes down $(LAB)/hosts.yml
 
@@ -50,16 +50,16 @@ drill-picture: bootstrap ## docs/images/drill-timeline.svg of one injection (LED
 	@$(BIN)/python scripts/drill_picture.py $(LEDGER) docs/images/drill-timeline.svg
 
 .PHONY: lab-fencing
-lab-fencing: bootstrap ## The lab's lease watchers ask a controller whether the silent leader is off (make lab ends it)
+lab-fencing: bootstrap ## Let the lab's lease watchers ask a controller whether a silent leader is off (undo: make lab)
 	@$(BIN)/python -m lab.power up $(LAB)/hosts.yml
 	@$(BIN)/ansible-playbook -i $(LAB) lab/fencing.yml
 
 .PHONY: soak
-soak: bootstrap ## No failover for nothing: the lab under load and starvation (MINUTES=60); the report goes to reports/
+soak: bootstrap ## No unwanted failover: the lab under load and starvation (MINUTES=60); the report goes to reports/
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/soak.yml -e soak_confirm=lab -e soak_minutes=$(MINUTES)
 
 .PHONY: test
-test: bootstrap browser etcd ## Everything: lint, types, units, docs, sanity, then the Molecule scenarios in containers
+test: bootstrap browser etcd ## All checks: lint, types, units, docs, sanity, then the Molecule scenarios in containers
 	@$(BIN)/python -m scripts.check lint types unit docs
 	@$(BIN)/python -m scripts.check sanity
 	@$(MAKE) --no-print-directory molecule
@@ -74,11 +74,11 @@ etcd: bootstrap ## An etcd for the tests of the lease watcher
 
 unit: etcd
 .PHONY: lint types unit docs sanity
-lint types unit docs sanity: bootstrap ## One kind of check alone
+lint types unit docs sanity: bootstrap ## One kind of check
 	@$(BIN)/python -m scripts.check $@
 
 .PHONY: molecule
-molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a lab that runs is used and kept
+molecule: bootstrap ## The Molecule scenarios (SCENARIOS="haproxy keepalived" for some); a running lab is used and kept
 	@python3 -m scripts.molecule $(SCENARIOS)
 
 .PHONY: bench
@@ -86,7 +86,7 @@ bench: lab-nodes ## Time the deploy on bare nodes, the no-op and --check (recrea
 	@$(BIN)/python -m scripts.bench
 
 .PHONY: bench-noop
-bench-noop: bootstrap ## Where a no-op's time goes on the running lab, step by step
+bench-noop: bootstrap ## The time of each step of a no-op on the running lab
 	@$(BIN)/python -m scripts.bench noop $(LAB)
 
 .PHONY: bench-scale
@@ -94,33 +94,33 @@ bench-scale: bootstrap ## Time one and three clusters in one inventory, and ansi
 	@$(BIN)/python -m scripts.bench_scale
 
 .PHONY: bench-backup
-bench-backup: bootstrap ## Backup and restore beside pg_basebackup and cp, on the lab with 5 GB of data (SCALE=350)
+bench-backup: bootstrap ## Compare backup and restore with pg_basebackup and cp, on the lab with 5 GB (SCALE=350)
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_backup.yml $(if $(SCALE),-e bench_scale=$(SCALE))
 
 .PHONY: bench-path
-bench-path: bootstrap ## What the path costs: pgbench through it and straight to the primary (PORT=6432), idle services
+bench-path: bootstrap ## The cost of the path: pgbench through it and directly to the primary (PORT=6432), idle services
 	@$(BIN)/ansible-playbook -i $(LAB) lab/bench_path.yml $(if $(PORT),-e path_port=$(PORT))
 
 .PHONY: reference
-reference: bootstrap ## Generate docs/variables.md, docs/playbooks.md and what follows from the topology's schema
+reference: bootstrap ## Generate docs/variables.md, docs/playbooks.md and the files from the topology's schema
 	@$(BIN)/python -m scripts.generate_topology_reference
 	@$(BIN)/python -m scripts.generate_variables_reference
 	@$(BIN)/python -m scripts.generate_playbooks_reference
 
 .PHONY: release
-release: bootstrap ## The collection as it is published, in .cache/release
+release: bootstrap ## Build the collection for publication, in .cache/release
 	@$(BIN)/python -m scripts.release build
 
 .PHONY: release-check
-release-check: bootstrap ## Build the collection, install it elsewhere, run preflight and status of it on the lab
+release-check: bootstrap ## Build the collection, install it in an empty folder, run its preflight and status on the lab
 	@$(BIN)/python -m scripts.release check $(LAB)
 
 .PHONY: ee
-ee: bootstrap ## The image holdfast/ee, an execution environment with the collection, on the lab's Debian
+ee: bootstrap ## Build the image holdfast/ee, an execution environment with the collection, on the lab's Debian
 	@$(BIN)/python -m scripts.ee build
 
 .PHONY: ee-status
-ee-status: bootstrap ## The lab's health, asked from a container of that image
+ee-status: bootstrap ## The lab's health, checked from a container of that image
 	@$(BIN)/python -m scripts.ee status $(LAB)
 
 .PHONY: site

@@ -21,7 +21,7 @@ _ENGINES = ("docker", "podman")
 
 
 class LabError(Exception):
-    """Something the user has to know; shown without a traceback."""
+    """An error for the user; shown without a traceback."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Engine:
         return result.stdout
 
     def succeeds(self, *arguments: str) -> bool:
-        """Tell whether a subcommand exits with 0."""
+        """Return whether a subcommand exits with 0."""
         return (
             subprocess.run(
                 [self.program, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False
@@ -54,13 +54,13 @@ class Engine:
         return self.run(*arguments).split()
 
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:
-        """What the engine knows of an object (container, network, image, volume); None when there is none."""
+        """The engine's data of an object (container, network, image, volume); None if it does not exist."""
         result = subprocess.run([self.program, kind, "inspect", name], capture_output=True, text=True, check=False)
         return json.loads(result.stdout)[0] if result.returncode == 0 else None
 
 
 def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
-    """Poll until the condition holds; LabError names what did not happen in time."""
+    """Poll until the condition holds; LabError names a condition that did not hold in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:
@@ -69,7 +69,7 @@ def wait_until(condition: Callable[[], bool], *, seconds: float, what: str) -> N
 
 
 def ready_engine(environment: Mapping[str, str] = os.environ) -> Engine:
-    """The engine to use: $LAB_ENGINE, else the first that answers, else Debian's docker.io, installed and started."""
+    """The engine: $LAB_ENGINE, or the first that answers, or Debian's docker.io, which is installed and started."""
     wanted = environment.get("LAB_ENGINE")
     for program in [wanted] if wanted else _ENGINES:
         engine = Engine(program)
@@ -96,9 +96,9 @@ def _start_dockerd() -> Engine:
 
 
 def install_debian_packages(*packages: str) -> None:
-    """Install packages of the machine's own distribution; LabError where that is not Debian-like or not root."""
+    """Install packages of the machine's distribution; LabError unless it is Debian-like and the user is root."""
     if not shutil.which("apt-get") or os.geteuid() != 0:
-        raise LabError(f"please install {' '.join(packages)}: it can be done for you only on Debian or Ubuntu, as root")
+        raise LabError(f"please install {' '.join(packages)}: the lab can install it only on Debian or Ubuntu, as root")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with step(f"installing {' '.join(packages)} on this machine"):
         for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The node image: a bare Debian with systemd, sshd and Python, as a fresh cloud host would be."""
+"""The node image: a bare Debian with systemd, sshd and Python, like a fresh cloud host."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _MASKED_UNITS = (
 
 
 def node_image(engine: Engine, release: str) -> str:
-    """Tag of the node image of a Debian release, built first when its recipe has changed or it is missing."""
+    """Return the tag of a Debian release's node image, which is built if it is missing or its recipe has changed."""
     if release not in _RELEASES:
         raise LabError(f"LAB_OS={release} is not a release this lab can build; choose one of {', '.join(_RELEASES)}")
     tag = f"holdfast/node:{release}-{_recipe_digest()}"

@@ -8,9 +8,9 @@
     python -m lab.nodes status inventory/lab/hosts.yml  exit 0 when every node runs
 
 LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman). LAB_DATA_MIB gives each
-host of the group postgresql a volume of its own of so many MiB for its databases, which a drill may fill. LAB_CPUS
-gives each node so many processors of its own (0.27), which no other node's work can take while their sum is not more
-than the machine has; without it `up` lets all share the machine's.
+host of the group postgresql its own volume of so many MiB for its databases, which a drill may fill. LAB_CPUS gives
+each node its own share of processors (0.27), which is safe from other nodes as long as the sum of all shares does not
+exceed the machine's processors; without it all nodes share the machine's.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _KNOWN_HOSTS = _STATE / "known_hosts"
 _INOTIFY_INSTANCES_PER_NODE = 5
 _BOOT_SECONDS = 90
 _DATA = "/var/lib/postgresql"
-# The image's package lists are empty; their age must say so.
+# The image's package lists are empty, so their time must be old.
 _USE_PACKAGE_CACHE = "cat >/etc/apt/apt.conf.d/00lab && touch --date=@0 /var/lib/apt/lists"
 
 # CAP_SYS_TIME is not namespaced: a node must never set the machine's clock.
@@ -79,7 +79,7 @@ class Node:
 
 @dataclass(frozen=True)
 class Network:
-    """The /24 that all the nodes of an inventory share."""
+    """The /24 of all nodes of an inventory."""
 
     subnet: ipaddress.IPv4Network
 
@@ -93,7 +93,7 @@ class Network:
 
 
 def network_of(nodes: Iterable[Node]) -> Network:
-    """The one /24 in which all nodes lie; LabError names them when there are several."""
+    """The single /24 of all nodes; LabError names several ones."""
     subnets = {ipaddress.IPv4Network(f"{node.address}/24", strict=False) for node in nodes}
     if len(subnets) != 1:
         raise LabError(f"the hosts must lie in exactly one /24, but they lie in {sorted(map(str, subnets)) or 'none'}")
@@ -101,7 +101,7 @@ def network_of(nodes: Iterable[Node]) -> Network:
 
 
 def nodes_of(inventory: dict[str, Any]) -> list[Node]:
-    """Nodes of what `ansible-inventory --list` printed; LabError names a host without a literal IPv4 ansible_host."""
+    """The nodes in `ansible-inventory --list`'s output; LabError names a host without a literal IPv4 ansible_host."""
     hostvars = inventory["_meta"]["hostvars"]
     databases = set(members(inventory, "postgresql"))
     nodes = []
@@ -115,7 +115,7 @@ def nodes_of(inventory: dict[str, Any]) -> list[Node]:
 
 
 def members(inventory: dict[str, Any], group: str) -> Iterator[str]:
-    """Hosts of a group and of the groups below it, in what `ansible-inventory --list` printed."""
+    """The hosts of a group and of its child groups in the output of `ansible-inventory --list`."""
     yield from inventory.get(group, {}).get("hosts", [])
     for child in inventory.get(group, {}).get("children", []):
         yield from members(inventory, child)
@@ -132,9 +132,9 @@ def read_inventory(path: Path) -> list[Node]:
 
 
 def up(engine: Engine, nodes: list[Node], release: str, image_of: Callable[[Node], str] | None = None) -> None:
-    """Create what is missing, start what is stopped, and wait until every node answers on SSH.
+    """Create missing nodes, start stopped ones, and wait until every node answers on SSH.
 
-    image_of tells the images of nodes that are not to begin bare.
+    image_of names the images of nodes that should not start bare.
     """
     network = network_of(nodes)
     running = set(engine.containers(running_only=True))
@@ -197,7 +197,7 @@ def _ensure_network(engine: Engine, network: Network) -> None:
 
 
 def _refuse_taken_subnet(subnet: ipaddress.IPv4Network) -> None:
-    """The engine would put its bridge over this machine's own network, and cut it off."""
+    """Refuse a network in which the engine's bridge would cut off this machine's own network."""
     routes = subprocess.run(["ip", "-json", "-4", "route"], capture_output=True, text=True, check=True).stdout
     for route in json.loads(routes):
         if route["dst"] != "default" and ipaddress.IPv4Network(route["dst"]).overlaps(subnet):

@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make an inventory's secrets, if it has none, with characters that files, shells, SQL and journals write differently.
+"""Generate an inventory's secrets, if it has none, with characters that files, shells, SQL and journals escape.
 
-Run with PYTHONPATH=collections as python -m lab.odd_secrets FILE ROLE …; what C(playbooks/secrets.yml) makes has
-letters and digits only.
+Run with PYTHONPATH=collections as python -m lab.odd_secrets FILE ROLE …; C(playbooks/secrets.yml) generates letters
+and digits only.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ ENDS = (f"{ASCII}é中", f"{ASCII}x")
 
 
 def odd(name: str, secret: str) -> str:
-    """Return a secret with the oddest end that this one may have.
+    """Return a secret that ends with the most unusual characters that this one may have.
 
     :arg name: its dotted name, such as C(ha_secrets.etcd_root).
     """
@@ -28,7 +28,7 @@ def odd(name: str, secret: str) -> str:
 
 
 def odd_secrets(roles: list[str]) -> str:
-    """Return the text of a secrets file with all that a cluster needs, and passwords of these SQL roles."""
+    """Return the text of a secrets file with all secrets of a cluster, and passwords of these SQL roles."""
     plan = complete({}, roles, lambda: new_secret()[:16])
     return extended(
         "",

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A package cache beside the nodes: they install for real, but download each package only once."""
+"""A package cache for the nodes: they install real packages, but each package is downloaded only once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _COMMAND = "exec /usr/sbin/apt-cacher-ng -c /etc/apt-cacher-ng ForeGround=1"
 
 
 def serve(engine: Engine, node_image: str, network: str, address: str) -> str:
-    """Let the cache answer at `address` in `network`; returns the apt configuration that makes a node use it."""
+    """Start the cache at `address` in `network`; return the apt configuration that makes a node use it."""
     image = _image(engine, node_image)
     if engine.inspect("container", _CONTAINER) is None:
         engine.run(
@@ -36,7 +36,7 @@ def serve(engine: Engine, node_image: str, network: str, address: str) -> str:
 
 
 def leave(engine: Engine, network: str) -> None:
-    """Take the cache out of a network, and end it when no lab network is left; its volume stays."""
+    """Remove the cache from a network, and stop it when no lab network is left; its volume stays."""
     if network in _networks(engine):
         engine.run("network", "disconnect", "--force", network, _CONTAINER)
     known = engine.inspect("container", _CONTAINER)

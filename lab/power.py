@@ -1,12 +1,12 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a management controller is to real hosts: it tells the lab's nodes which of them are off.
+"""The lab's counterpart of a management controller: it reports which of the lab's nodes are off.
 
-    python -m lab.power up inventory/lab/hosts.yml      holdfast-power answers at .251 of the nodes' network
-    python -m lab.power down inventory/lab/hosts.yml    it is gone
+python -m lab.power up inventory/lab/hosts.yml      start holdfast-power at .251 of the nodes' network
+python -m lab.power down inventory/lab/hosts.yml    remove it
 
-It asks the engine by its socket (docker), and can change nothing.
+It asks the engine through its socket (docker), and never changes anything.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ _SERVER = Path(__file__).resolve().parent / "fencing/power_server.py"
 
 
 def up(engine: Engine, inventory: Path) -> None:
-    """Let it answer in the nodes' network."""
+    """Start the controller in the nodes' network."""
     if not _SOCKET.is_socket():
-        raise LabError(f"{_SOCKET} is no socket: only docker tells in this way which containers run")
+        raise LabError(f"{_SOCKET} is not a socket: only docker reports in this way which containers run")
     network = network_of(read_inventory(inventory))
     down(engine)
     engine.run(

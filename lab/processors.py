@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processors of their own for nodes: each may take a fixed share of the machine's, as a host does that shares none."""
+"""A fixed share of the machine's processors for each node, like that of a dedicated host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ALL = -1
 
 
 def quota(cpus: str | None) -> int:
-    """Return the microseconds of each period that a node may take, ALL where LAB_CPUS is unset or empty."""
+    """Return the microseconds of each period that a node may use, ALL where LAB_CPUS is unset or empty."""
     if not cpus:
         return ALL
     most = os.cpu_count() or 1
@@ -30,7 +30,7 @@ def quota(cpus: str | None) -> int:
 
 
 def confine(engine: Engine, containers: list[str], microseconds: int) -> None:
-    """Give each container its share, now and after a restart; nothing where it has that already."""
+    """Give each container its share, now and after a restart, unless it has the share already."""
     for name in containers:
         known = engine.inspect("container", name) or {}
         if (known.get("HostConfig", {}).get("CpuQuota") or ALL) != microseconds:

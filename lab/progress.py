@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Say what is happening and how long it has been going on."""
+"""Report the current step and its duration."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def say(text: str) -> None:
 
 @contextmanager
 def step(text: str) -> Iterator[None]:
-    """Announce a step, say every 15 s that it is still going on, and how long it took in the end."""
+    """Announce a step, report every 15 s that it still runs, and print its duration at the end."""
     say(f"{text} …")
     begun = time.monotonic()
     done = threading.Event()
 
     def heartbeat() -> None:
         while not done.wait(_HEARTBEAT_SECONDS):
-            say(f"{text}: still at it, {time.monotonic() - begun:.0f} s so far")
+            say(f"{text}: still running, {time.monotonic() - begun:.0f} s so far")
 
     thread = threading.Thread(target=heartbeat, daemon=True)
     thread.start()

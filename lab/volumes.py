@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Volumes of their own for nodes: ext4 in sparse files, mounted on this machine, which only root can do."""
+"""Separate volumes for nodes: ext4 in sparse files, mounted on this machine, which requires root."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FOLDER = Path("/var/lib/holdfast-lab")
 
 
 def create(name: str, mib: int) -> Path:
-    """Return the mount point of a new volume; what was left of a former one is gone."""
+    """Return the mount point of a new volume; the rest of a former one is removed."""
     remove(name)
     folder = _FOLDER / name
     folder.mkdir(parents=True)
@@ -28,13 +28,13 @@ def create(name: str, mib: int) -> Path:
 
 
 def attach(name: str) -> None:
-    """Mount a volume that exists and is not mounted, such as after a boot of this machine."""
+    """Mount an existing volume that is not mounted, such as after a boot of this machine."""
     if _image(name).exists() and not (_FOLDER / name).is_mount():
         _run("mount", "-o", "loop", str(_image(name)), str(_FOLDER / name))
 
 
 def remove(name: str) -> None:
-    """Unmount a volume and delete it; nothing where there is none."""
+    """Unmount and delete a volume, if there is one."""
     folder = _FOLDER / name
     if folder.is_mount():
         _run("umount", str(folder))

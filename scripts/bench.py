@@ -6,9 +6,9 @@
     python -m scripts.bench                 the lab, from bare nodes (recreates it)
     python -m scripts.bench noop DIRECTORY  the no-op alone, on the running nodes of an inventory, step by step
 
-Wall seconds; CPU seconds of the controller (Ansible and what it starts here: the nodes' own work is not in it); the
-peak of the memory of those processes (pages that several share are counted once); task steps (a task on all its hosts
-is one); tasks run (one host each); and the machine's load before each run.
+It prints wall seconds; CPU seconds of the controller (Ansible and its local processes, without the nodes' own work);
+the peak memory of those processes (shared pages count once); task steps (a task on all of its hosts is one); tasks run
+(one host each); and the machine's load before each run.
 """
 
 from __future__ import annotations
@@ -48,17 +48,17 @@ class Run:
 
     @property
     def steps(self) -> int:
-        """How many task steps were announced."""
+        """The number of announced task steps."""
         return self.output.count("\nTASK [")
 
     @property
     def tasks(self) -> int:
-        """How many tasks ran, one host each."""
+        """The number of tasks that ran, one host each."""
         return sum(int(ok) for ok, _changed in _RECAP.findall(self.output))
 
     @property
     def changed(self) -> int:
-        """How many of them changed something."""
+        """The number of tasks that changed something."""
         return sum(int(changed) for _ok, changed in _RECAP.findall(self.output))
 
 
@@ -113,7 +113,7 @@ def nodes(action: str, inventory: Path = LAB) -> None:
 
 
 def measure(name: str, hosts: int, *command: str | Path, **environment: str) -> Run:
-    """Run a program of the virtualenv once; what it printed goes to stderr when it fails."""
+    """Run a program of the virtualenv once; if it fails, its output goes to stderr."""
     load, begun = os.getloadavg()[0], time.monotonic()
     with subprocess.Popen(
         [BIN / command[0], *command[1:]],
@@ -135,7 +135,7 @@ def measure(name: str, hosts: int, *command: str | Path, **environment: str) -> 
 
 
 def hosts_of(inventory: Path) -> int:
-    """How many hosts an inventory has."""
+    """The number of hosts in an inventory."""
     listed = subprocess.run(
         [BIN / "ansible-inventory", "-i", inventory / "hosts.yml", "--list"], capture_output=True, text=True, check=True
     )
@@ -174,7 +174,7 @@ _COLUMNS: dict[str, Callable[[Run], str]] = {
 
 
 def table(runs: list[Run]) -> str:
-    """The runs as lines, what failed marked."""
+    """The runs as lines, failed ones marked."""
     width = max(map(len, _COLUMNS)) + 2
     heading = f"{'run':<24}" + "".join(f"{title:>{width}}" for title in _COLUMNS)
     lines = [

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Time site.yml with one and with three clusters in one inventory, and ansible-inventory with many.
+"""Time site.yml with one and with three clusters in one inventory, and ansible-inventory with many hosts.
 
     python -m scripts.bench_scale                  7 and 21 nodes, from bare ones, and 900 hosts of ansible-inventory
     python -m scripts.bench_scale --clusters 3     three clusters only
@@ -42,7 +42,7 @@ def address(cluster: int, host: int) -> str:
 
 
 def inventory_of(clusters: int) -> dict[str, Any]:
-    """The hosts.yml of so many clusters."""
+    """The hosts.yml for a number of clusters."""
     groups = {
         f"c{cluster}_{group}": {
             "hosts": {f"c{cluster}-{name}": {"ansible_host": address(cluster, _HOSTS[name])} for name in names}
@@ -54,7 +54,7 @@ def inventory_of(clusters: int) -> dict[str, Any]:
 
 
 def topology_of(clusters: int) -> dict[str, Any]:
-    """The topology.ha.yml of so many clusters."""
+    """The topology.ha.yml for a number of clusters."""
     lab = yaml.safe_load((LAB / "topology.ha.yml").read_text(encoding="utf-8"))
     shape = lab["clusters"]["lab"]
     return {
@@ -81,7 +81,7 @@ def variables() -> dict[str, Any]:
 
 
 def write(clusters: int, directory: Path) -> Path:
-    """Write an inventory of so many clusters, with its secrets; return its directory."""
+    """Write an inventory for a number of clusters, with its secrets; return its directory."""
     for path, data in (
         (directory / "hosts.yml", inventory_of(clusters)),
         (directory / "topology.ha.yml", topology_of(clusters)),
@@ -104,7 +104,7 @@ def cluster_runs(clusters: int) -> list[Run]:
 
 
 def inventory_run(hosts: int) -> Run:
-    """ansible-inventory on so many hosts."""
+    """ansible-inventory on a number of hosts."""
     clusters = -(-hosts // len(_HOSTS))
     directory = write(clusters, _STATE / f"bench-{clusters}")
     return measure("ansible-inventory", clusters * len(_HOSTS), "ansible-inventory", "-i", directory, "--list")

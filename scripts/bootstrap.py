@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Make what every other command needs: the virtualenv .venv and the collections. Another run does only what is left."""
+"""Set up the virtualenv .venv and the collections, which every other command needs; a later run completes the setup."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOCK = ROOT / "requirements-dev.lock.txt"
 LOOSE = ROOT / "requirements-dev.txt"
 REQUIREMENTS = (ROOT / "requirements.yml", ROOT / "requirements-dev.yml")
 WANTED_COLLECTIONS = ("ansible/posix", "community/crypto", "community/general", "community/postgresql")
-# The distribution of collections on PyPI, for where Galaxy does not answer.
+# The distribution of collections on PyPI, used when Galaxy does not answer.
 BUNDLE = "ansible==14.5.0"
 
 

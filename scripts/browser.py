@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Install the Chromium in which the tests look at the drill's report, unless there is one."""
+"""Install the Chromium for the tests of the drill's report, unless there is one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 def main() -> None:
-    """Make sure that there is a browser."""
+    """Ensure that a browser is installed."""
     if any(map(shutil.which, BROWSERS)):
         return
     try:

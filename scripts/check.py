@@ -20,7 +20,7 @@ COLLECTION = "ansible_collections/holdfast/ha"
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One tool: argv is run in cwd; a streaming step owns the terminal, the others run beside each other."""
+    """One tool: argv is run in cwd; a streaming step owns the terminal, the others run in parallel."""
 
     name: str
     argv: tuple[str, ...]
@@ -83,7 +83,7 @@ def run(step: Step) -> tuple[int, str, float]:
 
 
 def report(step: Step, code: int, output: str, seconds: float) -> bool:
-    """Print one line for a step, its output when it failed; return whether it passed."""
+    """Print one line for a step, and its output if it failed; return whether it passed."""
     print(f"{'ok    ' if code == 0 else 'FAILED'} {seconds:6.1f} s  {step.name}", flush=True)
     if code:
         print(output.rstrip(), flush=True)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Keep every role's meta/argument_specs.yml and defaults/main.yml telling the same."""
+"""Check that every role's meta/argument_specs.yml and defaults/main.yml agree."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def is_literal(value: object) -> bool:
 
 
 def problems(role: str, specs: Mapping[str, Any], defaults: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong between a role's specs (options of all entry points) and its defaults."""
+    """Yield the conflicts between a role's specs (options of all entry points) and its defaults."""
     required = {name for name, option in specs.items() if option.get("required")}
     optional = set(specs) - required
     for name in sorted(optional - set(defaults)):

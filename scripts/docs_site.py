@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Build the docs site into .cache/site/html: README, the pages of docs/ and of the roles, and the plugin reference.
 
-The pages keep their places, so a link between two of them is the same here and in the repository. A link to another
-file of the repository becomes its text. Every warning is an error.
+The pages keep their paths, so links between them are the same on the site and in the repository. A link to another file
+of the repository becomes its text. Every warning is an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BIN = Path(sys.executable).parent
 FOLDER = ROOT / ".cache/site"
 SOURCE, HTML = FOLDER / "source", FOLDER / "html"
 HOME, LANDING = "README.md", "index.md"
-# The pages of docs/ by their names, in the order of the menu; what is not named here comes last.
+# The pages of docs/ by their names, in the order of the menu; pages that are not named here come last.
 GROUPS = {
     "Begin": ("installation", "architecture", "topology", "variables"),
     "Operate": (
@@ -63,7 +63,7 @@ def shown() -> list[str]:
 
 
 def relinked(text: str, page: str, known: Iterable[str]) -> str:
-    """Return a page's text with the links that lead somewhere on the site, others replaced by what they say."""
+    """Return a page's text with the links that work on the site; other links become their text."""
 
     def replace(match: re.Match[str]) -> str:
         target, hash_sign, anchor = match["target"].partition("#")
@@ -99,7 +99,7 @@ def toctree(caption: str, entries: list[str]) -> Iterator[str]:
 
 
 def lay_out() -> None:
-    """Write the pages and what they show into SOURCE."""
+    """Write the pages and their images into SOURCE."""
     names = pages()
     known = {*names, *shown()}
     for name in names:
@@ -114,14 +114,14 @@ def lay_out() -> None:
 
 
 def trim(reference: Path) -> None:
-    """Take out of the generated pages what the theme shows at their side, and our own name before every title."""
+    """Remove from the generated pages what the theme's sidebar shows, and the collection's name before every title."""
     for path in reference.glob("*.rst"):
         text = path.read_text(encoding="utf-8")
         path.write_text(CONTENTS.sub("", TITLE.sub("", text)), encoding="utf-8")
 
 
 def run(*command: str | Path) -> None:
-    """Run a command; the program ends with what it said when it fails."""
+    """Run a command; if it fails, the program ends with its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")} | {
         "PATH": f"{BIN}{os.pathsep}{os.environ.get('PATH', '')}",
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / "collections"),
@@ -144,7 +144,7 @@ def main() -> None:
     lay_out()
     with step("building the pages"):
         run(BIN / "sphinx-build", "-W", "--keep-going", "-q", "-j", "auto", "-b", "html", SOURCE, HTML)
-    copy(shown(), HTML)  # for what HTML in the pages shows
+    copy(shown(), HTML)  # for images in the pages' HTML
     say(f"{HTML}/index.html")
 
 

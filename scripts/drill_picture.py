@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draw the timeline of one injection as a picture that stands alone: drill_picture.py LEDGER PICTURE.
+"""Draw the timeline of one injection as a self-contained picture: drill_picture.py LEDGER PICTURE.
 
 LEDGER is a .ledger.json.gz of a drill's report folder, PICTURE the SVG to write.
 """
@@ -28,7 +28,7 @@ BEFORE, AFTER = 3.0, 3.0
 """Seconds shown before the injection, and after the last event."""
 TOP, LINE, SWATCH, COLUMNS, MARGIN = 56, 14, 16, 2, 10
 STROKES = {"writing": 2, "error": 8}
-"""Heights of what is no bar in the picture."""
+"""Heights of the picture's parts other than bars."""
 
 
 def main(source: Path, target: Path) -> None:
@@ -39,7 +39,7 @@ def main(source: Path, target: Path) -> None:
 
 
 def shortened(ledger: Ledger) -> Ledger:
-    """Return a ledger without what follows the last event."""
+    """Return a ledger without the records after the last event."""
     last = max(event.at for event in ledger.events)
     return replace(ledger, begun=max(ledger.begun, ledger.injected - BEFORE), ended=min(ledger.ended, last + AFTER))
 
@@ -68,14 +68,14 @@ def picture(ledger: Ledger, verdict: Verdict) -> str:
 
 
 def headline(ledger: Ledger) -> str:
-    """Return what happens to whom."""
+    """Return the title: the fault and its target."""
     title = CATALOGUE[ledger.fault].title
     hit = next(event.subject for event in ledger.events if event.kind == "injected")
     return f"A drill: {title} ({hit}, at 0 s)"
 
 
 def outcome(ledger: Ledger, verdict: Verdict) -> tuple[str, str]:
-    """Return what clients do, and what it cost them."""
+    """Return the caption: the clients' work and the fault's cost."""
     members, balancers = len(ledger.expected_members), counted(len(ledger.expected_balancers), "balancer")
     lost = f"{len(verdict.lost)} of {verdict.acknowledged:,} acknowledged rows were lost"
     return (

@@ -4,7 +4,7 @@
 """An execution environment with the collection: scripts/ee.py build|status [INVENTORY].
 
 build   The image holdfast/ee, by ansible-builder from lab/execution-environment.yml on the lab's Debian image.
-status  holdfast.ha.status in a container of that image, for the lab whose inventory is named (inventory/lab).
+status  holdfast.ha.status in a container of that image, for the lab of the given inventory (inventory/lab).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT = release.ROOT
 FOLDER = ROOT / ".cache/ee"
 DEFINITION = ROOT / "lab/execution-environment.yml"
 IMAGE = "holdfast/ee"
-# What ansible-builder installs besides the collection's own requirements.
+# The packages that ansible-builder installs besides the collection's own requirements.
 BUILDERS_OWN = ("ansible-core", "ansible-runner", "bindep", "packaging", "PyYAML", "dumb-init==1.2.5")
 
 

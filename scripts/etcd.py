@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have an etcd for the tests: the machine's own, or Debian's package unpacked below .cache, where nothing starts it."""
+"""Provide an etcd for the tests: the machine's own, or Debian's package unpacked below .cache, without a service."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNPACKED = Path(__file__).resolve().parent.parent / ".cache" / "etcd"
 
 
 def find_etcd() -> str | None:
-    """Return the program to test with, HOLDFAST_ETCD before any other; None when there is none."""
+    """Return the etcd program for the tests, preferably HOLDFAST_ETCD; None when there is none."""
     folders = os.pathsep.join([str(UNPACKED / "usr" / "bin"), os.environ.get("PATH", os.defpath)])
     return os.environ.get("HOLDFAST_ETCD") or shutil.which("etcd", path=folders)
 
@@ -39,7 +39,7 @@ def unpack() -> str:
 
 
 def main() -> int:
-    """Make sure that there is an etcd, unless the tests are to do without; 1 when there is none."""
+    """Ensure that there is an etcd, unless the tests should run without; return 1 when there is none."""
     if find_etcd() or os.environ.get("HOLDFAST_WITHOUT_ETCD"):
         return 0
     if not shutil.which("apt-get"):

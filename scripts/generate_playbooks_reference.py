@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write docs/playbooks.md from the playbooks' heads and their declared options.
 
-With --check nothing is written: exit code 1 says that the file is out of date.
+With --check no file is written; exit code 1 means that the file is out of date.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ With the collection installed, `holdfast.ha.status` stands for `playbooks/status
 inventory, and a vault option where the secrets are encrypted. `--limit holdfast_cluster_NAME` restricts it to one
 cluster of several.
 
-These settings in your `ansible.cfg` hide skipped tasks, and name every 10 s what a long task waits for:
+These settings in your `ansible.cfg` hide skipped tasks, and show every 10 s what a long task waits for:
 
 ```ini
 [defaults]
@@ -50,7 +50,7 @@ accepted once the list `ha_foreign_variables` names it, for example
 
 
 def head(path: Path) -> tuple[list[str], list[str]]:
-    """Return what a playbook is for, and example commands: the comment that it begins with."""
+    """Return a playbook's purpose and example commands: its leading comment."""
     lines = []
     for line in path.read_text(encoding="utf-8").splitlines()[1:]:
         if not line.startswith("#"):
@@ -60,7 +60,7 @@ def head(path: Path) -> tuple[list[str], list[str]]:
 
 
 def kind(option: Mapping[str, Any]) -> str:
-    """Return an option's type, or the values that it may have."""
+    """Return an option's type, or its permitted values."""
     if "choices" in option:
         return ", ".join(f"`{choice}`" for choice in option["choices"])
     return str(option.get("type", "str"))
@@ -81,12 +81,12 @@ def linked(names: Iterable[str]) -> str:
 
 
 def wrapped(words: str) -> str:
-    """Return a paragraph in lines, links kept whole."""
+    """Return a paragraph wrapped into lines, without breaking links."""
     return textwrap.fill(words, 118, break_long_words=False, break_on_hyphens=False)
 
 
 def run_by(path: Path) -> Iterator[str]:
-    """Yield the playbooks that a playbook runs, and those that these run."""
+    """Yield the playbooks that a playbook runs, directly or through others."""
     for name in imports(path):
         yield name
         yield from run_by(path.with_name(f"{name}.yml"))

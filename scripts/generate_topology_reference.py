@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Write what follows from the topology's schema: the plugin's options, docs/topology.md's keys and the JSON Schema.
+"""Generate files from the topology's schema: the plugin's options, docs/topology.md's keys and the JSON Schema.
 
-With --check nothing is written: exit code 1 says that a file is out of date.
+With --check no file is written; exit code 1 means that a file is out of date.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ PLUGIN = ROOT / "plugins" / "inventory" / "topology.py"
 PAGE = ROOT / "docs" / "topology.md"
 SCHEMA = ROOT / "docs" / "topology.schema.json"
 PLAIN = ("boolean", "integer", "list of mappings", "list of texts", "mapping", "mapping by name", "text")
-"""Types that Ansible's own names say as well."""
+"""Types that Ansible's own names describe equally well."""
 TYPES = {"string": "str", "integer": "int", "boolean": "bool", "object": "dict", "array": "list"}
 
 
@@ -47,12 +47,12 @@ class Dumper(yaml.SafeDumper):
 
 
 def suboptions(known: Iterable[Option]) -> dict[str, Any]:
-    """Options as DOCUMENTATION has them."""
+    """Options in the format of DOCUMENTATION."""
     return {one.name: suboption(one) for one in known}
 
 
 def suboption(one: Option) -> dict[str, Any]:
-    """One option with those in it."""
+    """One option with its suboptions."""
     return {
         "description": list(sentences(one)),
         **ansible_type(one.form.schema),
@@ -63,7 +63,7 @@ def suboption(one: Option) -> dict[str, Any]:
 
 
 def sentences(one: Option) -> Iterator[str]:
-    """The description: the meaning, and what Ansible's type does not say."""
+    """The description: the meaning, and details that Ansible's type lacks."""
     yield one.description
     kind = "" if one.form.words in PLAIN or "enum" in one.form.schema else one.form.words
     example = "" if one.example is None else f"for example V({flow(one.example)})"
@@ -73,7 +73,7 @@ def sentences(one: Option) -> Iterator[str]:
 
 
 def ansible_type(schema: Json) -> dict[str, Any]:
-    """The type as Ansible calls it; C(raw) for one of several."""
+    """The name of the type in Ansible; C(raw) for one of several."""
     if "enum" in schema:
         return {"type": "str", "choices": [choice for choice in schema["enum"] if choice is not None]}
     kind = schema.get("type")
@@ -131,16 +131,16 @@ def json_schema() -> str:
 
 
 def between(path: Path, start: str, end: str, content: str) -> str:
-    """A file's text with other content between two marker lines."""
+    """A file's text with new content between two marker lines."""
     old = path.read_text(encoding="utf-8")
     pattern = re.compile(f"(^ *{re.escape(start)}\n).*?(^ *{re.escape(end)}$)", re.DOTALL | re.MULTILINE)
     if not pattern.search(old):
-        raise SystemExit(f"{path} has no lines {start!r} and {end!r} for what is generated")
+        raise SystemExit(f"{path} has no lines {start!r} and {end!r} for the generated part")
     return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}", old)
 
 
 def wanted() -> Mapping[Path, str]:
-    """Every file as it should be."""
+    """The expected text of every file."""
     return {
         PLUGIN: between(PLUGIN, "# generated: options", "# end", documentation()),
         PAGE: between(PAGE, "<!-- generated: clusters -->", "<!-- end -->", page()),

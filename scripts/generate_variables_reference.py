@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Write docs/variables.md from the roles' argument_specs and the topology plugin's documentation.
 
-With --check nothing is written: exit code 1 says that the file is out of date.
+With --check no file is written; exit code 1 means that the file is out of date.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def kind(option: Mapping[str, Any]) -> str:
 
 
 def rows(options: Mapping[str, Any], defaults: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    """Yield a table row per option, suboptions beneath their parent."""
+    """Yield a table row per option, suboptions below their parent."""
     for name, option in options.items():
         if option.get("required"):
             default = "**required**"

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run checks with each ansible-core that the collection supports: scripts/matrix.py [2.19 …] [sanity|unit …].
 
-Each ansible-core has a virtualenv in .cache/matrix, with the Python named here where the machine has it. What a check
-prints goes to a file beside it.
+Each ansible-core has a virtualenv in .cache/matrix, with the Python named here if the machine has it. A check's output
+goes to a file beside it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ CHECKS = ("sanity", "unit")
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How one check went with one ansible-core."""
+    """The result of one check with one ansible-core."""
 
     core: str
     python: str
@@ -40,7 +40,7 @@ class Result:
 
 
 def virtualenv(core: str) -> Path:
-    """Return the Python of an ansible-core's virtualenv, made or brought up to date first."""
+    """Return the Python of an ansible-core's virtualenv, which is created or updated first."""
     folder = FOLDER / core
     python, stamp = folder / "bin/python", folder / "holdfast-requirements"
     digest = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in REQUIREMENTS)).hexdigest()
@@ -91,7 +91,7 @@ def table(results: list[Result]) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Run all checks, or what is named; 0 when all passed."""
+    """Run all checks, or the named ones; return 0 when all passed."""
     unknown = sorted(set(arguments) - {*PYTHONS, *CHECKS})
     if unknown:
         say(f"error: {', '.join(unknown)}: give {', '.join(PYTHONS)} or {', '.join(CHECKS)}")

@@ -3,9 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run Molecule scenarios one after the other: scripts/molecule.py default haproxy …
 
-The scenarios share one machine, so never side by side. Those whose inventory is the lab's share its cluster: the first
-one builds it from bare nodes, the others find it converged. A lab that runs already is used, and goes on running;
-otherwise it is removed after the last of them.
+The scenarios share one machine, so they never run in parallel. Those with the lab's inventory share its cluster: the
+first one builds it from bare nodes, the others find it converged. A lab that runs already is used and kept; otherwise
+it is removed after the last of them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LAB = "inventory/lab"
 
 
 def lab_nodes(action: str) -> bool:
-    """Run lab.nodes (`status` or `down`) on the lab; whether it succeeded."""
+    """Run lab.nodes (`status` or `down`) on the lab; return whether it succeeded."""
     command = [str(BIN / "python"), "-m", "lab.nodes", action, str(ROOT / LAB / "hosts.yml")]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
@@ -33,7 +33,7 @@ def on_the_lab(scenario: str) -> bool:
 
 
 def run(scenario: str) -> tuple[bool, float]:
-    """Run one scenario; whether it passed, and its seconds."""
+    """Run one scenario; return whether it passed, and its seconds."""
     begun = time.monotonic()
     print(f"== molecule: {scenario}", flush=True)
     environment = {
@@ -47,7 +47,7 @@ def run(scenario: str) -> tuple[bool, float]:
 
 
 def run_on_the_lab(scenarios: list[str]) -> dict[str, tuple[bool, float]]:
-    """Run those that share the lab, and remove it unless it ran before."""
+    """Run the scenarios that share the lab, and remove the lab unless it ran before."""
     ran_before = lab_nodes("status")
     results = {scenario: run(scenario) for scenario in scenarios}
     if scenarios and not ran_before:
@@ -56,7 +56,7 @@ def run_on_the_lab(scenarios: list[str]) -> dict[str, tuple[bool, float]]:
 
 
 def main(scenarios: list[str]) -> int:
-    """Run the scenarios, those on the lab first; 0 when all passed."""
+    """Run the scenarios, those on the lab first; return 0 when all passed."""
     results = run_on_the_lab([scenario for scenario in scenarios if on_the_lab(scenario)])
     results |= {scenario: run(scenario) for scenario in scenarios if scenario not in results}
     for scenario, (passed, seconds) in results.items():

@@ -1,11 +1,11 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the collection as it is published, and use it as a stranger would: scripts/release.py build|check [INVENTORY].
+"""Build the collection as it is published, and try it as a new user: scripts/release.py build|check [INVENTORY].
 
 build  .cache/release/holdfast-ha-<version>.tar.gz, from the files that git tracks.
-check  Build, look at the contents, install into an empty folder beside the dependencies of galaxy.yml only, and run
-       preflight and status from there, against the lab whose inventory is named (inventory/lab).
+check  Build, check the contents, install into an empty folder beside the dependencies of galaxy.yml only, and run
+       preflight and status from there, against the lab of the given inventory (inventory/lab).
 """
 
 from __future__ import annotations
@@ -55,15 +55,15 @@ CONTENTS = frozenset(
 )
 """The files and folders at the top of the artefact."""
 PRIVATE = re.compile(r"(^|/)\.|\.(key|retry)$|/group_vars/.*secrets\.yml$")
-"""Hidden files, and those of somebody's clusters."""
+"""Hidden files, and files of a user's clusters."""
 
 
 class ReleaseError(Exception):
-    """The release would not do; shown without a traceback."""
+    """The release is unusable; shown without a traceback."""
 
 
 def call(*command: str | Path, cwd: Path = ROOT, environment: dict[str, str] | None = None) -> str:
-    """Run a command and return its standard output; ReleaseError has the end of what it said."""
+    """Run a command and return its standard output; ReleaseError has the end of its output."""
     done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ReleaseError(f"{' '.join(map(str, command))}:\n{(done.stdout + done.stderr)[-4000:].strip()}")
@@ -89,12 +89,12 @@ def contents(artefact: Path) -> list[str]:
 
 
 def unwanted(names: Iterable[str]) -> list[str]:
-    """Return what does not belong into an artefact."""
+    """Return the files that do not belong in an artefact."""
     return [name for name in names if name.partition("/")[0] not in CONTENTS or PRIVATE.search(name)]
 
 
 def missing(names: Iterable[str]) -> list[str]:
-    """Return what an artefact lacks."""
+    """Return the required files that an artefact lacks."""
     return sorted(CONTENTS - {name.partition("/")[0] for name in names})
 
 
@@ -104,7 +104,7 @@ def dependencies() -> list[str]:
 
 
 def install(artefact: Path, folder: Path) -> None:
-    """Install an artefact below a folder, beside its dependencies as .venv's commands have them."""
+    """Install an artefact below a folder, with its dependencies from .venv's collections."""
     folder.mkdir(parents=True, exist_ok=True)
     command = (BIN / "ansible-galaxy", "collection", "install", artefact, "--no-deps", "--collections-path", folder)
     call(*command, cwd=folder, environment=outside(folder))
@@ -115,16 +115,16 @@ def install(artefact: Path, folder: Path) -> None:
 
 
 def outside(collections: Path) -> dict[str, str]:
-    """Return the environment of a project that has nothing but installed collections."""
+    """Return the environment of a project with installed collections only."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ANSIBLE_")}
     return environment | {"ANSIBLE_COLLECTIONS_PATH": str(collections)}
 
 
 def require_lab(inventory: Path) -> None:
-    """Raise ReleaseError where a lab does not run, or was not deployed from its inventory."""
+    """Raise ReleaseError if a lab does not run, or was not deployed from its inventory."""
     command = (BIN / "python", "-m", "lab.nodes", "status", inventory / "hosts.yml")
     if subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode:
-        raise ReleaseError(f"the lab of {inventory} does not run, and this is tried on it: make lab")
+        raise ReleaseError(f"the lab of {inventory} does not run, but the check needs it: make lab")
     if not (inventory / SECRETS).exists():
         raise ReleaseError(
             f"{inventory / SECRETS} is missing: give the inventory that the lab was deployed from, LAB=PATH"
@@ -132,7 +132,7 @@ def require_lab(inventory: Path) -> None:
 
 
 def check(inventory: Path) -> None:
-    """Build, look, install, and run preflight and status against the lab."""
+    """Build, check the contents, install, and run preflight and status against the lab."""
     require_lab(inventory)
     artefact = build()
     names = contents(artefact)
@@ -156,7 +156,7 @@ def check(inventory: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Build or check; 1 with the reason when that fails."""
+    """Build or check; print the reason and return 1 when that fails."""
     try:
         match arguments:
             case ["build"]:

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run ansible-test on a copy of the collection: python scripts/run_ansible_test.py [sanity|units [arguments]].
 
-ansible-test wants a real directory .../ansible_collections/holdfast/ha outside any other git work tree, so the files
-that git knows or would add are copied to a temporary folder first.
+ansible-test requires a real directory .../ansible_collections/holdfast/ha outside any other git work tree, so the files
+that git tracks or would add are copied to a temporary folder first.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-# Does what pip's bootstrap script does, with the pip that Python brings, for where that script can't be downloaded.
-# In a process of its own, as ensurepip switches pip's configuration off, and with it the certificates that pip trusts.
+# Stands in for pip's bootstrap script where it can't be downloaded, with the pip that Python includes. It runs pip in a
+# separate process, because ensurepip disables pip's configuration, and with it the certificates that pip trusts.
 GET_PIP = """\
 import subprocess, sys
 subprocess.run([sys.executable, "-m", "ensurepip"], check=True)
@@ -44,12 +44,12 @@ NOT_SHIPPED = (
 )
 
 
-# Tests of what runs on hosts, which ansible-test lets import nothing of the controller's; pytest has run the others.
+# Tests of the code for hosts, which ansible-test keeps from importing the controller's code; pytest runs the others.
 ON_HOSTS = ("tests/unit/plugins/modules/", "tests/unit/plugins/module_utils/")
 
 
 def shipped_files() -> list[str]:
-    """Return the collection's files: tracked and untracked ones, less ignored ones and development's own."""
+    """Return the collection's files: tracked and untracked ones, without ignored files and development files."""
     listed = subprocess.run(
         ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
         cwd=ROOT,
@@ -69,7 +69,7 @@ def copy(names: list[str], target: Path) -> None:
 
 
 def provide_get_pip() -> None:
-    """Put our bootstrap script where ansible-test would cache the one it downloads, unless that is there."""
+    """Put the bootstrap script where ansible-test would cache the downloaded one, unless that exists."""
     package = importlib.util.find_spec("ansible_test")
     if package is None or package.origin is None:
         return
@@ -95,7 +95,7 @@ def run(target: Path, command: str, arguments: list[str]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Run sanity and the units of what runs on hosts, or what is named; return the worst exit code."""
+    """Run sanity and the units of the code for hosts, or the named tests; return the worst exit code."""
     provide_get_pip()
     commands = {arguments[0]: arguments[1:]} if arguments else {"sanity": [], "units": [*ON_HOSTS]}
     with tempfile.TemporaryDirectory(prefix="holdfast-ansible-test-") as folder:

@@ -56,7 +56,7 @@ ROLE_FORMS: Mapping[str, tuple[str, Json]] = {
 
 @dataclass(frozen=True)
 class Form:
-    """How documentation shows a shape: in words, as a JSON Schema, and the options in it."""
+    """The documentation of a shape: in words, as a JSON Schema, and its options."""
 
     words: str
     schema: Json
@@ -65,7 +65,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Option:
-    """A key as documentation shows it; C(only) is the condition under which it exists."""
+    """The documentation of a key; C(only) is the condition under which it exists."""
 
     name: str
     form: Form
@@ -83,7 +83,7 @@ class Option:
 
     @property
     def always_required(self) -> bool:
-        """Whether it is required under any condition."""
+        """Whether the key is required under any condition."""
         return self.required and not self.only
 
 
@@ -106,7 +106,7 @@ def option(name: str, one: Key) -> Option:
 
 @singledispatch
 def form(shape: Shape[Any]) -> Form:
-    """How documentation shows a shape."""
+    """The documentation of a shape."""
     raise TypeError(shape)
 
 
@@ -228,7 +228,7 @@ def listed(names: Iterable[str], word: str) -> str:
 
 
 def merged(variants: Mapping[str, list[type[Any]]]) -> tuple[Option, ...]:
-    """The options of several declarations. C(only) is the last condition of those that not all of them have.
+    """The options of several declarations. C(only) is the last condition of options that some declarations lack.
 
     :arg variants: declarations by condition.
     """
@@ -241,7 +241,7 @@ def merged(variants: Mapping[str, list[type[Any]]]) -> tuple[Option, ...]:
 
 
 def limits(known: Iterable[Option], declarations: Iterable[type[Any]]) -> Json:
-    """What each of several declarations requires, and what none of them takes."""
+    """The keys that each of several declarations requires, and those that none of them accepts."""
     each = [keys(declaration) for declaration in declarations]
     required = [name for name, one in each[0].items() if one.required and all(name in other for other in each)]
     foreign = {one.name: False for one in known if not any(one.name in other for other in each)}
@@ -261,7 +261,7 @@ def section_schema(known: Iterable[Option]) -> Json:
 
 
 def _property(one: Option) -> Json:
-    """A key's value with what an editor shows of it."""
+    """A key's value with the texts that an editor shows."""
     return {
         "description": plain(one.description),
         **({} if one.default is None else {"default": one.default}),
@@ -280,7 +280,7 @@ def nullable(schema: Json) -> Json:
     return {**schema, "type": [*([types] if isinstance(types, str) else types), "null"]}
 
 
-# ---- what a role judges
+# ---- options of roles
 
 
 @cache
@@ -298,7 +298,7 @@ def role_option(name: str) -> Mapping[str, Any]:
 
 
 def role_form(one: Mapping[str, Any]) -> Form:
-    """How documentation shows an option of a role."""
+    """The documentation of a role's option."""
     if "choices" in one:
         return Form(listed(one["choices"], "or"), {"enum": list(one["choices"])})
     known = tuple(
@@ -313,7 +313,7 @@ def role_form(one: Mapping[str, Any]) -> Form:
 
 
 def described(value: str | list[str]) -> str:
-    """A description of a role's option, in which the role's own variables are no options of ours."""
+    """A description of a role's option, in which the role's own variables are not marked as options."""
     joined = " ".join(value) if isinstance(value, list) else value
     return re.sub(r"\bO\((?:\w+\[\]\.)?([^)]*)\)", r"C(\1)", joined)
 

@@ -2,9 +2,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print what share of one processor each of the cluster's services takes in so many seconds.
+"""Print the share of one processor that each of the cluster's services uses over some seconds.
 
-A service is all of its processes; of Patroni, whose unit has PostgreSQL too, the process itself.
+A service counts with all of its processes; of Patroni, whose unit includes PostgreSQL, only the process itself counts.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ ALONE = ("patroni",)
 
 
 def shown(unit: str) -> dict[str, str]:
-    """Return what systemd knows of a unit."""
+    """Return systemd's properties of a unit."""
     argv = ["systemctl", "show", "--property=MainPID,CPUUsageNSec,ActiveState", f"{unit}.service"]
     told = subprocess.run(argv, stdout=subprocess.PIPE, text=True, check=True).stdout
     return dict(line.split("=", 1) for line in told.splitlines())
 
 
 def cpu_seconds(unit: str) -> float | None:
-    """Return the CPU seconds that a unit has used, None when it does not run."""
+    """Return the CPU seconds that a unit has used, None if it does not run."""
     known = shown(unit)
     if known["ActiveState"] != "active":
         return None

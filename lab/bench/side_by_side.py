@@ -24,7 +24,7 @@ PATH, UNPOOLED, STRAIGHT = "through the path", "without the pooler", "straight t
 
 
 def ask(argv: Sequence[str]) -> str:
-    """Return what a command says; ends the program when it failed, after it has told why."""
+    """Return a command's output; a failed command ends the program with its error."""
     environment = {**os.environ, "PGSSLMODE": "require"}
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -61,7 +61,7 @@ def measure(given: Mapping[str, Any], endpoints: Mapping[str, tuple[str, int]]) 
 
 
 def lines(found: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
-    """Return the results for people: each endpoint's median, its ratio to that of the primary, and the runs."""
+    """Return the results as text: each endpoint's median, its ratio to the primary's, and the runs."""
     shown = []
     for kind, runs in found.items():
         medians = {name: statistics.median(values) for name, values in runs.items()}

@@ -2,9 +2,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run commands one after the other, in rounds, and print how long each took, as JSON: {name: seconds}, the medians.
+"""Run commands one after the other, in rounds, and print the median time of each as JSON: {name: seconds}.
 
-Arguments: the commands as JSON, {name: argv}, and how many rounds (1). A command that fails ends it with its output.
+Arguments: the commands as JSON, {name: argv}, and the number of rounds (1). A failed command ends it with its output.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from statistics import median
 
 
 def seconds(argv: Sequence[str]) -> float:
-    """Return how long a command takes."""
+    """Return the seconds that a command takes."""
     started = time.monotonic()
     done = subprocess.run(argv, capture_output=True, text=True, check=False)
     taken = time.monotonic() - started
@@ -28,7 +28,7 @@ def seconds(argv: Sequence[str]) -> float:
 
 
 def medians(commands: Mapping[str, Sequence[str]], rounds: int) -> dict[str, float]:
-    """Return how long each command takes, by name; what disturbs a while disturbs a round of all."""
+    """Return the seconds of each command, by name; a short disturbance then affects one round of all commands."""
     taken = [{name: seconds(argv) for name, argv in commands.items()} for _round in range(rounds)]
     return {name: round(median(one[name] for one in taken), 1) for name in commands}
 

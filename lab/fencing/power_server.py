@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""GET /<node>: "off" when its container does not run, "on" when it does; 404 for a node that nobody knows."""
+"""GET /<node>: "off" when its container does not run, "on" when it does; 404 for an unknown node."""
 
 from __future__ import annotations
 
@@ -40,10 +40,10 @@ def power(node: str) -> str | None:
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers one question."""
+    """Answers one request."""
 
     def do_GET(self) -> None:
-        """Tell a node's power."""
+        """Answer with a node's power state."""
         node = NODE.fullmatch(self.path)
         state = power(node[1]) if node else None
         body = (state or "unknown").encode()

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action around the module holdfast.ha.certificate: the authority issues on the controller what the host lacks."""
+"""Action around the module holdfast.ha.certificate: the authority on the controller issues missing ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ONLY_HERE = frozenset({"authority_passphrase"})
 
 
 class ActionModule(ActionBase):
-    """Run the module; issue the certificates that it lacks, and run it again to install them."""
+    """Run the module; issue the missing certificates, and run the module again to install them."""
 
     _supports_check_mode = True
 
@@ -47,7 +47,7 @@ class ActionModule(ActionBase):
         return result | installed | ({} if installed.get("failed") else merged(examined, installed))
 
     def _signed(self, requests: Mapping[str, str]) -> dict[str, str]:
-        """Issue what the arguments want, of which a request brings nothing but the public key."""
+        """Issue the certificates that the arguments describe; a request supplies the public key only."""
         directory = Path(self._task.args["authority_directory"]).expanduser()
         authority = Authority.load(
             (directory / "ca.crt").read_bytes(),
@@ -66,10 +66,7 @@ class ActionModule(ActionBase):
         return signed
 
 
-FOREIGN = (
-    "The host says what only the inventory may: its facts have {names}. Something on it is not what it should be;"
-    " nothing was issued"
-)
+FOREIGN = "The host may be compromised: its facts have {names}, which only the inventory may set; nothing was issued"
 
 
 def requests_by_path(requests: Any) -> dict[str, str]:
@@ -84,6 +81,6 @@ def requests_by_path(requests: Any) -> dict[str, str]:
 
 
 def merged(examined: Mapping[str, Any], installed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what two runs of the module did together."""
+    """Return the combined result of two runs of the module."""
     paths = sorted({*examined["changed_paths"], *installed["changed_paths"]})
     return {"changed": True, "changed_paths": paths, "reasons": examined["reasons"], "diff": examined["diff"]}

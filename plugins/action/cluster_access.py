@@ -26,13 +26,13 @@ VAULT = {"vault_ids": "--vault-id", "vault_password_files": "--vault-password-fi
 
 
 def near(path: str | Path) -> str:
-    """Return a path as one would type it in the current folder."""
+    """Return a path, relative to the current folder if it lies inside."""
     here = Path.cwd()
     return str(Path(path).relative_to(here) if Path(path).is_relative_to(here) else path)
 
 
 def options() -> Iterator[str]:
-    """Yield the inventory and the vault's options as the user gave them."""
+    """Yield the inventory's and the vault's options as the user gave them."""
     for source in context.CLIARGS.get("inventory") or ():
         yield from ("-i", near(source))
     for name, option in VAULT.items():
@@ -41,14 +41,14 @@ def options() -> Iterator[str]:
 
 
 def playbook(name: str) -> str:
-    """Return one of the collection's playbooks, by path where the user ran another one by path."""
+    """Return one of the collection's playbooks, by path if the user ran another one by path."""
     own = [Path(argument) for argument in context.CLIARGS.get("args") or ()]
     beside = next((path for path in own if path.resolve().parent == COLLECTION / "playbooks"), None)
     return str(beside.with_name(f"{name}.yml")) if beside else f"holdfast.ha.{name}"
 
 
 def next_steps(has_postgresql: bool) -> str:
-    """Return the commands that come next."""
+    """Return the next commands to run."""
     given, steps = list(options()), [STATUS, *([DRILL] if has_postgresql else [])]
     rows = [[shlex.join(["ansible-playbook", *given, playbook(name), *more]), what] for name, more, what in steps]
     return f"Next\n{table(rows)}"
@@ -61,7 +61,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return nothing beside what is shown."""
+        """Show the access; the result has no data of its own."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         self.validate_argument_spec(argument_spec={})
         variables = task_vars or {}

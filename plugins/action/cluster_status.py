@@ -35,7 +35,7 @@ def report(variables: Mapping[str, Any], register: str) -> dict[str, Any]:
 
 
 def show(clusters: Iterable[Iterable[Line]]) -> None:
-    """Show the clusters, an empty line between them; Ansible colors where it colors its own output."""
+    """Show the clusters, separated by empty lines, in color where Ansible's own output is."""
     for number, lines in enumerate(clusters):
         if number:
             Display().display("")

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action before the module holdfast.ha.component: gives files their contents, and keeps secrets out of the log."""
+"""Action before the module holdfast.ha.component: renders the files' contents, and keeps secrets out of the log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONLY_HERE = frozenset({"source", "template", "template_vars"})
 
 
 class ActionModule(ActionBase):
-    """Give each file its content, move the secret ones into C(secrets), then run the module."""
+    """Render each file's content, move secret ones into C(secrets), then run the module."""
 
     _supports_check_mode = True
 
@@ -45,7 +45,7 @@ class ActionModule(ActionBase):
     def _read(self, name: str) -> str:
         return str(self._loader.get_text_file_contents(self._find_needle("files", name)))
 
-    # The lookup plugin `template` copies all variables deeply for each template, which costs more than the rendering.
+    # The lookup plugin `template` deep-copies all variables for each template, which costs more than the rendering.
     def _render(self, item: Mapping[str, Any], variables: Mapping[str, Any]) -> str:
         source = self._find_needle("templates", item["template"])
         text = trust_as_template(self._loader.get_text_file_contents(source))
@@ -55,12 +55,12 @@ class ActionModule(ActionBase):
 
 
 def apart(files: Sequence[Mapping[str, Any]], secrets: Mapping[str, str]) -> dict[str, Any]:
-    """Return the module's files and secrets: a secret file's content stands in the latter."""
+    """Return the module's files and secrets; the latter have the contents of secret files."""
     found = {item["path"]: item["content"] for item in files if is_secret(item) and "content" in item}
     shown = [{key: item[key] for key in item if key != "content"} if is_secret(item) else item for item in files]
     return {"files": shown, "secrets": {**secrets, **found}}
 
 
 def is_secret(item: Mapping[str, Any]) -> bool:
-    """Whether a file holds secrets. Raises TypeError for what is no truth value, before anything is sent."""
+    """Whether a file holds secrets. Raises TypeError for a value that is not a boolean, before anything is sent."""
     return boolean(item.get("secret", False))

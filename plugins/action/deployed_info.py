@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action before the module holdfast.ha.deployed_info: passes what is wished for the host."""
+"""Action before the module holdfast.ha.deployed_info: passes the host's declared state."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 class ActionModule(ActionBase):
-    """Run the module; one that fails is an answer, which the report judges."""
+    """Run the module; a failure is a result too, which the report judges."""
 
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return deployed, or why nobody could look."""
+        """Return deployed, or the reason why the host could not be examined."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         name = variables["inventory_hostname"]

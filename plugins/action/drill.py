@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action behind the module holdfast.ha.drill: starts the engine, shows what it says, and ends it with itself."""
+"""Action behind the module holdfast.ha.drill: starts the engine, shows its output, and ends it when Ansible ends."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine"
 ARGUMENTS = argument_spec("drill")
 PARENT_SECONDS = 0.5
 HEAL_SECONDS = 900.0
-# Variables that say how a host is reached may be templates: only these are resolved.
+# Connection variables may be templates: only these are resolved.
 CONNECTION = (
     "ansible_host",
     "ansible_port",
@@ -132,17 +132,17 @@ class ActionModule(ActionBase):
 
 
 def collections_folder(plugin: Path) -> Path:
-    """Return the folder that holds ansible_collections, which holds this plugin."""
+    """Return the folder of the ansible_collections that has this plugin."""
     return next(folder.parent for folder in plugin.parents if folder.name == "ansible_collections")
 
 
 class Child:
-    """The engine: a child process which ends when its standard input closes."""
+    """The engine: a child process that ends when its standard input closes."""
 
     def __init__(self, plan: Any, engine: str = ENGINE) -> None:
         self._parent = os.getppid()
         environment = {**os.environ, "PYTHONPATH": str(collections_folder(Path(__file__)))}
-        # A session of its own: a signal to Ansible must not end it before it has healed.
+        # A session of its own: a signal to Ansible must not end the engine before it has healed.
         self._process = subprocess.Popen(
             [sys.executable, "-m", engine],
             stdin=subprocess.PIPE,
@@ -155,7 +155,7 @@ class Child:
         self._outcome: dict[str, Any] = {"passed": False, "failure": "the engine ended without a result"}
 
     def follow(self) -> dict[str, Any]:
-        """Show what the engine says until it ends; return its result."""
+        """Show the engine's output until it ends; return its result."""
         begun, pending = time.monotonic(), b""
         try:
             while chunk := self._read():
@@ -165,12 +165,12 @@ class Child:
         finally:
             with contextlib.suppress(OSError):
                 if self._process.stdin:
-                    self._process.stdin.close()  # it heals and ends now
+                    self._process.stdin.close()  # the engine heals and ends now
             self._process.wait(HEAL_SECONDS)
         return self._outcome
 
     def _read(self) -> bytes:
-        """Return what the engine said; b"" when it has ended, or Ansible itself has."""
+        """Return the engine's output; b"" when the engine or Ansible itself has ended."""
         output = self._process.stdout
         if output is None:
             return b""
@@ -182,7 +182,7 @@ class Child:
     def _hear(self, line: bytes, seconds: float) -> None:
         if line.startswith(b"{"):
             self._take(json.loads(line), seconds)
-        else:  # what Python says when it fails
+        else:  # Python's own error output
             Display().display(line.decode(errors="replace"), color="red")
 
     def _take(self, message: Mapping[str, Any], seconds: float) -> None:

@@ -14,7 +14,7 @@ ARGUMENTS = argument_spec("gather")
 
 
 class ActionModule(ActionBase):
-    """Run info modules one after the other; one that fails is an answer, not a failure."""
+    """Run info modules one after the other; a module's failure is a result, not a failure of the task."""
 
     _supports_check_mode = True
 

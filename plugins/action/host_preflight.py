@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
             done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
-        except AnsibleConnectionFailure as error:  # the report tells it in a line, Ansible in twenty, for each host
+        except AnsibleConnectionFailure as error:  # the report needs one line per host, Ansible's own error twenty
             return result | {"down": True, "msg": str(error)}
         if done.get("failed"):
             message = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
@@ -35,13 +35,13 @@ class ActionModule(ActionBase):
             result["findings"] = [{"check": "module", "value": message, "fix": fix, "level": "error"}]
         else:
             result |= {key: done[key] for key in TOLD}
-        clock = self._clock()  # after the module: the connection is warm, the measurement narrow
+        clock = self._clock()  # after the module: the connection is open, so the measurement is precise
         if clock:
             result["clock"] = clock
         return result
 
     def _clock(self) -> tuple[float, float] | None:
-        """Ask the host for its time: it answered somewhen between two readings of our own clock."""
+        """Ask the host for its time, which it read at some time between two readings of the controller's clock."""
         before = time.time()
         answer = self._low_level_execute_command("date +%s.%N", sudoable=False)
         after = time.time()

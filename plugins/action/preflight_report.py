@@ -30,19 +30,19 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import is_secret_variable, role_of
 
-NOT_EVALUATED = "holds what Ansible can't evaluate as a template or decrypt; the value is not shown"
+NOT_EVALUATED = "holds a value that Ansible can't evaluate as a template or decrypt; it is not shown"
 ROOT = Path(__file__).resolve().parent.parent.parent
 NO_CONNECTION = "check ansible_host, the SSH key and that the host is up"
 CONNECTION_FIXES = {
-    "Host key verification failed": "compare the host's key and add it to known_hosts, as a login by hand does",
+    "Host key verification failed": "compare the host's key and add it to known_hosts, as an ssh login does",
     "Permission denied": "check ansible_user, and that the host accepts the controller's SSH key",
 }
-"""By a part of what ssh says."""
+"""Fixes by a part of ssh's message."""
 ARGUMENTS = argument_spec("preflight_report")
 
 
 def manifest(folder: Path) -> dict[str, Any]:
-    """Return what an installed collection's MANIFEST.json or a source tree's galaxy.yml says, {} without either."""
+    """Return an installed collection's MANIFEST.json or a source tree's galaxy.yml as data, {} without either."""
     built, source = folder / "MANIFEST.json", folder / "galaxy.yml"
     if built.is_file():
         return json.loads(built.read_text(encoding="utf-8"))["collection_info"]
@@ -50,7 +50,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 
 def installed_version(name: str) -> str | None:
-    """Return a collection's version, "" when it doesn't tell, None when it isn't installed."""
+    """Return a collection's version, "" when it has none, None when the collection isn't installed."""
     try:
         folders = list(importlib.import_module(f"ansible_collections.{name}").__path__)
     except ImportError:
@@ -59,7 +59,7 @@ def installed_version(name: str) -> str | None:
 
 
 def controller_findings(root: Path) -> Iterator[Finding]:
-    """Yield what the controller lacks to run the collection in root."""
+    """Yield the controller's unmet requirements for the collection in root."""
     requires = yaml.safe_load((root / "meta" / "runtime.yml").read_text(encoding="utf-8"))["requires_ansible"]
     dependencies = manifest(root).get("dependencies") or {}
     versions = {name: installed_version(name) for name in dependencies}
@@ -67,7 +67,7 @@ def controller_findings(root: Path) -> Iterator[Finding]:
 
 
 def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFinding]:
-    """Yield what holdfast.ha.host_preflight found on a host; nothing where --limit left it out, or it is down."""
+    """Yield the findings of holdfast.ha.host_preflight on a host; none if --limit left it out, or it is down."""
     if seen and "findings" not in seen and not is_down(seen):
         yield HostFinding(host, Finding("connection", reason_of(seen), NO_CONNECTION))
     for finding in (seen or {}).get("findings", ()):
@@ -75,7 +75,7 @@ def host_findings(host: str, seen: Mapping[str, Any] | None) -> Iterator[HostFin
 
 
 def why_down(variables: Mapping[str, Any], registers: Iterable[str]) -> str | None:
-    """Return why a host could not be reached, None where it could or --limit left it out."""
+    """Return why a host could not be reached, None if it could or --limit left it out."""
     for result in (variables.get(register) or {} for register in registers):
         if is_down(result):
             return reason_of(result)
@@ -83,17 +83,17 @@ def why_down(variables: Mapping[str, Any], registers: Iterable[str]) -> str | No
 
 
 def is_down(result: Mapping[str, Any]) -> bool:
-    """Whether a task could not reach its host, as Ansible tells it, or holdfast.ha.host_preflight."""
+    """Whether a task could not reach its host, by the result of Ansible or of holdfast.ha.host_preflight."""
     return bool(result.get("unreachable") or result.get("down"))
 
 
 def reason_of(result: Mapping[str, Any]) -> str:
-    """Return the last line of what a failed task says, which has the reason."""
+    """Return the last line of a failed task's message, which has the reason."""
     return str(result.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
 
 
 def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> Iterator[HostFinding]:
-    """Yield each host that is down: an error, unless its cluster can be worked on without it."""
+    """Yield each host that is down: an error, unless a run can go on without it."""
     clusters = {host.name: host.ha["cluster"] for host in known}
     for host, reason in down.items():
         cluster = clusters[host]
@@ -108,9 +108,9 @@ def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> It
 
 
 def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: list[AnsibleError]) -> Any:
-    """Return an item with all that is in it, OPAQUE where it can't be evaluated; a container is, part by part.
+    """Return an item evaluated in depth, each part that can't be evaluated as OPAQUE.
 
-    :arg failed: takes why something could not.
+    :arg failed: gets the reason of each such part.
     """
     try:
         value = container[key]
@@ -127,21 +127,21 @@ def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: li
 def deployed_findings(
     seen: Mapping[str, Mapping[str, Any]], known: Sequence[deployed.Host], *, whole: bool, accept: list[str]
 ) -> Iterator[HostFinding]:
-    """Yield where what is wished can't be what is meant, as holdfast.ha.deployed_info found the hosts."""
+    """Yield conflicts of the declared with the deployed state, from the results of holdfast.ha.deployed_info."""
     for host, told in seen.items():
         if "unknown" in told or (told.get("failed") and not is_down(told)):
             fix = "give Ansible root's rights (become) and Python 3.11 or newer there"
             reason = told.get("unknown") or reason_of(told)
-            yield HostFinding(host, Finding("deployed", f"can't be looked at: {reason}", fix))
+            yield HostFinding(host, Finding("deployed", f"can't be examined: {reason}", fix))
     if any(seen.values()):
         yield from deployed.judge(known, whole=whole, accept=accept)
 
 
 def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
-    """Yield where hosts of one cluster would get certificates of different authorities."""
+    """Yield clusters whose hosts would get certificates of different authorities."""
     clusters: dict[str, dict[str, str]] = {}
     for host in hosts:
-        # What needs a variable of the role itself can't be evaluated here.
+        # A value that needs a variable of the role itself can't be evaluated here.
         with contextlib.suppress(AnsibleUndefinedVariable, KeyError):
             directory = str(hostvars[host]["certificates_ca_directory"])
             clusters.setdefault(hostvars[host]["ha"]["cluster"], {})[host] = directory
@@ -150,7 +150,7 @@ def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterato
 
 
 def store_findings(seen: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
-    """Yield where a cluster's etcd and Patroni can't work together, as holdfast.ha.host_preflight found them."""
+    """Yield clusters whose etcd and Patroni are incompatible, from the results of holdfast.ha.host_preflight."""
     stores = {host: item["store"] for host, item in seen.items() if item and "store" in item}
     for cluster in sorted({hostvars[host]["ha"]["cluster"] for host in stores}):
         ours = {host: store for host, store in stores.items() if hostvars[host]["ha"]["cluster"] == cluster}
@@ -164,7 +164,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return findings, all of them warnings: [{host, check, value, fix, level}], and which hosts are there."""
+        """Return the findings, all of them warnings: [{host, check, value, fix, level}], and the hosts that answer."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
@@ -172,7 +172,7 @@ class ActionModule(ActionBase):
         hostvars = variables["hostvars"]
         whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
         found = self._complete(hosts, hostvars, arguments) if whole else []
-        # A part asks nothing of hosts that it leaves alone, nor of what it may not need.
+        # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
         judged = hosts if whole else [host for host in hosts if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
         found += authority_findings(hosts, hostvars)
@@ -200,7 +200,7 @@ class ActionModule(ActionBase):
     def _complete(
         self, hosts: list[str], hostvars: Mapping[str, Any], arguments: Mapping[str, Any]
     ) -> list[HostFinding]:
-        """Return what else keeps site.yml from its work."""
+        """Return the other findings that block site.yml."""
         seen = {host: hostvars[host].get(arguments["register"]) for host in hosts}
         clocks = {host: tuple(item["clock"]) for host, item in seen.items() if item and "clock" in item}
         return [
@@ -213,7 +213,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _variables(hosts: list[str], hostvars: Mapping[str, Any], whole: bool) -> Iterator[HostFinding]:
-        """Yield what the roles would refuse; what needs a variable of the role itself can't be evaluated here."""
+        """Yield values that the roles would refuse; one that needs a variable of the role can't be evaluated here."""
         roles = load_roles(ROOT, ROLES)
         for host in hosts:
             variables: dict[str, Any] = {}
@@ -223,7 +223,7 @@ class ActionModule(ActionBase):
                 if value is not OPAQUE:
                     variables[name] = value
                 broken = [error for error in failed if not isinstance(error, AnsibleUndefinedVariable)]
-                if whole and broken:  # the error would show the text that is no template
+                if whole and broken:  # the error would show the text that is not a template
                     if not is_secret_variable(name, roles):
                         raise broken[0]
                     yield HostFinding(host, Finding(name, NOT_EVALUATED, LITERAL))
@@ -236,7 +236,7 @@ class ActionModule(ActionBase):
 
     @staticmethod
     def _secrets(hosts: list[str], hostvars: Mapping[str, Any], whole: bool) -> Iterator[HostFinding]:
-        """Yield what is wrong with the secrets, asked once for each cluster."""
+        """Yield the problems of the secrets, checked once per cluster."""
         clusters: dict[str, str] = {}
         for host in hosts:
             clusters.setdefault(hostvars[host]["ha"]["cluster"], host)

@@ -48,17 +48,17 @@ MODE = 0o600
 
 
 def secrets_path(directories: Sequence[Path]) -> Path:
-    """Return where the secrets stand beside the inventory sources, or where they are to be made.
+    """Return the path of the secrets file beside the inventory sources; the file may not exist yet.
 
     Raises AnsibleActionFail.
     """
     if not directories:
-        raise AnsibleActionFail("no inventory file to lay the secrets beside: give one with -i, or set path")
+        raise AnsibleActionFail("no inventory file to put the secrets beside: give one with -i, or set path")
     paths = secrets_files(directories)
     found = [path for path in paths if path.exists()]
     if len(found) > 1:
         raise AnsibleActionFail(
-            f"several files of secrets, of which only one would count: {', '.join(map(str, found))}."
+            f"several files of secrets, only one of which would count: {', '.join(map(str, found))}."
             " Fix: keep one, or name it with -e secrets_file=PATH"
         )
     return (found or paths)[0]
@@ -84,9 +84,9 @@ def read(path: Path) -> bytes | None:
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file, or what a link leads to, at once.
+    """Replace a file, or the target of a link, atomically.
 
-    It keeps its owner and group, an encrypted one its mode too; a new one is readable by its owner only.
+    The file keeps its owner and group, an encrypted one also its mode; a new one is readable by its owner only.
     """
     path = path.resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,21 +114,21 @@ def keep_attributes(found: os.stat_result, staged: str, mode: bool) -> None:
 
 @dataclass(frozen=True, slots=True)
 class VaultKey:
-    """The secret that a vault text is encrypted with, and the id in its header, None for none."""
+    """The vault secret that encrypts a text, and the id in its header, None without one."""
 
     identity: str | None
     secret: VaultSecret
 
     @classmethod
     def of(cls, vault: VaultLib, content: bytes | str) -> VaultKey:
-        """Return the key of what is encrypted already. Raises AnsibleVaultError where no given one opens it."""
+        """Return the key of an encrypted text. Raises AnsibleVaultError if no given key decrypts it."""
         _plain, _used, secret = vault.decrypt_and_get_vault_id(content)
         identity = parse_vaulttext_envelope(content.encode() if isinstance(content, str) else content)[3]
         return cls(identity, secret)
 
     @classmethod
     def chosen(cls, vault: VaultLib) -> VaultKey:
-        """Return the key for what was not encrypted yet: Ansible's own choice, or the only one."""
+        """Return the key for new encryption: Ansible's own choice, or the only key."""
         wanted = constants.DEFAULT_VAULT_ENCRYPT_IDENTITY
         names = sorted({name for name, _secret in vault.secrets})
         if wanted is None and len(names) > 1:
@@ -196,7 +196,7 @@ def protection(content: bytes) -> str:
 
 
 def completed(vault: VaultLib, before: bytes | None, roles: set[str]) -> tuple[Plan, bytes]:
-    """Return what is added to a file's content, and the content then, encrypted as it was.
+    """Return the additions to a file's content, and the new content, encrypted as before.
 
     Raises SecretsError and AnsibleError.
     """
@@ -216,7 +216,7 @@ def completed(vault: VaultLib, before: bytes | None, roles: set[str]) -> tuple[P
 
 
 def encrypted_in_place(vault: VaultLib, plan: Plan, neighbours: Sequence[VaultedText]) -> Plan:
-    """Return the plan with its values encrypted like the secrets beside them, which must all have one key."""
+    """Return the plan with its values encrypted like the secrets beside them, which must share one key."""
     if not plan.added:
         return plan
     found = [VaultKey.of(vault, text) for text in neighbours]

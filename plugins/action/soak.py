@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action behind the module holdfast.ha.soak: the drill's, with another engine."""
+"""Action behind the module holdfast.ha.soak: the drill's action with another engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakP
 
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.soak.engine"
 ARGUMENTS = argument_spec("soak")
-# The drill's options that a soak does not have: it takes no host down.
+# Options of the drill that a soak lacks, because it takes no host down.
 DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items()} | {"without_backup": True}
 
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How clients reach a cluster, and where its certificate authority and its passwords are. No value of a secret."""
+"""How clients reach a cluster, and where its certificate authority and passwords are; never a secret's value."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Files:
 
 
 def cluster_text(ha: Mapping[str, Any], files: Files) -> str:
-    """Return what a user of a cluster needs first.
+    """Return what a cluster's user needs first.
 
     :arg ha: what the topology derived for any of its hosts.
     """
@@ -40,7 +40,7 @@ def cluster_text(ha: Mapping[str, Any], files: Files) -> str:
 
 
 def _services(ha: Mapping[str, Any]) -> Iterator[list[str]]:
-    """Yield address, port and what is served there; without pools the members serve themselves."""
+    """Yield address, port and service; in a cluster without pools, those of the members."""
     balancers = [member["address"] for member in ha["members"] if "haproxy" in member["components"]]
     for pool in ha["pools"]:
         for address in pool["addresses"] or balancers:
@@ -63,7 +63,7 @@ def _passwords(ha: Mapping[str, Any], files: Files) -> Iterator[list[str]]:
 
 
 def _example(ha: Mapping[str, Any], files: Files) -> Iterator[list[str]]:
-    """Yield a command that logs in to the primary, where there is a database for it."""
+    """Yield a command that logs in to the primary, if a database is declared."""
     pool = next((pool for pool in ha["pools"] if pool["role"] == "primary" and pool["addresses"]), None)
     members = [member["address"] for member in ha["postgresql"]["members"]]
     for database in _there(ha["postgresql"]["databases"])[:1]:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Declared backup jobs: the files and units they become."""
+"""The files and units of the declared backup jobs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Settings:
 
 
 def plan(jobs: Sequence[Mapping[str, Any]], settings: Settings) -> dict[str, Any]:
-    """Return what the jobs become: files, directories, units, packages, and what is kept of jobs' files.
+    """Return the jobs' files, directories, units and packages, and the patterns of files to keep.
 
     Raises ValueError with every problem of the jobs.
     """
@@ -61,7 +61,7 @@ def plan(jobs: Sequence[Mapping[str, Any]], settings: Settings) -> dict[str, Any
 
 
 def with_lock_users(jobs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the jobs with who shall be able to take their locks beside root: a user, root, or "" for several users."""
+    """Return the jobs with the user who can take their locks beside root: a user, root, or "" for several users."""
     users = {job["lock"]: {one["user"] for one in jobs if one["lock"] == job["lock"]} for job in jobs}
     others = {lock: sorted(found - {"root"}) or ["root"] for lock, found in users.items()}
     return [{**job, "lock_user": others[job["lock"]][0] if len(others[job["lock"]]) == 1 else ""} for job in jobs]
@@ -140,20 +140,20 @@ def lock_of(job: Mapping[str, Any]) -> str:
 
 
 def writable(job: Mapping[str, Any]) -> list[str] | None:
-    """Return the only paths that the job may write to; None leaves it all but the system's own."""
+    """Return the only paths that the job may write to; None permits all but the system's own."""
     if job["kind"] == "command":
         return job["writable_paths"] or None
     return [job["directory"]] if job["kind"] == "etcd_snapshot" else list(filter(None, [local_repository(job)]))
 
 
 def scratch_of(job: Mapping[str, Any]) -> str:
-    """Return what a run leaves behind when it is killed, "" for nothing."""
+    """Return the path that a killed run leaves behind, "" if it leaves none."""
     if job["kind"] == "etcd_snapshot":
         return f"{job['directory']}/.proof"
     return f"/var/cache/{job['unit']}/scratch" if job["kind"] == "files" else ""
 
 
 def directories_of(job: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the directories that the job writes to and that must be there."""
+    """Return the directories that the job writes to and that must exist."""
     path = job.get("directory") or local_repository(job)
     return [{"path": path, "owner": job["user"], "group": "root", "mode": "0700"}] if path else []

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The certificate authority on the controller: it says what a certificate says, a host only brings its public key."""
+"""The certificate authority on the controller. It sets a certificate's contents; a host sends its public key only."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
 
-# ansible-core needs it, so it is there wherever this runs; ansible-test imports without.
+# ansible-core requires it, so it is installed wherever this runs; ansible-test imports without it.
 try:
     from cryptography import x509
     from cryptography.exceptions import UnsupportedAlgorithm
@@ -46,7 +46,7 @@ LEAST_RSA_BITS = 2048
 
 
 class RefusedError(Exception):
-    """What a host brought gets no certificate, or the authority can't issue any."""
+    """The authority refuses a host's request, or can't issue certificates."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Authority:
 
     @classmethod
     def load(cls, certificates: bytes, key: bytes, passphrase: str) -> Authority:
-        """Return the authority whose certificate is the first one of a PEM text; raise RefusedError."""
+        """Return the authority of the first certificate in a PEM text; raise RefusedError."""
         try:
             certificate = x509.load_pem_x509_certificates(certificates)[0]
             private = serialization.load_pem_private_key(key, passphrase.encode() or None)
@@ -69,7 +69,7 @@ class Authority:
         return cls(certificate, private)
 
     def issue(self, public_key: Any, wanted: Wanted, now: datetime, days: int) -> str:
-        """Return a certificate, as PEM, that says what is wanted of it and nothing else."""
+        """Return a certificate, as PEM, with the requested contents only."""
         names = [x509.DNSName(name) for name in wanted.dns]
         addresses = [x509.IPAddress(ip_address(address)) for address in wanted.ip]
         builder = x509.CertificateBuilder(
@@ -100,7 +100,7 @@ class Authority:
 
 
 def public_key_of(request: str) -> Any:
-    """Return the public key of a signing request whose sender has the private one; raise RefusedError."""
+    """Return the public key of a request that is signed with its private key; raise RefusedError for any other."""
     if len(request) > LARGEST_REQUEST:
         raise RefusedError("its signing request is too long to be one")
     try:
@@ -121,7 +121,7 @@ def public_key_of(request: str) -> Any:
 
 
 def claim(directory: Path, public_key: Any, host: str) -> None:
-    """Note in the authority's records whose key this is; raise RefusedError when it is another host's."""
+    """Record the owner of this key with the authority; raise RefusedError when it is another host's."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     record = directory / hashlib.sha256(spki(public_key)).hexdigest()
     with tempfile.NamedTemporaryFile("w", dir=directory, encoding="utf-8") as staged:
@@ -139,7 +139,7 @@ def claim(directory: Path, public_key: Any, host: str) -> None:
 
 
 def foreign_facts(facts: Iterable[str]) -> list[str]:
-    """Return the names of facts with which a host would say who it is, in place of the inventory."""
+    """Return the names of facts by which a host would override its identity in the inventory."""
     return sorted(name for name in facts if name in OWN_NAMES or name.startswith(OWN_PREFIXES))
 
 
@@ -158,7 +158,7 @@ def subject(wanted: Wanted) -> x509.Name:
 
 
 def spki(public_key: Any) -> bytes:
-    """Return a public key in the form its fingerprint is taken of."""
+    """Return a public key in the encoding from which its fingerprint is computed."""
     return bytes(public_key.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
 
 

@@ -1,9 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is deployed against what is wished: what would destroy data, or break the cluster later, is found before.
+"""Compares the deployed state with the declared one, to find what would destroy data or break the cluster later.
 
-A finding that can be meant has a word of confirmation, KIND:SUBJECT; all others are refused until they are taken back.
+A change that may be intended has a word of confirmation, KIND:SUBJECT. Every other one is refused until it is taken
+back.
 """
 
 from __future__ import annotations
@@ -74,9 +75,9 @@ PUSH = "/usr/local/lib/holdfast/pgbackrest-push "
 NO_OPERATIONS = frozenset((":", "[", "cd", "echo", "exit", "printf", "sleep", "test", "true"))
 ROLES = {secret.name: secret.sql_role for secret in SECRETS if secret.sql_role}
 ENDS = {secret.name: secret.ends for secret in SECRETS if secret.ends}
-"""Secrets that site.yml changes, by the components whose hosts have to be there when it does."""
+"""Secrets that site.yml can change, with the components whose hosts must take part."""
 UNITS = {part.name: (part.units[0], part.configuration) for part in COMPONENTS if part.configuration}
-"""By component the unit that is enabled where it is deployed, and the file of ours that it reads."""
+"""By component: the unit that is enabled where it is deployed, and the collection's file that the unit reads."""
 LEAVES = {
     component: f"`systemctl disable --now {unit.removesuffix('.service')}` there"
     for component, (unit, _configuration) in UNITS.items()
@@ -89,7 +90,7 @@ KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_memb
 class Host:
     """A host of the inventory: what the topology derived, its evaluated variables, and what is deployed.
 
-    deployed is None where nobody could look: left out by --limit, or unreachable.
+    deployed is None for a host that was not examined: excluded by --limit, or unreachable.
     """
 
     name: str
@@ -100,7 +101,7 @@ class Host:
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not as it is wished; word is what confirms it, None where nothing can."""
+    """A difference between the deployed and the declared state; word confirms it, None where nothing can."""
 
     host: str
     variable: str
@@ -109,17 +110,17 @@ class Difference:
     word: str | None = None
 
     def finding(self, accepted: Sequence[str]) -> HostFinding:
-        """Return what to tell: an error, or a warning once it is confirmed."""
+        """Return the finding to report: an error, or a warning once it is confirmed."""
         if self.word in accepted:
             return HostFinding(self.host, Finding(self.variable, self.text, "confirmed", WARNING))
-        fix = f"{self.fix}; if it is meant: -e preflight_accept={self.word}" if self.word else self.fix
+        fix = f"{self.fix}; if it is intended: -e preflight_accept={self.word}" if self.word else self.fix
         return HostFinding(self.host, Finding(self.variable, self.text, fix))
 
 
 def judge(hosts: Sequence[Host], *, whole: bool, accept: Sequence[str] = ()) -> list[HostFinding]:
-    """Return what must not be done as it is wished, and each word that confirms nothing that can be.
+    """Return the changes that must not be made, and each word of confirmation that matches no possible change.
 
-    whole: all parts of the clusters are about to be run, so a secret can be changed at both its ends.
+    whole: the run covers all parts of the clusters, so that it can change a secret at both its ends.
     """
     found: list[Difference] = []
     for name in dict.fromkeys(host.ha["cluster"] for host in hosts):
@@ -131,7 +132,7 @@ def judge(hosts: Sequence[Host], *, whole: bool, accept: Sequence[str] = ()) -> 
 
 
 def words_of(value: Any) -> list[str]:
-    """Return preflight_accept's words, given as a list or as one text with commas."""
+    """Return preflight_accept's words, given as a list or separated by commas."""
     listed = value if isinstance(value, list) else str(value or "").split(",")
     return [str(word).strip() for word in listed if str(word).strip()]
 
@@ -154,10 +155,10 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
 
 
 def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:
-    """Return why a cluster can't be worked on as long as some of its hosts are down.
+    """Return why the missing hosts of a cluster block a run.
 
-    Empty where a quorum of etcd is there, and the data of PostgreSQL: then the others follow when they are back. Hosts
-    that --limit leaves out are taken for running.
+    Empty when etcd has its quorum and a database host has data: then the other hosts follow when they are back. Hosts
+    that --limit leaves out count as running.
     """
     seen = [host.deployed for host in hosts if host.deployed is not None]
     left_out = [host.ha["components"] for host in hosts if host.deployed is None and host.name not in down]
@@ -177,7 +178,7 @@ def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:
 
 
 def own_addresses(hosts: Iterable[Mapping[str, Any]]) -> set[str]:
-    """Return the addresses from which hosts speak, VRRP included, by each one's C(ha)."""
+    """Return the source addresses of the hosts, those of VRRP included, from their C(ha)."""
     addresses: set[str] = set()
     for ha in hosts:
         instances = (ha.get("vrrp") or {}).get("instances", ())
@@ -186,17 +187,17 @@ def own_addresses(hosts: Iterable[Mapping[str, Any]]) -> set[str]:
 
 
 def judge_identity(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where a member with data is another's, of another cluster or elsewhere."""
+    """Yield where a member's data belongs to another member or cluster, or is in another place."""
     found, wished = deployed.patroni, host.ha["postgresql"]
     if found is None or deployed.postgresql is None or not wished:
         return
     if found.scope != wished["scope"]:
-        text = f"the host has data of the cluster {found.scope}, wished {wished['scope']}"
+        text = f"the host has data of the cluster {found.scope}, declared {wished['scope']}"
         fix = f"{TAKE_BACK}, a cluster can't be renamed; or give the hosts of {found.scope} back to it"
         yield Difference(host.name, "clusters", text, fix)
         return
     if found.name != host.ha["name"]:
-        text = f"the host is the member {found.name}, wished {host.ha['name']}"
+        text = f"the host is the member {found.name}, declared {host.ha['name']}"
         yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
         return
     ports = f"clusters.{wished['scope']}.ports"
@@ -215,18 +216,18 @@ def judge_identity(host: Host, deployed: Deployed) -> Iterator[Difference]:
 
 
 def judge_etcd(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where an etcd member with data is another's, of another cluster or elsewhere."""
+    """Yield where an etcd member's data belongs to another member or cluster, or is in another place."""
     found, wished = deployed.etcd, host.ha["etcd"]
     if found is None or not wished or "etcd" not in host.ha["components"]:
         return
     if found.name != host.ha["name"]:
-        text = f"the host is the etcd member {found.name}, wished {host.ha['name']}"
+        text = f"the host is the etcd member {found.name}, declared {host.ha['name']}"
         yield Difference(host.name, "ansible_host", text, f"{TAKE_BACK}: has the host the address of another?")
         return
     ports = f"clusters.{host.ha['cluster']}.ports"
     own = _mapping(host.variables.get("etcd_settings"))
     directory = etcd_directory(wished, host.variables)
-    # Where the data would be elsewhere, its own line says so.
+    # A changed data directory is reported by its own finding.
     kept = wal_directory({"ETCD_DATA_DIR": found.data_directory, "ETCD_WAL_DIR": own.get("ETCD_WAL_DIR")})
     pairs = {
         "etcd_data_directory": (_path(found.data_directory), _path(own.get("ETCD_DATA_DIR", directory))),
@@ -249,13 +250,13 @@ def etcd_directory(etcd: Mapping[str, Any], variables: Mapping[str, Any]) -> str
 
 
 def judge_stores(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where Patroni would find none of its etcd's members any more, but perhaps an empty etcd."""
+    """Yield where Patroni would lose all its etcd members, and perhaps find an empty etcd."""
     found, postgresql, etcd = deployed.patroni, host.ha["postgresql"], host.ha["etcd"]
     if found is None or deployed.postgresql is None or not postgresql or not etcd or found.scope != postgresql["scope"]:
         return
     wished = [member["address"] for member in etcd["members"]]
     if found.stores and not {*found.stores} & {*wished}:
-        text = f"Patroni has the etcd of {', '.join(sorted(found.stores))}, wished {', '.join(sorted(wished))}"
+        text = f"Patroni has the etcd of {', '.join(sorted(found.stores))}, declared {', '.join(sorted(wished))}"
         fix = f"{TAKE_BACK}, or replace one member after the other; a new etcd knows nothing of the cluster"
         yield Difference(host.name, "group etcd", text, fix, f"etcd_members:{host.ha['cluster']}")
 
@@ -267,24 +268,24 @@ def _path(text: Any) -> str:
 def _changed(host: Host, pairs: Mapping[str, tuple[Any, Any]]) -> Iterator[Difference]:
     for variable, (found, wished) in pairs.items():
         if found != wished:
-            text = f"found {found}, wished {wished}: the member's data and the other members know the former"
+            text = f"found {found}, declared {wished}: the member's data and the other members know the former"
             yield Difference(host.name, variable, text, f"{TAKE_BACK}; this can't be changed on a member with data")
 
 
 def judge_data(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where a data directory can't be run as wished, or only initdb would have heeded what is wished."""
+    """Yield declared settings that can't run a data directory, or that only initdb applies."""
     data = deployed.postgresql
     if data is None or "postgresql" not in host.ha["components"]:
         return
     version = str(host.variables.get("patroni_postgresql_version") or "")
     if version and version != data.version:
-        text = f"{data.data_directory} is of PostgreSQL {data.version}, wished {version}"
+        text = f"{data.data_directory} is of PostgreSQL {data.version}, declared {version}"
         fix = f'{TAKE_BACK}, or set patroni_postgresql_version: "{data.version}"; upgrades are not supported yet'
         yield Difference(host.name, "patroni_postgresql_version", text, fix)
     for variable, found in (("patroni_encoding", data.encoding), ("patroni_locale", data.locale)):
         wished = host.variables.get(variable)
         if found and wished is not None and _plain(found) != _plain(str(wished)):
-            text = f"the cluster was made with {found}, wished {wished}: only a new cluster heeds it"
+            text = f"the cluster was made with {found}, declared {wished}: only a new cluster takes it"
             yield Difference(host.name, variable, text, TAKE_BACK)
 
 
@@ -293,7 +294,7 @@ def _plain(name: str) -> str:
 
 
 def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where a cluster that archives would throw its WAL away, or send it elsewhere than to its backups."""
+    """Yield where an archiving cluster would discard its WAL, or send it elsewhere than to its backups."""
     data = deployed.postgresql
     if data is None or "postgresql" not in host.ha["components"] or host.ha["backup"]:
         return
@@ -307,12 +308,12 @@ def judge_archiving(host: Host, deployed: Deployed) -> Iterator[Difference]:
     variable, fix = f"patroni_parameters.{then.partition(' ')[0]}", TAKE_BACK
     if served:
         variable, fix = "group backup", "put the backup host back into the group backup"
-    text = f"found {mask_line(found)}, wished {mask_line(then)} and no backup host: {lost}"
+    text = f"found {mask_line(found)}, declared {mask_line(then)} and no backup host: {lost}"
     yield Difference(host.name, variable, text, fix, f"{NO_ARCHIVING}:{host.ha['cluster']}")
 
 
 def wished_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
-    """Return PostgreSQL's parameters as the role patroni declares them, names in small letters, without its own."""
+    """Return the declared parameters of PostgreSQL in lower case, without those that the role patroni sets."""
     dynamic = _mapping(_mapping(variables.get("patroni_dynamic_configuration")).get("postgresql"))
     own = (_mapping(variables.get("patroni_parameters")), _mapping(dynamic.get("parameters")))
     given = {str(name).lower(): value for parameters in own for name, value in parameters.items()}
@@ -320,12 +321,12 @@ def wished_parameters(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping, {} for what is none, which others refuse."""
+    """Return a mapping, {} for any other value, which another check refuses."""
     return value if isinstance(value, Mapping) else {}
 
 
 def archiver(parameters: Mapping[str, Any]) -> str:
-    """Return the parameter that has WAL archived, with its value, "" where nothing is kept."""
+    """Return the parameter that archives WAL, with its value; "" where no WAL is kept."""
     library, command = (str(parameters.get(f"archive_{name}") or "") for name in ("library", "command"))
     if is_off(parameters):
         return ""
@@ -340,7 +341,7 @@ def is_off(parameters: Mapping[str, Any]) -> bool:
 
 
 def keeps_nothing(command: str) -> bool:
-    """Return whether a shell command can't archive: it is not told which file, or does nothing with it."""
+    """Return whether a shell command can't archive: it does not take the file's name, or does nothing with it."""
     command = re.sub(r"\d?>+\s*(&\d|/dev/null)", "", command)
     if not re.search("%[pf]", command):
         return True
@@ -350,12 +351,12 @@ def keeps_nothing(command: str) -> bool:
 
 
 def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where backups would begin anew elsewhere, or those of another cluster are on the host."""
+    """Yield where backups would start over in another place, or the host has those of another cluster."""
     found, wished = deployed.pgbackrest, host.ha["backup"]
     if found is None or not wished or not wished["kinds"]:
         return
     if found.stanza != wished["stanza"]:
-        text = f"pgBackRest serves the stanza {found.stanza} here, wished {wished['stanza']}"
+        text = f"pgBackRest serves the stanza {found.stanza} here, declared {wished['stanza']}"
         fix = f"{TAKE_BACK}, a cluster can't be renamed; or give the hosts of {found.stanza} back to it"
         yield Difference(host.name, "clusters", text, fix)
         return
@@ -363,19 +364,19 @@ def judge_repositories(host: Host, deployed: Deployed) -> Iterator[Difference]:
     elsewhere = set() if "repository" in wished["kinds"] else {wished["repository"]["address"]}
     lost = set(found.hosts) - elsewhere
     if lost:
-        text = f"found the repository on {', '.join(sorted(lost))}, wished {wished['repository']['address']}"
+        text = f"found the repository on {', '.join(sorted(lost))}, declared {wished['repository']['address']}"
         fix = f"{TAKE_BACK}: the backups and the WAL there would not be used any more"
         yield Difference(host.name, "group backup", text, fix, word)
     places = [repository["place"] for repository in wished_repositories(host.variables)]
     gone = [item for item in found.places if item not in places]
     if gone:
-        text = f"found a repository in {', '.join(gone)}, wished {', '.join(places)}"
+        text = f"found a repository in {', '.join(gone)}, declared {', '.join(places)}"
         fix = f"{TAKE_BACK}: the backups and the WAL there would not be used any more"
         yield Difference(host.name, _repository_variable(host), text, fix, word)
 
 
 def judge_retention(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where the next backup would expire others, or WAL, that are kept by now."""
+    """Yield where the next backup would expire backups or WAL that are kept now."""
     found, wished = deployed.pgbackrest, host.ha["backup"]
     if found is None or not wished or "repository" not in wished["kinds"]:
         return
@@ -385,12 +386,12 @@ def judge_retention(host: Host, deployed: Deployed) -> Iterator[Difference]:
         before = found.retention.get(repository["place"], after)
         for kind in keeps_less(before, after):
             old, new = (one.get(kind.replace("_", "-")) or "all" for one in (before, after))
-            text = f"found {old}, wished {new}: the next backup would expire what is kept by now"
+            text = f"found {old}, declared {new}: the next backup would expire backups or WAL that are kept now"
             yield Difference(host.name, repository["retention_variable"] + kind, text, TAKE_BACK, word)
 
 
 def keeps_less(before: Mapping[str, str], after: Mapping[str, str]) -> list[str]:
-    """Return those of RETENTION by which a repository would keep less, or count otherwise."""
+    """Return the options of RETENTION with which a repository would keep less, or count differently."""
     if before.get("full-type", "count") != after.get("full-type", "count"):
         return ["full_type"]
     counts = {kind: [_count(one.get(kind, "")) for one in (before, after)] for kind in RETENTION[1:]}
@@ -407,19 +408,19 @@ def _repository_variable(host: Host) -> str:
 
 
 def judge_jobs(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where the next run of a backup job would remove snapshots that are kept by now."""
+    """Yield where the next run of a backup job would remove snapshots that are kept now."""
     for job in (job for job in host.variables.get("backup_jobs") or () if isinstance(job, Mapping)):
         before = deployed.kept.get(str(job.get("name")))
         key = "keep_newest" if job.get("kind") == "etcd_snapshot" else "keep"
         after = job.get(key) or DEFAULTS[key]
         if before is not None and keeps_fewer(before, after):
-            text = f"found {before}, wished {after}: the next run would remove what is kept by now"
+            text = f"found {before}, declared {after}: the next run would remove snapshots that are kept now"
             word = f"{BACKUP_RETENTION}:{host.ha['cluster']}"
             yield Difference(host.name, f"backup_jobs[{job['name']}].{key}", text, TAKE_BACK, word)
 
 
 def keeps_fewer(before: Any, after: Any) -> bool:
-    """Return whether a job would keep fewer snapshots, by their number, or by those of each period, {} for all."""
+    """Return whether a job would keep fewer snapshots, by number or by those of each period; {} keeps all."""
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return isinstance(before, int) and str(after).isdecimal() and int(after) < before
     counts = {period: int(count) for period, count in after.items() if str(count).isdecimal() and int(count)}
@@ -427,13 +428,13 @@ def keeps_fewer(before: Any, after: Any) -> bool:
 
 
 def judge_directories(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield where a directory would be given away that others need."""
+    """Yield directories that would change their owner although others use them."""
     for variable, told in deployed.taken.items():
         yield Difference(host.name, variable, told, "name a directory of its own")
 
 
 def judge_emptied(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield repositories that would be made anew, beside the backups that they had."""
+    """Yield repositories that would be created again although they received backups before."""
     if deployed.emptied and host.ha["backup"]:
         text = f"backups were made to {', '.join(deployed.emptied)}, which holds none of the stanza now"
         fix = "mount its volume"
@@ -442,7 +443,7 @@ def judge_emptied(host: Host, deployed: Deployed) -> Iterator[Difference]:
 
 
 def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
-    """Yield each component that is enabled on a host which its group has lost."""
+    """Yield each component that is enabled on a host which is no longer in its group."""
     for component in deployed.components:
         if component not in host.ha["components"]:
             text = f"{component} is enabled on {host.name}, which is not in the group"
@@ -466,25 +467,25 @@ JUDGES = (
 
 
 def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
-    """Yield the members that etcd or Patroni have and the inventory has not."""
+    """Yield the members that etcd or Patroni has and the inventory lacks."""
     for component, service, undeclared in (
         ("etcd", "etcd", etcd_strangers),
         ("postgresql", "Patroni", patroni_strangers),
     ):
         told = {name: host for host, deployed in reversed(seen) for name in undeclared(host, deployed)}
         for name, host in sorted(told.items()):
-            text = f"{service} has the member {name}, which the inventory has not"
+            text = f"{service} has the member {name}, which the inventory lacks"
             fix = f"put the host back, or {LEAVES[component]}"
             word = f"{component}_members:{host.ha['cluster']}"
             yield Difference(host.name, f"group {component}", text, fix, word)
 
 
 def judge_adverts(hosts: Sequence[Host]) -> Iterator[Difference]:
-    """Yield the balancers' VRRP peers that are no host of the inventory."""
+    """Yield the balancers' VRRP peers that are not hosts of the inventory."""
     declared = own_addresses(host.ha for host in hosts)
     told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.vrrp_peers}
     for address, host in sorted(told.items()):
-        text = f"{address} is a VRRP peer of {host.name} and no host of the inventory: it may hold virtual IPs"
+        text = f"{address} is a VRRP peer of {host.name} but not a host of the inventory: it may hold virtual IPs"
         fix = f"put the host back, or {LEAVES['keepalived']}"
         if address not in declared:
             yield Difference(host.name, "group keepalived", text, fix, f"keepalived_members:{host.ha['cluster']}")
@@ -499,7 +500,7 @@ def etcd_strangers(host: Host, deployed: Deployed) -> list[str]:
 
 
 def undeclared_in_etcd(members: Mapping[str, str], etcd: Mapping[str, Any]) -> list[str]:
-    """Return who of {peer URL: name} is not in a topology's C(ha.etcd), by name, or by URL before the first start."""
+    """Return the members of {peer URL: name} that C(ha.etcd) lacks, by name, or by URL before their first start."""
     names = {member["name"] for member in etcd["members"]}
     urls = {https_url(member["address"], etcd["peer_port"]) for member in etcd["members"]}
     return sorted({name or place for place, name in members.items() if name not in names and place not in urls})
@@ -516,7 +517,7 @@ def patroni_strangers(host: Host, deployed: Deployed) -> list[str]:
 
 
 def judge_kept(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
-    """Yield the changed secrets that a run would write on one end only."""
+    """Yield the changed secrets that a run would write at one end only."""
     for name in dict.fromkeys(name for _host, deployed in seen for name in deployed.secrets):
         verdicts = [(host, deployed.secrets[name]) for host, deployed in seen if name in deployed.secrets]
         variable = name if name.startswith("pgbackrest_repositories") else f"ha_secrets.{name}"
@@ -525,23 +526,23 @@ def judge_kept(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
 
 
 def why_refused(name: str, verdicts: Sequence[Verdict]) -> tuple[str, str] | None:
-    """Return what is wrong with a secret, and the way out, or None: what a service takes is right."""
+    """Return a secret's problem and fix, or None; a value that a running service accepts is right."""
     accepted = [verdict.accepted for verdict in verdicts if verdict.accepted is not None]
     stored = combined(verdict.stored for verdict in verdicts)
     if any(accepted) or (not accepted and stored is not False):
         return None
     if not accepted:
-        return "differs from the deployed one, and nothing that runs takes it", NO_ROTATION
+        return "differs from the deployed one, and no running service accepts it", NO_ROTATION
     if stored and name in ROLES:
         return (
-            "is what all members have, but the role's password in the database is another: no new session is let in",
+            "is what all members have, but the role's password in the database is another: no new session can log in",
             f"set it on the primary, as root: psql -U postgres, then \\password and the role ({ROLES[name]})",
         )
     return "is not the one in use, and a run would change it on one side only", NO_ROTATION
 
 
 def judge_ends(hosts: Sequence[Host], *, whole: bool) -> Iterator[Difference]:
-    """Yield the changed secrets that site.yml would change, but this run not at all their ends."""
+    """Yield the changed secrets that site.yml would change, but this run not at all of their ends."""
     for name, ends in ENDS.items():
         holders = [host for host in hosts if set(ends) & set(host.ha["components"])]
         verdicts = {host.name: host.deployed.secrets.get(name, Verdict()) for host in holders if host.deployed}
@@ -551,12 +552,12 @@ def judge_ends(hosts: Sequence[Host], *, whole: bool) -> Iterator[Difference]:
             text = f"differs from the deployed one, and {', '.join(absent)} can't follow"
             yield Difference(changed[0], f"ha_secrets.{name}", text, f"{TAKE_BACK} until all hosts take part in a run")
         elif changed and not whole:
-            text = "differs from the deployed one, which a part of the cluster would keep"
+            text = "differs from the deployed one, which part of the cluster would keep"
             yield Difference(changed[0], f"ha_secrets.{name}", text, "run site.yml, which changes it everywhere")
 
 
 def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the repositories as the role pgbackrest makes them, each with its variables of passphrase and retention.
+    """Return the repositories as the role pgbackrest writes them, with the variables of their passphrase and retention.
 
     variables: evaluated, with the role's defaults.
     """
@@ -614,9 +615,9 @@ def wished(host: Host) -> dict[str, Any]:
 
 
 def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[str, Any] | None = None) -> Host:
-    """Return a host from its variables, evaluated as they are read, and from what holdfast.ha.deployed_info told.
+    """Return a host from its variables, evaluated when they are read, and the result of holdfast.ha.deployed_info.
 
-    root: the collection's directory, for what its roles take by default.
+    root: the collection's directory, which has the roles' defaults.
     """
     told = (seen or {}).get("deployed")
     deployed = Deployed.load(told) if told else None
@@ -629,13 +630,13 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
             given[key] = _evaluated(variables[key])
         except AnsibleUndefinedVariable:
             continue
-        except AnsibleError:  # it would show a secret that is no template; whoever uses the variable says so
+        except AnsibleError:  # The error would show a secret that is not a template. The variable's user reports it.
             given[key] = None
     return Host(name, variables["ha"], {key: value for key, value in given.items() if value is not None}, deployed)
 
 
 def _evaluated(value: Any) -> Any:
-    """Return a variable with all that is in it, which is evaluated where it is read."""
+    """Return a variable and everything in it, which is evaluated when it is read."""
     if isinstance(value, Mapping):
         return {key: _evaluated(value[key]) for key in value}
     return [_evaluated(item) for item in value] if isinstance(value, list) else value

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directories that a host's components have, and those of them that can't be had together."""
+"""The directories of a host's components, and those that conflict."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA = "ha.postgresql.data_directory"
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory by the variable that names it; nobody but its owner and root may look into it."""
+    """A directory and the variable that names it; only its owner and root may read it."""
 
     variable: str
     path: str
@@ -33,7 +33,7 @@ class Directory:
 
 
 def directory_findings(ha: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield each directory of a host that can't be had beside another.
+    """Yield each directory of a host that conflicts with another.
 
     variables: evaluated and of the right types, with the defaults of the role pgbackrest.
     """
@@ -44,7 +44,7 @@ def directory_findings(ha: Mapping[str, Any], variables: Mapping[str, Any]) -> I
 
 
 def may_overlap(one: Directory, other: Directory) -> bool:
-    """Say whether both owners get to theirs, and PostgreSQL's data directory holds nothing else."""
+    """Say whether both owners can reach their directories, and PostgreSQL's data directory holds nothing else."""
     outer, inner = (one, other) if holds(one.path, other.path) else (other, one)
     alone = outer.variable == DATA or (outer.path == inner.path and inner.variable == DATA)
     reached = outer.owner == inner.owner or (inner.owner == "root" and outer.path != inner.path)
@@ -52,7 +52,7 @@ def may_overlap(one: Directory, other: Directory) -> bool:
 
 
 def directories_of(ha: Mapping[str, Any], variables: Mapping[str, Any]) -> Iterator[Directory]:
-    """Yield the directories that the components of a host have."""
+    """Yield the directories of a host's components."""
     if ha.get("postgresql") and "postgresql" in ha["components"]:
         yield Directory(DATA, ha["postgresql"]["data_directory"], "postgres")
     if ha.get("etcd") and "etcd" in ha["components"]:

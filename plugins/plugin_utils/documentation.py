@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Options as the documentation of the collection's modules declares them: types, choices, defaults."""
+"""Options from the documentation of the collection's modules: types, choices, defaults."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def module_options(module: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def argument_spec(module: str) -> dict[str, Any]:
-    """What C(validate_argument_spec) takes, from the documentation of a module."""
+    """The argument spec for C(validate_argument_spec), from a module's documentation."""
     return _spec(module_options(module))
 
 

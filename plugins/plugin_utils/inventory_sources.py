@@ -20,7 +20,7 @@ def is_topology(path: str | None) -> bool:
 
 
 def files(sources: Iterable[str]) -> Iterator[str]:
-    """Yield every file, those of folders and of folders in them too; a list of hosts with commas is none."""
+    """Yield every file, also those in folders at any depth; a comma-separated list of hosts is not a file."""
     for source in sources:
         if Path(source).is_dir():
             entries = sorted(entry for entry in Path(source).iterdir() if not IGNORED.search(entry.name.encode()))
@@ -30,18 +30,18 @@ def files(sources: Iterable[str]) -> Iterator[str]:
 
 
 def folders(sources: Iterable[str]) -> list[Path]:
-    """Return the folders beside whose group_vars Ansible looks, each once, as far as their sources exist."""
+    """Return the folders in which Ansible looks for group_vars, each once, for sources that exist."""
     paths = [path for path in map(Path, sources) if path.exists()]
     return list(dict.fromkeys(path if path.is_dir() else path.parent for path in paths))
 
 
 def secrets_files(directories: Iterable[Path]) -> list[Path]:
-    """Return where each of these folders has, or would have, its file of secrets."""
+    """Return the path of each folder's secrets file, which may not exist yet."""
     return [directory / "group_vars" / "all" / "secrets.yml" for directory in directories]
 
 
 def after(sources: Iterable[str], path: str) -> list[str]:
-    """Return the files that Ansible reads only after one of them, other topologies left out."""
+    """Return the files that Ansible reads after a given one, without other topologies."""
     listed = list(dict.fromkeys(files(sources)))
     rest = listed[listed.index(path) + 1 :] if path in listed else []
     return [name for name in rest if not is_topology(name)]

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The plan of the role pgbackrest: what a host's inputs and its installed version become in files and units."""
+"""The plan of the role pgbackrest: files and units from a host's inputs and its installed version."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ MIB = 2**20
 LEAST_QUEUE = 64
 """MiB: several WAL segments."""
 USUAL_VERSION = "2.55"
-"""Taken where pgBackRest is not installed yet, as in check mode."""
+"""Assumed where pgBackRest is not installed yet, as in check mode."""
 OWN_DIRECTORY = {"owner": "postgres", "group": "postgres", "mode": "0750"}
 PROGRAM = {"mode": "0755"}
 
@@ -62,7 +62,7 @@ class Inputs:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> Inputs:
-        """Return the inputs from the role's dictionary, whose numbers and booleans may be texts."""
+        """Return the inputs from the role's dictionary, whose numbers and booleans may be strings."""
         installed = document["installed"]
         return cls(
             name=str(document["name"]),
@@ -129,7 +129,7 @@ class Inputs:
 
 
 def plan(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the role's templates read, and the parameters of holdfast.ha.component."""
+    """Return the variables of the role's templates, and the parameters of holdfast.ha.component."""
     inputs = Inputs.of(document)
     found = repositories(inputs)
     keys = key_files(found)
@@ -162,7 +162,7 @@ def plan(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def repositories(inputs: Inputs) -> list[dict[str, Any]]:
-    """Return the repositories; what an element leaves out is as in the only repository without a list."""
+    """Return the repositories; an option that an element omits has the value of the single repository."""
     found = [{**inputs.plain_repository, **item} for item in inputs.repositories or [{}]]
     return [
         {**item, "sftp_private_key_file": item.get("sftp_private_key_file") or path}
@@ -193,7 +193,7 @@ def databases(inputs: Inputs) -> tuple[list[Mapping[str, Any]], list[Mapping[str
 
 
 def listens(inputs: Inputs) -> str:
-    """Return the TLS server's address: pgBackRest takes * for all of IPv4 only, and :: for those of both."""
+    """Return the TLS server's address: to pgBackRest, * is every IPv4 address, :: every one of both versions."""
     has_ipv6 = any(":" in item["address"] for item in (*inputs.databases, inputs.repository))
     return "::" if inputs.tls_address == "*" and has_ipv6 else inputs.tls_address
 
@@ -209,7 +209,7 @@ def push_queue_max(inputs: Inputs) -> str:
 
 
 def processes(inputs: Inputs) -> dict[str, int]:
-    """Return how many processes a backup, archiving and a restore have."""
+    """Return the numbers of processes for backups, archiving and restores."""
     half = inputs.processors // 2
     return {
         "backup": inputs.process_max or min(inputs.processors, max(2, half)),
@@ -232,7 +232,7 @@ def directories(inputs: Inputs, found: Sequence[Mapping[str, Any]]) -> list[dict
 
 
 def files(inputs: Inputs) -> list[dict[str, Any]]:
-    """Return the files of this host beside its configuration and its private keys."""
+    """Return the files of this host besides its configuration and private keys."""
     return [
         {"path": SERVICE, "template": "pgbackrest.service.j2"},
         *(database_files(inputs) if inputs.is_database else []),
@@ -276,7 +276,7 @@ def timer(directory: str, name: str) -> str:
 
 
 def absent(inputs: Inputs, keys: set[str]) -> list[str]:
-    """Return the paths that must not be there."""
+    """Return the paths that must not exist."""
     canary = [CANARY_SQL, CANARY_SERVICE, CANARY_TIMER, f"{WANTS}/{CANARY}.timer"]
     return [
         # "pgbackrest stop" leaves a file that keeps archiving and backups from running until "pgbackrest start".

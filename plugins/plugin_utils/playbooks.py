@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection's playbooks take: their options, and the hosts that a limit leaves them."""
+"""The playbooks' options, and the hosts that remain under a limit."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables imp
 COLLECTION = Path(__file__).resolve().parents[2]
 
 ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
-"""Host variables that count as extra variables, too."""
+"""Host variables that also count as extra variables."""
 
 INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKAGE_ROLES)}) - ANYWHERE
-"""What only the topology reads."""
+"""Variables that only the topology reads."""
 
 CLUSTER = "holdfast_cluster_"
 ALL = "holdfast"
@@ -46,9 +46,9 @@ Options = Mapping[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class Interface:
-    """What can be set from outside: options by playbook, and the variables of the roles.
+    """The variables that a user can set: options by playbook, and the roles' variables.
 
-    :arg for_roles: options that are variables of a role, too.
+    :arg for_roles: options that are also variables of a role.
     """
 
     playbooks: Mapping[str, Options]
@@ -62,14 +62,14 @@ class Interface:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Every name that has a meaning."""
+        """Every known name."""
         of_roles = (name for role in self.roles.values() for name in role.options)
         return frozenset({*self.options, *HOST_VARIABLES, *of_roles})
 
 
 @cache
 def interface() -> Interface:
-    """What can be set from outside, read once in a run."""
+    """The variables that a user can set, read once in a run."""
     return load_interface(COLLECTION)
 
 
@@ -88,7 +88,7 @@ def load_interface(collection: Path) -> Interface:
 
 
 def load_declared(collection: Path) -> dict[str, Any]:
-    """The entries of C(meta/playbooks.yml), their options as whole as those of an argument specification."""
+    """The entries of C(meta/playbooks.yml), with options as complete as those of an argument spec."""
     entries = _read(collection / "meta" / "playbooks.yml")
     return {
         name: {**entry, "options": {option: _whole(value) for option, value in entry.get("options", {}).items()}}
@@ -97,7 +97,7 @@ def load_declared(collection: Path) -> dict[str, Any]:
 
 
 def _whole(option: Mapping[str, Any]) -> dict[str, Any]:
-    """An option with what it takes from a module's documentation."""
+    """An option, completed from a module's documentation."""
     module, _dot, name = option.get("from", "").partition(".")
     documented = {**module_options(module)[name], "required": False} if module else {}
     return {**documented, **{key: value for key, value in option.items() if key != "from"}}
@@ -149,7 +149,7 @@ def extra_problems(
 ) -> list[Problem]:
     """Why extra variables are refused.
 
-    :arg run: the collection's playbooks that run, None for those of somebody else, which may import any.
+    :arg run: the collection's playbooks that run; None for the user's own, which may import any.
     :arg foreign: patterns of names that are not the collection's.
     """
     taken = interface.options if run is None else _taken(interface, run)
@@ -200,7 +200,7 @@ def inventory_problems(variables: Mapping[str, Any], foreign: Collection[str]) -
 
 @cache
 def _misspelt(name: str) -> list[Problem]:
-    """A variable that is spelt almost as an option; others are the user's own."""
+    """Why a name that is spelt almost like an option is refused; other names are the user's own."""
     known = name in interface().names or name in ANYWHERE or role_of(name)
     close = [] if known else _closest(name, tuple(interface().options), 0.9)
     return [Problem(name, OPAQUE, "is an unknown variable", _rename(name, close))] if close else []
@@ -216,7 +216,7 @@ def _rename(name: str, close: Collection[str]) -> str:
 
 
 def value_of(name: str, given: Any, interface: Interface) -> Any:
-    """An option or a role's variable in its declared type, its default where nothing (None) is given.
+    """An option or a role's variable in its declared type, its default if the value is None.
 
     Raises ValueError.
     """
@@ -237,14 +237,14 @@ def _declared(name: str, interface: Interface) -> tuple[Mapping[str, Any], Any]:
 
 
 def foreign_names(extra: Collection[str], interface: Interface, foreign: Collection[str]) -> list[str]:
-    """Extra variables that mean nothing to the collection, besides those that are declared as foreign."""
+    """Extra variables that the collection does not know and that are not declared as foreign."""
     known = interface.names | ANYWHERE
     others = (name for name in extra if name not in known and not role_of(name) and not name.startswith("ansible_"))
     return [name for name in others if not any(fnmatchcase(name, item) for item in foreign)]
 
 
 def _unknown(name: str, known: Collection[str], run: list[str] | None) -> Iterator[Problem]:
-    """A misspelt name; a name of somebody else's is like none of ours."""
+    """A misspelt name; a name that resembles none of the collection's is the user's own."""
     prefixes = {word.partition("_")[0] for word in known}
     close = _closest(name, tuple(known)) or [word for word in known if word.endswith(f"_{name}")]
     if close or (run is not None and "_" in name and name.partition("_")[0] in prefixes):
@@ -257,16 +257,16 @@ def _alike(name: str, known: Collection[str]) -> list[str]:
 
 @dataclass(frozen=True)
 class Inventory:
-    """Hosts by group, and the hosts that the limit leaves."""
+    """Hosts by group, and the hosts that remain under the limit."""
 
     groups: Mapping[str, Collection[str]]
     kept: Collection[str]
     limit: str
     topologies: Collection[str] = ()
-    """The topology files among its sources."""
+    """The topology files among the inventory's sources."""
 
     def members(self, group: str) -> list[str]:
-        """The hosts of a group or of a host's name, or of several of them with colons between them."""
+        """The hosts of a group or of a host's name; colons separate several names."""
         every = {host: [host] for hosts in self.groups.values() for host in hosts}
         found = ({**every, **self.groups}.get(name, ()) for name in group.split(":"))
         return list(dict.fromkeys(host for hosts in found for host in hosts))
@@ -279,13 +279,13 @@ class Inventory:
 
 @dataclass(frozen=True)
 class Wanted:
-    """The hosts that a play is for.
+    """The target hosts of a play.
 
-    :arg group: one group, or several with colons between them.
-    :arg cluster: the extra variable that names the cluster, "" where the play is for all of them.
+    :arg group: one group, or several separated by colons.
+    :arg cluster: the extra variable that names the cluster, "" where the play targets all clusters.
     :arg chosen: that variable's value, None where it is not given.
-    :arg host: the extra variable that names the only host, which C(group) then is.
-    :arg whole: the play is for all these hosts or for none.
+    :arg host: the extra variable that names a single host, whose name C(group) then is.
+    :arg whole: the play needs all of these hosts.
     """
 
     group: str
@@ -296,7 +296,7 @@ class Wanted:
 
 
 def target_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:
-    """Why there is nothing to work on, or not all that belongs together."""
+    """Why the play has no hosts, or lacks some of the hosts that it needs together."""
     if not inventory.groups.get(ALL):
         return _no_topology(inventory.topologies)
     if wanted.cluster and wanted.chosen not in inventory.clusters:
@@ -307,7 +307,7 @@ def target_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:
 
 
 def _no_topology(files: Collection[str]) -> list[Problem]:
-    """Without C(plugin) a topology is an inventory like any other to Ansible, and one without hosts."""
+    """The cause of an inventory without clusters: Ansible ignores a topology that lacks the key C(plugin)."""
     if not files:
         return [Problem("topology", HIDDEN, "no host has a cluster", GIVE_TOPOLOGY)]
     what, fix = "declares no cluster to Ansible", "begin it with the line 'plugin: holdfast.ha.topology'"
@@ -335,7 +335,7 @@ def _limit_problems(wanted: Wanted, inventory: Inventory) -> list[Problem]:
 
 
 def targets(wanted: Wanted, inventory: Inventory) -> list[str]:
-    """The hosts that a play is for, without a limit."""
+    """The target hosts of a play, without a limit."""
     hosts = inventory.members(wanted.group)
     if not wanted.cluster:
         return hosts

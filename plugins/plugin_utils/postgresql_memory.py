@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Bounds:
-    """The least and the most a parameter gets."""
+    """A parameter's minimum and maximum."""
 
     least: int
     most: int
@@ -31,7 +31,7 @@ NODES_PER_QUERY = 3
 
 
 def granule(memory: int) -> int:
-    """Return the step sizes are rounded down to, so that a few MB more or less change nothing."""
+    """Return the step to which sizes are rounded down, so that a few MB more or less change nothing."""
     return max(16, 1 << max(memory // 64, 1).bit_length() - 1)
 
 
@@ -41,7 +41,7 @@ def round_down(size: int, step: int) -> int:
 
 
 def memory_parameters(memory: int, max_connections: int) -> dict[str, str]:
-    """Return the parameters for a host with ``memory`` MB that is PostgreSQL's own.
+    """Return the parameters for a host whose ``memory`` MB are all for PostgreSQL.
 
     Raises ValueError for a host without memory or without connections.
     """

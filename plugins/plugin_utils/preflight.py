@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must hold before a run: the controller's own state, clocks side by side, and the report of all findings."""
+"""The checks before a run: the controller, the hosts' clocks, and the report of all findings."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
-# ansible-core needs it, so it is there wherever this runs; ansible-test imports without.
+# ansible-core requires it, so it is installed wherever this runs; ansible-test imports without it.
 try:
     from packaging.specifiers import InvalidSpecifier, SpecifierSet
     from packaging.version import InvalidVersion, Version
@@ -34,16 +34,16 @@ COLLECTION = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, slots=True)
 class HostFinding:
-    """A finding and the host it was made on."""
+    """A finding and its host."""
 
     host: str
     finding: Finding
 
 
 def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
-    """Return the TCP ports that a host's components will own, shaped as holdfast.ha.host_preflight takes them.
+    """Return the TCP ports that a host's components will own, in the format of holdfast.ha.host_preflight.
 
-    variables: the host's own, in which ports of roles may be set.
+    variables: the host's variables, which may set a role's ports.
     """
     everywhere = {name for member in ha["members"] for name in member["components"]}
     ports: list[dict[str, Any]] = []
@@ -60,7 +60,7 @@ def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = 
 
 
 def _number(port: Port, role: str, ha: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
-    """Return a port's number, of the cluster, of the host's variables, or the role's default."""
+    """Return a port's number from the cluster, the host's variables or the role's default."""
     if port.path:
         part, key = port.path.split(".")
         return int(ha[part][key])
@@ -72,12 +72,12 @@ def _port(number: int, service: str, units: list[str], addresses: Sequence[str])
 
 
 def skew(one: Clock, other: Clock) -> float:
-    """Return the least number of seconds by which two clocks differ, each known to lie in an interval."""
+    """Return the minimum difference of two clocks in seconds, each known to lie in an interval."""
     return max(0.0, one[0] - other[1], other[0] - one[1])
 
 
 def clock_findings(clocks: Mapping[str, Clock], limit: float) -> Iterator[HostFinding]:
-    """Yield a finding for each host whose clock surely differs from another's by more than limit seconds."""
+    """Yield a finding for each host whose clock certainly differs from another's by more than limit seconds."""
     for host, clock in clocks.items():
         worst, peer = max(((skew(clock, clocks[peer]), peer) for peer in clocks if peer != host), default=(0.0, ""))
         if worst > limit:
@@ -104,7 +104,7 @@ def store_findings(stores: Mapping[str, Mapping[str, Any]]) -> Iterator[HostFind
 def version_findings(
     ansible: str, requires_ansible: str, collections: Mapping[str, str | None], dependencies: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Yield what the controller lacks.
+    """Yield the requirements that the controller does not meet.
 
     collections: {name: version, "" when unknown, None when missing}; dependencies: {name: version specifier}.
     """
@@ -122,7 +122,7 @@ def version_findings(
 def satisfies(version: str, specifiers: str) -> bool:
     """Say whether a version lies in specifiers such as >=2.19.0,<3; as for Ansible itself 2.19.0rc1 counts as 2.19.0.
 
-    Galaxy also writes * for any version and 1.2.3 for ==1.2.3. What is no version lies in no specifier.
+    Galaxy also writes * for any version and 1.2.3 for ==1.2.3. An invalid version lies in no specifier.
     """
     wanted = [item.strip() for item in specifiers.split(",") if item.strip() != "*"]
     exact = ",".join(f"=={item}" if item[:1].isdigit() else item for item in wanted)
@@ -133,7 +133,7 @@ def satisfies(version: str, specifiers: str) -> bool:
 
 
 def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:
-    """Yield what is wrong with the evaluated secrets, values never shown; what is missing the topology refuses."""
+    """Yield the problems of the evaluated secrets, without their values; the topology refuses missing ones."""
     for problem in secrets_problems(variables):
         yield Finding("secrets", problem, "edit the secrets file (ansible-vault edit)")
 
@@ -141,7 +141,7 @@ def secrets_findings(variables: Mapping[str, Any]) -> Iterator[Finding]:
 def variable_findings(
     variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], *, values_only: bool = False
 ) -> Iterator[Finding]:
-    """Yield what the roles would refuse in a host's evaluated variables: the topology sees no template's outcome."""
+    """Yield the evaluated variables of a host that the roles would refuse; the topology can't evaluate templates."""
     for problem in refused(variables, roles, values_only=values_only):
         yield Finding(problem.variable, problem.what, problem.fix)
 
@@ -149,7 +149,7 @@ def variable_findings(
 def lease_watch_findings(
     ha: Mapping[str, Any], variables: Mapping[str, Any], roles: Mapping[str, RoleSpec]
 ) -> Iterator[Finding]:
-    """Yield why a cluster's lease watch can't go with a database host's evaluated variables."""
+    """Yield conflicts of a cluster's lease watch with a database host's evaluated variables."""
     watch = ha.get("lease_watch")
     if watch and watch["declared"] and "postgresql" in ha["components"]:
         defaults = patroni_defaults(ha["timing"]["profile"], roles["patroni"].defaults)
@@ -158,7 +158,7 @@ def lease_watch_findings(
 
 
 def topology_findings(hosts: Sequence[str]) -> Iterator[Finding]:
-    """Yield a finding when the inventory holds no cluster."""
+    """Yield a finding when the inventory has no cluster."""
     if not hosts:
         yield Finding(
             "topology",
@@ -168,7 +168,7 @@ def topology_findings(hosts: Sequence[str]) -> Iterator[Finding]:
 
 
 def authority_findings(directories: Mapping[str, str]) -> Iterator[HostFinding]:
-    """Yield the hosts of one cluster whose authority is another than that of its first host.
+    """Yield the hosts of a cluster whose authority differs from that of its first host.
 
     :arg directories: the value of C(certificates_ca_directory) by host.
     """
@@ -180,7 +180,7 @@ def authority_findings(directories: Mapping[str, str]) -> Iterator[HostFinding]:
 
 
 def report(hosts: int, found: Sequence[HostFinding]) -> str:
-    """Return the findings as text, errors first, equal ones of several hosts on one line."""
+    """Return the findings as text, errors first; equal findings of several hosts share a line."""
     counts = {level: sum(item.finding.level == level for item in found) for level in (ERROR, WARNING)}
     head = f"Preflight: {hosts} hosts, {counts[ERROR]} errors, {counts[WARNING]} warnings"
     ordered = sorted(found, key=lambda item: (item.finding.level, item.finding.check, item.finding.value))

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a secret may hold: every character but those that a file or a program on its way can't carry."""
+"""The permitted characters of secrets: all but those that a file or program on their way can't carry."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from jinja2 import Environment, TemplateError
 from jinja2.nodes import Output, TemplateData
 
 LONGEST = 1024
-"""Bytes; lines of some services' files end somewhere above."""
+"""Bytes; some services cut the lines of their files above this length."""
 BCRYPT_LONGEST = 72
-"""Bytes of a password that etcd takes, and no more."""
+"""The maximum bytes of a password in etcd."""
 PATRONI_OWN = ("patroni_rest", "postgresql_replication", "postgresql_rewind", "postgresql_superuser")
 SQL_PASSWORDS = frozenset(secret.name for secret in SECRETS if secret.sql_role)
 UNPRINTABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
@@ -32,7 +32,7 @@ def has_control(text: str) -> bool:
 
 
 def text_problems(value: object) -> Iterator[str]:
-    """Yield what is wrong with the value of any secret of one line. The value itself is never told."""
+    """Yield the problems of a secret of one line. The value itself is never shown."""
     if not isinstance(value, str):
         yield "must be a text, quote it"
         return
@@ -49,7 +49,7 @@ def text_problems(value: object) -> Iterator[str]:
 
 
 def secret_problems(name: str, value: object) -> Iterator[str]:
-    """Yield what is wrong with a secret, by what reads it.
+    """Yield the problems of a secret for the services that read it.
 
     :arg name: its dotted name, such as C(ha_secrets.etcd_root).
     """
@@ -70,7 +70,7 @@ def secret_problems(name: str, value: object) -> Iterator[str]:
 
 
 def is_templated(text: str) -> bool:
-    """Whether Ansible would take a text for a template, if it trusts it."""
+    """Whether Ansible would render a text as a template, if it trusted it."""
     return text.startswith("#jinja2:") or any(start in text for start in TEMPLATE_STARTS)
 
 

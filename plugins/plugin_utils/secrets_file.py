@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The secrets of an inventory: which there must be, and how a file is completed without touching what it has."""
+"""The secrets of an inventory: which are required, and how missing ones are added to a file without other changes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _Dumper.add_representer(VaultedText, lambda dumper, value: dumper.represent_scal
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe YAML loader that knows Ansible's tags, and tells templates from other texts."""
+    """A safe YAML loader that knows Ansible's tags, and distinguishes templates from other texts."""
 
 
 def _text(loader: _Loader, node: yaml.ScalarNode) -> str:
@@ -71,14 +71,14 @@ for _tag in ("!vault", "!vault-encrypted"):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is missing in a secrets file: values by variable and key (hidden from repr); and the keys that it has."""
+    """The missing secrets of a file: values by variable and key (hidden from repr); and its present keys."""
 
     missing: Mapping[str, Mapping[str, str]] = field(repr=False)
     kept: Mapping[str, Iterable[str]] = field(default_factory=dict)
 
     @property
     def added(self) -> tuple[str, ...]:
-        """Dotted names of what is added."""
+        """The dotted names of the secrets to add."""
         return tuple(f"{variable}.{key}" for variable, values in self.missing.items() for key in values)
 
 
@@ -100,7 +100,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def check_value(name: str, value: object, minimum: int) -> Iterator[str]:
-    """Yield what is wrong with a present secret, which must have at least minimum characters."""
+    """Yield the problems of a present secret, which must have at least minimum characters."""
     if isinstance(value, VaultedText):
         return
     if isinstance(value, TemplateText):
@@ -117,7 +117,7 @@ def check_value(name: str, value: object, minimum: int) -> Iterator[str]:
 
 
 def secrets_problems(variables: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what is wrong with the secrets that there are; the names of variables, never a value."""
+    """Yield the problems of the present secrets, with the names of variables but never a value."""
     for variable, minimum in MINIMUM_LENGTH.items():
         existing = variables.get(variable) or {}
         if not isinstance(existing, dict):
@@ -128,9 +128,9 @@ def secrets_problems(variables: Mapping[str, Any]) -> Iterator[str]:
 
 
 def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callable[[], str] = new_secret) -> Plan:
-    """Plan a secrets file that has every secret and a password for each SQL role, keeping whatever it has.
+    """Plan a secrets file with every secret and a password for each SQL role; present values stay.
 
-    Raises SecretsError when a present value can't serve.
+    Raises SecretsError when a present value is unusable.
     """
     found = list(secrets_problems(document))
     if found:
@@ -144,7 +144,7 @@ def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callab
 
 
 def report(path: str, protection: str, plan: Plan) -> str:
-    """Return what a secrets file holds now: names, no value.
+    """Return the contents of a secrets file: names, without values.
 
     :arg protection: how its values are protected.
     """
@@ -163,7 +163,7 @@ def vaulted(document: Mapping[str, Any]) -> list[VaultedText]:
 
 
 def vaulted_only(document: Mapping[str, Any]) -> bool:
-    """Whether secrets are encrypted in place, and none stands there as it is."""
+    """Whether secrets are encrypted in place, and none is in plain text."""
     plain = [value for value in _values(document) if not isinstance(value, (VaultedText, TemplateText))]
     return bool(vaulted(document)) and not plain
 
@@ -173,9 +173,9 @@ def _values(document: Mapping[str, Any]) -> list[Any]:
 
 
 def extended(text: str, plan: Plan) -> str:
-    """Return a secrets file's text with what the plan adds; everything else in it, comments too, stays as it is.
+    """Return a secrets file's text with the plan's additions; the rest, comments included, stays unchanged.
 
-    Raises SecretsError where it is written in a way that nothing can be added to.
+    Raises SecretsError when the file's style permits no addition.
     """
     wanted, text = parse(text), text or HEADER
     for variable, added in ((variable, added) for variable, added in plan.missing.items() if added):
@@ -189,7 +189,7 @@ def extended(text: str, plan: Plan) -> str:
 
 
 def _with_keys(text: str, variable: str, added: Mapping[str, str]) -> str:
-    """Return the text with keys at the end of a variable's mapping, or with the variable at its own end."""
+    """Return the text with keys added to the end of a variable's mapping, or the variable to the end of the text."""
     root = yaml.compose(text, Loader=_Loader)
     found = [value for key, value in root.value if key.value == variable] if isinstance(root, yaml.MappingNode) else []
     if not found:
@@ -215,7 +215,7 @@ def _ended(text: str) -> str:
 
 
 def _line_end(text: str, index: int) -> int:
-    """Return where the line ends that a value ends in; a block of lines ends where the next line begins."""
+    """Return the end of a value's last line; a block of lines ends where the next line begins."""
     if text[:index].endswith("\n"):
         return index
     newline = text.find("\n", index)
@@ -223,7 +223,7 @@ def _line_end(text: str, index: int) -> int:
 
 
 def topology_roles(topology: object) -> set[str]:
-    """Return the names of the SQL roles that a topology.ha.yml asks for; what it can't read it skips."""
+    """Return the names of the SQL roles that a topology.ha.yml declares; unreadable parts are skipped."""
     clusters = topology.get("clusters") if isinstance(topology, dict) else None
     names: set[str] = set()
     for cluster in clusters.values() if isinstance(clusters, dict) else ():

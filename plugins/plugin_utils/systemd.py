@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Text for systemd's unit files that means itself, whatever characters it has: see systemd.syntax(7)."""
+"""Quotes text for systemd's unit files, so that every character is literal: see systemd.syntax(7)."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def word(text: Any) -> str:
 
 
 def argument(text: Any) -> str:
-    """Return a text as one argument of a command, as in ExecStart=, where $ counts too."""
+    """Return a text as one argument of a command, as in ExecStart=, where $ is special too."""
     return word(text).replace("$", "$$")

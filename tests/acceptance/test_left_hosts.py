@@ -54,9 +54,9 @@ def changed(request: pytest.FixtureRequest) -> Iterator[Path]:
         (
             taken_out,
             ["Patroni has the member db3", "postgresql is enabled on db3"],
-            "a member that the inventory has not",
+            "a member that the inventory lacks",
         ),
-        (replaced, ["etcd has the member db3", "Patroni has the member db3"], "a member that the inventory has not"),
+        (replaced, ["etcd has the member db3", "Patroni has the member db3"], "a member that the inventory lacks"),
         (balancer_taken_out, ["198.51.100.22 is a VRRP peer of lb1"], ""),
     ],
     indirect=["changed"],

@@ -2,7 +2,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Flip one bit in the middle of a file: flip_bit.py PATH. Done twice, the file is as it was."""
+"""Flip one bit in the middle of a file: flip_bit.py PATH. A second run restores the file."""
 
 import sys
 from pathlib import Path

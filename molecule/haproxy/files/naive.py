@@ -2,14 +2,14 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A service that greets like a database, and clients of it without any timeout.
+"""A service that greets like a database, and clients of it without timeouts.
 
     naive serve 9000
     naive ask 192.0.2.100 84 --held /tmp/held --until /tmp/enough
 
 The clients hold a session in each state, then touch the first file and open further sessions until the second one
-exists. A second later they print as JSON which sessions nobody has ended, how far apart the ends of the held ones were,
-and the longest that a session waited for a greeting until it was let go without one, in seconds.
+exists. A second later they print as JSON which sessions are still open, the spread of the held sessions' ends, and the
+longest wait for a greeting of a session that was closed without one, in seconds.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def send_for_ever(connection: socket.socket, chunk: bytes, pause: float = 0) -> 
 
 
 def serve_one(connection: socket.socket) -> None:
-    """Greet, read one line, and do as it says: swallow, send, or neither."""
+    """Greet, read one line, and follow it: swallow, send, or neither."""
     try:
         connection.sendall(_GREETING)
         wish = connection.makefile("rb").readline()
@@ -61,7 +61,7 @@ def serve(port: int) -> None:
             threading.Thread(target=serve_one, args=(listener.accept()[0],), daemon=True).start()
 
 
-# What a client does after the greeting, before it reads to the end.
+# A client's actions after the greeting, before it reads to the end.
 STATES: dict[str, Callable[[socket.socket], None]] = {
     "idle": lambda _connection: None,
     "waiting for an answer": lambda connection: connection.sendall(b"query\n"),
@@ -83,7 +83,7 @@ class Session:
 
 
 def hold(session: Session, address: Address) -> None:
-    """Live one session until the other side ends it."""
+    """Run one session until the other side ends it."""
     try:
         with socket.create_connection(address) as connection:
             session.greeted = connection.recv(len(_GREETING)) == _GREETING
@@ -104,7 +104,7 @@ def begin(state: str, address: Address) -> Session:
 
 
 def report(held: list[Session], further: list[Session]) -> dict[str, object]:
-    """What ``main`` prints."""
+    """The output of ``main``."""
     ends = [session.ended for session in held if session.ended is not None]
     unserved = [s.ended - s.begun for s in further if s.ended is not None and not s.greeted]
     still = [session for session in held + further if session.ended is None]
@@ -117,7 +117,7 @@ def report(held: list[Session], further: list[Session]) -> dict[str, object]:
 
 
 def hold_all(address: Address) -> list[Session]:
-    """A greeted session in each state; TimeoutError when one is not greeted."""
+    """Return a greeted session in each state; raises TimeoutError when one is not greeted."""
     deadline = time.monotonic() + _GREETED_SECONDS
     held = [begin(state, address) for state in STATES]
     while not all(session.greeted for session in held):

@@ -2,7 +2,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Send VRRPv3 adverts with forged source addresses, for a bounded time: what a keepalived must not believe."""
+"""Send VRRPv3 adverts with forged source addresses for a bounded time; keepalived must ignore them."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ask a web service again and again, and print as JSON who answered and for how long nobody did.
+"""Query a web service repeatedly, and print as JSON which servers answered and the longest outage.
 
 ask http://192.0.2.100/ --seconds 20 --until /tmp/enough --interval 0.05 --timeout 0.25
 """
@@ -21,7 +21,7 @@ from typing import Any
 
 
 def answer(url: str, timeout: float) -> str | None:
-    """The body of the answer, or None when there was none in time."""
+    """The body of the answer, or None without an answer in time."""
     try:
         with urllib.request.urlopen(url, timeout=timeout) as response:
             return response.read().decode().strip()
@@ -30,7 +30,7 @@ def answer(url: str, timeout: float) -> str | None:
 
 
 def survey(url: str, timeout: float, interval: float, enough: Callable[[int], bool]) -> dict[str, Any]:
-    """Ask until ``enough`` of the number of questions; the longest outage lies between two answers, in seconds."""
+    """Ask until ``enough`` accepts the number of requests; the longest outage is between two answers, in seconds."""
     answers: collections.Counter[str] = collections.Counter()
     asked, outage, last = 0, 0.0, time.monotonic()
     while not enough(asked):

@@ -2,13 +2,13 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Watch on several nodes at once which of them hold some addresses, and print what was seen as JSON.
+"""Watch several nodes at once for the addresses that they hold, and print the observations as JSON.
 
     watch_vip.py --seconds 20 --until /tmp/enough --node holdfast-lb1 --node holdfast-lb2 --address 198.51.100.100
 
 Every node samples itself and stamps the sample with the monotonic clock, which containers of one machine share. A node
-holds an address for certain from the first to the last of several samples in a row that say so: two such spans that
-overlap are two holders, and what no span covers is unheld at most that long. Times are in seconds.
+certainly holds an address from the first to the last of successive samples with it. Two such spans that overlap are
+two holders; a time without any span is the longest that the address can be unheld. Times are in seconds.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def longest_unheld(held: Iterable[Span], end: float) -> float | None:
 
 
 def report(samples: dict[str, list[Sample]], addresses: Sequence[str]) -> dict[str, Any]:
-    """What ``main`` prints: per node how well it was watched, per address who held it."""
+    """The output of ``main``: per node the quality of the samples, per address its holders."""
     end = max((moment for taken in samples.values() for moment, _who in taken), default=0.0)
     return {
         "nodes": {
@@ -101,7 +101,7 @@ def _report_address(address: str, samples: dict[str, list[Sample]], end: float) 
 
 
 def held_here(address: str) -> bool:
-    """Whether an interface of this very host has the address."""
+    """Whether an interface of this host has the address."""
     parsed = ipaddress.ip_address(address)
     if parsed.version == 6:
         return parsed.exploded.replace(":", "") in Path("/proc/net/if_inet6").read_text()
@@ -110,7 +110,7 @@ def held_here(address: str) -> bool:
 
 
 def sample(addresses: Sequence[str], interval: float) -> Iterator[Sample]:
-    """Samples of this very host, one per interval, until standard input ends: a watcher that is gone needs no more."""
+    """Sample this host, once per interval, until standard input ends, which is when the watcher has ended."""
     while not select.select([sys.stdin], [], [], interval)[0]:
         yield time.monotonic(), {address: held_here(address) for address in addresses}
 
@@ -136,7 +136,7 @@ class Watch:
             thread.join()
 
     def _follow(self, node: str, command: Sequence[str]) -> None:
-        """Collect one node's samples, through its death and return."""
+        """Collect one node's samples, also across its failure and return."""
         while not self._stopped.wait(_RETRY_SECONDS):
             with subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drill's clients: their requirements, their table, the load, and the rows found afterwards."""
+"""The drill's clients: their requirements, their table, the load, and the check of the rows afterwards."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Presence
 
-REACH_SECONDS = 8.0  # for a pool that is just being changed
+REACH_SECONDS = 8.0  # for a pool whose configuration is just being changed
 WRITERS = 4
-WRITE_INTERVAL = 0.06  # each of the four: together a row per 15 ms
+WRITE_INTERVAL = 0.06  # of each writer: together a row every 15 ms
 READ_INTERVAL = 0.05
 NAIVE_INTERVAL = 0.1
-# Hasty clients find a new way at once where the old one is silent; patient ones get through where all are slow.
+# Hasty clients leave a silent server at once; patient ones succeed even if all servers are slow.
 HASTY: Mapping[str, Any] = {"connect_deadline": 0.5, "answer_deadline": 1.0}
 PATIENT: Mapping[str, Any] = {"connect_deadline": 2.0, "answer_deadline": 2.0}
 TEMPERS = (HASTY, PATIENT)
-WAITING: Mapping[str, Any] = {"connect_deadline": 30.0, "answer_deadline": 30.0}  # clients of a pooler rely on it
+WAITING: Mapping[str, Any] = {"connect_deadline": 30.0, "answer_deadline": 30.0}  # of clients behind a pooler
 LONGEST_LOAD = 3600.0
 SCHEMA = "holdfast_drill"
 INSERT = "INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"
@@ -47,7 +47,7 @@ def job(
     connect_deadline: float | None = None,
     answer_deadline: float | None = None,
 ) -> dict[str, Any]:
-    """Return one connection of the load, as the agent of the clients' host takes it."""
+    """Return one connection of the load, in the format of the agent on the clients' host."""
     return {
         "name": name,
         "stream": stream,
@@ -61,7 +61,7 @@ def job(
 
 
 class Clients:
-    """One table at a time, the load on it, and its rows."""
+    """The drill's table, the load on it, and its rows."""
 
     def __init__(
         self, *, plan: Plan, expected: Expected, crew: Crew, patience: Patience, gatekeeper: Gatekeeper
@@ -74,7 +74,7 @@ class Clients:
         self._tables = 0
 
     def require(self) -> None:
-        """Raise Refusal where the clients could not work at all."""
+        """Raise Refusal where the clients can't work at all."""
         for host in (self._plan.client, *self._expected.databases):
             if not self._crew.call(host, "reach", servers=[], seconds=0.0)["psycopg2"]:
                 named = f"drill_client: {host!r}" if host == self._plan.client else host
@@ -113,7 +113,7 @@ class Clients:
     # The table
 
     def make_table(self, leader: str) -> str:
-        """Make a new table, the only one of the drill's schema; return its name."""
+        """Create a new table, the only one in the drill's schema; return its name."""
         self._tables += 1
         table, role = f"{SCHEMA}.writes_{self._tables}", self._plan.role
         self.execute(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
@@ -128,7 +128,7 @@ class Clients:
         self._crew.sql(host, statement, patience=20.0, seconds=15.0)
 
     def remove_table(self, seconds: float = 30.0) -> bool:
-        """Remove the drill's schema; return whether that was possible."""
+        """Remove the drill's schema; return whether that succeeded."""
         if not self._tables:
             return True
         deadline = time.monotonic() + seconds
@@ -145,7 +145,7 @@ class Clients:
     # The load
 
     def begin(self, table: str) -> None:
-        """Write and read through every pool, and write on the databases themselves."""
+        """Write and read through every pool, and write on the members directly."""
         insert = INSERT.format(table=table)
         careful = self.settings(self._plan.pool("primary"), options="-c statement_timeout=0", sslmode="require")
         reading = self.settings(self._plan.pool("standby"), options="-c statement_timeout=0", sslmode="require")
@@ -186,7 +186,7 @@ class Clients:
     # The rows
 
     def presence(self, leader: str, table: str) -> tuple[Presence, ...]:
-        """Return the rows of every member, once it has replayed all that the leader has now."""
+        """Return each member's rows, once it has replayed all WAL that the leader has now."""
         written = str(self._crew.sql(leader, FLUSHED)[0][0])
         found = []
         for host in self._expected.databases:

@@ -24,7 +24,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model im
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import longest_silence
 
 STEADY_SECONDS = 3.0
-BASELINE_SECONDS = 2.0  # of steady writes before a fault: twice what would count as a break
+BASELINE_SECONDS = 2.0  # of steady writes before a fault: twice the pause that counts as a break
 
 Spans = dict[str, tuple[tuple[float, float], ...]]
 
@@ -68,7 +68,7 @@ class Conductor:
         self._clients = clients
 
     def conduct(self, fault: Fault, repetition: int) -> Ledger:
-        """Inject one fault, once; raises GateError, NotProvenError or StoppedError, and has healed in any case."""
+        """Inject one fault once; raises GateError, NotProvenError or StoppedError, after healing in every case."""
         self._patience.label = f"{fault.name} {repetition}"
         watch = Stopwatch()
         before = self._ready(fault)
@@ -87,7 +87,7 @@ class Conductor:
             self._clients.end()
 
     def _ready(self, fault: Fault) -> View:
-        """Wait until the gate holds with the right member leading etcd; return the roles."""
+        """Wait until the gate is open and the right member leads etcd; return the roles."""
         seen = self._gatekeeper.wait("before")[0]
         wanted = etcd_leader_wanted(fault.target, self._expected, seen)
         if not wanted:
@@ -132,7 +132,7 @@ class Conductor:
         harm.proof = "; ".join(filter(None, [proof, fault.action.still(self._tools, harm.targets)]))
 
     def _inject_one_by_one(self, fault: Fault, before: View, harm: Harm) -> None:
-        """Inject the fault into one host after the other, each when the cluster is healthy again."""
+        """Inject the fault into one host after the other, and wait for a healthy cluster before each."""
         proofs = []
         for host in harm.targets:
             begun = self._recorder.now()
@@ -144,7 +144,7 @@ class Conductor:
         harm.proof = "; ".join(proofs)
 
     def _hold(self, fault: Fault, before: View, injected: float) -> None:
-        """Keep the fault until its end condition holds, within its bounds."""
+        """Let the fault last until its end condition holds, within its bounds."""
         while True:
             elapsed = self._recorder.now() - injected
             if elapsed >= fault.lasting.most or (elapsed >= fault.lasting.least and self._satisfied(fault, before)):
@@ -200,7 +200,7 @@ class Conductor:
         )
 
     def _last_claim(self, leader: str, since: float) -> float:
-        """Return when, not before ``since``, a newest sample saw the leader say so: there the record ends."""
+        """Return the time, after ``since``, of a sample in which the leader claims to be primary: the record's end."""
         found: list[float] = []
 
         def claims() -> bool:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The drill's own process: every injection of a plan, judged, and the report."""
+"""The drill's own process: makes and judges every injection of a plan, and writes the report."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ BALANCER_VERSIONS = {"HAProxy": ["haproxy", "-v"], "keepalived": ["keepalived", 
 
 
 def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return Patroni's dynamic configuration on one level, PostgreSQL's parameters with their own names, no secrets."""
+    """Return Patroni's dynamic configuration as flat settings, PostgreSQL's parameters by name, without secrets."""
     postgresql = configuration.get("postgresql") or {}
     plain = {name: value for name, value in configuration.items() if not isinstance(value, dict)}
     shown: dict[str, Any] = mask({**plain, **(postgresql.get("parameters") or {})})
@@ -63,7 +63,7 @@ def settings_of(configuration: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def host_of(node: Node) -> Host:
-    """Return a node as a report names it."""
+    """Return a node for the report."""
     if node.ha is None:
         return Host(node.name, node.address)
     return Host(node.name, node.ha["address"], tuple(node.ha["components"]))
@@ -122,7 +122,7 @@ class Drill:
             self._outlook = self._foresee()
             self._hindered = {name: why for name in self._plan.faults if (why := self._hindrance(name))}
             self._inject_all(directory)
-        except Exception as error:  # noqa: BLE001 - the other results are to be reported all the same
+        except Exception as error:  # noqa: BLE001 - the other results must still be reported
             if not isinstance(error, OPERATIONAL):
                 trace()
             self._fail(f"stopped early: {in_words(error)}{self._not_begun()}")
@@ -145,7 +145,7 @@ class Drill:
             except Exception as error:
                 self._leave_unjudged(Unjudged(fault.name, number, in_words(error)))
                 if isinstance(error, NotProvenError) and not self._tools.heal():
-                    continue  # no reason to end: the next gate decides
+                    continue  # not a reason to stop: the next gate decides
                 raise
             ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
             budget = self._budget(fault.name)
@@ -201,7 +201,7 @@ class Drill:
         self._speaker.say(table=report.table(run), directory=str(directory))
         try:
             report.write(run, directory)
-        except Exception as error:  # noqa: BLE001 - the result is reported all the same
+        except Exception as error:  # noqa: BLE001 - the result is reported anyway
             trace()
             self._fail(f"no report: {in_words(error)}")
         passed = run.passed and not self._failures
@@ -241,7 +241,7 @@ class Drill:
         return self._hindered.get(fault) or skipped(self._plan, CATALOGUE[fault]) or "the drill stopped before it"
 
     def _ask_versions(self) -> dict[str, str]:
-        """Return the versions of the cluster's software, as far as the hosts report them."""
+        """Return the versions of the cluster's software that the hosts report."""
         database, balancers = self._plan.bearing("postgresql")[0].name, self._plan.bearing("haproxy")
         asked = [(software, database, argv) for software, argv in DATABASE_VERSIONS.items()]
         asked += [(software, balancers[0].name, argv) for software, argv in BALANCER_VERSIONS.items() if balancers]

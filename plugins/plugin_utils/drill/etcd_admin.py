@@ -32,7 +32,7 @@ class EtcdAdmin:
             raise GateError(f"etcd did not let {successor} lead: {answer['status']} {answer['body']}")
 
     def asking(self, host: str) -> Callable[[str, Mapping[str, Any]], Mapping[str, Any]]:
-        """Return a function that posts a body to a path of a host's member; it logs in by itself."""
+        """Return a function that posts a body to a path of a host's member; it logs in on its own."""
         token = ""
 
         def ask(path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -52,6 +52,6 @@ class EtcdAdmin:
         return str((self._ask(host, "/v3/auth/authenticate", login)["body"] or {}).get("token", ""))
 
     def _ask(self, host: str, path: str, body: Mapping[str, Any], token: str = "") -> dict[str, Any]:
-        """Return {"status": HTTP's, "body": ...}."""
+        """Return {"status": the HTTP status, "body": ...}."""
         arguments: dict[str, Any] = {"service": "etcd", "method": "POST", "path": path, "body": body, "token": token}
         return dict(self._crew.call(host, "request", **arguments))

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The faults, one record each: whom it hits, what is done, how long it lasts, what it may cost, what is predicted."""
+"""The faults, one record each: target, action, duration, budget and prediction."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Cours
 
 
 class Target(StrEnum):
-    """Who is hit; roles are looked up in the cluster just before."""
+    """The target; the drill looks roles up in the cluster just before the injection."""
 
     PRIMARY = "the primary (etcd is led elsewhere)"
     PRIMARY_LEADING_ETCD = "the primary, which leads etcd too"
@@ -46,7 +46,7 @@ class Takes(StrEnum):
 
 
 class Until(StrEnum):
-    """What ends the fault, between its least and its most seconds."""
+    """The condition that ends a fault, between its minimum and maximum seconds."""
 
     WRITES = "writes flow again"
     FAILOVER = "writes flow again on another member"
@@ -55,7 +55,7 @@ class Until(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What ends a fault, and after how many seconds at the least and at the most."""
+    """The end condition of a fault, with its minimum and maximum seconds."""
 
     until: Until
     least: float
@@ -69,11 +69,11 @@ class Lasting:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault: everything about it stands here.
+    """The complete declaration of one fault.
 
-    title: what happens, in words; target: which hosts; action: what is done to them; lasting: how long; budget: the
-    outage that it may cause; course: how the cluster recovers, from which the prediction follows, or why there is
-    none; takes: the redundancy that is lost meanwhile; headline: whether a status shows the prediction.
+    title: a description; target: the hosts; action: the harm; lasting: the duration; budget: the permitted outage;
+    course: how the cluster recovers, on which the prediction is based, or why there is none; takes: the redundancy that
+    is lost meanwhile; headline: whether the status shows the prediction.
     """
 
     name: str
@@ -87,18 +87,18 @@ class Fault:
     headline: bool = False
 
     def sentences(self, containers: bool) -> str:
-        """Return what happens and how, for a report."""
+        """Return a description of the fault and its injection, for a report."""
         happens = f"{self.title[:1].upper()}{self.title[1:]}: {self.action.words(containers)}."
         return f"{happens} The fault lasts {self.lasting}." if str(self.lasting) else happens
 
     @property
     def needs_standby(self) -> bool:
-        """Whether a standby ends it, by taking over or by acknowledging."""
+        """Whether recovery needs a standby, to take over or to acknowledge."""
         return isinstance(self.course, Course) and rto.standby in self.course.needs
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The components without which there is no target."""
+        """The components that the target requires."""
         return NEEDS.get(self.target, ("etcd", "postgresql"))
 
 
@@ -108,7 +108,7 @@ ALWAYS = (
     "never two balancers with the virtual IP beyond the advert window",
     "every host is back afterwards, archiving included",
 )
-"""What must hold around every fault, for people; ..invariants judges it."""
+"""The invariants of every fault, as text; ..invariants judges them."""
 
 NEEDS: Mapping[Target, tuple[str, ...]] = {
     Target.VIP_HOLDER: ("haproxy", "keepalived"),
@@ -117,32 +117,32 @@ NEEDS: Mapping[Target, tuple[str, ...]] = {
 
 
 def seconds(number: float) -> Lasting:
-    """Return what lasts for its time."""
+    """Return a fixed duration."""
     return Lasting(Until.TIME, number, number)
 
 
 def writes(least: float, most: float) -> Lasting:
-    """Return what lasts until writes flow again."""
+    """Return a duration that ends when writes flow again."""
     return Lasting(Until.WRITES, least, most)
 
 
 def failover(least: float, most: float) -> Lasting:
-    """Return what lasts until writes flow again on another member."""
+    """Return a duration that ends when writes flow again on another member."""
     return Lasting(Until.FAILOVER, least, most)
 
 
 def taken_over(stages: rto.Stages) -> Course:
-    """Return the course of a fault after which a standby takes over."""
+    """Return the course of a fault that makes a standby take over."""
     return Course(stages, (rto.standby, rto.failover))
 
 
 def stalled(stages: rto.Stages) -> Course:
-    """Return the course of a fault after which commits wait for standbys."""
+    """Return the course of a fault that makes commits wait for standbys."""
     return Course(stages, (rto.standby,))
 
 
 def moved(stages: rto.Stages) -> Course:
-    """Return the course of a fault after which the virtual IP moves."""
+    """Return the course of a fault that makes the virtual IP move."""
     return Course(stages, (rto.virtual_ip,))
 
 

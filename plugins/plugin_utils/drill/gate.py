@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether a drill may say anything: what must hold before a fault and again after it."""
+"""The gate: the state that a drill requires of the cluster before and after each fault."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def expected_of(plan: Plan) -> Expected:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Who is what, as the hosts themselves say; "" and () where that is not clear."""
+    """The present roles of the hosts, by their own reports; "" and () where that is unclear."""
 
     leader: str
     timeline: int | None
@@ -67,7 +67,7 @@ class View:
 
 
 def view(expected: Expected, probes: Probes) -> View:
-    """Return who is what."""
+    """Return the present roles."""
     leader = leader_of(expected, probes)
     postgresql = part(probes, leader, "postgresql")
     standbys = postgresql.get("standbys") or []
@@ -84,7 +84,7 @@ def view(expected: Expected, probes: Probes) -> View:
 
 
 def part(probes: Probes, host: str, name: str) -> Mapping[str, Any]:
-    """Return what a host's part said, {} when nothing."""
+    """Return the report of a host's part, {} if there is none."""
     return (probes.get(host) or {}).get(name) or {}
 
 
@@ -98,7 +98,7 @@ def leader_of(expected: Expected, probes: Probes) -> str:
 
 
 def etcd_leader_of(expected: Expected, probes: Probes) -> str:
-    """Return the host whose member a majority takes for the leader."""
+    """Return the host of the etcd member that a majority knows as the leader."""
     named = Counter(part(probes, host, "etcd").get("leader") for host in expected.etcd)
     identity = next((name for name, votes in named.most_common(1) if name and 2 * votes > len(expected.etcd)), None)
     return next((host for host in expected.etcd if identity and member_id(probes, host) == identity), "")
@@ -110,7 +110,7 @@ def member_id(probes: Probes, host: str) -> str:
 
 
 def doubts(expected: Expected, probes: Probes) -> list[str]:
-    """Return everything that does not hold yet, [] when the gate is open (but for the archive)."""
+    """Return all unmet conditions, [] when the gate is open (except for the archive)."""
     seen = view(expected, probes)
     return [
         *silent(expected, probes),
@@ -130,7 +130,7 @@ def silent(expected: Expected, probes: Probes) -> Iterator[str]:
 
 
 def etcd_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[str]:
-    """Yield what is wrong with etcd."""
+    """Yield the problems of etcd."""
     for host in expected.etcd:
         if part(probes, host, "etcd").get("healthy") is False:
             yield f"etcd on {host} is not healthy"
@@ -139,7 +139,7 @@ def etcd_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[str]
 
 
 def database_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[str]:
-    """Yield what is wrong with PostgreSQL."""
+    """Yield the problems of PostgreSQL."""
     claiming = [host for host in expected.databases if part(probes, host, "patroni").get("primary")]
     if not seen.leader:
         yield "the members do not agree on a leader"
@@ -164,7 +164,7 @@ def database_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[
 
 
 def synchrony_doubts(seen: View, streaming: Mapping[str, str]) -> Iterator[str]:
-    """Yield what is missing for the synchronous mode that is configured."""
+    """Yield the standbys that the configured synchronous mode lacks."""
     mode = seen.configuration.get("synchronous_mode")
     waiting = sorted(name for name, sync in streaming.items() if sync == "async")
     if mode == "quorum" and waiting:
@@ -174,7 +174,7 @@ def synchrony_doubts(seen: View, streaming: Mapping[str, str]) -> Iterator[str]:
 
 
 def balancer_doubts(expected: Expected, probes: Probes, seen: View) -> Iterator[str]:
-    """Yield what is wrong with the virtual IPs and the pools."""
+    """Yield the problems of the virtual IPs and the pools."""
     for address in expected.virtual_ips:
         holders = [host for host in expected.balancers if address in part(probes, host, "balancer").get("holds", ())]
         if len(holders) != 1:

@@ -31,7 +31,7 @@ SWITCH_WAL = "SELECT pg_walfile_name(pg_switch_wal())"
 
 
 class Gatekeeper:
-    """Asks all hosts until all is healthy; now: the clock of the times that it returns."""
+    """Asks all hosts until all parts are healthy; now: the clock of the returned times."""
 
     def __init__(
         self, *, expected: Expected, archiving: bool, crew: Crew, patience: Patience, now: Callable[[], float]
@@ -41,7 +41,7 @@ class Gatekeeper:
         self._crew = crew
         self._patience = patience
         self._now = now
-        self._archived = ""  # the segment that the archive was seen to have, since the last harm
+        self._archived = ""  # the segment that the archive has received since the last harm
         self.last_view: View | None = None
 
     def probe(self) -> dict[str, Any]:
@@ -54,14 +54,13 @@ class Gatekeeper:
         return view(self._expected, self.probe())
 
     def distrust_archive(self) -> None:
-        """Require a new segment in the archive at the next gate: a fault begins now."""
+        """Require a new segment in the archive at the next gate, as a fault begins now."""
         self._archived = ""
 
     def wait(self, when: str, since: float | None = None) -> tuple[View, dict[str, float | None]]:
-        """Wait until the gate holds; return the roles, and after how many seconds each part was healthy.
+        """Wait until the gate is open; return the roles, and after how many seconds each part was healthy.
 
-        Every call asks all hosts again. Only the archive is not tested again without a fault in between, on the same
-        timeline.
+        Every call asks all hosts again. It tests the archive only once between two faults on the same timeline.
         """
         begun = time.monotonic()
         origin = since if since is not None else self._now()
@@ -92,7 +91,7 @@ class Gatekeeper:
             self._patience.pause()
 
     def _causes(self, open_questions: Sequence[str]) -> Iterator[str]:
-        """Yield the causes in the journals of the members in question."""
+        """Yield the causes from the journals of the affected members."""
         asked = [host for host in self._expected.databases if any(host in text.split() for text in open_questions)]
         argv = journal.command("patroni.service", time.time() - GATE_SECONDS)
         for host, answer in self._crew.call_all(asked, "run", argv=argv).items():

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which faults a plan injects, how often, and why not the others; the plan as text."""
+"""The faults that a plan injects, their number, and why others are skipped; the plan as text."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 
 def wanted_faults(value: Any) -> tuple[str, ...]:
-    """Return the names in drill_faults: a list, or text with commas; all of them for "all" or nothing."""
+    """Return the names in drill_faults: a list or comma-separated text; all faults for "all" or nothing."""
     names = [str(name).strip() for name in (value if isinstance(value, list) else str(value or "all").split(","))]
     names = [name for name in names if name]
     if names in ([], ["all"]):
@@ -49,7 +49,7 @@ def injections(plan: Plan) -> Iterator[tuple[Fault, int]]:
 
 
 def as_text(plan: Plan) -> str:
-    """Return the plan for people."""
+    """Return the plan as text."""
     lines = [
         f"Drill of cluster {plan.cluster}: {len(list(injections(plan)))} injections, written to {plan.directory}",
         f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
@@ -62,7 +62,7 @@ def as_text(plan: Plan) -> str:
 
 
 def rows(plan: Plan) -> Iterator[Sequence[str]]:
-    """Yield a row per fault: name, times, whom, how, how long."""
+    """Yield a row per fault: name, number, target, action, duration."""
     counts: dict[str, int] = {}
     for fault, _number in injections(plan):
         counts[fault.name] = counts.get(fault.name, 0) + 1

@@ -13,11 +13,11 @@ from pathlib import Path
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 
 REQUIREMENTS = Path(__file__).resolve().parents[3] / "requirements-drill.txt"
-"""Its packages are imported by their own names."""
+"""The file's packages are imported by their own names."""
 
 
 def require_packages(requirements: Path = REQUIREMENTS) -> None:
-    """Raise Refusal where this Python lacks a package of a requirements file."""
+    """Raise Refusal if this Python lacks a package of a requirements file."""
     names = re.findall(r"^\w+", requirements.read_text(encoding="utf-8"), re.MULTILINE)
     missing = [name for name in names if find_spec(name) is None]
     if missing:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Wait with a deadline, report progress meanwhile, and end at once when the drill is stopped."""
+"""Waits with a deadline, reports progress meanwhile, and ends at once when the drill is stopped."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHOWN = 90
 
 
 class StoppedError(Exception):
-    """The controller is gone, or the user pressed Ctrl-C."""
+    """The controller's process has ended, or the user pressed Ctrl-C."""
 
 
 class GateError(Exception):
@@ -25,7 +25,7 @@ class GateError(Exception):
 
 
 class Patience:
-    """Waits and reports; label, such as the injection under way, precedes every line."""
+    """Waits and reports; the label, such as the current injection, precedes every line."""
 
     def __init__(self, recorder: Recorder, stop: threading.Event, tell: Callable[[str], None]) -> None:
         self._recorder = recorder
@@ -35,7 +35,7 @@ class Patience:
         self.label = ""
 
     def until(self, holds: Callable[[], bool], seconds: float, what: str) -> None:
-        """Wait until something holds; raises GateError when that takes too long."""
+        """Wait until a condition holds; raises GateError when that takes too long."""
         deadline = time.monotonic() + seconds
         while not holds():
             if time.monotonic() > deadline:

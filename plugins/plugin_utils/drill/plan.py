@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drill is asked to do: the cluster, its hosts, the options; refused where it may not."""
+"""The plan of a drill: the cluster, its hosts and the options; refused where a drill is not permitted."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ SECRETS = ("etcd_root", "patroni_rest", "postgresql_superuser")
 LEAST_DEAD_MAN, MOST_DEAD_MAN = 60, 3600
 
 
-class Refusal(ValueError):  # noqa: N818 - it is not a mistake to refuse
+class Refusal(ValueError):  # noqa: N818 - a refusal is not an error
     """Why a drill does not start: the variable, its value, and the fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """How one host is reached, and what the topology says of it (None for a client outside the cluster)."""
+    """One host: its connection, and its topology data (None for a client outside the cluster)."""
 
     name: str
     address: str
@@ -76,7 +76,7 @@ class Plan:
 
     @property
     def topology(self) -> Mapping[str, Any]:
-        """What the topology says of the cluster, as a database host has it."""
+        """The cluster's topology data of a database host."""
         ha = self.bearing("postgresql")[0].ha
         if ha is None:
             raise Refusal(f"cluster {self.cluster}: no PostgreSQL host")
@@ -84,7 +84,7 @@ class Plan:
 
     @property
     def addresses(self) -> Mapping[str, str]:
-        """The cluster's own addresses of its hosts."""
+        """The addresses of the cluster's hosts."""
         return {node.name: node.ha["address"] for node in self.nodes if node.ha}
 
     @property
@@ -101,7 +101,7 @@ class Plan:
 
     @property
     def pooled(self) -> Mapping[str, Any] | None:
-        """The pool that leads to the poolers, where there are some."""
+        """The pool that leads to the poolers, if there are any."""
         pools = self.topology.get("pools") or []
         return next((pool for pool in pools if pool["service"] == "pgbouncer" and pool["addresses"]), None)
 
@@ -112,20 +112,20 @@ class Plan:
 
 
 def parse(document: Mapping[str, Any]) -> Plan:
-    """Return the plan in a JSON document made of its fields."""
+    """Return the plan from a JSON document of its fields."""
     nodes = tuple(Node(**node) for node in document["nodes"])
     return Plan(**{**document, "nodes": nodes, "faults": tuple(document["faults"])})
 
 
 def usable_database(databases: Iterable[Mapping[str, Any]], passwords: Mapping[str, Any]) -> tuple[str, str]:
-    """Return a database that is there, and its owner, one with a password if there is such; ("", "") without one."""
+    """Return a declared database and its owner, preferably one with a password; ("", "") without any."""
     present = [database for database in databases if database.get("state") != "absent"]
     chosen = next((database for database in present if database.get("owner") in passwords), (*present, {})[0])
     return str(chosen.get("name", "")), str(chosen.get("owner", ""))
 
 
 def check(plan: Plan, confirm: Any) -> None:
-    """Raise Refusal unless the plan may be carried out."""
+    """Raise Refusal unless the plan is permitted."""
     if confirm != plan.cluster:
         given = f"is {confirm!r}" if confirm else "is not given"
         raise Refusal(
@@ -137,7 +137,7 @@ def check(plan: Plan, confirm: Any) -> None:
 
 
 def problems(plan: Plan) -> Iterator[str]:
-    """Yield what is wrong with a plan, each with the variable, its value and the fix."""
+    """Yield the problems of a plan, each with the variable, its value and the fix."""
     if plan.repeat < 1:
         yield f"drill_repeat: {plan.repeat}: give 1 or more"
     if not plan.slack >= 0:
@@ -161,7 +161,7 @@ def problems(plan: Plan) -> Iterator[str]:
 
 
 def pool_problems(plan: Plan) -> Iterator[str]:
-    """Yield what the drill's clients lack."""
+    """Yield the unmet requirements of the drill's clients."""
     for role in ("primary", "standby"):
         pool = plan.pool(role)
         if pool is None or not pool["addresses"]:
@@ -182,5 +182,5 @@ def endpoints(plan: Plan) -> Iterable[str]:
 
 
 def how_provider(plan: Plan) -> str:
-    """Return how hosts lose their power."""
+    """Return the provider of power control, as text."""
     return f"hosts are containers of {plan.engine}" if plan.containers else "hosts are real"

@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A process of its own for a drill or a soak: a plan on standard input, JSON lines on standard output.
+"""The separate process of a drill or a soak: a plan on standard input, JSON lines on standard output.
 
-It ends early, after healing everything, as soon as its standard input closes: then its parent is gone.
+When its standard input closes, its parent has ended: then the process heals everything and ends early.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ OPERATIONAL = (StoppedError, GateError, NotProvenError, Refusal, SessionLostErro
 
 
 def in_words(error: Exception) -> str:
-    """Return what went wrong, for people."""
+    """Return an error as text."""
     if isinstance(error, StoppedError):
         return "interrupted"
     if isinstance(error, NotProvenError):
@@ -36,13 +36,13 @@ def in_words(error: Exception) -> str:
 
 
 def trace() -> None:
-    """Print the traceback, unless the reader is gone."""
+    """Print the traceback, unless the reader has gone."""
     with contextlib.suppress(OSError):
         traceback.print_exc()
 
 
 class Speaker:
-    """Standard output; silent when the reader is gone."""
+    """Standard output; silent when the reader has gone."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -59,7 +59,7 @@ class Speaker:
                 self.gone.set()
 
     def tell(self, text: str) -> None:
-        """Send a line for people."""
+        """Send a line of text."""
         self.say(text=text)
 
 
@@ -80,4 +80,4 @@ def serve(run: Callable[[Mapping[str, Any], threading.Event, Speaker], int]) -> 
     threading.Thread(target=watch, args=(stop, speaker), daemon=True).start()
     code = run(document, stop, speaker)
     sys.stdout.flush()
-    os._exit(code)  # threads may still hang in a lost session
+    os._exit(code)  # threads may still block on a lost session

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whom a fault hits, given who is what just now."""
+"""The targets of a fault, by the present roles."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expe
 
 
 def etcd_leader_wanted(target: Target, expected: Expected, view: View) -> str:
-    """Return the host that has to lead etcd before the fault, "" when the present one will do."""
+    """Return the host that must lead etcd before the fault, "" if the present leader may stay."""
     if target is Target.PRIMARY_LEADING_ETCD and view.etcd_leader != view.leader:
         return view.leader if view.leader in expected.etcd else ""
     if target in {Target.PRIMARY, Target.ETCD_LEADER} and view.etcd_leader == view.leader:
@@ -19,7 +19,7 @@ def etcd_leader_wanted(target: Target, expected: Expected, view: View) -> str:
 
 
 def choose(target: Target, expected: Expected, view: View, everybody: tuple[str, ...], number: int) -> tuple[str, ...]:
-    """Return the hosts that the fault hits; number counts its injections from 1."""
+    """Return the fault's target hosts; number counts its injections from 1."""
     standbys = tuple(host for host in expected.databases if host != view.leader)
     others = [host for host in expected.etcd if host != view.leader]
     majority = len(expected.etcd) // 2 + 1

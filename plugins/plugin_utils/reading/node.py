@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reading plain data whose every error says where it is.
+"""Readers of plain data whose errors name the place.
 
-A reader returns what it read, or None after having noted a problem; it never raises.
+A reader returns the value that it read, or None after it noted a problem; it never raises.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,30}")
 
 
 def suggestion(word: str, known: Collection[str]) -> str:
-    """C(write X), or all that could be written when nothing is close."""
+    """A fix that suggests the closest known word, or lists all of them when none is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}"
@@ -31,7 +31,7 @@ def suggestion(word: str, known: Collection[str]) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A value, the dotted path where it stands, and where to tell problems."""
+    """A value, its dotted path, and the collector of problems."""
 
     path: str
     value: Any
@@ -42,19 +42,19 @@ class Node:
         self.problems.add(self.path, self.value, what, fix)
 
     def at(self, key: str | int, value: Any) -> Node:
-        """The value of a key or of a list's index."""
+        """The value at a key or a list's index."""
         step = f"[{key}]" if isinstance(key, int) else f".{key}"
         return Node(f"{self.path}{step}".lstrip("."), value, self.problems)
 
     def pairs(self, by: str = "name") -> list[tuple[str, Node]]:
-        """A mapping of any names to anything."""
+        """A mapping of any names to any values."""
         if isinstance(self.value, dict):
             return [(str(key), self.at(str(key), value)) for key, value in self.value.items()]
         self.fail("is not a mapping", f"write it as '{by}: value' lines, indented below the key")
         return []
 
     def named(self) -> list[tuple[str, Node]]:
-        """A mapping of the user's names to anything; only valid names are kept."""
+        """A mapping of the user's names to any values; only valid names are kept."""
         pairs = self.pairs()
         for name, node in pairs:
             if not NAME.fullmatch(name):

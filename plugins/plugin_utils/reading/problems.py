@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Located problems: what is wrong, where, and how to put it right."""
+"""Located problems: what is wrong, where, and the fix."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Opaque:
-    """Stands for a value that exists but is not looked at: vaulted or templated."""
+    """Stands for a value that exists but can't be read: vaulted or templated."""
 
     def __repr__(self) -> str:
         return "<not shown>"
@@ -19,13 +19,13 @@ class Opaque:
 
 OPAQUE = Opaque()
 TEMPLATE_IN_TEXT = Opaque()
-"""Stands for a template that is more than one expression, which no secret is."""
+"""Stands for a template that is more than one expression; a secret is never such a template."""
 CHANGE = "choose another value for it, with ansible-vault edit"
-"""The fix of a secret that can't serve."""
+"""The fix of an unusable secret."""
 IN_INI = """in an INI file as Python writes it (True, not true), beside a host within quotes: name='["value"]'"""
-"""How INI takes a list or a mapping."""
+"""How to write a list or a mapping in an INI file."""
 HIDDEN = Opaque()
-"""Given as the value of a problem whose value must not or need not be shown."""
+"""The value of a problem whose real value must not or need not be shown."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def shorten(value: object, limit: int = 80) -> str:
 
 @dataclass
 class Problems:
-    """Collects problems, so that all are told at once; the same one is kept only once."""
+    """Collects problems, so that all are reported at once; equal ones are kept once."""
 
     found: list[Problem] = field(default_factory=list)
 

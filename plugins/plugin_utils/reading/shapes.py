@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Shapes of plain data, from which reading and documentation follow.
+"""Shapes of plain data, which drive both reading and documentation.
 
 A declaration is a frozen dataclass whose fields are made by C(key); C(read) turns a mapping into one. A shape that
 can't read a value notes the problem and returns None.
@@ -57,9 +57,9 @@ def key(
     required: bool = False,
     example: Any = None,
 ) -> Any:
-    """Declare a key as a dataclass field. A required one, too, is None where it could not be read.
+    """Declare a key as a dataclass field. Even a required one is None if it could not be read.
 
-    :arg implied: a default that rules fill in, which must know whether the key was given.
+    :arg implied: a default that rules fill in, because they must know whether the key was given.
     """
     described = Key(shape, meaning, required, default if implied is None else implied, example)
     return field(default=default, metadata={KEY: described})
@@ -71,7 +71,7 @@ def keys(declaration: type[Any]) -> dict[str, Key]:
 
 
 def read(declaration: type[T], node: Node) -> T:
-    """A mapping with the keys of a declaration. What is absent, null or unreadable has its default."""
+    """A mapping with the keys of a declaration. An absent, null or unreadable key has its default."""
     known = keys(declaration)
     found = node.fields(known, [name for name, one in known.items() if one.required])
     values = {name: known[name].shape.read(value) for name, value in found.items()}
@@ -86,7 +86,7 @@ def handed_on(declared: Any) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Text(Shape[str]):
-    """A text that is not empty, or one that a pattern matches as a whole; C(meaning) says what that is."""
+    """A text that is not empty, or one that a pattern matches as a whole; C(meaning) describes it."""
 
     pattern: str = ""
     meaning: str = ""
@@ -201,7 +201,7 @@ class Named(Shape[dict[str, T]]):
 
 @dataclass(frozen=True)
 class Section(Shape[T]):
-    """A mapping with the keys of a declaration; C(or_null): or nothing, in place of an empty one."""
+    """A mapping with the keys of a declaration; with C(or_null), null stands for an empty one."""
 
     declaration: type[T]
     or_null: bool = False
@@ -213,7 +213,7 @@ class Section(Shape[T]):
 
 @dataclass(frozen=True)
 class Switch(Shape[T]):
-    """A section that C(true) stands for with all its defaults; C(false) is like nothing at all."""
+    """A section; C(true) stands for all of its defaults, C(false) for its absence."""
 
     declaration: type[T]
 
@@ -226,7 +226,7 @@ class Switch(Shape[T]):
 
 @dataclass(frozen=True)
 class OrFalse(Shape[T | Literal[False]]):
-    """Something, or C(false) to do without it."""
+    """A value of another shape, or C(false) to disable it."""
 
     shape: Shape[T]
 
@@ -256,7 +256,7 @@ class ByKey(Shape[T]):
 
     key: str
     declarations: Mapping[str, tuple[type[T], ...]]
-    """By value, the default one first; rules may choose another declaration than the first of a value."""
+    """Declarations by value, the default one first; rules may choose another one than a value's first."""
     other: type[T]
 
     def choice(self, value: Any) -> Any:
@@ -273,7 +273,7 @@ class ByKey(Shape[T]):
 
 @dataclass(frozen=True)
 class Later(Shape[Any]):
-    """A value that rules read which know more than its shape."""
+    """A value that is read by rules, because its shape alone does not describe it."""
 
     shape: Shape[Any]
 

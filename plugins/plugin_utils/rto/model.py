@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a fault costs: a sum of stages, each an interval with a median. Pure: settings in, predictions out.
+"""The cost of a fault: a sum of stages, each an interval with a median. Pure: settings in, predictions out.
 
-What is predicted is what a drill measures: from the last write acknowledged before the fault to the first after it.
-The medians are added as well, which is exact for symmetric intervals and near enough for these.
+A prediction is of the same time that a drill measures: from the last write acknowledged before the fault to the first
+one after it. The medians are added too, which is exact for symmetric intervals and close enough for these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import PA
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """One part of an outage, in seconds; a negative one is time in which writes still went on."""
+    """One part of an outage, in seconds; a negative one is time during which writes still succeed."""
 
     name: str
     best: float
@@ -39,47 +39,47 @@ class Prediction:
 
     @property
     def median(self) -> float:
-        """What half of them take."""
+        """The sum of the medians."""
         return max(0.0, sum(stage.median for stage in self.stages))
 
     @property
     def worst(self) -> float:
-        """What none exceeds while no process waits for a processor."""
+        """The upper bound, as long as no process waits for a processor."""
         return max(0.0, sum(stage.worst for stage in self.stages))
 
     @property
     def largest(self) -> Stage:
-        """The stage to look at first."""
+        """The stage that costs most."""
         return max(self.stages, key=lambda stage: stage.median)
 
 
 Stages = Callable[[Settings], Iterator[Stage]]
 Need = Callable[[Settings], str]
-"""Why a cluster does not take the course of a fault, "" when it does."""
+"""Why a fault does not take its course in a cluster, "" when it does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """What happens after a fault until writes are acknowledged again, and what the cluster must have for that."""
+    """The stages from a fault until writes are acknowledged again, and the parts that the cluster must have."""
 
     stages: Stages
     needs: tuple[Need, ...] = ()
 
     def hindrance(self, settings: Settings) -> str:
-        """Return what the cluster lacks, "" when nothing."""
+        """Return what the cluster lacks for this course, "" if nothing."""
         return next(filter(None, (need(settings) for need in self.needs)), "")
 
 
 Courses = Mapping[str, Course | str]
 """{fault: its course, or why there is no prediction}"""
 
-# What no setting changes, measured on idle machines.
+# Constants that no setting changes, measured on idle machines.
 SLACK = Stage("slack", 0.0, 0.0, 0.5)  # for hosts with a free processor; a busy one needs more
 EXPIRY = Stage("expiry", 0.0, 0.25, 0.6)  # etcd looks for expired leases twice a second, and revokes them by a write
-AT_ONCE = 0.05  # seconds until Patroni has seen that the postmaster is dead, when it waits for that
-LOOK = Stage("look", 0.0, 0.1, 0.2)  # the watcher's, when its decision is near
+AT_ONCE = 0.05  # seconds until Patroni notices a dead postmaster, when it waits for that
+LOOK = Stage("look", 0.0, 0.1, 0.2)  # the watcher's interval when its decision is near
 NOTICE = Stage("notice", 0.05, 0.1, 0.3)  # by a watch on the leader key
-NOTICE_BY_TIMEOUT = 1.1  # by a Patroni that was talking to the etcd member that was lost
+NOTICE_BY_TIMEOUT = 1.1  # by a Patroni whose connection was to the lost etcd member
 RACE = Stage("race", 0.05, 0.1, 0.3)  # among members that all answer
 PROMOTION = Stage("promotion", 0.2, 0.4, 1.0)
 SHUTDOWN = Stage("shutdown", 0.4, 1.5, 2.8)  # with its last segment archived; Patroni looks once a second
@@ -89,16 +89,16 @@ PATRONI_RESTART = Stage("restart", 2.0, 3.0, 4.5)  # a second until systemd trie
 HAPROXY_RESTART = Stage("restart", 0.15, 0.4, 3.0)
 CHECK = Stage("check", 0.01, 0.03, 0.1)  # HAProxy's question and Patroni's answer
 RECONNECT = Stage("client", 0.0, 0.1, 0.5)  # to a balancer that answers
-SYN_RETRY = Stage("client", 0.05, 0.35, 1.2)  # to an address that was silent: the kernel repeats after a second
+SYN_RETRY = Stage("client", 0.05, 0.35, 1.2)  # to an address that was silent: the kernel retries after a second
 
 
 def uniform(name: str, low: float, high: float) -> Stage:
-    """Return a stage that takes any time between two with the same likelihood."""
+    """Return a stage whose duration is uniformly distributed between two bounds."""
     return Stage(name, low, (low + high) / 2, high)
 
 
 def joined(name: str, *stages: Stage) -> Stage:
-    """Return stages that follow each other as one."""
+    """Return successive stages as one."""
     return Stage(
         name,
         sum(stage.best for stage in stages),
@@ -111,12 +111,12 @@ def joined(name: str, *stages: Stage) -> Stage:
 
 
 def renewal_age(settings: Settings) -> Stage:
-    """How long before the fault the lease was renewed, as time saved: any part of a loop_wait."""
+    """The lease's age at the fault, as time saved: any part of a loop_wait."""
     return Stage("renewed before", -settings.patroni.loop_wait, -settings.patroni.loop_wait / 2, 0.0)
 
 
 def silence(settings: Settings) -> Stage:
-    """From a lease's last renewal until it is gone."""
+    """From a lease's last renewal to its end."""
     ttl, watcher = settings.patroni.ttl, settings.watcher
     if watcher is None:
         return joined("silence", Stage("ttl", ttl, ttl, ttl), EXPIRY)
@@ -126,18 +126,18 @@ def silence(settings: Settings) -> Stage:
 
 
 def lease(settings: Settings) -> Stage:
-    """From the fault until the lease of a leader that fell silent is gone."""
+    """From the fault to the end of a silent leader's lease."""
     return joined("lease", silence(settings), renewal_age(settings))
 
 
 def election(settings: Settings) -> Stage:
-    """etcd finds a new leader: the first to lose patience wins; a split vote costs the same again."""
+    """etcd elects a new leader: the member whose timeout ends first wins; a split vote costs the same again."""
     timeout = settings.etcd.election_timeout
     return Stage("etcd election", timeout, 1.5 * timeout, 4 * timeout + settings.etcd.heartbeat_interval)
 
 
 def extension(settings: Settings) -> Stage:
-    """A new leader of etcd gives every lease its whole time again, and an election timeout more."""
+    """A new etcd leader extends every lease to its full TTL plus an election timeout."""
     timeout = settings.etcd.election_timeout
     return joined("lease", silence(settings), Stage("extension", timeout, timeout, timeout))
 
@@ -149,23 +149,23 @@ def notice(settings: Settings) -> Stage:
 
 
 def silent_race(settings: Settings) -> Stage:
-    """The standbys ask every member for its position, and wait for a silent one that no watcher set aside."""
+    """The standbys ask every member for its WAL position, and wait for a silent one unless a watcher set it aside."""
     wait = settings.race_poll
     return joined("race", Stage("poll", wait, wait, max(wait, PATRONI_POLL)), Stage("answer", 0.05, 0.1, 0.1))
 
 
 def put_in(checks: Checks | None) -> Stage:
-    """HAProxy finds that a member is the primary now; without HAProxy clients find out themselves."""
+    """HAProxy's check finds the new primary; without HAProxy, clients find it themselves."""
     if checks is None:
         return Stage("routing", 0.0, 0.0, 0.0)
     return joined("routing", uniform("up", 0.0, checks.up), CHECK)
 
 
 def routing(settings: Settings, before: list[Stage], taken_out: Stage) -> Stage:
-    """HAProxy puts the new primary in and has taken the old one out, which began with the fault as well.
+    """HAProxy puts the new primary in, and takes the old one out, which also starts at the fault.
 
-    :arg before: what had to happen first.
-    :arg taken_out: from the fault until HAProxy sends no client to the old primary any more.
+    :arg before: the stages that must come first.
+    :arg taken_out: from the fault until HAProxy sends no more clients to the old primary.
     """
     up, elapsed = put_in(settings.checks), joined("elapsed", *before)
     if settings.checks is None:
@@ -207,14 +207,14 @@ def with_etcd_leader(settings: Settings) -> Iterator[Stage]:
 
 
 def cut_from_etcd(settings: Settings) -> Iterator[Stage]:
-    """The primary goes on until it demotes itself, and answers the standbys; the lease runs out meanwhile."""
+    """The primary continues until it demotes itself, and answers the standbys; the lease runs out meanwhile."""
     patroni = settings.patroni
     still = Stage("still writing", -patroni.demotion, -(patroni.retry_timeout + patroni.loop_wait / 2), 0.0)
     yield from [lease(settings), still, notice(settings), RACE, PROMOTION, put_in(settings.checks), RECONNECT, SLACK]
 
 
 def patroni_hang(settings: Settings) -> Iterator[Stage]:
-    """The primary goes on until HAProxy takes it out, for its Patroni is silent; the lease runs out meanwhile."""
+    """The primary continues until HAProxy takes it out, as its Patroni is silent; the lease runs out meanwhile."""
     out = taken_out_silent(settings)
     still = Stage("still writing", -out.worst, -out.median, 0.0)
     yield from [lease(settings), still, notice(settings), silent_race(settings), PROMOTION, put_in(settings.checks)]
@@ -222,12 +222,12 @@ def patroni_hang(settings: Settings) -> Iterator[Stage]:
 
 
 def released(settings: Settings) -> Iterator[Stage]:
-    """A leader gave its lease up in order: the standbys race at once, and all answer."""
+    """A leader released its lease in an orderly way: the standbys race at once, and all members answer."""
     yield from [NOTICE, RACE, PROMOTION, put_in(settings.checks), RECONNECT, SLACK]
 
 
 def postmaster_killed(settings: Settings) -> Iterator[Stage]:
-    """Patroni sees it at once or in its next cycle, and tries primary_start_timeout long to start PostgreSQL again."""
+    """Patroni notices it at once or in its next cycle, and tries to restart PostgreSQL for primary_start_timeout."""
     patience, cycle = settings.patroni.primary_start_timeout, settings.patroni.loop_wait
     yield Stage("detection", 0.0, AT_ONCE, cycle) if settings.amended else uniform("detection", 0.0, cycle)
     if patience:
@@ -236,14 +236,14 @@ def postmaster_killed(settings: Settings) -> Iterator[Stage]:
 
 
 def backend_segfault(settings: Settings) -> Iterator[Stage]:
-    """PostgreSQL starts itself again; a Patroni that looks meanwhile may hand over all the same."""
+    """PostgreSQL restarts itself; a Patroni whose cycle falls into the restart may still fail over."""
     crash = Prediction("", tuple(postmaster_killed(settings)))
     yield Stage("restart", RESTART_IN_PLACE.best, RESTART_IN_PLACE.median, max(RESTART_IN_PLACE.worst, crash.worst))
     yield RECONNECT
 
 
 def patroni_killed(settings: Settings) -> Iterator[Stage]:
-    """HAProxy takes the primary out until its Patroni answers again; PostgreSQL goes on."""
+    """HAProxy takes the primary out until its Patroni answers again; PostgreSQL continues."""
     checks = settings.checks
     if checks is None:
         yield RECONNECT
@@ -254,13 +254,13 @@ def patroni_killed(settings: Settings) -> Iterator[Stage]:
 
 
 def switchover(settings: Settings) -> Iterator[Stage]:
-    """The old primary stops in order, then a standby takes over. One that is named is followed later."""
+    """The old primary stops in an orderly way, then a standby takes over. A named one is followed later."""
     yield PROMPT_SHUTDOWN if settings.amended else SHUTDOWN
     yield from released(settings)
 
 
 def synchronous_stall(settings: Settings) -> Iterator[Stage]:
-    """Commits wait for the synchronous standbys until the walsenders give them up and Patroni asks for fewer."""
+    """Commits wait for the synchronous standbys until the walsenders time out and Patroni requires fewer."""
     patroni = settings.patroni
     if patroni.synchronous_mode:
         limit = patroni.wal_sender_timeout
@@ -270,7 +270,7 @@ def synchronous_stall(settings: Settings) -> Iterator[Stage]:
 
 
 def standby_lost(settings: Settings) -> Iterator[Stage]:
-    """A quorum with a standby to spare does not wait."""
+    """A quorum with a spare standby does not wait."""
     if settings.patroni.synchronous_mode == "quorum" and settings.standbys > 1:
         yield from [RECONNECT, SLACK]
     else:
@@ -278,26 +278,26 @@ def standby_lost(settings: Settings) -> Iterator[Stage]:
 
 
 def adverts(vrrp: Vrrp, passed: float) -> Stage:
-    """The other balancer waits for adverts in vain, of which at most passed seconds were over when writes stopped."""
+    """The other balancer misses adverts; at most the passed seconds had elapsed when writes stopped."""
     first, last = vrrp.takeover(vrrp.most_priority), vrrp.takeover(vrrp.least_priority)
     return Stage("adverts", max(0.0, first - passed), (first + last - passed) / 2, last)
 
 
 def balancer_silent(settings: Settings) -> Iterator[Stage]:
-    """The other balancer takes the address over; clients that called the silent one call again."""
+    """The other balancer takes the address over; clients that tried the silent one connect again."""
     vrrp = settings.vrrp or Vrrp()
     yield from [adverts(vrrp, vrrp.advert_int), SYN_RETRY, SLACK]
 
 
 def keepalived_killed(settings: Settings) -> Iterator[Stage]:
-    """The address stays until systemd starts keepalived again, which drops it; then as if the balancer were silent."""
+    """The address stays until systemd restarts keepalived, which drops it; then as for a silent balancer."""
     vrrp = settings.vrrp or Vrrp()
     yield adverts(vrrp, 3 * vrrp.advert_int)
     yield from [Stage("client", SYN_RETRY.best, 0.15, SYN_RETRY.worst), SLACK]
 
 
 def haproxy_killed(settings: Settings) -> Iterator[Stage]:
-    """systemd starts it again, or the track script moves the address, whatever comes first."""
+    """systemd restarts it, or the track script moves the address, whichever comes first."""
     vrrp, restart = settings.vrrp or Vrrp(), HAPROXY_RESTART
     moved = vrrp.script + vrrp.advert_int
     yield from [replace(restart, worst=max(restart.median, min(restart.worst, moved))), RECONNECT, SLACK]
@@ -333,7 +333,7 @@ def unpredicted(courses: Courses, settings: Settings) -> dict[str, str]:
 
 
 def predict(courses: Courses, settings: Settings) -> dict[str, Prediction]:
-    """Return what each fault will cost: {fault: prediction}; those of unpredicted() are left out."""
+    """Return the cost of each fault: {fault: prediction}, without those of unpredicted()."""
     left_out = unpredicted(courses, settings)
     return {
         fault: Prediction(fault, tuple(course.stages(settings)))

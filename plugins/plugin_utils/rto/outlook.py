@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""All predictions for a cluster, and why some are missing; as plain data, and in words."""
+"""All predictions for a cluster and the reasons of missing ones, as plain data and as text."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ DECIMALS = 3
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """What each fault will cost, and why there is no prediction for the others; settings is None when unknown.
+    """The cost of each fault, and why the others have no prediction; settings is None when unknown.
 
     endless are those of the others that the complete cluster would survive.
     """
@@ -52,10 +52,10 @@ def outlook(
     endless: Mapping[str, str] | None = None,
     standbys: int | None = None,
 ) -> Outlook:
-    """Return the predictions for a cluster; see read_settings() for what is given.
+    """Return the predictions for a cluster; see read_settings() for the arguments.
 
     :arg courses: those of all faults.
-    :arg endless: faults that only mending ends, as the cluster stands: {fault: reason}.
+    :arg endless: faults that end only by repair in the cluster's present state: {fault: reason}.
     :arg standbys: how many may take over, all but one member if None.
     """
     try:
@@ -95,7 +95,7 @@ def prediction_data(prediction: Prediction) -> dict[str, Any]:
 
 
 def as_text(seen: Outlook, faults: Sequence[str]) -> str:
-    """Return some faults as an aligned table, or why there are none."""
+    """Return some faults as an aligned table, or the reason why it would be empty."""
     if seen.unknown:
         return f"Predicted time without writes: unknown, {seen.unknown}"
     shown = [row(seen.predictions[fault]) for fault in faults if fault in seen.predictions]

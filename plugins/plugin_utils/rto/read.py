@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the timings that hosts report to settings; where hosts differ, the slowest counts."""
+"""Turns the timings that hosts report into settings; where hosts differ, the slowest counts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import (
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import Timing
 
 Reports = Mapping[str, Mapping[str, Any]]
-SPARED_POLL = 0.0  # the watcher set the silent leader aside: no member asks it
-ENOUGH_WATCHERS = 2  # a single one may be lost with the primary
+SPARED_POLL = 0.0  # the watcher set the silent leader aside: no member polls it
+ENOUGH_WATCHERS = 2  # a single watcher may be lost with the primary
 
 
 class UnknownSettingsError(ValueError):
@@ -40,7 +40,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
     """Return the settings of a cluster; raises UnknownSettingsError.
 
     :arg ha: what the topology derived for any of its hosts.
-    :arg reports: what holdfast.ha.timings_info says on each host that answers.
+    :arg reports: the result of holdfast.ha.timings_info from each host that answers.
     :arg configuration: Patroni's dynamic configuration.
     """
     if not configuration:
@@ -63,7 +63,7 @@ def read_settings(ha: Mapping[str, Any], reports: Reports, configuration: Mappin
 
 
 def read_patroni(configuration: Mapping[str, Any]) -> Patroni:
-    """Return Patroni's timing as it takes it: its defaults where nothing is set, at least its minimum."""
+    """Return Patroni's effective timing: its defaults where nothing is set, never below its minimum."""
     timing = {
         name: max(float(TIMING_FLOOR[name]), float(configuration.get(name) or default))
         for name, default in TIMING_DEFAULT.items()
@@ -81,7 +81,7 @@ def read_patroni(configuration: Mapping[str, Any]) -> Patroni:
 
 
 def seconds_of(setting: int | str) -> float:
-    """Return a time in PostgreSQL's configuration in seconds: a number of milliseconds, or with one of its units."""
+    """Return a time of PostgreSQL's configuration in seconds; it is in milliseconds unless it has a unit."""
     number, unit = re.fullmatch(r"\s*([\d.]+)\s*([a-z]*)\s*", str(setting)).groups()  # type: ignore[union-attr]
     return float(number) * UNITS[unit]
 
@@ -95,7 +95,7 @@ def read_etcd(reports: Reports, beside_databases: bool) -> Etcd:
 
 
 def read_watcher(reports: Reports, patroni: Patroni) -> Watcher | None:
-    """Return the lease watcher as it acts: never sooner than Patroni's timing allows; None when it may not act."""
+    """Return the lease watcher's effective settings, bounded by Patroni's timing; None when it may not act."""
     told = part(reports, "lease_watcher")
     if len(told) < ENOUGH_WATCHERS:
         return None

@@ -1,14 +1,14 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The settings that decide how long a failover takes, as the cluster runs with them; seconds, unless said otherwise."""
+"""The running settings that decide how long a failover takes; in seconds unless said otherwise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 PATRONI_POLL = 2.0
-"""What a standby waits for the answer of each member in a leader race: a constant of Patroni."""
+"""How long a standby waits for each member's answer in a leader race: a constant of Patroni."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,13 @@ class Patroni:
 
     @property
     def demotion(self) -> float:
-        """Until a leader that can't renew has surely demoted itself."""
+        """Until a leader that can't renew has certainly demoted itself."""
         return self.loop_wait + 2 * self.retry_timeout
 
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """etcd's timing; beside_databases: a database host that is lost takes a member along."""
+    """etcd's timing; beside_databases: a lost database host takes an etcd member with it."""
 
     heartbeat_interval: float = 0.1
     election_timeout: float = 1.0
@@ -40,7 +40,7 @@ class Etcd:
 
 @dataclass(frozen=True, slots=True)
 class Watcher:
-    """The lease watcher: after which silence it revokes, and after which it has the leader fenced (None: never)."""
+    """The lease watcher: the silence after which it revokes, and after which it fences the leader (None: never)."""
 
     seconds: float
     fencing_after: float | None = None
@@ -59,23 +59,23 @@ class Checks:
 
     @property
     def up(self) -> float:
-        """The longest wait for the check that puts a server in that is ready."""
+        """The longest wait for the check that puts a ready server in."""
         return self.downinter + (self.rise - 1) * self.fastinter
 
     @property
     def silent_down(self) -> float:
-        """The longest time that a silent server stays in: a check just passed, then fall of them time out."""
+        """The longest time that a silent server stays in: a check has just passed, then fall checks time out."""
         return self.inter + self.timeout + (self.fall - 1) * (self.fastinter + self.timeout)
 
     @property
     def refusing_down(self) -> float:
-        """The same for a server that refuses at once."""
+        """The same for a server that refuses connections at once."""
         return self.inter + (self.fall - 1) * self.fastinter
 
 
 @dataclass(frozen=True, slots=True)
 class Vrrp:
-    """The VRRP instances; priorities are those of the balancers, 1 to 254; script: until a track script has failed."""
+    """The VRRP instances; priorities: the balancers', 1 to 254; script: until a track script has failed."""
 
     advert_int: float = 0.2
     least_priority: int = 100
@@ -83,16 +83,16 @@ class Vrrp:
     script: float = 1.0
 
     def takeover(self, priority: int) -> float:
-        """From the last advert until a balancer of a priority takes over: three adverts and its skew."""
+        """From the last advert until a balancer of this priority takes over: three adverts and its skew."""
         return (3 + (256 - priority) / 256) * self.advert_int
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of them; a part that the cluster does not have is None.
+    """All settings; None for a part that the cluster lacks.
 
     standbys: how many there are; race_poll: what the standbys usually wait for a silent leader's answer in their race;
-    amended: whether every member's Patroni looks at its PostgreSQL as soon as the postmaster dies.
+    amended: whether every member's Patroni checks its PostgreSQL as soon as the postmaster dies.
     """
 
     patroni: Patroni

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The commands of a soak: every disturbance is a unit that systemd ends by itself."""
+"""The commands of a soak: every disturbance is a unit that systemd ends on its own."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ dd if=/dev/zero of="$0" bs=8k count=256 oflag=dsync status=none
 psql -XAtq -h /var/run/postgresql -U postgres -c CHECKPOINT postgres
 done"""
 LOGGED_IN = 'IFS= read -r PGPASSWORD; export PGPASSWORD; exec "$0" "$@"'
-"""Neither the process list nor a unit shows what comes through standard input."""
+"""Standard input keeps the password out of the process list and of units."""
 REVOKED = ("revoked:", "found revoked already:")
 RECOUNT, SILENCE = "counting anew", "has not renewed for"
 DEMOTION, OVERRUN = "emoting self", "Loop time exceeded"
 
 
 def unit(name: str, seconds: float, argv: Sequence[str], *options: str) -> list[str]:
-    """Return the command that starts a unit of some seconds at the most."""
+    """Return the command that starts a unit which runs for some seconds at most."""
     bounds = ["--collect", f"--unit={name}", f"--property=RuntimeMaxSec={seconds:g}"]
     return ["systemd-run", "--quiet", *bounds, *options, "--", *argv]
 
@@ -39,9 +39,9 @@ def burn(seconds: float) -> list[str]:
 
 
 def stall(seconds: float, data_directory: str) -> list[str]:
-    """Return the command that makes the data directory's file system write and flush without a pause."""
+    """Return the command that writes and flushes continuously on the data directory's file system."""
     filler = f"{data_directory}/holdfast-soak-filler"
-    # In a directory of postgres root could be led astray.
+    # In a directory of postgres, root could be misled by links.
     options = ["--uid=postgres", f"--property=ExecStopPost=rm -f {argument(filler)}"]
     return unit(STALL, seconds, ["sh", "-c", STORM, filler], *options)
 
@@ -56,13 +56,13 @@ def pgbench(seconds: float, settings: Mapping[str, str], arguments: Sequence[str
 
 
 def journal_since(unit_name: str, since: str) -> list[str]:
-    """Return the command that prints what a unit logged of interest since a time; code 1: nothing."""
+    """Return the command that prints a unit's relevant messages since a time; it exits with 1 if there are none."""
     what = f"--grep={'|'.join((*REVOKED, RECOUNT, SILENCE, DEMOTION, OVERRUN))}"
     return ["journalctl", "--no-pager", "--quiet", "--output=cat", what, f"--unit={unit_name}", f"--since=@{since}"]
 
 
 def read_load(output: str, errors: str, code: int) -> Load:
-    """Return what pgbench said."""
+    """Return pgbench's results."""
 
     def number(pattern: str) -> float:
         found = re.search(pattern, output)
@@ -79,7 +79,7 @@ def read_load(output: str, errors: str, code: int) -> Load:
 
 
 def read_journal(watcher: str, patroni: str) -> Journal:
-    """Return what matters in what a host's lease watcher and Patroni said."""
+    """Return the relevant messages of a host's lease watcher and Patroni."""
     said = watcher.splitlines()
     return Journal(
         revoked=tuple(line for line in said if line.startswith(REVOKED)),

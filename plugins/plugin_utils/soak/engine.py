@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The soak's own process: the load, the disturbances, and what became of the cluster meanwhile."""
+"""The soak's own process: the load, the disturbances, and the observation of the cluster."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Soak:
             self._crew.begin()
             self._clients.require()
             seen = self._observe()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the hosts have to be cleared
+        except Exception as error:  # noqa: BLE001 - the hosts must be cleaned up after any error
             if not isinstance(error, OPERATIONAL):
                 trace()
             failure = "; ".join([in_words(error), *(change.text for change in self._witness.changes)])
@@ -115,7 +115,7 @@ class Soak:
             try:
                 under_way = self._disturb(pool, load, begun)
             except BaseException:
-                self._pgbench.end(load)  # otherwise the pool would wait for it
+                self._pgbench.end(load)  # otherwise the thread pool would wait for it
                 raise
             elapsed = time.monotonic() - begun
             self._clear(commands.BURN, commands.STALL)
@@ -136,7 +136,7 @@ class Soak:
         self._clients.begin_few(self._table, writers=WRITERS, interval=WRITE_INTERVAL, seconds=longest)
 
     def _disturb(self, pool: ThreadPoolExecutor, load: Future[Load], begun: float) -> list[Future[None]]:
-        """Carry out the schedule until its end, or until something changed or the load broke off."""
+        """Carry out the schedule until its end, a change of the cluster, or the end of the load."""
         waiting, under_way = list(self._soak.steps), []
         while (elapsed := time.monotonic() - begun) < self._soak.seconds:
             while waiting and waiting[0].at <= elapsed:
@@ -200,7 +200,7 @@ class Soak:
         return State(seen.leader, seen.timeline, tuple(sorted(holders)), now.lease, now.term)
 
     def _watch_lease(self, key: str) -> None:
-        """Look at the lease until the end; a member that does not answer leaves a gap, and another is asked."""
+        """Sample the lease until the end; a member that does not answer leaves a gap, and another is asked."""
         hosts = list(self._expected.etcd)
         ask = self._etcd.asking(self._expected.etcd[0])
         while not self._ended.wait(LOOK_SECONDS):
@@ -232,7 +232,7 @@ class Soak:
         return str(self._plan.topology["postgresql"]["data_directory"])
 
     def _hand_over(self) -> None:
-        """Let the next member lead etcd, and see that it does."""
+        """Move etcd's leadership to the next member, and check that it leads."""
         deadline, error = time.monotonic() + HANDOVER_SECONDS, ""
         successor = ""
         while time.monotonic() < deadline:
@@ -255,14 +255,14 @@ class Soak:
                 raise GateError(f"{host}: {' '.join(argv[:2])}: {done['err'].strip() or done['code']}")
 
     def _out(self, host: str, argv: Sequence[str], nothing: int = 0) -> str:
-        """Return what a command says; the code for nothing is none of failure unless it says why."""
+        """Return a command's output; the exit code for no output is not a failure without an error message."""
         done = self._crew.call(host, "run", 30.0, argv=list(argv), seconds=25.0)
         if done["code"] not in {0, nothing} or (done["code"] and done["err"]):
             raise GateError(f"{host}: {' '.join(argv[:3])}: {done['err'].strip() or done['code']}")
         return str(done["out"]).strip()
 
     def _clear(self, *units: str) -> None:
-        """End what was begun; what systemd does not know any more is no failure."""
+        """End the started units; a unit that systemd no longer knows is not a failure."""
         argv = ["systemctl", "stop", *(f"{unit}.service" for unit in units or commands.UNITS)]
         self._crew.call_all([*self._hosts, self._plan.client], "run", argv=argv)
 

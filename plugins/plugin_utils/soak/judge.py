@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was seen during a soak, and whether it is what was wanted: no failover, no move, no loss."""
+"""The observations of a soak and their verdict: no failover, no moved address, no lost row."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 BLIND_SECONDS = 15.0
-"""For how long an observer may see nothing on a starved machine before nothing can be said of that time."""
+"""The longest permitted gap of an observer on a starved machine."""
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Who was what at one moment; "", None and () where it is unknown."""
+    """The roles at one moment; "", None and () where unknown."""
 
     leader: str
     timeline: int | None
@@ -26,7 +26,7 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that must not change did, at so many seconds of the soak."""
+    """A change of a state that must not change, at so many seconds of the soak."""
 
     at: float
     rule: str
@@ -35,7 +35,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What pgbench said; breaks are the errors with which it ended before its time."""
+    """pgbench's results; breaks are the errors with which it ended too early."""
 
     transactions: int = 0
     tps: float = 0.0
@@ -46,9 +46,9 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What a host's services said meanwhile: lines of the lease watcher and of Patroni, and Patroni's late loops.
+    """A host's messages: lines of its lease watcher and Patroni, and the number of Patroni's late loops.
 
-    missing says why nothing is known, "" when it is.
+    missing is the reason why they are unknown, "" otherwise.
     """
 
     revoked: tuple[str, ...] = ()
@@ -61,10 +61,10 @@ class Journal:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Everything observed; seconds. disturbed: {kind: how often it was done}; blind: {observer: its longest gap}.
+    """All observations, in seconds. disturbed: {kind: number of disturbances}; blind: {observer: its longest gap}.
 
-    silence is a lower bound in whole seconds: how long the leader's lease had not been renewed, at its longest. lost
-    are acknowledged rows that the leader does not have.
+    silence: the longest time without a renewal of the leader's lease, a lower bound in whole seconds. lost:
+    acknowledged rows that the leader lacks.
     """
 
     before: State
@@ -86,7 +86,7 @@ class Seen:
 
     @property
     def elections(self) -> int:
-        """Terms of etcd that no handover of ours began."""
+        """Terms of etcd that the soak's handovers did not begin."""
         return max(0, self.after.term - self.before.term - self.handovers)
 
     @property
@@ -96,12 +96,12 @@ class Seen:
 
     @property
     def recounts(self) -> int:
-        """How often watchers restarted their count because etcd did not answer in time."""
+        """How often the watchers restarted their count because etcd did not answer in time."""
         return sum(journal.recounts for journal in self.journals.values())
 
 
 def merged(runs: Sequence[Load], seconds: float) -> Load:
-    """Return runs of pgbench as one that took so many seconds, the pauses between them included."""
+    """Return several runs of pgbench as one of so many seconds, including the pauses."""
     transactions = sum(run.transactions for run in runs)
     waited = sum(run.latency_ms * run.transactions for run in runs)
     return Load(
@@ -114,7 +114,7 @@ def merged(runs: Sequence[Load], seconds: float) -> Load:
 
 
 def breaches(seen: Seen) -> Iterator[Change]:
-    """Yield everything that was not wanted, [] when the soak passed."""
+    """Yield all failures of the soak."""
     yield from seen.changes
     end, told = seen.seconds, {change.rule for change in seen.changes}
     for name in ("leader", "timeline", "holders", "lease"):
@@ -136,14 +136,14 @@ def breaches(seen: Seen) -> Iterator[Change]:
 
 
 def blind(seen: Seen) -> Iterator[Change]:
-    """Yield the observers that saw nothing for too long."""
+    """Yield the observers with too long a gap."""
     for observer, gap in seen.blind.items():
         if gap > BLIND_SECONDS:
-            yield Change(seen.seconds, "observed", f"{observer}: seen nothing for {gap:.1f} s")
+            yield Change(seen.seconds, "observed", f"{observer}: no observation for {gap:.1f} s")
 
 
 def undone(seen: Seen) -> Iterator[Change]:
-    """Yield the disturbances that were planned and not done."""
+    """Yield the disturbances that were planned but not done."""
     for kind, times in seen.planned.items():
         done = seen.disturbed.get(kind, 0)
         if done < times:

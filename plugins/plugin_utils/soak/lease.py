@@ -13,7 +13,7 @@ from typing import Any
 ALL_KEYS = {"key": "AA==", "range_end": "AA==", "keys_only": True}
 
 Ask = Callable[[str, Mapping[str, Any]], Mapping[str, Any]]
-"""Asks etcd: a path of its gateway and a body, for the body of the answer."""
+"""Posts a body to a path of etcd's gateway and returns the body of the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,12 @@ class Look:
 
     @property
     def unrenewed(self) -> int:
-        """Seconds since the last renewal, never more than the truth: etcd rounds what remains down."""
+        """A lower bound of the seconds since the last renewal: etcd rounds the remaining TTL down."""
         return max(0, self.granted - self.remaining - 1) if self.remaining >= 0 else 0
 
 
 def leader_key(ask: Ask, scope: str) -> str:
-    """Return the key (as etcd's gateway has it) below which a Patroni cluster's leader stands; raises LookupError."""
+    """Return the leader key of a Patroni cluster, as etcd's gateway encodes it; raises LookupError."""
     found = [item["key"] for item in ask("/v3/kv/range", ALL_KEYS).get("kvs", [])]
     wanted = f"/{scope}/leader".encode()
     return next(key for key in [*found, ""] if not key or base64.b64decode(key).endswith(wanted)) or _none(scope)
@@ -44,13 +44,13 @@ def _none(scope: str) -> str:
 
 
 def look(ask: Ask, key: str) -> Look:
-    """Return what etcd says now."""
+    """Return the present lease from etcd."""
     answer = ask("/v3/kv/range", {"key": key})
     term = int(answer["header"]["raft_term"])
     found = (answer.get("kvs") or [{}])[0]
     leader, lease = base64.b64decode(found.get("value", "")).decode(), str(found.get("lease", "0"))
     if lease == "0":
         return Look(leader, "", term)
-    # The gateway leaves zeros out.
+    # The gateway omits zeros.
     told = ask("/v3/lease/timetolive", {"ID": lease})
     return Look(leader, f"{int(lease):x}", term, int(told.get("grantedTTL", 0)), int(told.get("TTL", 0)))

@@ -22,7 +22,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakP
 RETRY_SECONDS = 1.0
 END_SECONDS = 0.25
 GRACE_SECONDS = 60.0
-"""How much longer than the soak a part of it may take before systemd ends it."""
+"""Seconds after the soak's end at which systemd ends a remaining unit."""
 
 
 class Pgbench:
@@ -33,16 +33,16 @@ class Pgbench:
         self._crew = crew
         self._clients = clients
         self._clear = clear
-        self._idle = threading.Event()  # pgbench is to end
+        self._idle = threading.Event()  # pgbench should end
 
     def prepare(self) -> None:
-        """Make its tables; raises GateError."""
+        """Create pgbench's tables; raises GateError."""
         filled = self.run(["-i", "-q", "-s", str(self._plan.scale)])
         if filled.breaks:
             raise GateError(f"{self._plan.drill.client}: pgbench can't make its tables: {filled.breaks[0]}")
 
     def keep_busy(self) -> Load:
-        """Run it to the end of the soak, once more whenever its connections were broken."""
+        """Run pgbench to the end of the soak; restart it whenever its connections broke."""
         begun, runs = time.monotonic(), []
         many = ["-c", str(self._plan.clients), "-j", "2"]
         while not self._idle.is_set() and (left := begun + self._plan.seconds - time.monotonic()) >= 1:
@@ -54,14 +54,14 @@ class Pgbench:
         return merged(runs, time.monotonic() - begun)
 
     def end(self, load: Future[Load]) -> None:
-        """End what keep_busy() does in another thread."""
+        """End keep_busy() in another thread."""
         self._idle.set()
-        while not load.done():  # it may be about to begin once more
+        while not load.done():  # it may be about to restart
             self._clear(commands.LOAD)
             wait([load], END_SECONDS)
 
     def run(self, arguments: Sequence[str]) -> Load:
-        """Run it once; a timer on the host ends it in any case."""
+        """Run pgbench once; a timer on the host ends it in any case."""
         settings = self._clients.settings(self._plan.drill.pool("primary"))
         environment = {
             "PGHOST": str(settings["host"]),

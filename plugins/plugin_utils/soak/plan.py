@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a soak is asked to do."""
+"""The plan of a soak."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LONGEST_MINUTES = 7 * 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class SoakPlan:
-    """One soak: the cluster as a drill has it, its minutes, the schedule's seed, pgbench's clients and scale."""
+    """One soak: the cluster as in a drill, its minutes, the schedule's seed, pgbench's clients and scale."""
 
     drill: Plan
     minutes: int
@@ -29,7 +29,7 @@ class SoakPlan:
 
     @property
     def seconds(self) -> float:
-        """How long the soak lasts."""
+        """The duration of the soak."""
         return 60.0 * self.minutes
 
     @property
@@ -45,12 +45,12 @@ class SoakPlan:
 
 
 def parse(document: Mapping[str, Any]) -> SoakPlan:
-    """Return the plan in a JSON document made of its fields."""
+    """Return the plan from a JSON document of its fields."""
     return SoakPlan(**{**document, "drill": drill.parse(document["drill"])})
 
 
 def check(plan: SoakPlan, confirm: Any) -> None:
-    """Raise Refusal unless the plan may be carried out."""
+    """Raise Refusal unless the plan is permitted."""
     cluster = plan.drill.cluster
     if confirm != cluster:
         given = f"is {confirm!r}" if confirm else "is not given"
@@ -63,7 +63,7 @@ def check(plan: SoakPlan, confirm: Any) -> None:
 
 
 def problems(plan: SoakPlan) -> Iterator[str]:
-    """Yield what is wrong with a plan, each with the variable, its value and the fix."""
+    """Yield the problems of a plan, each with the variable, its value and the fix."""
     if not shortest() <= plan.minutes <= LONGEST_MINUTES:
         yield f"soak_minutes: {plan.minutes}: give {shortest()} to {LONGEST_MINUTES}"
     for name, value in (("soak_clients", plan.clients), ("soak_scale", plan.scale)):
@@ -75,7 +75,7 @@ def problems(plan: SoakPlan) -> Iterator[str]:
 
 
 def as_text(plan: SoakPlan) -> str:
-    """Return the plan for people."""
+    """Return the plan as text."""
     watched = ", ".join(plan.watchers) or "none: lease_watch is not set"
     rows = [(kind.replace("_", " "), f"{times}×") for kind, times in counts(plan.steps).items()]
     endpoint = next(iter(drill.endpoints(plan.drill)), "")

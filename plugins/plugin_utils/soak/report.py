@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The report of a soak: soak.json and soak.md, whose text the terminal shows too."""
+"""The report of a soak: soak.json and soak.md, which the terminal also shows."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def as_data(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> dict[str, An
 
 
 def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
-    """Return the report as Markdown that reads well on a terminal."""
+    """Return the report as Markdown that is readable on a terminal."""
     watch = plan.drill.topology.get("lease_watch")
     revokes = f"revoked after {watch['seconds']} s" if watch else "no lease watcher"
     rows = [
@@ -65,7 +65,7 @@ def remarks(seen: Seen) -> Iterator[str]:
 
 
 def listed(title: str, items: Sequence[str]) -> list[str]:
-    """Return a titled list, nothing without items."""
+    """Return a titled list, empty without items."""
     return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []
 
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What disturbs the cluster during a soak, and when: the same seed gives the same schedule."""
+"""The schedule of a soak's disturbances: the same seed gives the same schedule."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BURN_SECONDS = 30.0
 STALL_SECONDS = 40.0
 LEAST_RESTARTS = 10
 CALM_SECONDS = 5.0
-"""At the begin and at the end of a soak, without a new disturbance."""
+"""Seconds without a new disturbance at the beginning and at the end of a soak."""
 
 
 class Kind(StrEnum):
-    """What is done to the cluster, for people."""
+    """The kinds of disturbances, as text."""
 
     BURN = "all processors of every host kept busy"
     STALL = "fsync storms and checkpoints on every database host"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """One disturbance: begun at so many seconds of the soak, lasting so many (0: a moment), on a host ("": all)."""
+    """One disturbance: its start and duration in seconds of the soak (0: a moment), and its host ("": all)."""
 
     at: float
     kind: Kind
@@ -39,10 +39,10 @@ class Disturbance:
 
 
 def schedule(seconds: float, seed: int, watchers: Sequence[str]) -> tuple[Disturbance, ...]:
-    """Return all disturbances of a soak, in order; none goes on beyond its end.
+    """Return all disturbances of a soak, in order; none lasts beyond its end.
 
-    Every lap, starvation and storms overlap, and etcd's leadership changes within the overlap and outside of it. The
-    watchers' restarts, ten at the least, are spread over the whole, so that they meet everything else.
+    In every lap, starvation and storms overlap, and etcd's leadership changes during the overlap and outside of it. The
+    watchers' restarts, at least ten, are spread over the whole soak, so that they coincide with everything else.
     """
     chance = random.Random(seed)  # noqa: S311 - not for secrets
     laps = max(1, int(seconds // LAP_SECONDS))
@@ -75,10 +75,10 @@ def _restarts(seconds: float, laps: int, chance: random.Random, watchers: Sequen
 
 
 def counts(steps: Sequence[Disturbance]) -> dict[str, int]:
-    """Return how often each kind is planned."""
+    """Return the planned number of each kind."""
     return {kind.name.lower(): sum(step.kind is kind for step in steps) for kind in Kind}
 
 
 def shortest() -> int:
-    """Return the fewest whole minutes of a soak: one lap."""
+    """Return the minimum of a soak in whole minutes: one lap."""
     return math.ceil(LAP_SECONDS / 60)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is seen during a soak, folded into what must not have changed: an hour takes no more room than a minute."""
+"""Reduces a soak's observations to changes, so that an hour takes no more memory than a minute."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def on(address: str, host: str) -> str:
 
 
 class Witness(Recorder):
-    """A recorder that keeps no rows but the keys of the acknowledged ones; it judges from watch() on."""
+    """A recorder that keeps only the keys of acknowledged rows; it judges after watch()."""
 
     def __init__(self, members_by_address: Mapping[str, str], virtual_ips: Sequence[str]) -> None:
         self._virtual_ips = virtual_ips
@@ -35,7 +35,7 @@ class Witness(Recorder):
         super().__init__(members_by_address)
 
     def watch(self, before: State, observers: Sequence[str]) -> None:
-        """Compare everything with this state from now on; these observers have to see something."""
+        """Compare all observations with this state from now on; each of these observers must report."""
         self._begun = self.now()
         self._last_seen = dict.fromkeys(observers, self._begun)
         self._gaps = dict.fromkeys(observers, 0.0)
@@ -43,16 +43,16 @@ class Witness(Recorder):
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """What changed, each once, at the time of its first sight."""
+        """The changes, each once, with the time of its first observation."""
         return tuple(self._changes.values())
 
     def blind(self) -> dict[str, float]:
-        """Return for how many seconds each observer saw nothing, at its longest until now."""
+        """Return the longest gap of each observer so far, in seconds."""
         now = self.now()
         return {name: max(gap, now - self._last_seen[name]) for name, gap in self._gaps.items()}
 
     def look(self, at: float, seen: Look) -> None:
-        """Take a look at the leader's lease."""
+        """Record a sample of the leader's lease."""
         before = self._before
         if before is None:
             return
@@ -83,7 +83,7 @@ class Witness(Recorder):
         self._saw(f"PostgreSQL on {host}", when)
         if host != before.leader:
             if not recovering:
-                self._changed(when, "one primary", f"{host} is no standby any more")
+                self._changed(when, "one primary", f"{host} is no longer a standby")
             return
         if recovering:
             self._changed(when, "same leader", f"{host} is a standby")

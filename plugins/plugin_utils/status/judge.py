@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is wrong with a cluster, in words, with the way out."""
+"""The problems of a cluster, each with its fix."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ LOOK_AT_BACKUP = "look at /var/log/pgbackrest on the repository host"
 LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest there"
 LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository host reach it (pgbackrest_tls_port)"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
-# The repository tells of the archive; nothing is wrong without the others.
+# The repository host reports the archive; the other probes may be absent.
 UNJUDGED = ("archive", "objects", "queue", "timings")
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
 NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
 KEPT_BY_SLOT = 2**30
-"""Bytes of WAL that an idle slot may keep before it is a problem."""
+"""Bytes of WAL that an idle slot may retain before it is a problem."""
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 
 
 def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
-    """Return everything that is wrong with a cluster, [] when it is healthy."""
+    """Return the problems of a cluster, [] when it is healthy."""
     return [
         *judge_hosts(cluster.hosts),
         *judge_etcd(cluster.etcd),
@@ -62,7 +62,7 @@ def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
 
 
 def notices(cluster: Cluster, limits: Limits) -> list[Problem]:
-    """Return what will become a problem, or is not declared and does no harm; [] when there is nothing."""
+    """Return what will become a problem, and what is undeclared but harmless."""
     later = [item for item in cluster.certificates if not ends_within(item, limits.certificate_end)]
     slots = idle_slots(cluster.hosts, lambda kept: kept < KEPT_BY_SLOT)
     return [*ending(later, limits.certificate_notice), *slots, *undeclared_objects(cluster.hosts)]
@@ -80,7 +80,7 @@ def judge_hosts(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
-    """Yield what is wrong with etcd."""
+    """Yield etcd's problems."""
     if etcd is None:
         return
     for member in etcd.members:
@@ -91,7 +91,7 @@ def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
         shown = "no leader" if not leaders else f"several leaders: {', '.join(leaders)}"
         yield Problem("etcd", shown, "bring a majority of its members up and let them reach each other")
     for name in etcd.undeclared:
-        text = "is a member that the inventory has not, and counts for the quorum"
+        text = "is a member that the inventory lacks, and counts for the quorum"
         yield Problem(f"etcd {name}", text, f"put the host back into the group, or {LEAVES['etcd']}")
     yield from judge_quorum(etcd)
     if etcd.authentication is False:
@@ -101,7 +101,7 @@ def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
 
 
 def judge_quorum(etcd: Etcd) -> Iterator[Problem]:
-    """Yield that an etcd with a leader bears no further fault, as it counts its members."""
+    """Yield a problem when an etcd with a leader tolerates no further fault, by its own member list."""
     members = len(etcd.members) + len(etcd.undeclared)
     healthy, needed = sum(member.healthy for member in etcd.members), members // 2 + 1
     if members > 1 and healthy <= needed and any(member.leader for member in etcd.members):
@@ -112,7 +112,7 @@ def judge_quorum(etcd: Etcd) -> Iterator[Problem]:
 
 
 def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[Problem]:
-    """Yield what is wrong with replication: Patroni's own doubts and what lies beyond the limits."""
+    """Yield replication's problems: those that Patroni reports, and values beyond the limits."""
     if postgresql is None:
         return
     if not postgresql.members:
@@ -121,13 +121,13 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
     for doubt in postgresql.doubts:
         yield Problem("postgresql", doubt, LOOK_AT_PATRONI)
     for name in postgresql.undeclared:
-        text = f"{name} is a member that the inventory has not: it may lead, and no pool leads to it"
+        text = f"{name} is a member that the inventory lacks: it may become leader, and no pool includes it"
         yield Problem("postgresql", text, f"put the host back into the group, or {LEAVES['postgresql']}")
     standbys = [member for member in postgresql.members if member.state == "streaming"]
     if postgresql.leader and not standbys and len(postgresql.members) > 1:
         yield Problem("postgresql", "one more fault stops writes: no standby streams", LOOK_AT_PATRONI)
     if postgresql.paused:
-        yield Problem("postgresql", "Patroni is paused: nobody fails over", "run `patronictl resume`")
+        yield Problem("postgresql", "Patroni is paused: no failover", "run `patronictl resume`")
     for member in postgresql.members:
         if member.lag is not None and member.lag > limits.lag:
             text = f"{size(member.lag)} behind the leader, {size(limits.lag)} is the limit"
@@ -137,13 +137,13 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
 
 
 def primary_objects(hosts: Sequence[Host]) -> tuple[Host, Mapping[str, Any]] | None:
-    """Return the primary with what it says of its roles, databases and slots, None when nobody is known to be it."""
+    """Return the primary with its roles, databases and slots; None when the primary is unknown."""
     answers = ((host, host.answer("objects") or {}) for host in hosts)
     return next(((host, answer) for host, answer in answers if answer.get("primary")), None)
 
 
 def idle_slots(hosts: Sequence[Host], told: Callable[[int], bool]) -> Iterator[Problem]:
-    """Yield the primary's slots that nobody reads and nothing declares, as far as the bytes that they keep are told."""
+    """Yield the primary's slots without a consumer or a declaration, if their retained bytes are known."""
     found = primary_objects(hosts)
     if found is None:
         return
@@ -154,14 +154,14 @@ def idle_slots(hosts: Sequence[Host], told: Callable[[int], bool]) -> Iterator[P
     for slot in objects["slots"]:
         kept = slot["retained"] or 0
         if not slot["active"] and slot["name"] not in declared and told(kept):
-            text = f"nobody reads it, nothing declares it, and it keeps {size(kept)} of WAL on {host.name}"
+            text = f"it has no consumer, is not declared, and retains {size(kept)} of WAL on {host.name}"
             drop = f"SELECT pg_drop_replication_slot('{slot['name']}') there"
             fix = f"{drop}, or declare it in patroni_dynamic_configuration"
             yield Problem(f"replication slot {slot['name']}", text, fix)
 
 
 def undeclared_objects(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield the SQL roles and databases that are there and declared nowhere."""
+    """Yield the SQL roles and databases that exist but are not declared."""
     for host, objects in filter(None, [primary_objects(hosts)]):
         for kind, known in (("roles", host.own_roles), ("databases", ())):
             declared = {item["name"] for item in host.ha["postgresql"][kind]}
@@ -172,7 +172,7 @@ def undeclared_objects(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield the balancers' services that don't run, and each Patroni that runs with former files."""
+    """Yield the balancers' services that don't run, and each Patroni that runs with outdated files."""
     for host in hosts:
         for probe, service in SERVICES.items():
             answer = host.answer(probe)
@@ -184,18 +184,18 @@ def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def judge_virtual_ips(cluster: Cluster) -> Iterator[Problem]:
-    """Yield the virtual IPs that not exactly one balancer holds."""
+    """Yield the virtual IPs without exactly one holder."""
     for virtual in cluster.virtual_ips:
         subject = f"virtual IP {virtual.address.split('/')[0]}"
         if not virtual.holders:
-            yield Problem(subject, "nobody holds it", f"{RUN_SITE}; then look at `journalctl -u keepalived`")
+            yield Problem(subject, "no balancer holds it", f"{RUN_SITE}; then look at `journalctl -u keepalived`")
         elif len(virtual.holders) > 1:
             fix = "let the balancers reach each other by VRRP (IP protocol 112)"
             yield Problem(subject, f"held by {' and '.join(virtual.holders)}", fix)
 
 
 def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield who sends VRRP adverts to the balancers and is none of them: it holds their addresses, or would."""
+    """Yield senders of VRRP adverts that are not peers of the balancers: each may hold their addresses."""
     told: dict[str, list[str]] = {}
     for host in hosts:
         for address in (host.answer("vrrp") or {}).get("strangers", ()):
@@ -208,19 +208,19 @@ def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def judge_pools(pools: Sequence[Pool]) -> Iterator[Problem]:
-    """Yield the pools whose servers are not up as they ought to be."""
+    """Yield the pools whose servers' states differ from the expected ones."""
     for pool in pools:
         subject = f"pool {pool.name} on {pool.balancer}"
         if pool.expected is None:
             continue
         for name in sorted(set(pool.expected) - set(pool.up)):
-            yield Problem(subject, f"{name} is down but ought to serve", f"see what {name} answers to its check")
+            yield Problem(subject, f"{name} is down but should serve", f"see what {name} answers to its check")
         for name in sorted(set(pool.up) - set(pool.expected)):
-            yield Problem(subject, f"{name} is up but ought not to serve", "wait for the next check, then look again")
+            yield Problem(subject, f"{name} is up but should not serve", "wait for the next check, then look again")
 
 
 def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[Problem]:
-    """Yield what is wrong with the backups."""
+    """Yield the backups' problems."""
     if repository is None:
         return
     for store in repository.stores:
@@ -238,7 +238,7 @@ def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[
 
 
 def judge_store(store: Store, limits: Limits) -> Iterator[Problem]:
-    """Yield what is wrong with the backups in one place."""
+    """Yield the problems of the backups in one repository."""
     subject = f"backup on {store.name}"
     if store.state != "ok":
         yield Problem(subject, store.state, RUN_SITE)
@@ -253,14 +253,14 @@ def judge_store(store: Store, limits: Limits) -> Iterator[Problem]:
 
 
 def judge_queue(queue: ArchiveQueue, limits: Limits) -> Iterator[Problem]:
-    """Yield a queue that does not move: a disaster would cost what is in it, and it fills the leader's disk."""
+    """Yield a stalled archive queue: a disaster would lose its WAL, and it fills the leader's disk."""
     if queue.age is not None and queue.age > limits.queue_age:
         text = f"{queue.waiting} WAL files wait, the oldest for {duration(queue.age)}"
         yield Problem(f"archiving on {queue.host}", ": ".join(filter(None, (text, queue.error))), LOOK_AT_ARCHIVING)
 
 
 def judge_verification(host: str, verification: Verification, limits: Limits) -> Iterator[Problem]:
-    """Yield what keeps the newest backup from being proven to restore."""
+    """Yield why the newest backup is not proven to be restorable."""
     subject = f"restore verification on {host}"
     if not verification.result:
         yield Problem(subject, "no backup was ever verified", VERIFY)
@@ -271,7 +271,7 @@ def judge_verification(host: str, verification: Verification, limits: Limits) ->
 
 
 def judge_job(job: Job, limits: Limits) -> Iterator[Problem]:
-    """Yield what is wrong with a scheduled job; one that runs may still put right what its last run did not."""
+    """Yield a scheduled job's problems; a job that is running may still succeed after a failed run."""
     subject = f"job {job.name} on {job.host}"
     look = "see `journalctl -u 'holdfast-*' -u 'pgbackrest-backup@*'` there"
     if not job.scheduled:
@@ -284,7 +284,7 @@ def judge_job(job: Job, limits: Limits) -> Iterator[Problem]:
 
 
 def overdue(job: Job, limits: Limits) -> bool:
-    """Say whether a job's last success is older than its schedule explains."""
+    """Say whether a job's last success is older than its schedule allows."""
     if job.running or job.success_age is None or job.allowed is None:
         return False
     return job.success_age > job.allowed + limits.job_margin

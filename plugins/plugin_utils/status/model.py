@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a status knows of a cluster."""
+"""The observed state of a cluster."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Out
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """From where a value is a problem: lag in bytes, ages of backups, their verification and waiting WAL in seconds.
+    """The thresholds of problems: lag in bytes; ages of backups, of their verification and of waiting WAL in seconds.
 
-    job_margin is by how many seconds a job's last success may be older than its schedule asks for. A certificate that
-    ends within certificate_end seconds is a problem, one that ends within certificate_notice seconds is noticed.
+    job_margin: the seconds by which a job's last success may be older than its schedule requires. A certificate that
+    ends within certificate_end seconds is a problem; one that ends within certificate_notice seconds is a notice.
     """
 
     lag: int
@@ -46,7 +46,7 @@ class Host:
     own_roles: tuple[str, ...] = ()
 
     def has(self, component: str) -> bool:
-        """Say whether the host bears a component."""
+        """Say whether the host has a component."""
         return component in self.ha["components"]
 
     def answer(self, probe: str) -> Mapping[str, Any] | None:
@@ -75,9 +75,9 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class PostgreSql:
-    """The members as a majority sees them; doubts are Patroni's own sentences on what is wrong.
+    """The members as a majority sees them; doubts are Patroni's own messages on problems.
 
-    undeclared are the names of those that the inventory has not.
+    undeclared are the names of members that the inventory lacks.
     """
 
     leader: str | None
@@ -100,9 +100,9 @@ class EtcdMember:
 
 @dataclass(frozen=True, slots=True)
 class Etcd:
-    """The etcd cluster, and whether it refuses clients without password or without TLS; None when nobody could tell.
+    """The etcd cluster, and whether it refuses clients without password or without TLS; None when unknown.
 
-    members are the inventory's, undeclared the names of others that etcd has: they count for its quorum.
+    members are the inventory's. undeclared are the names of other members, which count for the quorum.
     """
 
     members: tuple[EtcdMember, ...]
@@ -122,7 +122,7 @@ class VirtualIp:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool as one balancer sees it; expected are the servers that ought to be up, None when that is unknown."""
+    """A pool as one balancer sees it; expected are the servers that should be up, None when unknown."""
 
     name: str
     port: int
@@ -144,7 +144,7 @@ class Backup:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """The last proof that a backup restores; ages, and the time it took, in seconds; None where there was none yet."""
+    """The last verified restore of a backup; its age and duration in seconds, None before the first one."""
 
     result: str
     error: str
@@ -158,7 +158,7 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveQueue:
-    """The WAL files on a host that wait to be archived, the oldest for age seconds; error is pgBackRest's, or ""."""
+    """The WAL files on a host that wait to be archived, the oldest for age seconds; error is pgBackRest's or ""."""
 
     host: str
     waiting: int
@@ -168,7 +168,7 @@ class ArchiveQueue:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """The backups in one place; name tells it from others, state is pgBackRest's word on the stanza there."""
+    """The backups in one repository; name distinguishes it from others, state is pgBackRest's status of the stanza."""
 
     name: str
     state: str
@@ -177,10 +177,10 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """The backups of a cluster, in one or several places; check is pgBackRest's check's outcome ("" if not run).
+    """The backups of a cluster, in one or several repositories; check is the outcome of pgBackRest's, "" if not run.
 
-    verification is None where none is scheduled, queue (the leader's) where nobody could tell of it; silent are the
-    database hosts that answer, and whose pgBackRest server does not.
+    verification is None where none is scheduled; queue is the leader's, None when unknown. silent are the database
+    hosts that answer but whose pgBackRest server does not.
     """
 
     host: str
@@ -193,9 +193,9 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A scheduled job; age is of its last run, success_age of its last success or, before that, of its timer.
+    """A scheduled job; age is that of its last run, success_age that of its last success, or of its timer before that.
 
-    result is "" when it never ran, allowed the greatest success_age that its schedule explains; None when unknown.
+    result is "" before the first run. allowed is the greatest success_age that its schedule permits, None when unknown.
     """
 
     host: str
@@ -213,7 +213,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """A certificate's file on a host; remaining is seconds until its end, None with the error of one that is unread."""
+    """A certificate's file on a host; remaining: seconds until its end, None if it can't be read (see error)."""
 
     host: str
     name: str
@@ -223,9 +223,9 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Redundancy:
-    """A part's members: how many it counts, which of them do not serve, and how many more it can lose.
+    """A part's members: their number, those that are down, and how many more the part can lose.
 
-    spare is 0 when the next loss stops it, -1 when it stands already.
+    spare is 0 when the next loss stops the part, -1 when it is stopped already.
     """
 
     name: str
@@ -235,13 +235,13 @@ class Redundancy:
 
     @property
     def standing(self) -> str:
-        """How many serve: 2 of 3 are up."""
+        """How many are up, such as "2 of 3 are up"."""
         return f"{self.total - len(self.lost)} of {self.total} are up"
 
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """Everything that a status tells of one cluster; a part is None where the topology has none."""
+    """The state of one cluster; a part is None where the topology lacks it."""
 
     name: str
     hosts: tuple[Host, ...]
@@ -258,7 +258,7 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is wrong with whom, and how to mend it."""
+    """A problem: its subject, its description and its fix."""
 
     subject: str
     text: str

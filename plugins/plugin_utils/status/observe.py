@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the hosts' reports to clusters."""
+"""Turns the hosts' reports into clusters."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
 
 
 def best_view(hosts: Sequence[Host], probe: str, convincing: Callable[[Result], bool]) -> Result | None:
-    """Return the first convincing result of a probe, else any result, None without one."""
+    """Return the first convincing result of a probe, otherwise any result, None without one."""
     views = [view for host in hosts if (view := host.answer(probe))]
     return next((view for view in views if convincing(view)), views[0] if views else None)
 
 
 def part_of(hosts: Sequence[Host], name: str) -> Any:
-    """Return what the topology says of a part of the cluster, None when it has none."""
+    """Return what the topology declares for a part of the cluster, None when it has none."""
     return next((host.ha[name] for host in hosts), None)
 
 
@@ -116,7 +116,7 @@ def parse_member(item: Mapping[str, Any]) -> Member:
 
 
 def observe_etcd(hosts: Sequence[Host]) -> Etcd | None:
-    """Return the etcd members; one that nobody describes is unhealthy."""
+    """Return the etcd members; one without a report is unhealthy."""
     etcd = part_of(hosts, "etcd")
     if not etcd:
         return None
@@ -141,9 +141,9 @@ def both(one: bool | None, other: bool | None) -> bool | None:
 
 
 def parse_etcd_member(name: str, item: Mapping[str, Any] | None) -> EtcdMember:
-    """Return a member from an endpoint of holdfast.ha.etcd_info; item is None when nobody told of it."""
+    """Return a member from an endpoint of holdfast.ha.etcd_info; item is None when no host reported it."""
     if item is None:
-        return EtcdMember(name, False, False, "", "nobody could ask it")
+        return EtcdMember(name, False, False, "", "no host could ask it")
     error = "" if item["healthy"] else str(item.get("error") or "not healthy")
     return EtcdMember(name, bool(item["healthy"]), bool(item["leader"]), str(item.get("version") or ""), error)
 
@@ -159,7 +159,7 @@ def observe_virtual_ips(hosts: Sequence[Host]) -> Iterator[VirtualIp]:
 
 
 def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql | None) -> Iterator[Pool]:
-    """Yield every pool as each balancer whose HAProxy runs sees it."""
+    """Yield each balancer's view of every pool, as far as its HAProxy runs."""
     for host in hosts:
         answer = host.answer("haproxy") or {}
         seen = {pool["name"]: pool for pool in answer.get("pools", ())}
@@ -176,7 +176,7 @@ def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql | None) -> Itera
 
 
 def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql | None) -> tuple[str, ...] | None:
-    """Return the servers that ought to be up in a pool, None without a leader to tell by."""
+    """Return the servers that should be up in a pool, None while the leader is unknown."""
     if pool.get("role") not in {"primary", "standby"}:
         return tuple(sorted(server["name"] for server in pool["servers"]))
     if postgresql is None or postgresql.leader is None:
@@ -187,7 +187,7 @@ def expected_servers(pool: Mapping[str, Any], postgresql: PostgreSql | None) -> 
 
 
 def observe_configuration(hosts: Sequence[Host]) -> Result:
-    """Return Patroni's dynamic configuration, {} when nobody tells it."""
+    """Return Patroni's dynamic configuration, {} when no member returns it."""
     view = best_view(hosts, "postgresql", lambda seen: bool(seen.get("config"))) or {}
     return view.get("config") or {}
 
@@ -199,16 +199,16 @@ def observe_outlook(
     etcd: Etcd | None,
     postgresql: PostgreSql,
 ) -> Outlook:
-    """Return what each fault would cost the cluster as it stands."""
+    """Return the cost of each fault in the cluster's present state."""
     told = {host.name: report for host in hosts if (report := host.answer("timings"))}
     standbys = len(heirs(hosts, postgresql))
     never = endless(redundancy, etcd, postgresql.leader)
-    # Without a standby left, all members' number tells which faults the cluster bore when it was whole.
+    # Without a standby left, the number of all members shows which faults the complete cluster would survive.
     return outlook(hosts[0].ha, told, configuration, COURSES, endless=never, standbys=standbys or None)
 
 
 def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository | None:
-    """Return the backups as the repository host tells them, None in a cluster without one."""
+    """Return the backups as the repository host reports them, None in a cluster without one."""
     host = next((host for host in hosts if host.has("backup")), None)
     if host is None:
         return None
@@ -231,7 +231,7 @@ def observe_repository(hosts: Sequence[Host], leader: str | None) -> Repository 
 
 
 def silent_servers(hosts: Sequence[Host], addresses: Sequence[str]) -> Iterator[str]:
-    """Yield the members whose pgBackRest server is silent, though their host is not."""
+    """Yield the members whose pgBackRest server does not answer although their host does."""
     reached = {host.name for host in hosts if host.unreachable is None}
     for member in (part_of(hosts, "postgresql") or {}).get("members", ()):
         if member["address"] in addresses and member["name"] in reached:
@@ -266,7 +266,7 @@ def observe_certificates(hosts: Sequence[Host]) -> Iterator[Certificate]:
 
 
 def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:
-    """Return what waits on the leader; a former one's queue waits for nothing."""
+    """Return the leader's archive queue; that of a former leader is not archived any more."""
     answer = next((host.answer("queue") for host in hosts if host.name == leader), None)
     return None if answer is None else ArchiveQueue(str(leader), answer["waiting"], answer["age"], answer["error"])
 
@@ -289,7 +289,7 @@ def observe_verification(answer: Result | None) -> Verification | None:
 
 
 def parse_backups(last: Mapping[str, Any]) -> tuple[Backup, ...]:
-    """Return the newest backups as holdfast.ha.pgbackrest_info tells them by type."""
+    """Return the newest backup of each type from holdfast.ha.pgbackrest_info."""
     return tuple(
         Backup(kind, item["label"], item["age"], item.get("repository_size"))
         for kind in ("full", "diff", "incr")

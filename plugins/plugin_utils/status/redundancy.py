@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a cluster has lost, and what it can still lose."""
+"""A cluster's lost and remaining redundancy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def observe_redundancy(
 
 
 def etcd_redundancy(etcd: Etcd) -> Redundancy:
-    """Return etcd's: it needs a majority of all its members, the undeclared ones included, which nobody asks."""
+    """Return etcd's: it needs a majority of all members, including undeclared ones, which the status does not ask."""
     total = len(etcd.members) + len(etcd.undeclared)
     lost = (*(member.name for member in etcd.members if not member.healthy), *etcd.undeclared)
     led = any(member.leader for member in etcd.members)
@@ -52,12 +52,12 @@ def heirs(hosts: Sequence[Host], postgresql: PostgreSql) -> list[str]:
 
 
 def declared_members(hosts: Sequence[Host]) -> dict[str, Any]:
-    """Return what the topology says of each database, by its name."""
+    """Return the topology's entry of each database host, by its name."""
     return {item["name"]: item for host in hosts[:1] for item in host.ha["postgresql"]["members"]}
 
 
 def balancer_redundancy(hosts: Sequence[Host]) -> Iterator[Redundancy]:
-    """Yield the balancers': one is enough to hold the addresses and to pass connections on."""
+    """Yield the balancers': one suffices to hold the addresses and to forward connections."""
     balancers = [host for host in hosts if host.has("keepalived")]
     lost = tuple(
         host.name
@@ -74,7 +74,7 @@ def probes_of(host: Host) -> list[str]:
 
 
 def endless(seen: Sequence[Redundancy], etcd: Etcd | None, leader: str | None) -> dict[str, str]:
-    """Return the faults that only mending ends, as the cluster stands: {fault: reason}."""
+    """Return the faults that end only by repair in the cluster's present state: {fault: reason}."""
     parts = {part.name: part for part in seen}
     reasons: dict[str, str] = {}
     if etcd is not None and leader in {member.name for member in etcd.members} and parts["etcd"].spare < 1:

@@ -30,7 +30,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import du
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 
 CHECKS = {"": "not checked", "passed": "archiving works", "backup_running": "archiving not checked, a backup runs"}
-ALARM = re.compile(r"\b(DOWN|FAILED|ENDED|LACKS|NOBODY|STOPPED|NOT SCHEDULED|WITHOUT END)\b")
+ALARM = re.compile(r"\b(DOWN|FAILED|ENDED|LACKS|NO HOST|STOPPED|NOT SCHEDULED|WITHOUT END)\b")
 RED, YELLOW, GREEN = "red", "yellow", "green"
 Row = list[str]
 Line = tuple[str, str | None]
@@ -59,7 +59,7 @@ def as_text(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Pro
 
 
 def as_lines(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Problem] = ()) -> Iterator[Line]:
-    """Yield the lines of as_text(), each with the color that tells what is right and what is not, None for most."""
+    """Yield the lines of as_text(), each with the color of its state, None for most."""
     state = "healthy" if not problems else f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
     yield f"Cluster {cluster.name}: {state}", RED if problems else GREEN
     parts = [table(list(rows(cluster)))]
@@ -99,7 +99,7 @@ def rows(cluster: Cluster) -> Iterator[Row]:
 
 
 def titled(title: str, items: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows with the title before the first; a row that says so when there are none."""
+    """Yield rows with the title before the first; a single row that says so when there are none."""
     number = -1
     for number, item in enumerate(items):
         yield ["" if number else title, *item]
@@ -113,7 +113,7 @@ def switch(value: bool | None) -> str:
 
 
 def redundancy_row(part: Redundancy) -> Row:
-    """Return the row of what a part has lost and what it can still lose."""
+    """Return the row of a part's lost and remaining redundancy."""
     faults = "no fault" if part.total == 1 else "no further fault"
     if part.spare > 0:
         faults = f"{part.spare} fault{'s' if part.spare > 1 else ''}"
@@ -130,7 +130,7 @@ def member_row(member: Member) -> Row:
 
 
 def etcd_rows(etcd: Etcd) -> Iterator[Row]:
-    """Yield the rows of etcd's members and of whom they let in."""
+    """Yield the rows of etcd's members and of its access control."""
     for member in etcd.members:
         role = "leader" if member.leader else "follower" if member.healthy else "down"
         yield [member.name, role, "healthy" if member.healthy else member.error, member.version]
@@ -139,18 +139,21 @@ def etcd_rows(etcd: Etcd) -> Iterator[Row]:
 
 def virtual_ip_row(virtual: VirtualIp) -> Row:
     """Return the row of a virtual IP."""
-    return [virtual.address.split("/")[0], f"on {' and '.join(virtual.holders)}" if virtual.holders else "on NOBODY"]
+    return [
+        virtual.address.split("/")[0],
+        f"on {' and '.join(virtual.holders)}" if virtual.holders else "on NO HOST",
+    ]
 
 
 def pool_row(pool: Pool) -> Row:
-    """Return the row of a pool on one balancer; a server whose role is another one is no less than it ought to be."""
+    """Return the row of a pool on one balancer; a server of another role is not reported as missing."""
     up = f"up {', '.join(pool.up)}" if pool.up else "none up"
     missing = pool.down if pool.expected is None else [name for name in pool.down if name in pool.expected]
     return [f"{pool.name}:{pool.port}", f"on {pool.balancer}", up, f"DOWN {', '.join(missing)}" if missing else ""]
 
 
 def repository_rows(repository: Repository) -> Iterator[Row]:
-    """Yield the rows of the backups, place by place."""
+    """Yield the rows of the backups by repository."""
     for store in repository.stores:
         if not store.backups or store.state != "ok":
             yield [store.name, store.state]
@@ -171,7 +174,7 @@ def queue_row(queue: ArchiveQueue) -> Row:
 
 
 def verification_row(host: str, verification: Verification) -> Row:
-    """Return the row of the last proof that a backup restores."""
+    """Return the row of the last verified restore."""
     if verification.age is None:
         return [host, "restore", "never verified"]
     if verification.result != "passed":

@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets 
 
 
 def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
-    """Note addresses that are taken, out of their network or unreachable for their peers."""
+    """Note addresses that are taken, outside their network or unreachable for their peers."""
     _host_addresses(clusters, inventory, problems)
     _vip_addresses(clusters, inventory, problems)
     for cluster in clusters:
@@ -29,14 +29,14 @@ def check_addresses(clusters: tuple[Cluster, ...], inventory: Inventory, problem
 
 
 def _clients(cluster: Cluster, problems: Problems) -> None:
-    """PostgreSQL has clients, the balancers let in nobody else, and a pool can't let in more than PostgreSQL does."""
+    """PostgreSQL has clients, the balancers refuse all others, and a pool can't admit more networks than PostgreSQL."""
     where, fix = f"{cluster.path}.clients", "list the networks of PostgreSQL's clients, like [192.0.2.0/24]"
     only_vips = cluster.clients == tuple(dict.fromkeys(vip.address.network for vip in cluster.vips))
     if cluster.of("postgresql") and not cluster.clients:
-        problems.add(where, OPAQUE, "is missing: nobody could log in", fix)
+        problems.add(where, OPAQUE, "is missing: no client could log in", fix)
     elif cluster.of("postgresql") and only_vips and not _holds_others(cluster):
         default = ", ".join(map(str, cluster.clients))
-        what = f"is missing, and its default {default}, the virtual addresses' networks, holds nobody who could log in"
+        what = f"is missing, and its default {default}, the virtual addresses' networks, has no address for a client"
         problems.add(where, OPAQUE, what, f"{fix}, or correct the prefix lengths of the virtual addresses")
     for pool in cluster.pools:
         _pool_clients(pool, problems)
@@ -46,20 +46,20 @@ def _pool_clients(pool: Pool, problems: Problems) -> None:
     for where, networks in pool.guards.items():
         for network in pool.clients or ():
             if not any(is_part(network, whole) for whole in networks):
-                what = f"is no part of {where}, the networks that PostgreSQL lets in"
+                what = f"is not a part of {where}, the networks that PostgreSQL admits"
                 problems.add(f"{pool.path}.clients", str(network), what, f"add it to {where}, or remove it here")
     if pool.clients is None and len(pool.guards) > 1 and not common_networks(pool.guards):
-        what = f"leads to PostgreSQL, and {' and '.join(pool.guards)} have no network in common: it would let nobody in"
+        what = f"leads to PostgreSQL, and {' and '.join(pool.guards)} have no network in common: no client could pass"
         problems.add(f"{pool.path}.servers", OPAQUE, what, "give each of them a pool of its own")
 
 
 def _holds_others(cluster: Cluster) -> bool:
-    """Whether any network of clients has an address beside that of a VIP."""
+    """Whether any network of clients has an address besides that of a VIP."""
     return any(network.num_addresses > 1 for network in cluster.clients)
 
 
 def vip_path(cluster: Cluster, vip: Vip) -> str:
-    """Where a VIP's address stands."""
+    """The path of a VIP's address."""
     return f"{cluster.path}.vips.{vip.name}.address"
 
 
@@ -75,7 +75,7 @@ def _host_addresses(clusters: Iterable[Cluster], inventory: Inventory, problems:
         for host in cluster.hosts:
             named = owner.get(ip_address(host.name), host.name) if is_address(host.name) else host.name
             if named != host.name:
-                what = f"is also the address of {named}, and the host's certificate would have it"
+                what = f"is also the address of {named}, and the host's certificate would contain it"
                 problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 
 
@@ -121,7 +121,7 @@ def _vip_network(cluster: Cluster, vip: Vip, problems: Problems) -> None:
     """A balancer can hold a VIP only where it has an address of its own in the VIP's network."""
     where, shown, network = vip_path(cluster, vip), str(vip.address), vip.address.network
     if network.num_addresses > 2 and vip.address.ip in (network.network_address, network.broadcast_address):
-        problems.add(where, shown, f"is no host's address in {network}", "choose one between the first and the last")
+        problems.add(where, shown, f"is not a host address in {network}", "choose one between the first and the last")
     for host in cluster.of("haproxy"):
         source = host.address_of(vip.address.version)
         if host.addresses and source is None:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The whole way: parse, validate, derive."""
+"""The whole process: parse, validate, derive."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables imp
 
 @dataclass(frozen=True)
 class Topology:
-    """What the plugin adds to the inventory."""
+    """The plugin's additions to the inventory."""
 
     hosts: Mapping[str, dict[str, Any]]
     groups: Mapping[str, list[str]]
@@ -45,8 +45,8 @@ def build(
 
     :arg document: the topology file's plain data.
     :arg inventory: the hosts, their variables and groups.
-    :arg roles: what each role takes, by role name; roles that are absent are not checked.
-    :arg needs_secrets: False where the secrets are only about to be made.
+    :arg roles: the options of each role, by role name; roles that are absent are not checked.
+    :arg needs_secrets: False where the secrets are to be created next.
     :raises TopologyError: with every problem found.
     """
     problems = Problems()
@@ -70,7 +70,7 @@ def build(
 
 
 def _typed(inventory: Inventory, roles: Mapping[str, RoleSpec]) -> Inventory:
-    """The inventory with the booleans and numbers of role variables that came as texts."""
+    """The inventory with booleans and numbers of role variables converted from texts."""
     options = {name: option for role in roles.values() for name, option in role.options.items()}
     hosts = {
         host: {name: coerced(value, options.get(name, {})) for name, value in variables.items()}

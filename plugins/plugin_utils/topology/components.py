@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The registry of components: all that the collection knows of one besides its role and its playbook.
+"""The registry of components: the collection's knowledge of each, besides its role and its playbook.
 
-A component is a service that a cluster runs on some of its hosts. Everything here is data and imports nothing, so that
-the topology, the preflight, the secrets file and the comparison with what is deployed can read it.
+A component is a service that a cluster runs on some of its hosts. This module is pure data without imports, so that the
+topology, the preflight, the secrets file and the comparison with the deployed state can read it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Port:
 
     C(name): a key of C(clusters.<name>.ports), found in C(ha) at C(path); without a path a variable of the role.
     C(service): the program that listens. C(binds): to C(all) addresses, to the host's C(own) and the loopback one, or
-    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL there.
+    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL on it.
     """
 
     name: str
@@ -34,9 +34,9 @@ class Port:
 class Secret:
     """A key of C(ha_secrets).
 
-    C(ends): the components whose hosts all take part when site.yml changes it; without any, a running cluster keeps it.
-    C(stored): the file on these hosts that has it, beside Patroni's. C(sql_role): the variable that names the SQL role
-    whose password it is. C(etcd_user): the user of etcd whose password it is.
+    C(ends): the components whose hosts must all take part when site.yml changes it; without any, a running cluster
+    keeps it. C(stored): the file on these hosts that holds it, besides Patroni's. C(sql_role): the variable with the
+    name of its SQL role. C(etcd_user): the etcd user with this password.
     """
 
     name: str
@@ -52,16 +52,16 @@ class Component:
 
     C(roles): the role that runs it, then others whose packages it needs.
 
-    Hosts: a group of the user's, unless C(beside) names components. Then they are the hosts of the first, where the
-    cluster has all of these and its field C(asked_by) is set. C(installed_beside): where the cluster has a host of this
-    component, hosts of that one get its packages and its ports, too.
+    Hosts: those of a user's group, unless C(beside) names components. Then they are the hosts of the first one, if the
+    cluster has all of these and sets the field C(asked_by). C(installed_beside): hosts of the named component also get
+    this one's packages and ports, if the cluster has a host of this one.
 
-    C(units): those that may hold its ports; the first one is its service. C(configuration): the file by which a host
-    that its group has lost is recognized; without it, a run removes the service from such a host.
+    C(units): those that may own its ports; the first one is its service. C(configuration): the file that identifies a
+    host which left the group; without it, a run removes the service from such a host.
 
     C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
-    C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it takes.
-    C(wired): variables that the playbooks set, with what to set instead.
+    C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.
+    C(wired): variables that the playbooks set, with the setting to use instead.
     """
 
     name: str
@@ -222,13 +222,13 @@ COMPONENTS = (
         is_client=True,
     ),
 )
-"""All components, in the order in which they are built."""
+"""All components, in the order of deployment."""
 
 COMMON_ROLE = "certificates"
 """The role that every host of a cluster needs."""
 
 PACKAGE_ROLES = (COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))
-"""Roles that have their packages in a variable, to which a host's own variable adds."""
+"""Roles with a variable for their packages, to which a host's own variable adds."""
 
 ROLES = (*PACKAGE_ROLES, "backup_jobs", "job_record", "packages", "restore_verify")
 """Roles whose variables are checked; each variable begins with its role's name."""
@@ -236,7 +236,7 @@ ROLES = (*PACKAGE_ROLES, "backup_jobs", "job_record", "packages", "restore_verif
 SECRETS = tuple(secret for component in COMPONENTS for secret in component.secrets)
 
 ETCD_USERS = {secret.name: secret.etcd_user for secret in SECRETS if secret.etcd_user}
-"""Users of the playbooks' etcd by the secret that is their password, the superuser first."""
+"""etcd's users by the secret with their password, the superuser first."""
 
 SQL_ROLES = {variable: name for component in COMPONENTS for variable, name in component.sql_roles.items()}
 """Variables that name the collection's own SQL roles, and their defaults."""

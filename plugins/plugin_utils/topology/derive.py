@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From a valid cluster to one plain dict per host, and to groups."""
+"""Turns a valid cluster into one plain dict per host, and into groups."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp import priorities, router_id
 
 NAMESPACE = "/service/"
-"""What Patroni's keys of all clusters begin with."""
+"""The prefix of Patroni's keys of all clusters."""
 
 _TLS_DIRECTORY = "/etc/holdfast/tls"
 TLS = {
@@ -37,7 +37,7 @@ TLS = {
     "client_cert": f"{_TLS_DIRECTORY}/client.crt",
     "key": f"{_TLS_DIRECTORY}/host.key",
 }
-"""Where a host has its certificates: one for servers and clients, and one for etcd's clients with the same key."""
+"""The paths of a host's certificates: for servers and clients, and, with the same key, for etcd's clients."""
 
 
 REST_USER = "holdfast"
@@ -47,7 +47,7 @@ REST_USER = "holdfast"
 def derive_host(
     cluster: Cluster, host: Host, labels: Mapping[str, int], roles: Mapping[str, RoleSpec]
 ) -> dict[str, Any]:
-    """The host's C(ha): who it is, and all it needs to know of its cluster; C(labels) as C(count_labels) says."""
+    """The host's C(ha): its identity and the data of its cluster; C(labels) is the result of C(count_labels)."""
     return {
         "cluster": cluster.name,
         "name": host.name,
@@ -73,7 +73,7 @@ def derive_host(
 
 
 def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
-    """Host names by group; every component has its group, if need be an empty one."""
+    """Host names by group; every component has a group, which may be empty."""
     clusters = tuple(clusters)
     groups = {"holdfast": [host.name for cluster in clusters for host in cluster.hosts]}
     for name in (component.name for component in COMPONENTS):
@@ -85,14 +85,14 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 
 
 def packages(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> list[str]:
-    """Every Debian package that the roles of the host's components need or its variables add, sorted."""
+    """All Debian packages of the roles of the host's components, and those that its variables add, sorted."""
     needed = [COMMON_ROLE, *(role for component in cluster.installed(host) for role in component.roles)]
     wanted = (package for role in needed if role in roles for package in roles[role].defaults[packages_variable(role)])
     return sorted({*wanted, *(package for role in needed for package in host.packages.get(role, ()))})
 
 
 def count_labels(clusters: Iterable[Cluster]) -> Mapping[str, int]:
-    """How many hosts have a name, as their whole name or as its first label; capitals don't tell names apart."""
+    """The number of hosts by name, full or first label; case is ignored."""
     hosts = [host for cluster in clusters for host in cluster.hosts]
     return Counter(label for host in hosts for label in sorted({host.name.lower(), _first_label(host)}))
 
@@ -102,7 +102,7 @@ def _first_label(host: Host) -> str:
 
 
 def certificate(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict[str, Any]:
-    """Names and addresses under which others reach the host; a short name that could mean another one is left out."""
+    """Names and addresses by which others reach the host, without an ambiguous short name."""
     is_name = host.name != host.address
     short = [host.name.partition(".")[0]] if labels[_first_label(host)] == 1 and not is_address(host.name) else []
     names = [host.name, *short] if is_name else []
@@ -111,7 +111,7 @@ def certificate(cluster: Cluster, host: Host, labels: Mapping[str, int]) -> dict
     virtual = [str(vip.address.ip) for vip in cluster.vips] if is_behind else []
     addresses = [*map(str, host.addresses), "127.0.0.1", "::1", *virtual]
     of_peers = [etcd_peer_name(cluster)] if host in cluster.of("etcd") else []
-    # pgBackRest before 2.53 looks for an address among the DNS names only.
+    # pgBackRest before 2.53 looks up an address among the DNS names only.
     dns = _unique([*names, "localhost", *map(str, host.addresses), *of_peers])
     is_client = any(component.is_client for component in components)
     return {"common_name": host.name, "client": is_client, "dns": dns, "ip": _unique(addresses)}
@@ -151,7 +151,7 @@ def lease_watch(cluster: Cluster) -> dict[str, Any] | None:
 
 
 def pooler(cluster: Cluster) -> dict[str, Any] | None:
-    """PgBouncer's port and mode, and where it reaches the primary, or None."""
+    """PgBouncer's port and mode, and its address of the primary, or None."""
     primary = primary_pool(cluster)
     if cluster.pooler is None or primary is None:
         return None
@@ -165,7 +165,7 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
         "target": {
             "addresses": addresses,
             "port": primary.port,
-            # PostgreSQL's certificates have the virtual addresses, but no balancer's own.
+            # PostgreSQL's certificates contain the virtual addresses, but not the balancers' own.
             "sslmode": "verify-full" if primary.vips else "verify-ca",
         },
     }
@@ -206,9 +206,9 @@ def clients(cluster: Cluster) -> list[str]:
 
 
 def pool_clients(cluster: Cluster, pool: Pool) -> list[str] | None:
-    """Networks a balancer lets into a pool; None for everybody.
+    """Networks that a balancer admits to a pool; None for all.
 
-    PostgreSQL and the poolers see a balancer's address only, so it is here that their clients are told from strangers.
+    PostgreSQL and the poolers see the balancer's address only, so the balancer must refuse other clients.
     """
     if not pool.guards:
         return None if pool.clients is None else _with_hosts(pool.clients, ())
@@ -218,7 +218,7 @@ def pool_clients(cluster: Cluster, pool: Pool) -> list[str] | None:
 
 
 def _with_hosts(networks: Iterable[Network], hosts: Iterable[Host]) -> list[str]:
-    """The networks, and the addresses of those hosts that lie in none of them."""
+    """The networks, and the addresses of hosts outside all of them."""
     networks = list(networks)
     for address in (address for host in hosts for address in host.addresses):
         if not any(address in network for network in networks):
@@ -236,7 +236,7 @@ def pools(cluster: Cluster) -> list[dict[str, Any]]:
 
 
 def vrrp(cluster: Cluster, host: Host) -> dict[str, Any]:
-    """VRRP instances as this host runs them; on other hosts priority and source are None."""
+    """VRRP instances of this host; on other hosts priority and source are None."""
     instances = []
     for vip in cluster.vips:
         version = vip.address.version

@@ -34,7 +34,7 @@ def read_document(text: str) -> tuple[Any, dict[str, int]]:
 
 
 def _mark(error: yaml.YAMLError) -> str:
-    """Where and why, without quoting the file."""
+    """The place and the reason, without a quotation from the file."""
     mark, reason = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     return f" (line {mark.line + 1}: {reason})" if mark else ""
 
@@ -44,7 +44,7 @@ def _walk(node: yaml.Node | None, path: str, lines: dict[str, int], twice: list[
         for key, value in node.value:
             where = f"{path}.{key.value}".lstrip(".")
             if where in lines:
-                what = f"stands twice, in lines {lines[where]} and {key.start_mark.line + 1}"
+                what = f"is given twice, in lines {lines[where]} and {key.start_mark.line + 1}"
                 twice.append(Problem(where, OPAQUE, what, "rename or merge one of them"))
             lines[where] = key.start_mark.line + 1
             _walk(value, where, lines, twice)

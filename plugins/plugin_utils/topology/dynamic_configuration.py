@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a user adds to Patroni's dynamic configuration, as far as Patroni would ignore it or confuse it with its own."""
+"""Rules for a user's additions to Patroni's dynamic configuration: ignored keys, and conflicts with Patroni's own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["VARIABLE", "check_dynamic_configuration", "slot_name"]
 
 
 def slot_name(member: str) -> str:
-    """The replication slot that Patroni makes for a member."""
+    """The replication slot that Patroni creates for a member."""
     return re.sub(r"[-.]", "_", member.lower())
 
 
 def check_dynamic_configuration(value: Any, members: Iterable[str], problems: Problems) -> None:
-    """Note what Patroni would ignore, and slots that are a member's. What is not a mapping is for others to tell."""
+    """Note keys that Patroni would ignore, and slots of members. Other checks refuse values that are not mappings."""
     if not isinstance(value, Mapping):
         return
     for fault in faults(value):

@@ -18,7 +18,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import 
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 FOREIGN = "ha_foreign_variables"
-"""Names and patterns of variables that look like the collection's and are not."""
+"""Names and patterns of variables that look like the collection's but are not."""
 
 HOST_VARIABLES = (
     FOREIGN,
@@ -34,7 +34,7 @@ HOST_VARIABLES = (
 
 
 def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
-    """Read what the inventory says of a host; a problem is told once however often this is called."""
+    """Read a host's inventory data; repeated calls report a problem once."""
     root = Node(name, inventory.hosts.get(name, {}), problems)
     Node("inventory host", name, problems).matching(
         HOST_NAME, "a name of at most 63 letters, digits, -, _ and . (set ansible_host to its address)"
@@ -61,17 +61,17 @@ def read_host(name: str, inventory: Inventory, problems: Problems) -> Host:
 
 
 def is_unknown(variable: str, variables: Mapping[str, Any]) -> bool:
-    """Whether a variable looks like one of the topology's and is none."""
+    """Whether a variable looks like one of the topology's but is not."""
     return variable.startswith("ha_") and variable not in HOST_VARIABLES and not is_foreign(variable, variables)
 
 
 def is_foreign(variable: str, variables: Mapping[str, Any]) -> bool:
-    """Whether a host's variables declare one of them as somebody else's."""
+    """Whether a host's variables declare one of them as foreign."""
     return any(fnmatchcase(variable, pattern) for pattern in foreign(variables))
 
 
 def foreign(variables: Mapping[str, Any]) -> list[str]:
-    """The names and patterns of a host's variables that are somebody else's."""
+    """The names and patterns of a host's foreign variables."""
     listed = variables.get(FOREIGN)
     if isinstance(listed, str):
         return [item.strip() for item in listed.split(",")]
@@ -79,7 +79,7 @@ def foreign(variables: Mapping[str, Any]) -> list[str]:
 
 
 def read_packages(node: Node | None) -> tuple[str, ...]:
-    """The packages that a variable names; what is no list of texts is refused with the role's other variables."""
+    """The packages that a variable names; other checks refuse a value that is not a list of texts."""
     if node is None or not isinstance(node.value, list):
         return ()
     if any(isinstance(package, Opaque) for package in node.value):
@@ -88,7 +88,7 @@ def read_packages(node: Node | None) -> tuple[str, ...]:
 
 
 def _variable(root: Node, name: str) -> Node | None:
-    """A variable that is set to something readable."""
+    """A variable with a readable value."""
     value = root.value.get(name)
     node = Node(f"{root.path}: {name}", value, root.problems)
     if isinstance(value, Opaque):
@@ -124,7 +124,7 @@ def host_address(root: Node) -> Address | None:
 
 
 def is_address(value: Any) -> bool:
-    """Whether a value is written as an IP address."""
+    """Whether a value is the text of an IP address."""
     try:
         return isinstance(value, str) and bool(ip_address(value))
     except ValueError:
@@ -132,7 +132,7 @@ def is_address(value: Any) -> bool:
 
 
 def known_addresses(inventory: Inventory) -> Mapping[Address, tuple[str, ...]]:
-    """Host names by address, over the whole inventory, as far as addresses are plain."""
+    """Host names by address over the whole inventory, for addresses without templates."""
     known: dict[Address, tuple[str, ...]] = {}
     for name in sorted(inventory.hosts):
         for address in read_addresses(Node(name, inventory.hosts[name], Problems())):

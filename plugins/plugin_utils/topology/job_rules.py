@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Declared backup jobs: their kinds and options, and what is wrong with them."""
+"""Declared backup jobs: their kinds, options and problems."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ COMMON = (
 
 @dataclass(frozen=True)
 class Kind:
-    """What a kind of job needs and takes beside the common options, and who runs it unless it says so."""
+    """A kind of job: its required and optional keys besides the common ones, and its default user."""
 
     needs: tuple[str, ...]
     takes: tuple[str, ...] = ()
@@ -95,7 +95,7 @@ KEPT = ("last", "hourly", "daily", "weekly", "monthly", "yearly")
 
 
 def job_problems(jobs: Any) -> Iterator[Problem]:
-    """Yield what is wrong with declared jobs beyond the types of their options; what is not readable is passed over."""
+    """Yield the problems of declared jobs beyond the types of their options; unreadable ones are skipped."""
     names: set[str] = set()
     for number, job in enumerate(jobs if isinstance(jobs, list) else []):
         if not isinstance(job, Mapping):
@@ -146,7 +146,7 @@ def _keys(where: str, job: Mapping[str, Any], kind: Kind | None) -> Iterator[Pro
 
 
 def _contents(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield what is wrong with lists of paths and commands, and with the counts of snapshots to keep."""
+    """Yield the problems of lists of paths and commands, and of the counts of snapshots to keep."""
     repository = local_repository(job)
     if re.search(r'[%"\\\n]', repository):
         yield Problem(f"{where}.repository", HIDDEN, 'is a path with %, " or \\', "use another directory")
@@ -156,12 +156,12 @@ def _contents(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
         allowed = r"/[^\0\n]*" if key == "paths" else r'/[^\0\n%"\\]*'
         if isinstance(path, str) and (not re.fullmatch(allowed, path) or "/../" in f"{path}/"):
             yield Problem(
-                f"{where}.{key}", path, 'is not an absolute path without %, ", \\ and ..', "write the whole path"
+                f"{where}.{key}", path, 'is not an absolute path without %, ", \\ and ..', "write the full path"
             )
     for argv in _listed(job.get("commands")):
         if not isinstance(argv, (list, Opaque)) or argv == []:
             fix = "write a list of lists: each command with its arguments, without a shell"
-            yield Problem(f"{where}.commands", HIDDEN, "holds what is not a command", fix)
+            yield Problem(f"{where}.commands", HIDDEN, "holds a value that is not a command", fix)
     keep = job.get("keep")
     for period, count in keep.items() if isinstance(keep, Mapping) else ():
         if count is None or isinstance(count, Opaque):
@@ -171,7 +171,7 @@ def _contents(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
 
 
 def _places(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
-    """Yield the directories that the job would have for itself, but that every host needs."""
+    """Yield system directories that the job claims for itself."""
     for key, path in (("directory", job.get("directory")), ("repository", local_repository(job))):
         if isinstance(path, str) and path.startswith("/") and of_the_system(path):
             shown = path if key == "directory" else HIDDEN
@@ -183,7 +183,7 @@ def _listed(value: Any) -> list[Any]:
 
 
 def calendars(jobs: Any, **others: Any) -> dict[str, str]:
-    """Return the schedules of jobs, and those of other variables, by what they are called in messages."""
+    """Return the schedules of jobs and of other variables by their names in messages."""
     found = {
         f"{VARIABLE}[{job['name']}].schedule": str(job["schedule"])
         for job in _listed(jobs)

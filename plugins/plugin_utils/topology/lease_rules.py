@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules for how soon a silent leader's lease may be revoked."""
+"""Rules for the time after which a silent leader's lease may be revoked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SYNCHRONOUS = "patroni_synchronous_mode"
 
 @dataclass(frozen=True)
 class Timing:
-    """What Patroni's members will be told; seconds."""
+    """The declared timing of Patroni's members, in seconds."""
 
     ttl: int
     loop_wait: int
@@ -28,16 +28,16 @@ class Timing:
 
     @property
     def least(self) -> int:
-        """The fewest seconds without a renewal after which the lease may be revoked."""
+        """The minimum of seconds without a renewal after which the lease may be revoked."""
         if self.synchronous:
             return max(LEAST_LEASE_WATCH, self.loop_wait + 1)
         return self.loop_wait + 2 * self.retry_timeout + 1
 
 
 def check_lease_watch(cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any], problems: Problems) -> None:
-    """Note a watch of the user's choice that would take a healthy leader's lease, or could never act.
+    """Note a watch set by the user that would revoke a healthy leader's lease, or could never act.
 
-    The default one needs no check: the watcher never acts before Patroni's own configuration allows it.
+    The default needs no check: the watcher never acts before Patroni's own configuration permits it.
     """
     defaults = patroni_defaults(cluster.profile, defaults)
     if cluster.of("lease_watcher") and cluster.lease_watch is not None and cluster.lease_watch_declared:
@@ -49,10 +49,10 @@ def check_lease_watch(cluster: Cluster, inventory: Inventory, defaults: Mapping[
 def refused_watch(
     cluster: str, seconds: int, variables: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> list[Problem]:
-    """What is wrong with the seconds of a cluster's watch; nothing while the variables can't be read.
+    """The problems of the seconds of a cluster's watch; none while the variables can't be read.
 
     :arg variables: the variables of one of its PostgreSQL hosts.
-    :arg defaults: those of the role patroni.
+    :arg defaults: the defaults of the role patroni.
     """
     timing = read_timing(variables, defaults)
     if timing is None:
@@ -70,7 +70,7 @@ def refused_watch(
         return [Problem(where, seconds, what, raise_it)]
     what = (
         f"is less than patroni_loop_wait ({timing.loop_wait}) + 2 * patroni_retry_timeout ({timing.retry_timeout}) + 1,"
-        " until when a leader without synchronous replication goes on acknowledging writes"
+        " up to which a leader without synchronous replication acknowledges writes"
     )
     return [Problem(where, seconds, what, f"{raise_it}, or set {SYNCHRONOUS} to auto, on or quorum")]
 

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a cluster is: typed, frozen, without any I/O."""
+"""The model of a cluster: typed, frozen, without I/O."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
-"""Under this domain each cluster has a name for its etcd members; no host may be called so."""
+"""The domain of each cluster's name for its etcd members; no host may have a name in it."""
 
 
 @dataclass(frozen=True)
 class Inventory:
-    """What the inventory already holds: variables by host, host names by group."""
+    """The inventory's existing data: variables by host, host names by group."""
 
     hosts: Mapping[str, Mapping[str, Any]]
     groups: Mapping[str, tuple[str, ...]]
@@ -72,7 +72,7 @@ class SyncGroup:
 
 @dataclass(frozen=True)
 class Check:
-    """How HAProxy asks a server whether it may serve."""
+    """HAProxy's check of a server."""
 
     type: str = "tcp"
     path: str | None = None
@@ -105,9 +105,9 @@ class Pool:
     check: Check
     extra: Mapping[str, Any]
     clients: tuple[Network, ...] | None = None
-    """Networks it lets in, where declared."""
+    """Networks that it admits, where declared."""
     guards: Mapping[str, tuple[Network, ...]] = field(default_factory=dict)
-    """Networks that the PostgreSQL lets in to which it leads, by where they are declared."""
+    """Networks that the target PostgreSQL admits, by the place of their declaration."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class SqlObject:
 class Cluster:
     """One cluster as declared.
 
-    C(members) has a key for every declared component, with its hosts by name, or none where its group is refused.
+    C(members) has a key for every declared component with its hosts by name; there are none if its group is refused.
     """
 
     name: str
@@ -141,14 +141,14 @@ class Cluster:
     allow_single_etcd: bool = False
     profile: str = DEFAULT_PROFILE
     lease_watch: int | None = None
-    """Seconds without a renewal after which the leader's lease is revoked; None: only etcd ends it."""
+    """Seconds without a renewal after which the leader's lease is revoked; None: it only expires in etcd."""
     lease_watch_declared: bool = False
-    """Whether the user chose it, by itself or with a profile. The default one waits longer where it has to."""
+    """Whether the user chose it, directly or with a profile. The default waits longer if Patroni's timing requires."""
     pooler: Pooler | None = None
 
     @property
     def path(self) -> str:
-        """Where the cluster stands in the topology file."""
+        """The cluster's path in the topology file."""
         return f"clusters.{self.name}"
 
     def of(self, component: str) -> tuple[Host, ...]:
@@ -163,21 +163,21 @@ class Cluster:
 
     @property
     def parts(self) -> list[Component]:
-        """The components that it has."""
+        """The cluster's components."""
         return [component for component in COMPONENTS if component.name in self.members]
 
     def port(self, port: Port) -> int | None:
-        """The number of a component's port, None where a variable of its role has it."""
+        """The number of a component's port, None where a variable of its role sets it."""
         number: int | None = getattr(self.ports, port.name) if port.path else None
         return number
 
     def components(self, host: str) -> list[str]:
-        """What runs on a host, in the order in which it is built."""
+        """The components of a host, in the order of deployment."""
         names = [component.name for component in COMPONENTS]
         return [name for name in names if any(member.name == host for member in self.of(name))]
 
     def installed(self, host: Host) -> list[Component]:
-        """Components whose software a host needs: its own, and pgBackRest beside a database that is backed up."""
+        """Components whose software a host needs: its own, and pgBackRest beside a database with backups."""
         own = self.components(host.name)
         return [
             component

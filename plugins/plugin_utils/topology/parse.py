@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From the topology file's plain data and the inventory's hosts to typed clusters."""
+"""Turns the topology file's plain data and the inventory's hosts into typed clusters."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Clus
     """Read the whole topology file.
 
     :arg document: the file's plain data.
-    :returns: the clusters as far as they could be read, sorted by name; what could not is in C(problems).
+    :returns: the readable parts of the clusters, sorted by name; C(problems) has the others.
     """
     declared = read(schema.Topology, Node("", document, problems)).clusters or {}
     place = Node("clusters", HIDDEN, problems)
@@ -92,12 +92,12 @@ def _sync_groups(declared: schema.Cluster) -> tuple[SyncGroup, ...]:
 
 
 def declares_pools(pools: Any) -> bool:
-    """Whether the user wants a pool, readable or not."""
+    """Whether the user declares a pool, readable or not."""
     return any(pool is not False for pool in pools.values()) if isinstance(pools, dict) else pools is not None
 
 
 def read_members(groups: schema.Groups | None, place: Node, inventory: Inventory) -> dict[str, tuple[Host, ...]]:
-    """Hosts by component. Without C(groups) every group that has a component's name counts."""
+    """Hosts by component. Without C(groups), every group with a component's name counts."""
     components = list(keys(schema.Groups))
     if groups is None:
         named = {component: component for component in components if component in inventory.groups}
@@ -113,7 +113,7 @@ def read_members(groups: schema.Groups | None, place: Node, inventory: Inventory
 
 
 def members_beside(members: Mapping[str, tuple[Host, ...]], asked: Mapping[str, Any]) -> dict[str, tuple[Host, ...]]:
-    """Hosts of the components that run beside others, where the cluster's field asks for them."""
+    """Hosts of the components that run beside others, if the cluster's field requests them."""
     return {
         component.name: members[component.beside[0]]
         for component in COMPONENTS
@@ -122,7 +122,7 @@ def members_beside(members: Mapping[str, tuple[Host, ...]], asked: Mapping[str, 
 
 
 def _group(component: str, node: Node, inventory: Inventory) -> list[str]:
-    """The sorted host names of a component's group, which must have some."""
+    """The sorted host names of a component's group, which must not be empty."""
     group = node.text()
     if group is None:
         return []
@@ -145,7 +145,7 @@ def read_roles(node: Node) -> tuple[SqlObject, ...]:
 
 
 def _sql_objects(node: Node) -> Iterator[SqlObject]:
-    """Entries with a name. What else they may hold is for the spec of the role that makes them to say."""
+    """Entries with a name. The spec of the role that creates them judges their other keys."""
     for item in [] if node.value is None else node.items():
         entry = item.value if isinstance(item.value, dict) else {}
         if "password" in entry:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which pools lead to PostgreSQL, whatever their service is called: judged by the servers' addresses and ports."""
+"""Finds the pools that lead to PostgreSQL by the servers' addresses and ports, not by the service's name."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import 
 
 Place = tuple[Address, int]
 PLACE = re.compile(r"(?:\w+@)?\[?([0-9A-Fa-f:.]+?)\]?:(\d{1,5})")
-"""An address and a port as HAProxy takes them."""
+"""An address and a port in HAProxy's notation."""
 
 Guards = Mapping[str, tuple[Network, ...]]
 
 
 def with_guards(clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
-    """The clusters, their pools with the networks that the PostgreSQL lets in to which they lead, over all clusters.
+    """The clusters; each pool gets the networks that its target PostgreSQL of any cluster admits.
 
-    A pool leads there itself, through a service beside it, or through another pool of any balancer.
+    A pool leads to PostgreSQL directly, through a service beside it, or through another pool of any balancer.
     """
     while True:
         guarded = tuple(replace(one, pools=tuple(_guarded(pool, clusters) for pool in one.pools)) for one in clusters)
@@ -35,7 +35,7 @@ def with_guards(clusters: tuple[Cluster, ...]) -> tuple[Cluster, ...]:
 
 
 def common_networks(guards: Guards) -> tuple[Network, ...]:
-    """The networks that are a part of every guard's."""
+    """The networks that lie in every guard's networks."""
     common, *others = guards.values()
     for networks in others:
         inner = [one for one in common if any(is_part(one, whole) for whole in networks)]
@@ -65,7 +65,7 @@ def _guarded(pool: Pool, clusters: Iterable[Cluster]) -> Pool:
 
 
 def _named(pool: Pool) -> Iterator[Place]:
-    """Places that the pool's options name in HAProxy's own words, such as those of a server line."""
+    """Endpoints in the pool's options of HAProxy's own syntax, such as a server line."""
     for word in " ".join(_texts(list(pool.extra.values()))).split():
         match = PLACE.fullmatch(word)
         with suppress(ValueError):
@@ -82,12 +82,12 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _plain(address: Address) -> Address:
-    """The address, as IPv4 where IPv6 only maps it."""
+    """The address; an IPv4-mapped IPv6 address as IPv4."""
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
 def _doors(cluster: Cluster) -> Iterator[tuple[Place, Guards]]:
-    """The places at which a cluster's PostgreSQL is reached, and who is let in there."""
+    """The endpoints of a cluster's PostgreSQL, and the networks that each admits."""
     doors = [port for component in cluster.parts for port in component.ports if port.is_database]
     ports = [number for port in doors if (number := cluster.port(port))]
     own = {f"{cluster.path}.clients": cluster.clients}

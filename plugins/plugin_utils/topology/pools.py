@@ -34,24 +34,24 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import
 )
 
 SERVING = {"method": "GET", "body": '"state": "running"', "drains": '"state": "stopping"'}
-"""Patroni calls a primary that it is stopping a primary until it has stopped, or its lease would have ended."""
+"""Patroni reports a primary that it is stopping as primary until it has stopped, or its lease would have ended."""
 
 WRITABLE = {**SERVING, "body_pattern": '"role": "(primary|master)"'}
-"""Patroni says that a member is the primary once it leads; the role in the answer is PostgreSQL's, once promoted."""
+"""Patroni reports a member as primary once it is leader; the role in the answer is PostgreSQL's, after promotion."""
 
 POOLED = "pooled"
 """Name of the pool that leads to the poolers where none is declared."""
 
 POOLED_CHECK = ("option tcp-check", "tcp-check send-binary 0000000804d21630", "tcp-check expect binary 4e")
-"""GSSENCRequest, and PgBouncer's no. A frozen pooler does not answer, though its kernel still completes handshakes."""
+"""GSSENCRequest and PgBouncer's refusal. A frozen pooler does not answer, though its kernel completes handshakes."""
 
 OWN_FRONTENDS = frozenset({"stats", "monitor"})
-"""Names of the frontends that HAProxy has beside the pools."""
+"""Names of HAProxy's frontends besides the pools."""
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a cluster's pools refer to."""
+    """The data to which a cluster's pools refer."""
 
     members: Mapping[str, tuple[Host, ...]]
     ports: Ports
@@ -76,7 +76,7 @@ def read_pools(pools: Node, around: Surroundings) -> tuple[Pool, ...]:
 
 
 def _with_defaults(pools: Node, around: Surroundings) -> Node:
-    """The pools with PostgreSQL's default ones, but those that are declared otherwise or C(false)."""
+    """The pools, including PostgreSQL's default ones unless they are declared differently or C(false)."""
     declared = {} if pools.value is None else pools.value
     if not isinstance(declared, dict):
         return pools
@@ -90,7 +90,7 @@ def _with_defaults(pools: Node, around: Surroundings) -> Node:
 
 
 def _sparing(pool: Pool, primary: Pool) -> Pool:
-    """The poolers' pool, which leads to those on the primary's host only where there are no others."""
+    """The poolers' pool, which leads to the primary's host only if there is no other pooler."""
     declared = pool.extra["backend_options"]
     if not isinstance(declared, list):
         return pool
@@ -98,10 +98,10 @@ def _sparing(pool: Pool, primary: Pool) -> Pool:
 
 
 def _steering(pool: Pool, primary: Pool) -> Iterator[str]:
-    """HAProxy's rules: who leads is up in the primary's pool, one of the other servers is drawn.
+    """HAProxy's rules: the leader is the server that is up in the primary's pool; one of the others is drawn at random.
 
-    What is asked is the backend that checks: to srv_is_up a server that tracks is always up. HAProxy goes on to the
-    next rule where a server is down, so after the draw all are named once more.
+    The rules query the checking backend, because srv_is_up always reports a tracking server as up. HAProxy continues
+    with the next rule if a server is down, so all servers are listed again after the random choice.
     """
     for own in primary.servers:
         leads = f"if {{ srv_is_up({primary.name}{CHECKS}/{own.name}) }}"
@@ -112,7 +112,7 @@ def _steering(pool: Pool, primary: Pool) -> Iterator[str]:
 
 
 def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Node]]:
-    """The pool that leads to the poolers, as declared with them, unless the user has one among the others."""
+    """The poolers' pool from their own declaration, unless the user declares one among the pools."""
     declared = pools.value if isinstance(pools.value, dict) else {}
     if around.pooler is None or not {PGBOUNCER, "haproxy"} <= around.members.keys():
         return []
@@ -150,7 +150,7 @@ def _pool(name: str, node: Node, around: Surroundings) -> Pool | None:
 
 
 def _extra(declared: schema.Pool) -> dict[str, Any]:
-    """What the haproxy role takes as it stands."""
+    """Options that the haproxy role takes unchanged."""
     extra = handed_on(declared)
     if not isinstance(declared, schema.PoolerPool):
         return extra
@@ -160,7 +160,7 @@ def _extra(declared: schema.Pool) -> dict[str, Any]:
 
 
 def _vips(pool: Node, declared: Any, known: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the VIPs a pool listens on; empty means every address of the balancer."""
+    """Names of a pool's VIPs; empty means every address of the balancer."""
     node = pool.at("vip", declared)
     if declared is None:
         if len(known) > 1 and "main" not in known:
@@ -245,7 +245,7 @@ def _declared_check(node: Node, declared: schema.Check) -> Check:
 
 
 def left_out(name: str) -> str:
-    """How to do without a pool: C(""), or words to put behind another fix."""
+    """How to leave a default pool out, as an addition to another fix, or C("")."""
     return f", or leave the default pool out with '{name}: false'" if name in DEFAULT_POOLS else ""
 
 
@@ -268,7 +268,7 @@ def check_pooled(cluster: Cluster, problems: Problems) -> None:
 
 
 def pool_dict(pool: Pool, addresses: list[str], clients: list[str] | None) -> dict[str, Any]:
-    """A pool in the shape of the haproxy role's input."""
+    """A pool in the format of the haproxy role's input."""
     return {
         "name": pool.name,
         "port": pool.port,

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Rules for TCP ports: of pools among each other, and of all services of one host."""
+"""Rules for TCP ports: between pools, and between all services of a host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 
 
 def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
-    """Note ports that two listeners want."""
+    """Note ports with two listeners."""
     for one, other in combinations(cluster.pools, 2):
         if one.port == other.port and _share_address(one, other):
             fix = f"give one of them another port or another VIP{left_out(one.name) or left_out(other.name)}"
@@ -33,7 +33,7 @@ def check_ports(cluster: Cluster, inventory: Inventory, roles: Mapping[str, Role
 def _listeners(
     cluster: Cluster, host: Host, inventory: Inventory, roles: Mapping[str, RoleSpec]
 ) -> list[tuple[str, int]]:
-    """Where each port on a host is set. Pools count where a service has their port: two may share one on two VIPs."""
+    """The settings of each port on a host. Pools count against services only: two may share a port on two VIPs."""
     installed = cluster.installed(host)
     services = _service_ports(cluster, installed) + _role_ports(inventory.hosts[host.name], installed, roles)
     taken = {port for _where, port in services}
@@ -43,7 +43,7 @@ def _listeners(
 
 
 def _beside_service(cluster: Cluster, pool: Pool) -> bool:
-    """Whether a pool may have a service's port on one host: one binds its VIP, the other the host's address."""
+    """Whether a pool may share a service's port on a host: one binds its VIP, the other the host's address."""
     ports = [port for component in cluster.parts for port in component.ports]
     return bool(pool.vips) and any(port.binds == "own" and pool.port == cluster.port(port) for port in ports)
 
@@ -60,7 +60,7 @@ def _service_ports(cluster: Cluster, installed: list[Component]) -> list[tuple[s
 def _role_ports(
     variables: Mapping[str, Any], installed: list[Component], roles: Mapping[str, RoleSpec]
 ) -> list[tuple[str, int]]:
-    """Ports that are plain variables of a role."""
+    """Ports that are variables of a role."""
     ports = []
     for component in (component for component in installed if component.role in roles):
         defaults = roles[component.role].defaults

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What only pgBackRest would refuse, on the hosts, in the variables of its repositories and its archive queue."""
+"""Rules for pgBackRest's repositories and archive queue, which otherwise only pgBackRest on the hosts would check."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONS = "pgbackrest_options"
 REPOSITORY_OPTIONS = "pgbackrest_repository_options"
 MOST = 8
 LEAST_QUEUE = 64 * 2**20
-"""Bytes: below one WAL segment, 16 MiB unless initdb was told otherwise, all WAL would be thrown away."""
+"""Bytes: below one WAL segment, by default 16 MiB, pgBackRest would discard all WAL."""
 
 NAMED = ("io-timeout", "db-timeout", "process-max", "compress-type", "log-path", "spool-path", "start-fast")
 TLS = ("address", "port", "ca-file", "cert-file", "key-file")
@@ -35,23 +35,23 @@ OWN = {
         for name in ("cipher-type", "bundle", "retention-full-type", "retention-full")
     },
 }
-"""The options that the role writes itself, and the variable for each, "" for none. pgBackRest takes none twice."""
+"""The options that the role writes, and the variable for each, "" for none. pgBackRest refuses duplicates."""
 
 NEEDED = {
     "posix": (),
     "s3": ("s3_bucket", "s3_endpoint", "s3_region"),
     "sftp": ("sftp_host", "sftp_user"),
 }
-"""What a repository can't do without, by its type."""
+"""The required keys of a repository, by its type."""
 
 DIGITS = {"md5": 32, "sha1": 40, "sha256": 64}
 """Hexadecimal digits of a fingerprint."""
 
 
 def check_repositories(value: Any, problems: Problems) -> None:
-    """Note what is missing, or doesn't go together; what is vaulted or templated is only seen to be there."""
+    """Note missing and incompatible keys; of vaulted or templated values only the presence is checked."""
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        return  # not of the type, which is told by others
+        return  # of the wrong type, which another check reports
     if len(value) > MOST:
         problems.add(REPOSITORIES, HIDDEN, f"has {len(value)} repositories", f"keep {MOST} at most")
     for number, item in enumerate(value):
@@ -66,13 +66,13 @@ def check_repositories(value: Any, problems: Problems) -> None:
 
 
 def check_queue(value: Any, problems: Problems) -> None:
-    """Note a size of the queue that is none, for with it nothing would be archived at all."""
+    """Note an invalid queue size, with which no WAL would be archived."""
     if isinstance(value, bool) or not isinstance(value, (str, int)):
         return
     size = re.fullmatch(r"(\d+)(?:([kmgtp])i?)?b?", str(value), re.IGNORECASE)
     if size and int(size[1]) * 1024 ** " kmgtp".index((size[2] or " ").lower()) < LEAST_QUEUE:
-        what = "is less than 64MiB: pgBackRest would throw WAL away and say that it is archived"
-        problems.add(QUEUE, value, what, "write 64MiB or more, or leave it empty to throw nothing away")
+        what = "is less than 64MiB: pgBackRest would discard WAL and report it as archived"
+        problems.add(QUEUE, value, what, "write 64MiB or more, or leave it empty to discard no WAL")
     elif not size and not re.fullmatch(r"|[1-9]\d?%", str(value)):
         problems.add(QUEUE, value, "is neither a size nor a share of the volume", "write it like 64GiB or 60%")
 
@@ -86,7 +86,7 @@ def check_options(variable: str, value: Any, problems: Problems) -> None:
 
 
 def _missing(kind: str, item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield each key that must be given, and how."""
+    """Yield each required key and its fix."""
     for key in NEEDED[kind]:
         if not item.get(key):
             yield key, "add it; see docs/backups.md, several repositories"
@@ -105,16 +105,16 @@ def _missing(kind: str, item: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _check_foreign(where: str, kind: str, item: Mapping[str, Any], problems: Problems) -> None:
-    """Note keys that belong to another type: what they say would be ignored."""
+    """Note keys of another type, which would be ignored."""
     for key in sorted(item):
         owner = {"s3": "s3", "storage": "s3", "sftp": "sftp"}.get(key.partition("_")[0])
         if owner not in {None, kind}:
-            what = f"does nothing in a repository of the type {kind}"
+            what = f"has no effect in a repository of the type {kind}"
             problems.add(f"{where}.{key}", HIDDEN, what, f"remove it, or set type to {owner}")
 
 
 def _check_own(where: str, item: Mapping[str, Any], problems: Problems) -> None:
-    """Note options of a repository that the role sets itself, of which the element has keys."""
+    """Note options of a repository that the role sets from the element's keys."""
     options = item.get("options")
     for name in sorted(map(str, options)) if isinstance(options, dict) else ():
         if f"repo1-{name}" in OWN:
@@ -125,7 +125,7 @@ def _check_own(where: str, item: Mapping[str, Any], problems: Problems) -> None:
 
 
 def _check_values(items: list[dict[str, Any]], problems: Problems) -> None:
-    """Note values that only pgBackRest would refuse, on the hosts."""
+    """Note values that otherwise only pgBackRest on the hosts would refuse."""
     places: dict[Any, int] = {}
     for number, item in enumerate(items):
         where = f"{REPOSITORIES}[{number}]"
@@ -136,8 +136,8 @@ def _check_values(items: list[dict[str, Any]], problems: Problems) -> None:
             problems.add(f"{where}.sftp_host_fingerprint", fingerprint, what, fix)
         bucket = item.get("s3_bucket")
         if isinstance(bucket, str) and "." in bucket and item.get("storage_verify_tls", True):
-            what = "has a dot, with which no certificate matches"
-            problems.add(f"{where}.s3_bucket", bucket, what, "take a bucket without one, or storage_verify_tls: false")
+            what = "has a dot, so that the server's certificate can't match it"
+            problems.add(f"{where}.s3_bucket", bucket, what, "use a bucket without one, or storage_verify_tls: false")
         path = item.get("path", "") if item.get("type", "posix") == "posix" else None
         if isinstance(path, str) and path in places:
             what = f"is the directory of {REPOSITORIES}[{places[path]}], too"

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets that must exist and hold only what every file can carry; no value is ever shown."""
+"""Rules for secrets: they must exist and have only characters that every file can hold; no value is ever shown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import 
 GENERATE = "run playbooks/secrets.yml with the same -i, or put it into a vaulted file of group_vars"
 
 ABSENT: Mapping[str, Any] = {}
-"""The secrets where the inventory has none of a kind."""
+"""Stands for the secrets of a kind that the inventory lacks."""
 
 
 def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
@@ -43,7 +43,7 @@ def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) ->
 
 
 def _judge(variable: str, secrets: Any, problems: Problems) -> None:
-    """Note what a file could not carry in any of a variable's secrets."""
+    """Note the problems of a variable's secrets."""
     for key, value in secrets.items() if isinstance(secrets, dict) else ():
         where = f"{variable}.{key}"
         if value is TEMPLATE_IN_TEXT:
@@ -60,7 +60,7 @@ def _logs_in(role: SqlObject) -> bool:
 
 
 def _mapping(variable: str, variables: Mapping[str, Any], problems: Problems) -> Mapping[str, Any] | None:
-    """The secrets by key, or None where they cannot be looked into."""
+    """The secrets by key, or None where they can't be read."""
     secrets = variables.get(variable, ABSENT)
     if isinstance(secrets, dict):
         return secrets

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the collection's roles take: their argument specs and defaults."""
+"""The inputs of the collection's roles: their argument specs and defaults."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCALARS: Mapping[str, Callable[[str], Any]] = {
 
 @dataclass(frozen=True)
 class RoleSpec:
-    """A role's inputs: options by variable name (of all entry points), default values, and what the playbooks set."""
+    """A role's inputs: options by variable name (of all entry points), defaults, and variables set by playbooks."""
 
     options: Mapping[str, Mapping[str, Any]]
     defaults: Mapping[str, Any] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class RoleSpec:
 
 
 def load_roles(collection: Path, names: Iterable[str]) -> dict[str, RoleSpec]:
-    """Read the specs of those roles that exist.
+    """Read the specs of the roles that exist.
 
     :arg collection: the collection's directory, with C(roles) and C(playbooks).
     """
@@ -55,9 +55,9 @@ def role_defaults(collection: Path, name: str) -> Mapping[str, Any]:
 
 
 def coerced(value: Any, option: Mapping[str, Any]) -> Any:
-    """A value with its texts as booleans and numbers where the option of an argument spec asks for these.
+    """A value with its texts converted to booleans and numbers where the option of an argument spec has such a type.
 
-    INI inventories and C(-e name=value) give texts. What is of the wrong type stays as it is.
+    INI inventories and C(-e name=value) give texts. A value of the wrong type stays unchanged.
     """
     if isinstance(value, dict):
         options = option.get("options") or {}
@@ -77,7 +77,7 @@ def _options(specs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _keys(data: Any) -> Iterator[str]:
-    """Every key of every mapping in plain data."""
+    """All keys of all mappings in plain data."""
     if isinstance(data, dict):
         yield from data
     if isinstance(data, (dict, list)):

@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The topology file key by key: type, default, limits, meaning and example.
 
-The parser reads with it. C(make reference) writes the plugin's documentation, docs/topology.md and the JSON Schema
-from it. Rules over several keys stand elsewhere. Meanings are in Ansible's markup.
+The parser uses it. C(make reference) generates the plugin's documentation, docs/topology.md and the JSON Schema from
+it. Rules over several keys are in other modules. Meanings are in Ansible's markup.
 """
 # ruff: noqa: RUF009 - a key is declared by a call
 
@@ -40,7 +40,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import
 POSTGRESQL = "postgresql"
 PGBOUNCER = "pgbouncer"
 ROLE_PATHS = {"primary": "/primary", "standby": "/replica", "any": "/read-only"}
-"""Roles of pools, and Patroni's REST endpoint that answers 200 on a member which may serve the role."""
+"""Roles of pools, and Patroni's REST endpoint that answers 200 on a member that may serve the role."""
 DEFAULT_POOLS = {
     "primary": {"port": 5000, "service": POSTGRESQL, "role": "primary"},
     "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
@@ -123,7 +123,7 @@ class ListedServer:
 
 @dataclass(frozen=True)
 class Check:
-    """How HAProxy judges a server."""
+    """HAProxy's check of a server."""
 
     type: str | None = key(
         Choice(("tcp", "http", "none")),
@@ -150,7 +150,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Pool:
-    """What every pool takes."""
+    """The keys of every pool."""
 
     port: int | None = key(PORT, "Port of the balancers on which the pool listens.", required=True, example=5000)
     service: str = key(
@@ -170,7 +170,7 @@ class Pool:
         ListOf(
             IpNetwork(),
             or_one=True,
-            empty=Refusal("lets nobody in", "list networks, like [192.0.2.0/24], or remove it"),
+            empty=Refusal("admits no client", "list networks, like [192.0.2.0/24], or remove it"),
         ),
         "Networks that the balancers let in. A pool that leads to PostgreSQL lets in the cluster's C(clients) by"
         " default, and its own networks must be parts of these. Any other pool lets in everyone by default. A pool"
@@ -231,7 +231,7 @@ class ServicePool(Pool):
 POOL: ByKey[Pool] = ByKey(
     "service", {POSTGRESQL: (PostgresqlPool,), PGBOUNCER: (PoolerPool, ServicePool)}, other=ServicePool
 )
-"""In a cluster without a pooler C(pgbouncer) is a service like any other."""
+"""In a cluster without a pooler, C(pgbouncer) is a service like any other."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names of SQL roles and databases: which are the collection's or PostgreSQL's own, and which can't be made."""
+"""Names of SQL roles and databases: those of the collection or of PostgreSQL, and invalid ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 
 SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 KEYWORDS = frozenset({"all", "replication", "sameuser", "samerole", "samegroup", "public", "none"})
-"""Words with a meaning of their own in pg_hba.conf or in place of a role."""
+"""Words with a special meaning in pg_hba.conf or in place of a role."""
 
 DATABASES = frozenset({"postgres", "template0", "template1"})
 MOST_BYTES = 63
@@ -25,7 +25,7 @@ OTHER = "choose another one"
 
 
 def check_sql(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
-    """Note names that are taken or can't be made, and owners that are not declared."""
+    """Note names that are taken or invalid, and owners that are not declared."""
     taken = taken_roles(cluster, inventory, roles)
     for objects, of_others in ((cluster.roles, taken), (cluster.databases, taken_databases(cluster))):
         seen: set[str] = set()
@@ -37,12 +37,12 @@ def check_sql(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSp
             seen.add(item.name)
         if objects and "postgresql" not in cluster.members:
             where, fix = objects[0].path.partition("[")[0], f"name a group in {cluster.path}.groups.postgresql"
-            problems.add(where, OPAQUE, "has no PostgreSQL to live in", fix)
+            problems.add(where, OPAQUE, "has no PostgreSQL in the cluster", fix)
     for role in cluster.roles:
         flags = role.values.get("flags")
         if isinstance(flags, str) and not FLAGS.fullmatch(flags):
             fix = "use CREATEDB, CREATEROLE, NOLOGIN and the like, separated by commas without blanks"
-            problems.add(f"{role.path}.flags", flags, "is no list of attributes of a role", fix)
+            problems.add(f"{role.path}.flags", flags, "is not a list of role attributes", fix)
     superusers = {name for name, variable in taken.items() if variable == "patroni_superuser_username"}
     for database in cluster.databases:
         _owner(cluster, database, superusers, problems)
@@ -57,14 +57,14 @@ def _owner(cluster: Cluster, database: SqlObject, superusers: set[str], problems
 
 
 def taken_roles(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec]) -> dict[str, str]:
-    """Names of the collection's own SQL roles, in small letters, and the variables that give them."""
+    """Names of the collection's own SQL roles, in lower case, and the variables that set them."""
     variables = [inventory.hosts[host.name] for host in cluster.of("postgresql")]
     wanted = {variable: name for component in cluster.parts for variable, name in component.sql_roles.items()}
     return {name.lower(): variable for host in variables for variable, name in named(host, wanted, roles).items()}
 
 
 def taken_databases(cluster: Cluster) -> dict[str, str]:
-    """Names of the databases that are there already, and what has them."""
+    """Names of existing databases, and their owners."""
     own = {name: component.asked_by for component in cluster.parts for name in component.databases}
     return {**dict.fromkeys(DATABASES, "PostgreSQL"), **own}
 
@@ -72,31 +72,31 @@ def taken_databases(cluster: Cluster) -> dict[str, str]:
 def named(
     variables: Mapping[str, Any], wanted: Mapping[str, str], roles: Mapping[str, RoleSpec] | None = None
 ) -> dict[str, str]:
-    """The names that a host's variables give, by variable; those that can't be looked into are left out."""
+    """The names that a host's variables set, by variable, without unreadable ones."""
     defaults = {name: value for spec in (roles or {}).values() for name, value in spec.defaults.items()}
     found = {variable: variables.get(variable, defaults.get(variable, name)) for variable, name in wanted.items()}
     return {variable: str(name) for variable, name in found.items() if not isinstance(name, Opaque)}
 
 
 def name_problems(name: str, taken: Mapping[str, str], *, is_role: bool) -> Iterator[tuple[str, str]]:
-    """Yield why a user's role or database can't have a name, and the fix."""
+    """Yield why a name is not possible for a user's role or database, and the fix."""
     known = name.lower()
     if known in taken and known not in DATABASES:
         yield f"is the collection's own ({taken[known]})", OTHER
     elif known in taken or known in DATABASES or known.startswith("pg_"):
         yield "is a name of PostgreSQL's own", OTHER
     elif is_role and known in {"public", "none"}:
-        yield "means something else where a role is named", OTHER
+        yield "has a special meaning in place of a role's name", OTHER
     if "%" in name:
         yield "holds a %, which community.postgresql takes for a placeholder", "leave it out"
     if len(name.encode()) > MOST_BYTES:
         yield f"is longer than {MOST_BYTES} bytes, after which PostgreSQL cuts it", "shorten it"
     if not name.isprintable():
-        yield "holds a character that can't be seen", "leave it out"
+        yield "holds an invisible character", "leave it out"
 
 
 def check_system_roles(variables: Mapping[str, Any], problems: Problems) -> None:
-    """Note names for the collection's own roles that PostgreSQL, pg_hba.conf or one another can't bear."""
+    """Note names for the collection's own roles that conflict with PostgreSQL, pg_hba.conf or each other."""
     names = named(variables, SQL_ROLES)
     first: dict[str, str] = {}
     for variable, name in names.items():
@@ -104,6 +104,6 @@ def check_system_roles(variables: Mapping[str, Any], problems: Problems) -> None
             fix = "use small letters, digits and _, no word of pg_hba.conf, and not pg_ at the beginning"
             problems.add(variable, name, "can't be the name of a role", fix)
         if name in first:
-            what = f"is also {first[name]}; the two have passwords of their own"
+            what = f"is also {first[name]}; the two have different passwords"
             problems.add(variable, name, what, OTHER)
         first.setdefault(name, variable)

@@ -1,9 +1,9 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Timing profiles: how soon each part takes silence for a failure. Everything that must fit together stands here.
+"""Timing profiles: how soon each part treats silence as a failure. Interdependent settings are kept together here.
 
-A role takes its part as C(<role>_timing), below its own variables, so that what a user sets of those still wins.
+A role takes its part as C(<role>_timing), which its own variables override, so that a user's settings take precedence.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ DEFAULT_PROFILE = "balanced"
 class Profile:
     """One profile. Patroni and the watch count in seconds, etcd in milliseconds, HAProxy and keepalived in their units.
 
-    C(patroni): ttl, loop_wait + 2 * retry_timeout <= ttl. C(etcd): election_timeout >= 5 * heartbeat_interval, and so
-    long that a slow write to its disk is no lost leader. C(lease_watch): None for no watcher; with loop_wait + 2 *
-    retry_timeout + 1 or more a cut-off primary has demoted itself, with less it only can't acknowledge alone, which
-    takes synchronous replication. C(haproxy): a check must connect and shake hands within its interval, or it fails
-    on a busy machine; reconnect_interval is longer than a round trip, and HAProxy's own second where there is none.
-    C(keepalived) notices a dead balancer after 3 * advert_int and a bit, C(vrrp_check) a dead HAProxy after fall *
-    interval.
+    C(patroni): ttl, loop_wait + 2 * retry_timeout <= ttl. C(etcd): election_timeout >= 5 * heartbeat_interval, and long
+    enough that a slow write to disk does not lose the leader. C(lease_watch): None for no watcher. With loop_wait + 2 *
+    retry_timeout + 1 or more, an isolated primary has demoted itself before; with less, it only can't acknowledge
+    alone, which requires synchronous replication. C(haproxy): a check must connect and complete its handshake within
+    its interval, or it fails on a busy machine. reconnect_interval is longer than a round trip; without it HAProxy
+    waits its default second. C(keepalived) detects a dead balancer after slightly more than 3 * advert_int,
+    C(vrrp_check) a dead HAProxy after fall * interval.
     """
 
     patroni: Mapping[str, int]
@@ -87,12 +87,12 @@ PROFILES: Mapping[str, Profile] = {
 
 
 def patroni_defaults(profile: str, defaults: Mapping[str, Any]) -> dict[str, Any]:
-    """The variables of the role patroni as the profile leaves them: its defaults, with the profile's timing."""
+    """The variables of the role patroni under the profile: its defaults with the profile's timing."""
     return {**defaults, **{f"patroni_{name}": value for name, value in PROFILES[profile].patroni.items()}}
 
 
 def timing_dict(profile: str) -> dict[str, Any]:
-    """The profile in the shape of C(ha.timing): its name, and what each role takes."""
+    """The profile in the format of C(ha.timing): its name, and the settings of each role."""
     timing = PROFILES[profile]
     parts = ("patroni", "etcd", "haproxy", "keepalived", "vrrp_check")
     return {"profile": profile, **{part: dict(getattr(timing, part)) for part in parts}}

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must hold of clusters beyond the shape of their declaration."""
+"""Rules for clusters beyond the shape of their declaration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp_rules im
 
 
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
-    """Note every problem of the clusters, each alone and together."""
+    """Note every problem of each cluster, and of the clusters together."""
     for cluster in clusters:
         for check in (_parts, check_pooled, _etcd_size, _repository, _host_names, _member_names, _candidates):
             check(cluster, problems)
@@ -35,7 +35,7 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
         problems.add(groups, OPAQUE, "gives the cluster no hosts", fix)
     if "postgresql" in has and "etcd" not in has:
         fix = "name a group of three hosts there; it may be the postgresql group"
-        problems.add(f"{groups}.etcd", OPAQUE, "is missing: PostgreSQL's leader lock lives in etcd", fix)
+        problems.add(f"{groups}.etcd", OPAQUE, "is missing: PostgreSQL's leader lock is in etcd", fix)
     if "backup" in has and "postgresql" not in has:
         problems.add(f"{groups}.backup", OPAQUE, "has nothing to back up", "name a postgresql group or remove it")
     if "haproxy" in has and not cluster.pools_declared and not cluster.pools:
@@ -53,11 +53,11 @@ def _etcd_size(cluster: Cluster, problems: Problems) -> None:
     count = len(cluster.of("etcd"))
     where = f"{cluster.path}.groups.etcd"
     if count and count % 2 == 0:
-        what = "is an even number of etcd members, which survives no more failures than one member less"
+        what = "is an even number of etcd members, which survives no more failures than one member fewer"
         odd = "3" if count == 2 else f"{count - 1} or {count + 1}"
         problems.add(where, count, what, f"put {odd} hosts into the group")
     if count == 1 and not cluster.allow_single_etcd:
-        fix = f"use three hosts, or set {cluster.path}.allow_single_etcd to true where no failure need be survived"
+        fix = f"use three hosts, or set {cluster.path}.allow_single_etcd to true where no failure must be survived"
         problems.add(where, count, "is a single etcd member, whose loss stops the cluster", fix)
 
 
@@ -69,10 +69,10 @@ def _repository(cluster: Cluster, problems: Problems) -> None:
 
 
 def _host_names(cluster: Cluster, problems: Problems) -> None:
-    """A host's name is the common name of its certificate, by which etcd takes it for the user of that name."""
+    """A host's name is the common name of its certificate, which etcd takes as a user name."""
     for host in cluster.hosts:
         if host.name.lower() in ETCD_USERS.values() or host.name.lower().endswith(f".{ETCD_PEERS}"):
-            what = "is a name that etcd gives rights to, and its certificate would have it"
+            what = "is a name to which etcd grants rights, and the host's certificate would contain it"
             problems.add(f"{cluster.path}.groups", host.name, what, "rename the host in the inventory")
 
 

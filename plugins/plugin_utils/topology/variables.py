@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Role variables as the inventory gives them to the clusters' hosts."""
+"""Rules for role variables in the inventory of the clusters' hosts."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
 
 LINES_MAY_BREAK = ("_private_key", ".environment")
-"""Ends of the names of secrets that reach hosts as files of their own, or as JSON."""
+"""Suffixes of the names of secrets that reach hosts as separate files, or as JSON."""
 
 FREE = re.compile(r".*(_|^)(options|settings|parameters|rules|commands?|configuration|environment)")
-"""Names of what is written in a program's own words, which may hold a password wherever it is."""
+"""Names of options in a program's own syntax, which may hold a password anywhere."""
 
 PATTERNS = {
     "patroni_postgresql_version": (r"[1-9]\d", 'write a major version, such as "17"'),
@@ -72,11 +72,11 @@ WIRED = {
     "backup_jobs_etcd_username": "etcd's user has a fixed name",
     **{variable: fix for component in COMPONENTS for variable, fix in component.wired.items()},
 }
-"""Where to set what the playbooks pass to the roles."""
+"""The settings to use in place of variables that the playbooks pass to the roles."""
 
 
 def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec], problems: Problems) -> None:
-    """Note unknown and mistyped variables of the members, and what the roles would refuse in the topology."""
+    """Note unknown and mistyped variables of the members, and values that the roles would refuse."""
     for host in cluster.hosts:
         _check_host(inventory.hosts[host.name], roles, problems)
         _check_snapshots(host.name, inventory.hosts[host.name].get(JOBS), cluster, problems)
@@ -97,7 +97,7 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
 
 
 def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], *, values_only: bool = False) -> list[Problem]:
-    """What the roles would refuse in a host's variables once these are evaluated.
+    """The evaluated variables of a host that the roles would refuse.
 
     :arg values_only: whether names that no role has, or that the playbooks set, are accepted.
     """
@@ -107,7 +107,7 @@ def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], *, valu
 
 
 def role_of(variable: str) -> str | None:
-    """The role whose name or prefix a variable carries; a second underscore marks what is the role's own."""
+    """The role whose name or prefix a variable has; a second underscore marks a role's internal variable."""
     return next((role for role in ROLES if re.match(f"{role}(_(?!_)|$)", variable)), None)
 
 
@@ -118,14 +118,14 @@ def is_secret_variable(variable: str, roles: Mapping[str, RoleSpec]) -> bool:
 
 
 def judge_option(where: str, value: Any, option: Mapping[str, Any], for_role: bool) -> list[Problem]:
-    """What is wrong with an option of a playbook; templates are not looked into.
+    """The problem of a playbook's option; templates are not evaluated.
 
-    :arg for_role: a role reads it; otherwise a module or a filter does, which take a text for a list.
+    :arg for_role: a role reads the option; otherwise a module or a filter does, which accept a text as a list.
     """
     if has_opaque(value):
         return []
     messages = _refusals(value, option) if for_role else _unfit(value, option)
-    fix = _fix(option, for_role and isinstance(value, str)).removesuffix("; the role's argument_specs tell more")
+    fix = _fix(option, for_role and isinstance(value, str)).removesuffix("; see the role's argument_specs")
     return [Problem(where, value, f"is not what the playbook takes ({text})", fix) for text in messages]
 
 
@@ -154,7 +154,7 @@ def _check_host(
 
 
 def _is_to_be_set(variable: str, role: str, spec: RoleSpec, problems: Problems) -> bool:
-    """Whether a variable is a user's to set; if it is not, note why."""
+    """Whether a user may set a variable; if not, note why."""
     if variable not in spec.options:
         what = f"is not a variable of the role {role}"
         fix = f"{suggestion(variable, spec.options)}; if it is not Holdfast's, add it to the list {FOREIGN}"
@@ -178,7 +178,7 @@ def _check_variable(variable: str, value: Any, option: Mapping[str, Any] | None,
 
 
 def _check_keys(where: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
-    """Note keys of free mappings that would end their line in a file, and begin another."""
+    """Note keys of free mappings that would break their line in a file."""
     for number, part in enumerate(value) if isinstance(value, list) else ():
         _check_keys(f"{where}[{number}]", part, option, problems)
     options = option.get("options") or {}
@@ -207,11 +207,11 @@ BEYOND_TYPES: dict[str, Callable[[Any, Problems], None]] = {
     REPOSITORIES: check_repositories,
     REPOSITORY_OPTIONS: partial(check_options, REPOSITORY_OPTIONS),
 }
-"""What judges a variable beyond the types of its role's options."""
+"""The checks of variables beyond the types of the roles' options."""
 
 
 def _check_secrets(variable: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
-    """Note what files could not carry in the secrets that a variable holds."""
+    """Note the problems of the secrets in a variable."""
     for where, secret in _secrets(variable, value, option):
         if secret is TEMPLATE_IN_TEXT:
             problems.add(where, HIDDEN, TEMPLATED, LITERAL)
@@ -219,14 +219,14 @@ def _check_secrets(variable: str, value: Any, option: Mapping[str, Any], problem
             continue
         elif where.endswith(LINES_MAY_BREAK):
             if "\0" in str(secret):
-                problems.add(where, HIDDEN, "has a NUL, which no environment and no file of lines carries", CHANGE)
+                problems.add(where, HIDDEN, "has a NUL, which no environment variable or text file can hold", CHANGE)
         else:
             for what in text_problems(secret):
                 problems.add(where, HIDDEN, what, CHANGE)
 
 
 def _secrets(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the single secrets of a value, each with its place; of a free mapping its texts, under its own name."""
+    """Yield the single secrets of a value with their paths; a free mapping's texts have the mapping's path."""
     if isinstance(value, dict):
         for key, part in value.items():
             if not option.get("no_log"):
@@ -245,15 +245,15 @@ def _secrets(where: str, value: Any, option: Mapping[str, Any]) -> Iterator[tupl
 def _check_pattern(variable: str, value: Any, problems: Problems) -> None:
     pattern, fix = PATTERNS.get(variable, (".*", ""))
     if isinstance(value, (str, int, float)) and not re.fullmatch(pattern, str(value), re.DOTALL):
-        problems.add(variable, value, "is no version", fix)
+        problems.add(variable, value, "is not a version", fix)
 
 
 def _check_snapshots(host: str, jobs: Any, cluster: Cluster, problems: Problems) -> None:
-    """A snapshot is taken of the host's own member."""
+    """A job takes the snapshot of the host's own member."""
     for job in jobs if isinstance(jobs, list) else ():
         is_snapshot = isinstance(job, Mapping) and job.get("kind") == "etcd_snapshot"
         if is_snapshot and host not in [member.name for member in cluster.of("etcd")]:
-            what = f"is a job of {host}, which is no member of etcd"
+            what = f"is a job of {host}, which is not an etcd member"
             problems.add(f"{JOBS}[{job.get('name')}].kind", "etcd_snapshot", what, "declare it for the group etcd")
 
 
@@ -267,7 +267,7 @@ def _check_sql(objects: tuple[SqlObject, ...], option: Mapping[str, Any], proble
 
 
 def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
-    """Let Ansible's own validator judge one variable, as the role would."""
+    """Judge a variable with Ansible's own validator, as the role would."""
     alone = {key: part for key, part in option.items() if key not in {"required", "default"}}
     secret = _is_secret(option)
     shown = HIDDEN if secret or _is_free(re.split(r"[.\[]", where)[0], option) else value
@@ -277,12 +277,12 @@ def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Pr
 
 
 def _refusals(value: Any, option: Mapping[str, Any]) -> list[str]:
-    """Why a value is refused. A validator reads lists and mappings out of a text, which a role's templates don't."""
+    """Why a value is refused. The validator parses lists and mappings from a text, but a role's templates don't."""
     return [*_texts(value, option)] or _unfit(value, option)
 
 
 def _texts(value: Any, option: Mapping[str, Any]) -> Iterator[str]:
-    """A text wherever a list or a mapping is meant."""
+    """A text in place of a list or a mapping, at any depth."""
     kind = option.get("type", "str")
     if kind in {"list", "dict"} and isinstance(value, str):
         yield f"a text in place of a {kind}"
@@ -292,13 +292,13 @@ def _texts(value: Any, option: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
-    """Why the validator refuses a value. It would write a list or a mapping out as a text; that is never meant."""
+    """Why the validator refuses a value, or a list or mapping in place of a text, which it would convert."""
     if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
         return [f"a {type(value).__name__} in place of a text"]
     try:
         messages = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
-    except TypeError:  # it looks for keys in what is no mapping, and joins those that are no texts
-        return ["not a mapping with texts as keys where one is meant"]
+    except TypeError:  # the validator looks for keys in values other than mappings, and joins keys that are not texts
+        return ["not a mapping with texts as keys where one is required"]
     return [
         re.sub(r"^argument 'value' is of type \w+ and we were unable to convert to \w+: ", "", text).replace(
             "value of value must be", "must be"
@@ -308,7 +308,7 @@ def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
 
 
 def _is_free(name: str, option: Mapping[str, Any]) -> bool:
-    """Whether an option, or one in it, is written in a program's own words."""
+    """Whether an option, or one in it, is in a program's own syntax."""
     options = option.get("options") or {}
     return (
         bool(FREE.fullmatch(name))
@@ -330,11 +330,11 @@ def _fix(option: Mapping[str, Any], is_text: bool = False) -> str:
     if option.get("choices"):
         return f"use one of {', '.join(map(str, option['choices']))}"
     elements = f" of {option['elements']}" if option.get("elements") else ""
-    return f"write a value of the type {option.get('type', 'str')}{elements}; the role's argument_specs tell more"
+    return f"write a value of the type {option.get('type', 'str')}{elements}; see the role's argument_specs"
 
 
 def _check_timing(cluster: Cluster, inventory: Inventory, patroni: RoleSpec | None, problems: Problems) -> None:
-    """Patroni keeps its promise of one leader only while loop_wait + 2 * retry_timeout <= ttl, alike on all members."""
+    """Patroni guarantees a single leader only if loop_wait + 2 * retry_timeout <= ttl, equal on all members."""
     defaults = patroni_defaults(cluster.profile, patroni.defaults if patroni else {})
     first: dict[str, Any] = {}
     for host in cluster.of("postgresql"):
@@ -351,7 +351,7 @@ def _check_timing(cluster: Cluster, inventory: Inventory, patroni: RoleSpec | No
 def _check_seconds(seconds: Mapping[str, int], problems: Problems) -> None:
     for name, number in seconds.items():
         if number < FLOOR[name]:
-            what = "is below Patroni's floor, which Patroni would use instead"
+            what = "is below Patroni's minimum, which Patroni would use instead"
             problems.add(name, number, what, f"set it to {FLOOR[name]} or more")
     if len(seconds) < len(FLOOR):
         return

@@ -19,7 +19,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp import (
 
 
 def check_vrrp(clusters: tuple[Cluster, ...], problems: Problems) -> None:
-    """Note VRRP settings under which two balancers would contend."""
+    """Note VRRP settings with which two balancers would conflict."""
     _router_ids(clusters, problems)
     for cluster in clusters:
         for vip in cluster.vips:
@@ -30,7 +30,7 @@ def check_vrrp(clusters: tuple[Cluster, ...], problems: Problems) -> None:
 
 
 def _router_ids(clusters: tuple[Cluster, ...], problems: Problems) -> None:
-    """Ids must differ in a network, and a derived one is never moved: a running router would change its id."""
+    """Ids must differ in a network. A derived id is never moved, because a running router would change it."""
     everyone = [(cluster, vip) for cluster in clusters for vip in cluster.vips]
     taken = {router_id(cluster, vip) for cluster, vip in everyone}
     free = next((number for number in range(1, 256) if number not in taken), "another")
@@ -44,7 +44,7 @@ def _router_ids(clusters: tuple[Cluster, ...], problems: Problems) -> None:
 
 
 def _overlap(one: Vip, other: Vip) -> bool:
-    """Whether routers of both hear each other; IPv4 and IPv6 have id spaces of their own."""
+    """Whether routers of both receive each other's adverts; IPv4 and IPv6 have separate id spaces."""
     return one.address.version == other.address.version and (
         one.address.ip in other.address.network or other.address.ip in one.address.network
     )

@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have the installed etcd read its settings: judge.py FILE GROUP, the environment file and the group of the TLS key.
+"""Let the installed etcd check its settings: judge.py FILE GROUP, the environment file and the group of the TLS key.
 
-Exits with 1, the setting and etcd's words if it can't. etcd has no option for that. Given a data directory in which it
-can make nothing, it reads all settings, listens on a free port of the loopback interface, and ends.
+Exits with 1, the setting and etcd's message on an error. etcd has no option for a check. With a data directory that it
+can't create, it reads all settings, listens on a free port of the loopback interface, and ends.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ SECONDS = 60
 LISTENS = ("ETCD_LISTEN_PEER_URLS", "ETCD_LISTEN_CLIENT_URLS", "ETCD_LISTEN_METRICS_URLS")
 CONFIG_FILE = "ETCD_CONFIG_FILE"
 NOT_TRIED = (CONFIG_FILE, "ETCD_WAL_DIR", "ETCD_DISCOVERY", "ETCD_DISCOVERY_SRV", "ETCD_ENABLE_LOG_ROTATION")
-"""What leads elsewhere: to other settings, directories, hosts and logs."""
+"""Settings that refer to other settings, directories, hosts and logs."""
 NO_FLAGS = frozenset({"ETCD_UNSUPPORTED_ARCH", "ETCD_VERIFY"})
-"""What etcd reads without knowing it as a setting."""
+"""Variables that etcd reads but does not list as settings."""
 
 Settings = Mapping[str, str]
 Trial = Callable[[Settings], str]
@@ -46,7 +46,7 @@ def _value(text: str) -> str:
 
 
 def loopback(url: str) -> str:
-    """Return a URL that listens on a free port of the loopback interface, or what etcd refuses as it is."""
+    """Return a URL on a free port of the loopback interface, or unchanged if etcd would refuse it."""
     try:
         parts = urlsplit(url)
         listens = parts.hostname == "localhost" or bool(ipaddress.ip_address(parts.hostname or ""))
@@ -59,7 +59,7 @@ def loopback(url: str) -> str:
 
 
 def tried(settings: Settings, directory: str) -> dict[str, str]:
-    """Return the settings for a trial, which has no data, no address and no log but its own."""
+    """Return the settings for a trial with its own data directory, addresses and log only."""
     kept = {name: value for name, value in settings.items() if name not in NOT_TRIED}
     here = {name: ",".join(map(loopback, kept[name].split(","))) for name in LISTENS if kept.get(name)}
     return {**kept, **here, "ETCD_DATA_DIR": directory, "ETCD_LOG_OUTPUTS": "stderr"}
@@ -74,7 +74,7 @@ def complaint(output: str, directory: str) -> str:
     if f"mkdir {directory}/member: not a directory" in output:
         return ""
     said = [words for line in output.splitlines() if (words := _words(line))]
-    return said[-1] if said else "etcd does not take its settings, and does not say why"
+    return said[-1] if said else "etcd refuses its settings without a reason"
 
 
 def _words(line: str) -> str:
@@ -86,7 +86,7 @@ def _words(line: str) -> str:
 
 
 def judge(settings: Settings, trial: Trial) -> str:
-    """Return what is wrong with the settings, and with which; "" for nothing."""
+    """Return the problem and its setting, "" without one."""
     if settings.get(CONFIG_FILE):
         return f"{CONFIG_FILE}: with it, etcd ignores all other settings. Fix: remove it from etcd_settings"
     why = trial(settings)
@@ -101,7 +101,7 @@ def judge(settings: Settings, trial: Trial) -> str:
 
 
 def run(settings: Settings, group: str) -> str:
-    """Return the complaint of the installed etcd, run as its own user."""
+    """Return the error of the installed etcd, run as its own user."""
     with tempfile.TemporaryDirectory(prefix="holdfast-etcd-", dir="/run") as directory:
         (Path(directory) / "member").touch()
         shutil.chown(directory, USER)

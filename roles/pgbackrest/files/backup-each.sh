@@ -1,7 +1,7 @@
 #!/bin/sh
 # Managed by Ansible (holdfast.ha.pgbackrest).
-# pgbackrest-each STANZA TYPE REPOSITORY...: a backup to each repository in turn. One that fails keeps no other from its
-# own; it alone is tried again five minutes later, three times.
+# pgbackrest-each STANZA TYPE REPOSITORY...: takes a backup in each repository in turn. A failure does not affect the
+# other repositories; only the failed backup is retried, up to three times, five minutes apart.
 set -u
 stanza=$1 type=$2
 shift 2

@@ -1,8 +1,8 @@
 #!/bin/sh
 # Managed by Ansible (holdfast.ha.pgbackrest).
 # pgbackrest-get STANZA FILE PATH: fetches a file from the archive for PostgreSQL.
-# A standby asks for the next segment whenever its stream ends, mostly in vain, and goes on with the answer. One that was
-# given a segment may need many: then pgBackRest fetches ahead (archive-async), until it finds nothing more.
+# A standby asks for the next segment whenever its stream ends; usually the archive has none, and the standby continues.
+# A standby that got a segment may need many more: then pgBackRest prefetches (archive-async) until it finds no more.
 set -eu
 stanza=$1 file=$2 path=$3
 behind=/run/pgbackrest/$stanza-behind

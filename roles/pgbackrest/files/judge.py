@@ -1,10 +1,11 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have the installed pgBackRest read a configuration: judge.py FILE STANZA.
+"""Let the installed pgBackRest check a configuration: judge.py FILE STANZA.
 
-Exits with 1 and pgBackRest's words, without secrets, if it can't. pgBackRest has no option for that, and each command
-reads only the options it knows. So those are run that know them all, each such that it ends once it has read them.
+Exits with 1 and pgBackRest's message, without secrets, on an error. pgBackRest has no option for a check, and each
+command reads only the options that it knows. So this runs commands that together know all options, each in a way that
+ends after reading them.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ USER = "postgres"
 SECONDS = 60
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
 REFUSALS = frozenset({27, 29, *range(31, 38)})
-"""The exit codes that tell of the configuration itself."""
+"""The exit codes of errors in the configuration itself."""
 SECRET = re.compile(r"^\s*\S*(?:pass|key|secret|token)[^=\n]*=[ \t]*(\S.*?)\s*$", re.MULTILINE)
 
 
 def commands(stanza: str, directory: str) -> Iterator[list[str]]:
-    """Yield commands that end before they touch anything: for want of a file, a lock, a free data directory, a name."""
+    """Yield commands that end before any change: they lack a file, a lock, a free data directory or a name."""
     log, of_stanza = f"--log-path={directory}", f"--stanza={stanza}"
     yield [log, of_stanza, "archive-get"]
     yield [log, of_stanza, "archive-push"]
@@ -37,7 +38,7 @@ def commands(stanza: str, directory: str) -> Iterator[list[str]]:
 
 
 def complaints(code: int, output: str) -> list[str]:
-    """Return what is wrong with the configuration by the words of one command."""
+    """Return the configuration's problems in the output of one command."""
     ignored = re.findall(r"WARN: (configuration file contains .*)", output)
     if code not in REFUSALS:
         return ignored
@@ -46,14 +47,14 @@ def complaints(code: int, output: str) -> list[str]:
 
 
 def masked(words: str, config: str) -> str:
-    """Return the words without the values of the configuration's secrets."""
+    """Return a message without the values of the configuration's secrets."""
     for value in sorted(set(SECRET.findall(config)), key=len, reverse=True):
         words = words.replace(value, "***")
     return words
 
 
 def judge(path: str, stanza: str) -> list[str]:
-    """Return what pgBackRest says is wrong with a configuration."""
+    """Return the problems that pgBackRest reports for a configuration."""
     with tempfile.TemporaryDirectory(prefix="holdfast-pgbackrest-", dir="/run") as directory:
         (Path(directory) / "postmaster.pid").touch()
         shutil.chown(directory, USER)

@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Have the installed PgBouncer read a configuration: judge.py MAIN START, the paths of its two files.
+"""Let the installed PgBouncer check a configuration: judge.py MAIN START, the paths of its two files.
 
-Exits with 1 and PgBouncer's words if it can't. PgBouncer has no option for that. Told to listen nowhere, it reads all
-of the configuration, sets TLS up, and ends.
+Exits with 1 and PgBouncer's message on an error. PgBouncer has no option for a check. Without an address to listen on,
+it reads the whole configuration, sets TLS up, and ends.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ SECONDS = 120
 
 
 def tried(main: str, start: str) -> str:
-    """Return the configuration with what only a start reads, listening nowhere."""
+    """Return the configuration with the settings that only a start reads, and without an address to listen on."""
     kept = [line for line in main.splitlines() if not line.startswith("%include")]
     return "\n".join([*kept, *start.splitlines(), NOWHERE])
 
 
 def complaints(output: str) -> list[str]:
-    """Return what PgBouncer says is wrong, without time and process."""
+    """Return PgBouncer's error, without time and process."""
     said = [line.partition("] ")[2] or line for line in output.splitlines()]
     return [line for line in said if line.startswith(("ERROR", "FATAL")) and "auth_file" not in line]
 
 
 def judge(config: str) -> list[str]:
-    """Return what PgBouncer says is wrong with a configuration."""
+    """Return the problems that PgBouncer reports for a configuration."""
     with tempfile.TemporaryDirectory(prefix="holdfast-pgbouncer-", dir="/run") as directory:
         path = Path(directory) / "pgbouncer.ini"
         path.write_text(config, encoding="utf-8")

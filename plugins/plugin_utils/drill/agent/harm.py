@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What an agent does to its own node, each with a timer that undoes it without help."""
+"""The harms that an agent does to its own node, each with a timer there that undoes it."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def must(argv: list[str], text: str = "") -> str:
 
 
 class Harms:
-    """The harms of this agent; heal() undoes all of them, in the reverse order."""
+    """The harms of this agent; heal() undoes all of them in reverse order."""
 
     def __init__(self) -> None:
         self._undo: dict[str, list[str]] = {}
 
     def arm(self, name: str, seconds: float, undo: list[str]) -> None:
-        """Let systemd undo a harm after some seconds, without help. To be called before the harm."""
+        """Let systemd undo a harm after some seconds. Call this before the harm."""
         unit = f"{UNIT}-{name}"
         run(["systemctl", "stop", f"{unit}.timer", f"{unit}.service"])
         timer = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:g}"]
@@ -53,21 +53,21 @@ class Harms:
         self._undo[name] = undo
 
     def undo(self, name: str) -> None:
-        """Undo a harm and disarm its timer; harmless when that has happened already."""
+        """Undo a harm and disarm its timer; without effect when that is done already."""
         command = self._undo.pop(name, None)
         if command:
             run(command)
         run(["systemctl", "stop", f"{UNIT}-{name}.timer"])
 
     def isolate(self, rules: str, seconds: float, mute: Sequence[str] = ()) -> bool:
-        """Load the drill's own packet filter; say whether other hosts stop learning of the muted addresses.
+        """Load the drill's own packet filter; return whether the muted addresses are no longer announced.
 
-        Those who may still answer ARP would draw clients that they can't serve. Kernels before 5.16 can't mute it.
+        A host that still answers ARP attracts clients that it can't serve. Kernels before 5.16 can't mute ARP.
         """
         self.arm("isolation", seconds, list(UNCUT))
         run(list(UNCUT))
         must(["nft", "-f", "-"], text=rules)
-        four = [address for address in mute if ":" not in address]  # IPv6 announces itself in packets like all others
+        four = [address for address in mute if ":" not in address]  # IPv6 announces addresses in ordinary packets
         devices = [device.name for device in sorted(DEVICES.iterdir()) if device.name != "lo"]
         return not four or run(["nft", "-f", "-"], text=muting(four, devices))["code"] == 0
 
@@ -78,7 +78,7 @@ class Harms:
 
 
 def muting(addresses: Sequence[str], devices: Sequence[str]) -> str:
-    """Return what nft loads to let no ARP out that says this host has the addresses, keepalived's own included."""
+    """Return the nft rules that drop ARP claims of the addresses by this host, those of keepalived included."""
     return "\n".join([
         f"table netdev {TABLE} {{",
         "  chain egress {",

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The clients: writers and readers that note what became of each statement."""
+"""The clients: writers and readers that record the outcome of each statement."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ IDLE_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Job:
-    """What a client does: name, the stream its rows go to, a statement every interval seconds.
+    """A client's job: its name, the stream of its rows, and a statement to run every interval seconds.
 
-    The deadlines are the client's own, None for one that waits as long as libpq does. A statement with numbered takes
-    the client's name and the number of the attempt.
+    The deadlines are the client's own; None leaves the waiting to libpq. A numbered statement has the client's name and
+    the attempt's number as parameters.
     """
 
     name: str
@@ -60,20 +60,20 @@ class Client:
         self._server = ""
 
     def wake(self) -> float:
-        """Return when it has to be stepped at the latest, without anything from the server."""
+        """Return the latest time of the next step if the server sends nothing."""
         if self._step == self._rest:
             return self._due
         return self._deadline if self._deadline is not None else float("inf")
 
     def step(self, now: float) -> None:
-        """Move on as far as possible."""
+        """Proceed as far as possible without waiting."""
         try:
             self._step(now)
         except psycopg2.Error as error:
             self._fail(now, error)
 
     def stop(self, now: float) -> None:
-        """End; what is under way stays unknown."""
+        """End; the outcome of a pending statement stays unknown."""
         if self._step == self._answered:
             self._record(now, UNKNOWN, "the drill ended")
         self._hang_up()
@@ -82,7 +82,7 @@ class Client:
     def _rest(self, now: float) -> None:
         if now < self._due:
             if self.session:
-                self.session.ready()  # notices a server that hung up
+                self.session.ready()  # notices that the server closed the connection
             return
         self._sequence += 1
         self._begun = now
@@ -138,7 +138,7 @@ class Client:
         return True
 
     def _fail(self, now: float, error: Exception) -> None:
-        if self._step != self._rest:  # otherwise only the resting connection broke
+        if self._step != self._rest:  # otherwise only the idle connection broke
             refused = self._step != self._answered or stored_for_certain_not(error)
             self._record(now, REFUSED if refused else UNKNOWN, sentence(error))
             self._due = now + self._backoff
@@ -169,7 +169,7 @@ class Load:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the clients; all their rows are sent when this returns."""
+        """End the clients; all of their rows have been sent when this returns."""
         self._stopping.set()
         self._thread.join()
 

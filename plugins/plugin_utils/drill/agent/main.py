@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agent: answers requests until its standard input closes, then undoes and removes all that it made."""
+"""The agent: answers requests until its standard input closes, then undoes and removes everything that it made."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SILENCE_SECONDS = 240.0  # a controller asks for the time every few seconds
 
 
 class Agent:
-    """One node's agent; configuration: name, and etcd, patroni (URLs), tls, database, addresses where it has such."""
+    """One node's agent; configuration: name, and, where the node has them, etcd, patroni, tls, database, addresses."""
 
     def __init__(self, wire: Wire, configuration: Mapping[str, Any]) -> None:
         self._wire = wire
@@ -68,7 +68,7 @@ class Agent:
             try:
                 for request in self._wire.requests():
                     self._heard = time.monotonic()
-                    if request["operation"] == "now":  # measures the clock: not behind others
+                    if request["operation"] == "now":  # measures the clock: must not queue behind others
                         self._answer(request)
                     else:
                         pool.submit(self._answer, request)
@@ -79,7 +79,7 @@ class Agent:
         answer: dict[str, Any] = {"id": request["id"]}
         try:
             answer["result"] = self._operations[request["operation"]](**request["arguments"])
-        except Exception as error:  # noqa: BLE001 - whatever it is, the controller has to know
+        except Exception as error:  # noqa: BLE001 - the controller must get every error
             answer["error"] = f"{type(error).__name__}: {' '.join(str(error).split())}"
         self._wire.send(answer)
 
@@ -166,7 +166,7 @@ class Agent:
 
 
 def reach(servers: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """Say whether this host has psycopg2, and why each server does not let a client in, "" where it does."""
+    """Return whether this host has psycopg2, and for each server why a client can't connect, "" if it can."""
     errors = []
     for settings in servers if psycopg2 else ():
         try:
@@ -185,7 +185,7 @@ def is_active(unit: str) -> bool:
 
 
 def switch_over(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Let another member lead, as the module does; return its name, and the seconds by phase."""
+    """Switch over to another member, as the module does; return its name, and the seconds by phase."""
     switchover = Switchover.from_params(params)
     cluster, seconds = switchover.run(switchover.plan(None))
     return {"leader": cluster.leader.name if cluster.leader else "", "seconds": seconds}

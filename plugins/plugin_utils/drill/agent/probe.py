@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Everything that the gate wants to know of one node, in one answer."""
+"""The state of one node for the gate, in one answer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def probe(
     database: dict[str, Any] | None,
     addresses: list[str] | None,
 ) -> dict[str, Any]:
-    """Return what the node's parts say; a part that does not answer says why."""
+    """Return the answers of the node's parts; a part that does not answer has the error."""
     parts: dict[str, Callable[[], Any]] = {}
     if etcd:
         parts["etcd"] = lambda: probe_etcd(etcd)
@@ -37,7 +37,7 @@ def probe(
 
 
 def answer(part: Callable[[], Any]) -> dict[str, Any]:
-    """Return what a part says, or {"error": why not}."""
+    """Return a part's answer, or {"error": reason}."""
     failures = (EndpointError, OSError, *((psycopg2.Error,) if psycopg2 else ()))
     try:
         return dict(part())
@@ -46,7 +46,7 @@ def answer(part: Callable[[], Any]) -> dict[str, Any]:
 
 
 def probe_etcd(client: HttpJsonClient) -> dict[str, Any]:
-    """Return an etcd member's health, its id and whom it takes for the leader."""
+    """Return an etcd member's health, its id and the leader that it knows."""
     health = client.request("GET", "/health")
     status = client.request("POST", "/v3/maintenance/status", {})
     return {
@@ -58,7 +58,7 @@ def probe_etcd(client: HttpJsonClient) -> dict[str, Any]:
 
 
 def probe_patroni(client: HttpJsonClient) -> dict[str, Any]:
-    """Return whether a member claims to be primary, its view of the cluster, and whether it wants synchrony."""
+    """Return whether a member claims to be primary, its view of the cluster, and its synchronous mode."""
     cluster = client.fetch("GET", "/cluster").body
     configuration = client.fetch("GET", "/config").body
     members = cluster.get("members", []) if isinstance(cluster, dict) else []

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a node says of itself, ten times a second."""
+"""A node's own state, sampled ten times a second."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.wire impor
 INTERVAL = 0.1
 PATRONI_INTERVAL = 0.2
 LOCAL_WRITE_INTERVAL = 0.25
-STALE = 0.35  # a claim is reported as of now: an older one could look like a second primary
+STALE = 0.35  # a claim counts from its report: an older one could look like a second primary
 PATIENCE = 1.0
 RUNTIME_SOCKET = "/run/haproxy/admin.sock"
 SENT_TO = ("up", "unchecked")
@@ -52,7 +52,7 @@ def _held(address: str, trie: str, sixes: str) -> bool:
 
 
 def pools_up(seconds: float = 1.0) -> dict[str, list[str]] | None:
-    """Return the names of the servers that get connections by pool, None when HAProxy does not answer."""
+    """Return the names of the servers that get connections, by pool; None when HAProxy does not answer."""
     try:
         pools = parse_stat(ask(RUNTIME_SOCKET, "show stat", seconds))
     except (OSError, ValueError):
@@ -61,7 +61,7 @@ def pools_up(seconds: float = 1.0) -> dict[str, list[str]] | None:
 
 
 class Ticker:
-    """Calls something at an interval until stopped; a call that takes longer skips beats."""
+    """Calls a function at an interval until stopped; a call that takes longer skips beats."""
 
     def __init__(self, call: Callable[[], None], interval: float) -> None:
         self._call = call
@@ -71,7 +71,7 @@ class Ticker:
         self._thread.start()
 
     def stop(self) -> None:
-        """Call no more."""
+        """Stop the calls."""
         self._stopping.set()
         self._thread.join(timeout=PATIENCE * 3)
 
@@ -126,7 +126,7 @@ class MemberSampler:
             answer = self._patroni.fetch("GET", "/primary")
         except EndpointError:
             return
-        # The balancers look at all three: one that is being stopped, or is still to be promoted, answers 200 as well.
+        # The balancers check all three: a member that is stopping, or not promoted yet, answers 200 as well.
         said = answer.body if isinstance(answer.body, dict) else {}
         serves = said.get("state") == "running" and said.get("role") in ("primary", "master")
         self._claims = (time.monotonic(), answer.status == 200 and serves)
@@ -165,9 +165,9 @@ class MemberSampler:
 
 
 class LocalWrites:
-    """Writes on this very member through its socket, where it is no standby: one at a time, never cancelled.
+    """Writes on this member through its socket while it is not a standby: one at a time, never cancelled.
 
-    A write that waits for a standby is waited for until the end, for an answer in hours is an answer.
+    A write that waits for a standby is kept until the end, because a late acknowledgement counts too.
     """
 
     def __init__(self, wire: Wire, settings: dict[str, Any], writer: str) -> None:
@@ -184,20 +184,20 @@ class LocalWrites:
         self._lock = threading.Lock()
 
     def begin(self, table: str) -> None:
-        """Write into the table from now on."""
+        """Start to write into the table."""
         with self._lock:
             self._sequence, self._table = 0, table
-            self._insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608 - our own name
+            self._insert = f"INSERT INTO {table} (writer, sequence) VALUES (%s, %s)"  # noqa: S608 - the drill's name
 
     def end(self) -> None:
-        """Write no more; what is under way stays unknown."""
+        """Stop writing; the outcome of a pending write stays unknown."""
         with self._lock:
             self._table = ""
             if self._session:
                 self._over("unknown", "the drill ended")
 
     def took_one(self) -> bool:
-        """Say whether a row was acknowledged since the last question."""
+        """Return whether a row was acknowledged since the last call."""
         took, self._took = self._took, False
         return took
 

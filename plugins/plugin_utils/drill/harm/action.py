@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import View
 
-if TYPE_CHECKING:  # reading the catalogue needs no sessions
+if TYPE_CHECKING:  # the catalogue can be read without sessions
     from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 
 
 class Action(ABC):
-    """One kind of harm. An action registers how it is undone before it does anything.
+    """One kind of harm. An action registers its undo step before it does anything.
 
-    on_hosts, in_containers: what the drill does there, as the end of a sentence.
+    on_hosts, in_containers: a description of the harm there, as the end of a sentence.
     """
 
     __slots__ = ()
@@ -26,21 +26,21 @@ class Action(ABC):
     in_containers: ClassVar[str]
 
     def words(self, containers: bool) -> str:
-        """Return what the drill does, as the end of a sentence."""
+        """Return a description of the harm, as the end of a sentence."""
         return self.in_containers if containers else self.on_hosts
 
     @abstractmethod
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:
-        """Do it and return the proof; raises NotProvenError, SessionLostError or AgentError."""
+        """Do the harm and return its proof; raises NotProvenError, SessionLostError or AgentError."""
 
-    def still(self, tools: Tools, targets: Sequence[str]) -> str:  # noqa: ARG002 - for those that have one
-        """Return the proof that it still lasts, just before it is healed; raises NotProvenError."""
+    def still(self, tools: Tools, targets: Sequence[str]) -> str:  # noqa: ARG002 - for actions with such a proof
+        """Return the proof that the harm still lasts, just before healing; raises NotProvenError."""
         return ""
 
     def hindrance(self, tools: Tools) -> str:  # noqa: ARG002
-        """Return why it is not available on these hosts, "" when it is."""
+        """Return why the action is not available on these hosts, "" when it is."""
         return ""
 
     def darkens(self, tools: Tools) -> bool:  # noqa: ARG002
-        """Return whether nothing runs on its targets, so that they can't be observed."""
+        """Return whether no process runs on the targets, so that they can't be observed."""
         return False

@@ -24,14 +24,14 @@ FILLED = "a file takes every free block of the volume, and is removed afterwards
 
 @dataclass(frozen=True, slots=True)
 class FillDisk(Action):
-    """The volume of the data directory, or of its WAL, has no block left."""
+    """The volume of the data directory, or of its WAL, has no free block left."""
 
     on_hosts = FILLED
     in_containers = FILLED
     wal: bool
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
-        """Fill it, and check that no block is left."""
+        """Fill the volume, and check that no block is left."""
         (host,) = targets
         folder = self._folder(tools.plan)
         free, block = map(int, tools.must(host, "stat", "-Lfc", "%a %S", folder).split())
@@ -44,7 +44,7 @@ class FillDisk(Action):
         return f"{host}: no block left on the volume of {folder}"
 
     def hindrance(self, tools: Tools) -> str:
-        """Refuse the root volume, which holds more than the database."""
+        """Refuse the root volume, which holds more than the database's files."""
         folder = self._folder(tools.plan)
         for host in tools.expected.databases:
             if len(set(tools.must(host, "stat", "-Lc", "%d", folder, "/").split())) == 1:

@@ -23,7 +23,7 @@ NFT = "nft drops the packets; loopback and SSH from the controller stay open"
 
 
 class Scope(StrEnum):
-    """Whom an isolated host no longer reaches."""
+    """The hosts that an isolated host no longer reaches."""
 
     EVERYBODY = "everybody"
     PEERS = "every host of the cluster but the balancers"
@@ -33,7 +33,7 @@ class Scope(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Isolate(Action):
-    """Packets are dropped; one way means that the host still hears, but is not heard."""
+    """Packets are dropped; one way: the host still receives packets, but its own are dropped."""
 
     on_hosts = NFT
     in_containers = NFT
@@ -57,7 +57,7 @@ class Isolate(Action):
         )
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
-        """Check that the rules are there and dropped packets."""
+        """Check that the rules are still loaded and dropped packets."""
         (host,) = targets
         seen = tools.crew.call(host, "dropped")
         if not seen["present"]:
@@ -69,7 +69,7 @@ class Isolate(Action):
         return f"{seen['packets']} packets dropped"
 
     def cut(self, host: str, expected: Expected, plan: Plan) -> Cut:
-        """Return what is cut off at a host."""
+        """Return the cut at a host."""
         addresses, topology, incoming = plan.addresses, plan.topology, not self.one_way
         if self.scope is Scope.EVERYBODY:
             return Cut(incoming=incoming)
@@ -79,6 +79,6 @@ class Isolate(Action):
         if self.scope is Scope.STANDBYS:
             databases = tuple(addresses[name] for name in expected.databases if name != host)
             return Cut(databases, (topology["postgresql"]["port"],), incoming)
-        # The repository too: a standby would fetch from there what the demoted primary archives in its last second.
+        # The repository too: otherwise a standby would fetch the WAL that the primary archives while it demotes.
         spared = {host, *expected.balancers}
         return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hosts that lose power, freeze, or reboot, by the means of the provider."""
+"""Hosts that lose power, freeze, or reboot; the provider does it."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PowerOff(Action):
-    """The link is cut, then the host goes off."""
+    """The host's links are cut, then it is powered off."""
 
     on_hosts = "nft drops every packet, then the kernel resets the host (sysrq b), which boots again by itself"
     in_containers = "the links of the container go down, then it is killed; afterwards it is started"
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
-        """Take the power of all targets."""
+        """Power off all targets."""
         tools.undo_later("power", lambda: tools.provider.power_on(targets))
         return tools.provider.power_off(targets)
 
@@ -34,13 +34,13 @@ class PowerOff(Action):
         return ""
 
     def darkens(self, tools: Tools) -> bool:  # noqa: ARG002
-        """Nothing runs without power."""
+        """No process runs on a host without power."""
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class Freeze(Action):
-    """The host's processes stand still; its kernel does not."""
+    """The host's processes are frozen; its kernel runs on."""
 
     on_hosts = "systemctl freezes Patroni and etcd with all their processes, and thaws them afterwards"
     in_containers = "the container is paused, and unpaused afterwards"
@@ -56,13 +56,13 @@ class Freeze(Action):
         return ""
 
     def darkens(self, tools: Tools) -> bool:
-        """Whether the agent freezes with all else."""
+        """Whether the agent freezes too."""
         return tools.provider.frozen_is_dark
 
 
 @dataclass(frozen=True, slots=True)
 class Reboot(Action):
-    """A host is shut down and started in order; it is back when this returns."""
+    """A host is shut down in an orderly way and started; it runs again when this returns."""
 
     on_hosts = "systemctl reboots a host; the next one follows when the cluster is healthy again"
     in_containers = "a container is stopped and started; the next one follows when the cluster is healthy again"

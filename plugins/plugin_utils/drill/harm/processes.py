@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processes that are killed, stand still, or may not start."""
+"""Processes that are killed, stopped, or kept from starting."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof impor
 if TYPE_CHECKING:
     from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 
-# What lies in the data directory is the database user's word: root would follow its links, and kill what it names.
+# The database user controls the data directory: as root, the drill would follow its links and kill any named process.
 AS_POSTGRES = ("runuser", "-u", "postgres", "--")
 DATABASE_PROCESSES = frozenset({"postmaster", "backend"})
 WHOLE_UNITS = frozenset({"haproxy.service", "keepalived.service"})
-"""Units of which every process gets the signal."""
+"""Units whose processes all get the signal."""
 BACKEND = "SELECT pid FROM pg_stat_activity WHERE application_name = 'holdfast-drill' ORDER BY backend_start LIMIT 1"
 STOPPED = "the main process alone gets SIGSTOP, and SIGCONT afterwards"
 MASKED = "systemd masks and kills the unit, and starts it afterwards"
@@ -28,7 +28,7 @@ MASKED = "systemd masks and kills the unit, and starts it afterwards"
 
 @dataclass(frozen=True, slots=True)
 class Kill(Action):
-    """A process gets a signal: postmaster, backend, or the main process or all processes of a unit."""
+    """A signal to a process: the postmaster, a backend, or the main process or all processes of a unit."""
 
     on_hosts = "the process gets a signal"
     in_containers = on_hosts
@@ -57,7 +57,7 @@ class Kill(Action):
 
 @dataclass(frozen=True, slots=True)
 class Suspend(Action):
-    """The main process of a unit stands still; what it started goes on."""
+    """The main process of a unit is stopped; its child processes continue."""
 
     on_hosts = STOPPED
     in_containers = STOPPED
@@ -72,7 +72,7 @@ class Suspend(Action):
         return self.still(tools, targets)
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
-        """Check that it stands still."""
+        """Check that it is still stopped."""
         (host,) = targets
         return tools.await_proof(lambda: self._stopped(tools, host), f"{host}: {self.unit} goes on")
 
@@ -84,7 +84,7 @@ class Suspend(Action):
 
 @dataclass(frozen=True, slots=True)
 class ServiceDown(Action):
-    """A unit is killed and may not start."""
+    """A unit is killed and kept from starting."""
 
     on_hosts = MASKED
     in_containers = MASKED
@@ -106,7 +106,7 @@ class ServiceDown(Action):
 
 
 def process_of(tools: Tools, what: str, host: str) -> str:
-    """Return the process to hit; raises NotProvenError without one."""
+    """Return the target process; raises NotProvenError without one."""
     if what == "postmaster":
         file = f"{tools.plan.topology['postgresql']['data_directory']}/postmaster.pid"
         return tools.must(host, *AS_POSTGRES, "head", "-n1", file).strip()
@@ -127,7 +127,7 @@ def main_process(tools: Tools, unit: str, host: str) -> str:
 
 
 def identity_of(tools: Tools, host: str, pid: str) -> str:
-    """Return what distinguishes a process from a later one with its number, "" when it is gone or a zombie."""
+    """Return what identifies a process if its number is used again, "" when it is gone or a zombie."""
     stat = str(tools.crew.call(host, "run", argv=["cat", f"/proc/{pid}/stat"])["out"])
     fields = stat.rpartition(")")[2].split()
     return fields[19] if fields and fields[0] not in "ZX" else ""

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The power of hosts: of real ones, and of the lab's containers."""
+"""Power control of real hosts and of the lab's containers."""
 
 from __future__ import annotations
 
@@ -27,40 +27,40 @@ RESET_RULES = """table inet holdfast_drill {
   chain out { type filter hook output priority -400; policy drop; }
 }
 """
-RESET_DELAY = 0.5  # seconds in which the answer to the order gets out
+RESET_DELAY = 0.5  # seconds for the answer to leave the host
 BOOT_ID = ["cat", "/proc/sys/kernel/random/boot_id"]
 PAUSE_SECONDS = 20.0
 SERVICES = ("patroni.service", "etcd.service")
 
 
 class Provider(Protocol):
-    """How hosts are taken down and brought back. Each method returns once that has happened, with its proof.
+    """Takes hosts down and brings them back. Each method returns after that has happened, with its proof.
 
-    frozen_is_dark: whether nothing at all runs on a frozen host, its agent included.
+    frozen_is_dark: whether no process runs on a frozen host, not even its agent.
     """
 
     frozen_is_dark: bool
 
     def require(self) -> None:
-        """Raise Refusal when the hosts can't be taken down this way at all."""
+        """Raise Refusal when this provider can't take the hosts down."""
 
     def power_off(self, hosts: Sequence[str]) -> str:
-        """Cut the links, then take the power."""
+        """Cut the links, then the power."""
 
     def power_on(self, hosts: Sequence[str]) -> None:
-        """Give the power back; the hosts boot."""
+        """Restore the power; the hosts boot."""
 
     def still_down(self, hosts: Sequence[str]) -> None:
-        """Raise NotProvenError when hosts that are kept off or frozen are back before their time."""
+        """Raise NotProvenError when hosts that should be off or frozen run too early."""
 
     def freeze(self, host: str, dead_man: float) -> str:
-        """Let the processes stand still."""
+        """Freeze the processes."""
 
     def thaw(self, host: str) -> None:
-        """Let them go on."""
+        """Thaw the processes."""
 
     def reboot(self, host: str) -> str:
-        """Shut down in order, and start."""
+        """Shut down in an orderly way, and start."""
 
 
 class Containers:
@@ -76,7 +76,7 @@ class Containers:
         self._dead_men: list[DeadMan] = []
 
     def require(self) -> None:
-        """See that the engine has all hosts' containers, and runs them."""
+        """Check that the engine has and runs a container for every host."""
         for host, name in self._names.items():
             try:
                 if not self._state(host)["Running"]:
@@ -115,7 +115,7 @@ class Containers:
             if state["Running"] and not state["Paused"]:
                 raise NotProvenError(f"{self._names[host]} runs again before its time")
 
-    def freeze(self, host: str, dead_man: float) -> str:  # noqa: ARG002 - it is the plan's, as for all else here
+    def freeze(self, host: str, dead_man: float) -> str:  # noqa: ARG002 - the other methods take it from the plan
         """Pause the container."""
         self._arm("unpause", [host])
         self._crew.expect_off([host])
@@ -129,7 +129,7 @@ class Containers:
         raise NotProvenError(f"{self._names[host]} is paused, but its agent answers")
 
     def _pause(self, name: str) -> None:
-        """Pause a container; on cgroup v1 the engine gives up at once when a process is just being born."""
+        """Pause a container; on cgroup v1 the engine gives up at once while a process is being created."""
         deadline = time.monotonic() + PAUSE_SECONDS
         while True:
             try:
@@ -162,7 +162,7 @@ class Containers:
         return f"{self._names[host]} was stopped and started"
 
     def _arm(self, command: str, hosts: Sequence[str]) -> None:
-        """Let the container engine bring the containers back after some seconds. To be called before the harm."""
+        """Let the container engine bring the containers back after some seconds. Call this before the harm."""
         names = [self._names[host] for host in hosts]
         self._dead_men.append(DeadMan(self._seconds, [self._engine, command, *names]))
 
@@ -186,7 +186,7 @@ class Containers:
 
 
 class Hosts:
-    """Real hosts, which only their own kernel can take down: a power loss is a reset without any goodbye."""
+    """Real hosts, which only their own kernel can take down: a power loss is an immediate reset."""
 
     frozen_is_dark = False
 
@@ -197,7 +197,7 @@ class Hosts:
         self._boot_seconds = plan.dead_man
 
     def require(self) -> None:
-        """Real hosts need nothing beforehand."""
+        """Real hosts need no preparation."""
 
     def power_off(self, hosts: Sequence[str]) -> str:
         """Drop every packet and reset the machines; they boot again by themselves."""
@@ -213,7 +213,7 @@ class Hosts:
         for host in hosts:
             self._await_silence(host)
         self._crew.hang_up(hosts)
-        self._crew.expect_on(hosts)  # it is watched as soon as it has booted, however long the fault lasts
+        self._crew.expect_on(hosts)  # it is observed as soon as it has booted, however long the fault lasts
         return f"{', '.join(hosts)}: reset by sysrq, no longer answering"
 
     def power_on(self, hosts: Sequence[str]) -> None:
@@ -227,12 +227,12 @@ class Hosts:
                 time.sleep(0.5)
 
     def still_down(self, hosts: Sequence[str]) -> None:
-        """See that the services are frozen, if they were; a host that was reset boots by itself."""
+        """Check that frozen services still are; a host that was reset boots on its own."""
         for host in self._frozen.intersection(hosts):
             self._see_frozen(host)
 
     def freeze(self, host: str, dead_man: float) -> str:
-        """Freeze the services and everything they started, by their control groups."""
+        """Freeze the services and all of their processes by their control groups."""
         self._crew.call(host, "arm", name="freeze", seconds=dead_man, undo=["systemctl", "thaw", *SERVICES])
         self._frozen.add(host)
         done = self._crew.call(host, "run", argv=["systemctl", "freeze", *SERVICES])

@@ -16,7 +16,7 @@ BEFORE_ALL_OTHERS = -400
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What is cut: the peers (all hosts when empty), only these TCP ports (all traffic when empty), which ways."""
+    """A cut: the peers (all hosts if empty), the TCP ports (all traffic if empty), and the directions."""
 
     peers: tuple[str, ...] = ()
     ports: tuple[int, ...] = ()
@@ -25,13 +25,13 @@ class Cut:
 
     @property
     def total(self) -> bool:
-        """Whether no packet passes, but for the controller's SSH session."""
+        """Whether no packet passes except those of the controller's SSH session."""
         return not self.peers and not self.ports and self.incoming and self.outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """nft's words for packets that come in, or go out."""
+    """nft's terms for incoming or outgoing packets."""
 
     hook: str
     interface: str
@@ -44,7 +44,7 @@ OUTPUT = Way("output", "oifname", "daddr", "tcp sport")
 
 
 def ruleset(cut: Cut, controller: str, ssh_port: int) -> str:
-    """Return what nft loads; loopback and the controller's SSH session always stay open."""
+    """Return the nft rules; loopback and the controller's SSH session always stay open."""
     chains = [
         *(chain(INPUT, cut, controller, ssh_port) if cut.incoming else ()),
         *(chain(OUTPUT, cut, controller, ssh_port) if cut.outgoing else ()),
@@ -66,18 +66,18 @@ def chain(way: Way, cut: Cut, controller: str, ssh_port: int) -> Iterable[str]:
 
 
 def port_matches(ports: Sequence[int]) -> list[str]:
-    """Return the matches of either side's ports, one that matches all without ports."""
+    """Return the matches for the ports of either side, a match for all traffic without ports."""
     listed = ", ".join(map(str, ports))
     return [f"tcp dport {{ {listed} }}", f"tcp sport {{ {listed} }}"] if ports else [""]
 
 
 def matched(peers: Sequence[str], side: str) -> str:
-    """Return the match of addresses of one family, "" for all hosts."""
+    """Return the match for addresses of one family, "" for all hosts."""
     return f"{family(peers[0])} {side} {{ {', '.join(peers)} }}" if peers else ""
 
 
 def by_family(addresses: Iterable[str]) -> list[Sequence[str]]:
-    """Return the addresses in groups of one family each."""
+    """Return the addresses grouped by family."""
     groups: dict[str, list[str]] = {}
     for address in addresses:
         groups.setdefault(family(address), []).append(address)
@@ -85,5 +85,5 @@ def by_family(addresses: Iterable[str]) -> list[Sequence[str]]:
 
 
 def family(address: str) -> str:
-    """Return nft's word for an address's family."""
+    """Return nft's term for an address's family."""
     return "ip6" if ipaddress.ip_address(address).version == 6 else "ip"

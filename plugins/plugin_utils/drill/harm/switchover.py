@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A planned switchover, as users do it."""
+"""A planned switchover, as users run it."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ API = "the steps of playbooks/switchover.yml; where there are poolers, they hold
 
 @dataclass(frozen=True, slots=True)
 class Switchover(Action):
-    """Another member is to lead, in order, as users do it."""
+    """An orderly switchover to another member, as users run it."""
 
     on_hosts = API
     in_containers = API
 
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
-        """Switch over, with timers that let the poolers go on."""
+        """Switch over, with timers that resume the poolers."""
         if tools.plan.topology.get("pooler"):
             databases = tools.expected.databases
             tools.undo_later("poolers", lambda: tools.crew.call_all(databases, "undo", name="poolers"))

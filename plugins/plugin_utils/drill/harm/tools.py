@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The means of all actions, and the list of steps that undo them."""
+"""The tools of all actions, and the list of steps that undo them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ POLL_SECONDS = 0.1
 
 
 class Tools:
-    """The plan, the agents, the provider of power, and the steps that heal() takes."""
+    """The plan, the agents, the power provider, and the steps that heal() takes."""
 
     def __init__(
         self, plan: Plan, expected: Expected, crew: Crew, provider: Provider, now: Callable[[], float]
@@ -36,37 +36,37 @@ class Tools:
         self._undo: list[tuple[str, Callable[[], Any]]] = []
 
     def undo_later(self, name: str, undo: Callable[[], Any]) -> None:
-        """Register what undoes a harm; to be called before it."""
+        """Register the step that undoes a harm. Call this before the harm."""
         self._undo.append((name, undo))
 
     def arm(self, host: str, name: str, undo: Sequence[str], title: str = "") -> None:
-        """Register a command on a host, which a timer there runs in any case; to be called before the harm."""
+        """Register a command on a host, which a timer there runs in any case. Call this before the harm."""
         self.undo_later(title or name, lambda: self.crew.call(host, "undo", name=name))
         self.crew.call(host, "arm", name=name, seconds=self.plan.dead_man, undo=list(undo))
 
     def heal(self) -> list[str]:
-        """Undo what was registered, each step even when another fails; return what is left to the next call."""
+        """Take every registered step, even if another one fails; return the failures, which stay for the next call."""
         self._cut_since = {}
         failures, left = [], []
         for name, undo in reversed(self._undo):
             try:
                 undo()
-            except Exception as error:  # noqa: BLE001 - the other steps have to be taken
+            except Exception as error:  # noqa: BLE001 - the other steps must be taken
                 failures.append(f"{name}: {error or type(error).__name__}")
                 left.append((name, undo))
         self._undo = left[::-1]
         return failures
 
     def note_cut(self, host: str) -> None:
-        """Remember that a host is cut off from all other hosts now."""
+        """Record that a host is cut off from all other hosts from now on."""
         self._cut_since[host] = self._now()
 
     def is_cut(self, host: str) -> bool:
-        """Return whether a host was noted as cut off."""
+        """Return whether a host was recorded as cut off."""
         return host in self._cut_since
 
     def cut(self) -> dict[str, tuple[tuple[float, float], ...]]:
-        """Return since when until now hosts have been cut off from all others, if the action proves it."""
+        """Return the spans until now for which hosts were cut off from all others, if the action proves it."""
         return {host: ((since, self._now()),) for host, since in self._cut_since.items()}
 
     def must(self, host: str, *argv: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the nodes' agents have to know."""
+"""The configuration of the nodes' agents."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SOCKETS = "/var/run/postgresql"
 
 
 def configuration(plan: Plan, node: Node) -> dict[str, Any]:
-    """Return what a node's agent has to know."""
+    """Return the configuration of a node's agent."""
     wanted: dict[str, Any] = {"name": node.name, "tls": TLS}
     if node.ha is None:
         return wanted

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How far a node's monotonic clock is from the controller's."""
+"""The offset of a node's monotonic clock from the controller's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Offset:
-    """seconds that the node's clock is ahead, give or take the uncertainty."""
+    """The seconds by which the node's clock is ahead, plus or minus the uncertainty."""
 
     seconds: float
     uncertainty: float
@@ -28,7 +28,7 @@ class Offset:
 def estimate(exchanges: Iterable[tuple[float, float, float]]) -> Offset:
     """Return the offset of the quickest of some exchanges (asked, node's answer, answered).
 
-    The node read its clock somewhen between asking and the answer: in the middle, plus or minus half the round trip.
+    The node read its clock at some time between request and answer: in the middle, plus or minus half the round trip.
     """
     asked, told, answered = min(exchanges, key=lambda exchange: exchange[2] - exchange[0])
     return Offset(told - (asked + answered) / 2, (answered - asked) / 2)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The agents of all nodes: connected at the start, and again after each loss."""
+"""The agents of all nodes: connected at the start, and reconnected after each loss."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Stream = Callable[[str, str, list[list[Any]], Offset], None]
 
 
 class Crew:
-    """All sessions; a lost one is opened again in the background unless its node is meant to be off."""
+    """All sessions; a lost one is reopened in the background unless its node should be off."""
 
     def __init__(self, plan: Plan, stream: Stream, tell: Callable[[str], None]) -> None:
         self._plan = plan
@@ -73,7 +73,7 @@ class Crew:
     def call_all(
         self, hosts: Iterable[str], operation: str, patience: float = 15.0, **arguments: Any
     ) -> dict[str, Any]:
-        """Return the answers of those that answer."""
+        """Return the answers of the agents that answer."""
 
         def one(host: str) -> Any:
             try:
@@ -88,7 +88,7 @@ class Crew:
             }
 
     def expect_off(self, hosts: Iterable[str]) -> None:
-        """Do not look for these nodes until expect_on(): they lose their power now, or stand still."""
+        """Do not reconnect to these nodes until expect_on(): they lose power or freeze now."""
         self._off |= set(hosts)
 
     def hang_up(self, hosts: Iterable[str]) -> None:
@@ -99,7 +99,7 @@ class Crew:
                 session.close()
 
     def expect_on(self, hosts: Sequence[str]) -> None:
-        """Look for these nodes again, now."""
+        """Reconnect to these nodes from now on."""
         for host in hosts:
             self._heard[host] = time.monotonic()
         self._off -= set(hosts)
@@ -107,7 +107,7 @@ class Crew:
             self._wake[host].set()
 
     def offset(self, host: str) -> Offset:
-        """Return how far a node's clock is from the controller's; raises SessionLostError."""
+        """Return the offset of a node's clock from the controller's; raises SessionLostError."""
         return self._session(host).offset
 
     def on(self, host: str) -> bool:

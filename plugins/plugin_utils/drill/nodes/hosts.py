@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From Ansible's variables of a host to how the drill reaches it."""
+"""The drill's connection to a host, from the host's Ansible variables."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ BECOME_METHODS = ("sudo", "ansible.builtin.sudo")
 
 
 def node(name: str, variables: Mapping[str, Any], container_prefix: str) -> Node:
-    """Return how a host is reached; raises Refusal for what the drill can't do."""
+    """Return the connection to a host; raises Refusal for options that the drill does not support."""
     options = ssh_options(" ".join(str(variables.get(key) or "") for key in SSH_ARGUMENTS))
     if "proxyjump" in options:
         fix = "say it as -o ProxyCommand='ssh -W %h:%p jump' instead"
@@ -55,7 +55,7 @@ def node(name: str, variables: Mapping[str, Any], container_prefix: str) -> Node
 
 
 def ssh_options(arguments: str) -> dict[str, str]:
-    """Return what -o options (and -p, -l, -i, -J) say, by their names in lower case; the first word counts."""
+    """Return the -o options (and -p, -l, -i, -J) by their names in lower case; the first of several counts."""
     short = {"-p": "port", "-l": "user", "-i": "identityfile", "-J": "proxyjump"}
     found: dict[str, str] = {}
     words = iter(shlex.split(arguments))
@@ -69,5 +69,5 @@ def ssh_options(arguments: str) -> dict[str, str]:
 
 
 def as_bool(value: Any) -> bool:
-    """Return a variable as Ansible takes it."""
+    """Return a variable as Ansible interprets it."""
     return value is True or str(value).lower() in {"yes", "on", "1", "true"}

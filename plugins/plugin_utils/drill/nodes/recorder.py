@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Collects what the agents report around one injection, on the client's clock."""
+"""Collects the agents' reports around one injection, with times on the client's clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ RATE_SECONDS = 2.0
 
 
 class Recorder:
-    """Everything since reset(); rows of agents come in from many threads."""
+    """All records since reset(); agents' rows arrive from many threads."""
 
     def __init__(self, members_by_address: Mapping[str, str]) -> None:
         self._names = members_by_address
@@ -36,7 +36,7 @@ class Recorder:
         self.reset(self._client)
 
     def reset(self, client: Offset) -> None:
-        """Forget everything; client is the clock that times are translated to from now on."""
+        """Drop all records; client is the clock to which times are translated from now on."""
         with self._lock:
             self._client = client
             self.writes: list[Write] = []
@@ -52,11 +52,11 @@ class Recorder:
             self._last_server = ""
 
     def now(self) -> float:
-        """Return the client's time."""
+        """Return the time on the client's clock."""
         return self._client.there(time.monotonic())
 
     def take(self, host: str, stream: str, rows: Sequence[Sequence[Any]], offset: Offset) -> None:
-        """Add rows of an agent whose clock is off by the offset."""
+        """Add the rows of an agent whose clock has this offset."""
         takers: dict[str, Callable[[str, Sequence[Any], Callable[[float], float]], None]] = {
             "writes": self._write,
             "naive": self._naive,
@@ -76,7 +76,7 @@ class Recorder:
                     takers[stream](host, row, at)
 
     def records(self, begun: float, ended: float) -> dict[str, Any]:
-        """Return everything by its name in a ledger: all rows, and the samples between two times."""
+        """Return the records by their names in a ledger: all rows, and the samples between two times."""
         rows = ("writes", "reads", "naive", "pooled", "local_writes")
         return {
             **{name: tuple(getattr(self, name)) for name in rows},
@@ -87,11 +87,11 @@ class Recorder:
         }
 
     def size(self) -> int:
-        """Return how many records there are."""
+        """Return the number of records."""
         return len(self.writes) + len(self.reads) + len(self.members) + len(self.balancers)
 
     def rate(self) -> float:
-        """Return the rows acknowledged per second, lately."""
+        """Return the recent number of acknowledged rows per second."""
         with self._lock:
             begin = self._client.there(time.monotonic()) - RATE_SECONDS
             while self._recent and self._recent[0] < begin:
@@ -104,24 +104,24 @@ class Recorder:
         return float("inf") if last is None else max(0.0, self.now() - last)
 
     def complaint(self) -> str:
-        """Return what the last writer said that got no row in, "" when the last one did."""
+        """Return the error of the last write, "" if it succeeded."""
         with self._lock:
             last = self.writes[-1] if self.writes else None
         return last.error if last and last.outcome is not Outcome.ACKNOWLEDGED else ""
 
     def flow(self) -> tuple[float, str]:
-        """Return for how many seconds rows have been acknowledged without a break, and by whom the last was."""
+        """Return for how many seconds rows have been acknowledged without a break, and the server of the last one."""
         if self._last is None or self._flow_begun is None or self.silence() > BREAK:
             return 0.0, ""
         return self._last - self._flow_begun, self._last_server
 
     def claimed(self, member: str) -> float | None:
-        """Return when a member's newest sample was taken if Patroni claimed there to be primary, None otherwise."""
+        """Return the time of a member's newest sample if Patroni claims in it to be primary, None otherwise."""
         newest = next((sample for sample in reversed(self.members) if sample.member == member), None)
         return newest.at if newest and newest.claims_primary else None
 
     def seen(self, host: str) -> list[float]:
-        """Return when a host was observed."""
+        """Return the times at which a host was observed."""
         members = [sample.at for sample in self.members if sample.member == host]
         return members + [sample.at for sample in self.balancers if sample.balancer == host]
 
@@ -144,7 +144,7 @@ class Recorder:
         self.naive.append(self._of_client(row, at))
 
     def _pooled(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
-        # The server that the client asked for when it connected took the first write only.
+        # The server's address is asked once per connection, so it is certain for the first write only.
         self.pooled.append(replace(self._of_client(row, at), server=""))
 
     def _read(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:

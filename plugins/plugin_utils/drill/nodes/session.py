@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""One SSH session per node with an agent at its end: requests by id, and streams of what it sees."""
+"""One SSH session per node with an agent at its end: requests by id, and streams of observations."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset, estimate
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
 
-# The controller has it, from requirements-drill.txt; reading this module does not need it.
+# From requirements-drill.txt on the controller; this module can be imported without it.
 try:
     import paramiko
 except ImportError:
@@ -63,11 +63,11 @@ Stream = Callable[[str, list[list[Any]], Offset], None]
 
 
 class SessionLostError(Exception):
-    """The node can't be asked (any more)."""
+    """The session to the node is lost or could not be opened."""
 
 
 class AgentError(Exception):
-    """The node's agent could not do what it was asked."""
+    """The node's agent could not carry out a request."""
 
 
 def sources() -> list[tuple[str, str]]:
@@ -104,7 +104,7 @@ class Session:
 
     @property
     def alive(self) -> bool:
-        """Whether the session still stands, as far as is known."""
+        """Whether the session is still open, as far as known."""
         return not self._lost
 
     def call(self, operation: str, patience: float = 15.0, **arguments: Any) -> Any:
@@ -128,13 +128,13 @@ class Session:
             self._waiting.pop(identity, None)
 
     def measure_clock(self) -> None:
-        """Measure the node's clock again; what the old offset already covers changes nothing."""
+        """Measure the node's clock again; keep the old offset unless the new one differs or is far more precise."""
         old, new = self.offset, self._measure()
         if abs(new.seconds - old.seconds) > old.uncertainty or new.uncertainty < old.uncertainty / 2:
             self.offset = new
 
     def close(self) -> None:
-        """End the session, and with it the agent."""
+        """End the session and its agent."""
         self._fail("closed")
         with contextlib.suppress(Exception):
             self._ssh.close()
@@ -192,7 +192,7 @@ class Session:
 
 
 def settle(future: Future[Any], result: Any = None, error: Exception | None = None) -> None:
-    """Give a future its outcome, unless it has one: a session that was closed may still be answered."""
+    """Set a future's outcome unless it has one: an answer may arrive after the session was closed."""
     with contextlib.suppress(InvalidStateError):
         if error:
             future.set_exception(error)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drill as plain data for report.json; docs/drill-report.schema.json says what it holds."""
+"""A drill as plain data for report.json, which docs/drill-report.schema.json describes."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fault_data(fault: FaultResult, containers: bool) -> dict[str, Any]:
 
 
 def injection_data(ledger: Ledger, verdict: Verdict, budget: Budget) -> dict[str, Any]:
-    """Return one injection; times are seconds after it."""
+    """Return one injection; times are seconds after the injection."""
     return {
         "repetition": ledger.repetition,
         "passed": not verdict.breaches,

@@ -18,7 +18,7 @@ __all__ = ["Result", "Run", "table", "write"]
 
 
 def write(run: Run, directory: Path) -> None:
-    """Write report.json, junit.xml and report.html into a directory, which is made."""
+    """Write report.json, junit.xml and report.html into a directory, which is created if needed."""
     directory.mkdir(parents=True, exist_ok=True)
     contents = {
         "report.json": json.dumps(as_data(run), indent=1, ensure_ascii=False) + "\n",
@@ -30,5 +30,5 @@ def write(run: Run, directory: Path) -> None:
 
 
 def table(run: Run) -> str:
-    """Return the results as lines for the terminal, what broke and what was skipped below."""
+    """Return the results as lines for the terminal, followed by breaches and skipped faults."""
     return as_table(run)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drill as JUnit XML: one test case for each injection."""
+"""A drill as JUnit XML: one test case per injection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def as_junit(run: Run) -> str:
     """Return the XML document."""
-    from junitparser import JUnitXml, TestSuite  # noqa: PLC0415 - only who writes a report needs it
+    from junitparser import JUnitXml, TestSuite  # noqa: PLC0415 - only needed to write a report
 
     suite = TestSuite(f"drill of {run.cluster}")
     suite.timestamp = run.begun.isoformat(timespec="seconds")
@@ -41,7 +41,7 @@ def as_junit(run: Run) -> str:
 
 
 def injection_case(ledger: Ledger, verdict: Verdict, prediction: Prediction | None) -> TestCase:
-    """Return the test case of one injection, a failure for each rule that broke."""
+    """Return the test case of one injection, with a failure for each broken rule."""
     from junitparser import Failure, TestCase  # noqa: PLC0415
 
     case = TestCase(f"{ledger.fault} {ledger.repetition}", f"drill.{ledger.fault}", round(verdict.rto, 3))
@@ -53,7 +53,7 @@ def injection_case(ledger: Ledger, verdict: Verdict, prediction: Prediction | No
 
 
 def unjudged_cases(run: Run) -> list[TestCase]:
-    """Return the broken test cases of the injections that gave no verdict."""
+    """Return the test cases, as errors, of the injections without a verdict."""
     from junitparser import Error, TestCase  # noqa: PLC0415
 
     cases = []
@@ -77,7 +77,7 @@ def skipped_cases(run: Run) -> list[TestCase]:
 
 
 def failed_cases(run: Run) -> list[TestCase]:
-    """Return a broken test case for a drill that went wrong itself."""
+    """Return a test case, as an error, for a drill that failed itself."""
     from junitparser import Error, TestCase  # noqa: PLC0415
 
     if not run.failure:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happened around one injection, as lanes of coloured segments over time, before anything is drawn."""
+"""The course of one injection as lanes of coloured segments over time; the timeline draws them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans im
 
 KINDS = ("injected", "detected", "promoted", "pool switched", "vip moved", "healed", "rejoined")
 UNSEEN = 2.0
-"""Seconds after a sample for which it still speaks when no other follows."""
+"""Seconds for which a sample counts when no other follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A state that lasted, in seconds after the injection; kind decides the colour."""
+    """A state over a span, in seconds after the injection; kind decides the colour."""
 
     begin: float
     end: float
@@ -52,7 +52,7 @@ class Lane:
 
 
 def lanes(ledger: Ledger) -> list[list[Lane]]:
-    """Return the lanes in groups: events, members, VIPs, pools; groups without any are left out."""
+    """Return the lanes in groups: events, members, VIPs, pools; empty groups are left out."""
     groups = [event_lanes(ledger), member_lanes(ledger), vip_lanes(ledger), pool_lanes(ledger)]
     return [group for group in groups if group]
 
@@ -68,7 +68,7 @@ def event_lanes(ledger: Ledger) -> list[Lane]:
 
 
 def member_lanes(ledger: Ledger) -> list[Lane]:
-    """Return a lane for each member: its role, and when it acknowledged writes."""
+    """Return a lane for each member: its role, and the times at which it acknowledged writes."""
     samples = by_name(ledger.members, "member")
     names = sorted({*samples, *ledger.expected_members})
     return [
@@ -78,7 +78,7 @@ def member_lanes(ledger: Ledger) -> list[Lane]:
 
 
 def role(sample: MemberSample) -> tuple[str, str]:
-    """Return the kind and the name of what a member says it is."""
+    """Return the kind and the name of a member's own state."""
     if sample.claims_primary:
         return "primary", "primary"
     if sample.in_recovery is None:
@@ -103,7 +103,7 @@ def vip_lanes(ledger: Ledger) -> list[Lane]:
 
 
 def holds(vip: str, cut: Sequence[tuple[float, float]]) -> Callable[[BalancerSample], tuple[str, str]]:
-    """Return whether a balancer holds a VIP, and for whom, as a kind and a name."""
+    """Return whether a balancer holds a VIP, and whether clients can reach it, as a kind and a name."""
 
     def held(sample: BalancerSample) -> tuple[str, str]:
         if vip not in sample.holds:
@@ -125,7 +125,7 @@ def pool_lanes(ledger: Ledger) -> list[Lane]:
 
 
 def listed(pool: str) -> Callable[[BalancerSample], tuple[str, str]]:
-    """Return which servers a balancer has up in a pool, as a kind and names."""
+    """Return the servers that a balancer has up in a pool, as a kind and names."""
 
     def servers(sample: BalancerSample) -> tuple[str, str]:
         if sample.up is None:
@@ -139,7 +139,7 @@ def listed(pool: str) -> Callable[[BalancerSample], tuple[str, str]]:
 def segments(
     ledger: Ledger, host: str, samples: Sequence[Any], state: Callable[[Any], tuple[str, str]]
 ) -> tuple[Segment, ...]:
-    """Return what a host was, from sample to sample; what was not seen stays empty, a dark host is shown as off."""
+    """Return a host's states from sample to sample; unobserved times stay empty, a dark host is shown as off."""
     found: list[Segment] = []
     for number, sample in enumerate(samples):
         kind, text = state(sample)
@@ -161,7 +161,7 @@ def segments(
 
 
 def writing(ledger: Ledger, member: str) -> Iterable[tuple[float, float]]:
-    """Return when a member acknowledged writes, short pauses left out."""
+    """Return the spans in which a member acknowledged writes, ignoring short pauses."""
     times = sorted(
         write.ended - ledger.injected
         for write in every_write(ledger)

@@ -72,18 +72,18 @@ def lead(run: Run) -> str:
 
 
 def runs(components: Sequence[str]) -> str:
-    """Return what a host runs."""
+    """Return the software of a host."""
     return ", ".join(COMPONENTS.get(name, name) for name in components) or "the drill's clients"
 
 
 def title(fault: str) -> str:
-    """Return a fault's name as a heading: primary_power_loss is Primary power loss."""
+    """Return a fault's name as a heading: primary_power_loss becomes Primary power loss."""
     words = " ".join(SPELLINGS.get(word, word) for word in fault.split("_"))
     return words if words.startswith("etcd") else words[:1].upper() + words[1:]
 
 
 def plain(value: Any) -> str:
-    """Return a setting as people write it."""
+    """Return a setting in readable form."""
     if isinstance(value, bool):
         return "on" if value else "off"
     if isinstance(value, float):
@@ -109,16 +109,16 @@ def lengths(value: float) -> str:
 
 
 def pictures(fault: FaultResult) -> list[Picture]:
-    """Return a fault's injections, the one to look at first shown: a broken one, else the slowest."""
+    """Return a fault's injections; the one shown first is a broken one, otherwise the slowest."""
     first = max(fault.results, key=lambda result: (bool(result[1].breaches), result[1].rto))
     return [
-        Picture(result, Markup(timeline(*result, name=f"{fault.fault}-{number}")), result is first)  # noqa: S704 - ours
+        Picture(result, Markup(timeline(*result, name=f"{fault.fault}-{number}")), result is first)  # noqa: S704 - own text
         for number, result in enumerate(fault.results)
     ]
 
 
 def strip(fault: FaultResult) -> list[float]:
-    """Return where each repetition lies on its way to the budget, in percent, at most 100."""
+    """Return each repetition's outage in percent of the budget, at most 100."""
     budget = fault.budget.writes
     if not budget:
         return []

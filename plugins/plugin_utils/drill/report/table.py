@@ -28,7 +28,7 @@ HEAD = (
 
 
 def as_table(run: Run) -> str:
-    """Return the results as aligned lines, what failed, what broke and what was skipped below."""
+    """Return the results as aligned lines, followed by failures, breaches and skipped faults."""
     state = "passed" if run.passed else "FAILED"
     injections = counted(len(run.results), "injection")
     lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
@@ -43,13 +43,13 @@ def as_table(run: Run) -> str:
 
 
 def filled(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """Return rows without the columns that hold nothing below their head."""
+    """Return rows without columns that are empty below their head."""
     kept = [cells for cells in zip(*rows, strict=True) if {*cells[1:]} - {"", "–"}]
     return [list(row) for row in zip(*kept, strict=True)]
 
 
 def row(fault: FaultResult) -> list[str]:
-    """Return the row of one fault; of readers and the naive client the largest gaps only."""
+    """Return the row of one fault; readers and the naive client have their largest gap only."""
     rto, pooled = fault.rto, fault.pooled_gap
     return [
         fault.fault,
@@ -80,11 +80,11 @@ def ends(values: Spread) -> str:
 
 
 def breach_lines(run: Run) -> Iterator[str]:
-    """Yield a sentence for everything that broke."""
+    """Yield a sentence for each breach."""
     for verdict, breach in run.breaches:
         yield f"{verdict.fault} {verdict.repetition}: {breach.text} [{breach.rule}]"
 
 
 def section(title: str, items: Sequence[str]) -> list[str]:
-    """Return a titled, numbered list, nothing without items."""
+    """Return a titled, numbered list, empty without items."""
     return ["", title, *(f"  {number}. {item}" for number, item in enumerate(items, 1))] if items else []

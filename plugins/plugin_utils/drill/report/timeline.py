@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The picture of one injection as SVG whose colours are the page's CSS variables."""
+"""The timeline of one injection as SVG, whose colours are the page's CSS variables."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ BIN = 0.1
 WIDTH = 9.0
 LEFT, RIGHT, BOTTOM, SPACE = 1.35, 0.1, 0.42, 0.1
 WRITES, READS, LANE = 1.35, 0.5, 0.19
-"""Inches of the picture, its margins, and its parts."""
+"""The sizes of the picture, its margins and its parts, in inches."""
 ROWS = (0.93, 0.8, 0.67)
-"""Heights of texts above the bars, as parts of the axis."""
+"""Heights of texts above the bars, as fractions of the axis."""
 GROUP_GAP = 0.5
 SIZE = 8.0
 CHARACTER = 0.063 / (WIDTH - LEFT - RIGHT)
-"""About how wide one is, as a part of the axis of time."""
+"""The approximate width of a text, as a fraction of the time axis."""
 COLOURS = {
     name: f"#0101{number:02x}"
     for number, name in enumerate(
@@ -39,7 +39,7 @@ COLOURS = {
         1,
     )
 }  # fmt: skip
-"""A colour that nothing else has for each CSS variable; matplotlib draws with it, the page replaces it."""
+"""A unique colour for each CSS variable; matplotlib draws with it, the page replaces it."""
 
 
 LEGEND = (
@@ -57,12 +57,12 @@ LEGEND = (
     ("unreached", "holds the VIP, cut off from all other hosts"),
     ("pool", "servers up in HAProxy's pool"),
 )
-"""What each colour stands for, by its name."""
+"""The meaning of each colour, by its name."""
 
 
 def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str:
     """Return the <svg> element of one injection; name makes its ids unique on the page."""
-    import matplotlib as mpl  # noqa: PLC0415 - takes a second and much memory, only pages need it
+    import matplotlib as mpl  # noqa: PLC0415 - takes a second and much memory; only pages need it
 
     style: Any = {
         "svg.fonttype": "none",
@@ -87,7 +87,7 @@ def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str
 
 
 def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
-    """Return the figure: writes above, reads below them, lanes under both, on one axis of time."""
+    """Return the figure: writes, then reads, then lanes, one under the other, on one time axis."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
     groups = lanes(ledger)
@@ -110,7 +110,7 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
 
 
 def panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
-    """Return axes of these heights in inches, one under the other, that share the axis of time."""
+    """Return axes of these heights in inches, one under the other, that share the time axis."""
     width, total = figure.get_size_inches()
     top = total - SPACE
     made: list[Axes] = []
@@ -122,7 +122,7 @@ def panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
 
 
 def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label: str, *, room: float) -> None:
-    """Draw how many of something happened in each 100 ms."""
+    """Draw the number of events in each 100 ms."""
     begin, end = ledger.begun - ledger.injected, ledger.ended - ledger.injected
     first = int(begin / BIN) - 1
     counts = [0] * (int(end / BIN) - first + 2)
@@ -142,14 +142,14 @@ def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label
 
 
 def draw_read_errors(axes: Axes, ledger: Ledger) -> None:
-    """Mark the reads that failed at the bottom of the readers' plot."""
+    """Mark failed reads at the bottom of the readers' plot."""
     failed = [read.ended - ledger.injected for read in ledger.reads if not read.ok]
     if failed:
         axes.plot(failed, [0] * len(failed), "|", color=COLOURS["error"], markersize=7, clip_on=False)
 
 
 def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) -> None:
-    """Say how long the gap is, and where the budget and the prediction end."""
+    """Label the gap with its length, and mark the ends of the budget and the prediction."""
     begin, end = (at - ledger.injected for at in verdict.write_gap)
     left, right = axes.get_xlim()
     top = axes.get_ylim()[1]
@@ -176,7 +176,7 @@ def draw_gap_text(axes: Axes, ledger: Ledger, verdict: Verdict, budget: Budget) 
 
 
 def draw_limit(axes: Axes, at: float, text: str, height: float) -> None:
-    """Name a vertical line, on the side where there is room."""
+    """Label a vertical line, on the side with room."""
     left, right = axes.get_xlim()
     room = at < right - 24 * CHARACTER * (right - left)
     box = {"facecolor": COLOURS["paper"], "edgecolor": "none", "pad": 1, "alpha": 0.85}
@@ -225,7 +225,7 @@ def draw_segment(axes: Axes, segment: Segment, y: float) -> None:
 
 
 def draw_marks(axes: Axes, marks: tuple[Mark, ...], y: float) -> None:
-    """Draw moments as points; those too near to be named apart are named together."""
+    """Draw moments as points; those that are close together share a label."""
     left, right = axes.get_xlim()
     shown = sorted((mark for mark in marks if left <= mark.at <= right), key=lambda mark: mark.at)
     axes.plot([mark.at for mark in shown], [y] * len(shown), "o", color=COLOURS["ink"], markersize=4)
@@ -239,7 +239,7 @@ def draw_marks(axes: Axes, marks: tuple[Mark, ...], y: float) -> None:
 
 
 def neighbours(marks: Sequence[Mark], span: float) -> list[list[Mark]]:
-    """Return moments in groups whose names would run into the next moment."""
+    """Return moments in groups whose labels would overlap."""
     groups: list[list[Mark]] = []
     for mark in marks:
         if groups and mark.at < groups[-1][-1].at + extent(groups[-1], span):
@@ -250,17 +250,17 @@ def neighbours(marks: Sequence[Mark], span: float) -> list[list[Mark]]:
 
 
 def extent(marks: Sequence[Mark], span: float) -> float:
-    """Return about how many seconds the names of moments are wide, on an axis of that many seconds."""
+    """Return the approximate width of the moments' labels in seconds, on an axis of so many seconds."""
     return CHARACTER * (len(", ".join(map(name_of, marks))) + 2) * span
 
 
 def name_of(mark: Mark) -> str:
-    """Return what happened to whom and when."""
+    """Return the label of moments: the event, its subject and its time."""
     return f"{mark.text} {mark.at:+.2f} s" if mark.at else mark.text
 
 
 def inline(document: str, name: str, label: str) -> str:
-    """Return an SVG document as an element for a page: own ids, the page's colours and typeface."""
+    """Return an SVG document as an element for a page, with unique ids and the page's colours and typeface."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = svg.replace("xlink:href", "href")

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a recorded injection says: gaps, losses, and which invariants broke. Pure: a ledger in, a verdict out."""
+"""Judges a recorded injection: gaps, losses and broken invariants. Pure: a ledger in, a verdict out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words im
 
 
 def judge(ledger: Ledger, budget: Budget) -> Verdict:
-    """Return what one injection cost and everything it broke."""
+    """Return the cost of one injection and all breaches."""
     gap = longest_gap(ledger, acknowledgements(ledger.writes))
     read_gap = longest_gap(ledger, [read.ended for read in ledger.reads if read.ok])
     naive_gap = longest_gap(ledger, acknowledgements(ledger.naive))
@@ -58,7 +58,7 @@ def judge(ledger: Ledger, budget: Budget) -> Verdict:
 
 
 def with_breaches(verdict: Verdict, found: Iterable[Breach]) -> Verdict:
-    """Return the verdict with what was broken."""
+    """Return the verdict with its breaches."""
     return replace(verdict, breaches=tuple(found))
 
 
@@ -71,7 +71,7 @@ def breaches(ledger: Ledger, budget: Budget, verdict: Verdict) -> Iterator[Breac
 
 
 def longest_gap(ledger: Ledger, served: Sequence[float]) -> tuple[float, float]:
-    """Return the longest time without service that reaches beyond the injection; the record's ends bound it."""
+    """Return the longest time without service that ends after the injection; the record's ends bound it."""
     bounds = sorted([ledger.begun, *served, ledger.ended])
     gaps = [(begin, end) for begin, end in pairwise(bounds) if end > ledger.injected]
     return max(gaps, key=lambda gap: gap[1] - gap[0], default=(ledger.injected, ledger.injected))
@@ -84,7 +84,7 @@ def resumed(ledger: Ledger) -> float | None:
 
 
 def pooled_gap(ledger: Ledger) -> float | None:
-    """Return the longest time without an acknowledged write through the poolers, None where there are none."""
+    """Return the longest time without an acknowledged write through the poolers, None without poolers."""
     begin, end = longest_gap(ledger, acknowledgements(ledger.pooled))
     return end - begin if ledger.pooled else None
 
@@ -98,7 +98,7 @@ def pooled_errors(ledger: Ledger) -> list[Write]:
 
 
 def over_pooled_budget(ledger: Ledger, budget: Budget) -> Iterator[Breach]:
-    """Yield what clients of the poolers suffered beyond the budget."""
+    """Yield the exceeded budgets of the poolers' clients."""
     gap, errors = pooled_gap(ledger), pooled_errors(ledger)
     if budget.pooled is not None and gap is not None and gap > budget.pooled:
         text = f"no acknowledged write through the poolers for {gap:.2f} s, the budget is {budget.pooled:.2f} s"
@@ -109,7 +109,7 @@ def over_pooled_budget(ledger: Ledger, budget: Budget) -> Iterator[Breach]:
 
 
 def over_budget(budget: Budget, verdict: Verdict) -> Iterator[Breach]:
-    """Yield the budgets that were exceeded."""
+    """Yield the exceeded budgets."""
     if budget.writes is not None and verdict.rto > budget.writes:
         text = f"no acknowledged write for {verdict.rto:.2f} s, the budget is {budget.writes:.2f} s"
         yield Breach("over_budget", text)

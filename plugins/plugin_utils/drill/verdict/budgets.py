@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How long each fault may stop a cluster with given timings, and what the user allows instead."""
+"""How long each fault may stop a cluster with given timings, and the user's overrides."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Ch
 
 VARIABLE = "drill_budgets"
 
-# Seconds that no setting changes.
-LEASE_CHECK = 1.0  # etcd looks for expired leases twice a second, its watchers hear of it after that
-LEADER_RACE = 2.0  # Patroni asks the silent old leader once more, with a fixed timeout
+# Constants in seconds that no setting changes.
+LEASE_CHECK = 1.0  # etcd checks for expired leases twice a second, then notifies its watchers
+LEADER_RACE = 2.0  # Patroni polls the silent old leader once more, with a fixed timeout
 PROMOTION = 2.0
-ETCD_ELECTION = 3.0  # a new etcd leader gives every lease its whole time again
-SYN_RETRY = 1.0  # the kernel repeats a connection request after this
-SERVICE_RESTART = 5.0  # systemd starts a killed service again, the service starts up
+ETCD_ELECTION = 3.0  # a new etcd leader extends every lease to its full TTL
+SYN_RETRY = 1.0  # the kernel repeats a connection request after this time
+SERVICE_RESTART = 5.0  # systemd restarts a killed service, and the service starts up
 SHUTDOWN = 10.0  # an orderly stop of PostgreSQL with its last checkpoint
 COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
 
@@ -31,10 +31,10 @@ COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
 class Timings:
     """The cluster's settings that decide how long a failover takes, in seconds.
 
-    synchronous_mode: as Patroni has it, "quorum", true or false; watch: after which a watcher revokes a silent leader's
-    lease, None without one; client: what the drill's own writers wait at most
-    before they try again; slack: what any machine may add; extra: what the user grants a slower one besides
-    (drill_slack), to whatever a process has to do in time.
+    synchronous_mode: Patroni's value, "quorum", true or false; watch: the time after which a watcher revokes a silent
+    leader's lease, None without a watcher; client: the drill's writers wait at most so long before they retry; slack: a
+    tolerance for every machine; extra: the user's additional tolerance for a slower one (drill_slack), for every step
+    that a process must do in time.
     """
 
     ttl: float = 20.0
@@ -52,7 +52,7 @@ class Timings:
 
     @classmethod
     def of(cls, settings: Settings) -> Timings:
-        """Return the timings of a cluster; without balancers those of the roles stand for theirs."""
+        """Return the timings of a cluster; without balancers, the roles' defaults stand for theirs."""
         patroni, own = settings.patroni, cls()
         return cls(
             ttl=patroni.ttl,
@@ -68,17 +68,17 @@ class Timings:
 
     @property
     def pool_down(self) -> float:
-        """From a server's end until HAProxy takes it out: a check just passed, then all fall ones time out."""
+        """From a server's end until HAProxy takes it out: a check has just passed, then fall checks time out."""
         return self.checks.silent_down
 
     @property
     def pool_up(self) -> float:
-        """From a server's readiness until HAProxy sends to it."""
+        """From a server's readiness until HAProxy sends clients to it."""
         return self.checks.up + self.checks.timeout
 
     @property
     def pool_switch(self) -> float:
-        """Until HAProxy agrees with Patroni, whatever changed."""
+        """Until HAProxy's state matches Patroni's after any change."""
         return max(self.pool_down, self.pool_up) + self.loop_wait + self.extra
 
     @property
@@ -88,28 +88,28 @@ class Timings:
 
     @property
     def two_primaries(self) -> float:
-        """How much longer a primary without etcd takes to demote itself than its lease is left to it."""
+        """The time by which the demotion of a primary without etcd may outlast its lease."""
         patience = self.loop_wait + 2 * self.retry_timeout
         return 0.0 if self.watch is None else max(0.0, patience - self.watch)
 
     @property
     def end(self) -> float:
-        """What every path ends with: the client notices and connects again."""
+        """The end of every path: the client notices and reconnects."""
         return self.client + self.slack + self.extra
 
     @property
     def takeover(self) -> float:
-        """A failover that Patroni knows of at once: the lease is released, not expired."""
+        """A failover that Patroni notices at once: the lease is released and does not expire."""
         return 2 * self.loop_wait + LEADER_RACE + PROMOTION + self.pool_up + self.end
 
     @property
     def lease_takeover(self) -> float:
-        """A failover after a silent leader: its lease, renewed just before, must run out."""
+        """A failover after a leader fell silent: its lease, renewed just before, must expire."""
         return self.ttl + LEASE_CHECK + self.takeover
 
     @property
     def crash(self) -> float:
-        """PostgreSQL itself dies under a living Patroni."""
+        """PostgreSQL dies while its Patroni runs."""
         return self.takeover + self.primary_start_timeout
 
     @property
@@ -119,12 +119,12 @@ class Timings:
 
     @property
     def standby_stall(self) -> float:
-        """A commit waits for silent synchronous standbys until their walsenders are given up."""
+        """A commit waits for silent synchronous standbys until their walsenders time out."""
         return self.wal_sender_timeout + 2 * self.loop_wait + self.end if self.synchronous_mode else self.end
 
     @property
     def one_standby_stall(self) -> float:
-        """The same when another standby is left: a quorum does not wait for the silent one."""
+        """The same with another standby left: a quorum does not wait for the silent one."""
         return self.end if self.synchronous_mode == "quorum" else self.standby_stall
 
 
@@ -132,12 +132,12 @@ Rule = Callable[[Timings], Budget]
 
 
 def within(writes: Callable[[Timings], float]) -> Rule:
-    """Return the rule of a fault that the cluster ends by itself."""
+    """Return the rule of a fault from which the cluster recovers on its own."""
     return lambda timings: Budget(writes=writes(timings))
 
 
 def until_healed(resumed: Callable[[Timings], float]) -> Rule:
-    """Return the rule of a fault that nothing but healing ends."""
+    """Return the rule of a fault that only healing ends."""
     return lambda timings: Budget(writes=None, resumed=resumed(timings))
 
 
@@ -146,7 +146,7 @@ NUMBER_FIX = "give seconds, 0 or more, or null to report without judging"
 
 
 class BudgetError(ValueError):
-    """The user's budgets can't be taken as they stand; every reason is in C(problems)."""
+    """The user's budgets are invalid; C(problems) has every reason."""
 
     def __init__(self, problems: list[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -154,9 +154,9 @@ class BudgetError(ValueError):
 
 
 def default_budget(rule: Rule, timings: Timings) -> Budget:
-    """Return what a fault of a rule may cost in a cluster with these timings."""
+    """Return the budget of a rule's fault in a cluster with these timings."""
     budget = rule(timings)
-    reads = timings.vip_move + timings.pool_switch - timings.extra  # both hold it, and it is granted once
+    reads = timings.vip_move + timings.pool_switch - timings.extra  # both terms include it, and it is granted once
     return replace(
         budget,
         reads=None if budget.writes is None else max(reads, budget.writes),
@@ -171,9 +171,9 @@ def budgets(
 ) -> dict[str, Budget]:
     """Return each fault's budget: the default, changed by drill_budgets; raises BudgetError.
 
-    rules: those of all faults; worst: {fault: the seconds that are predicted at worst}, to which the extra seconds are
-    added as well.
-    drill_budgets: {fault, or "default" for those not named: seconds without writes, or {field of Budget: seconds}}.
+    rules: those of all faults; worst: {fault: the predicted worst case in seconds}, to which the extra seconds are also
+    added.
+    drill_budgets: {fault, or "default" for all others: seconds without writes, or {field of Budget: seconds}}.
     """
     given = parse_overrides({} if overrides is None else overrides, rules)
     predicted = {fault: seconds + timings.extra for fault, seconds in (worst or {}).items()}
@@ -187,7 +187,7 @@ def budgets(
 
 
 def parse_overrides(overrides: Any, known: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return drill_budgets as {fault: {field: seconds}}; raises BudgetError with everything that is wrong.
+    """Return drill_budgets as {fault: {field: seconds}}; raises BudgetError with all problems.
 
     known: the names of all faults.
     """
@@ -207,7 +207,7 @@ def parse_overrides(overrides: Any, known: Iterable[str]) -> dict[str, dict[str,
 
 
 def parse_override(fault: str, value: Any, problems: Problems) -> dict[str, Any]:
-    """Return one fault's {field: seconds}, adding what is wrong with it."""
+    """Return one fault's {field: seconds}; its problems are added to the list."""
     where = f"{VARIABLE}.{fault}"
     if not isinstance(value, Mapping):
         return {"writes": parse_seconds(where, value, True, problems)}
@@ -223,7 +223,7 @@ def parse_override(fault: str, value: Any, problems: Problems) -> dict[str, Any]
 
 
 def parse_seconds(where: str, value: Any, optional: bool, problems: Problems) -> float | None:
-    """Return seconds, adding a problem when there are none in it."""
+    """Return seconds; a value that is not a number of seconds is added to the problems."""
     if value is None and optional:
         return None
     number = isinstance(value, int | float) and not isinstance(value, bool)

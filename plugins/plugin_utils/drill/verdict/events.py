@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What happened when, derived from the samples."""
+"""The events around an injection, derived from the samples."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def derive(
     primary: str,
     write_pool: str,
 ) -> list[Event]:
-    """Return the events that follow from the samples, in the order of time; primary is that before the fault."""
+    """Return the events in the samples, in order of time; primary is the one before the fault."""
     after = [sample for sample in balancers if sample.at >= injected]
     found = [
         *detected(after, primary, write_pool),
@@ -37,19 +37,19 @@ def derive(
 
 
 def first(samples: Iterable[Any], holds: Callable[[Any], bool]) -> Any:
-    """Return the first sample for which something holds, None without one."""
+    """Return the first sample that satisfies a condition, None without one."""
     return next((sample for sample in samples if holds(sample)), None)
 
 
 def detected(balancers: Sequence[BalancerSample], primary: str, pool: str) -> Iterator[Event]:
-    """Yield when a balancer first took the old primary out of the pool."""
+    """Yield the time at which a balancer first took the old primary out of the pool."""
     seen = first(balancers, lambda sample: sample.up is not None and primary not in sample.up.get(pool, ()))
     if seen:
         yield Event(seen.at, "detected", seen.balancer, f"{primary} is out of pool {pool}")
 
 
 def promoted(members: Sequence[MemberSample], primary: str) -> Iterator[Event]:
-    """Yield when each other member first was no standby any more."""
+    """Yield the time at which each other member first was not a standby."""
     for name, own in sorted(grouped(members, "member").items()):
         seen = first(own, lambda sample: sample.in_recovery is False)
         if seen and name != primary:
@@ -57,7 +57,7 @@ def promoted(members: Sequence[MemberSample], primary: str) -> Iterator[Event]:
 
 
 def switched(balancers: Sequence[BalancerSample], primary: str, pool: str) -> Iterator[Event]:
-    """Yield when each balancer first had another member in the pool than the old primary."""
+    """Yield the time at which each balancer first had a member other than the old primary in the pool."""
     for name, own in sorted(grouped(balancers, "balancer").items()):
         for sample in own:
             others = [server for server in (sample.up or {}).get(pool, ()) if server != primary]
@@ -67,7 +67,7 @@ def switched(balancers: Sequence[BalancerSample], primary: str, pool: str) -> It
 
 
 def moved(balancers: Sequence[BalancerSample], injected: float) -> Iterator[Event]:
-    """Yield when a balancer got a virtual IP that it did not have before the fault."""
+    """Yield the time at which a balancer got a virtual IP that it did not hold before the fault."""
     for name, own in sorted(grouped(balancers, "balancer").items()):
         had = set(own[0].holds)
         for sample in own:
@@ -78,7 +78,7 @@ def moved(balancers: Sequence[BalancerSample], injected: float) -> Iterator[Even
 
 
 def rejoined(members: Sequence[MemberSample], injected: float, healed: float) -> Iterator[Event]:
-    """Yield when a member that was away followed the leader's timeline after healing."""
+    """Yield the time at which a member that was away followed the leader's timeline after healing."""
     for name, own in sorted(grouped(members, "member").items()):
         since, timeline = last_away(own, injected), own[-1].timeline
         if since is None or not own[-1].in_recovery:
@@ -89,7 +89,7 @@ def rejoined(members: Sequence[MemberSample], injected: float, healed: float) ->
 
 
 def last_away(own: Sequence[MemberSample], injected: float) -> float | None:
-    """Return when a member last did not answer, or came back after a silence; None when it never was away."""
+    """Return the time of a member's last missing answer or end of silence; None if it was never away."""
     away = [sample.at for sample in own if sample.at > injected and sample.in_recovery is None]
     steps = [after.at for before, after in pairwise(own) if after.at > injected and after.at - before.at > SILENCE]
     return max([*away, *steps], default=None)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What must hold around every fault, whatever it is: one function for each rule, each yields what broke it."""
+"""The invariants of every fault: one function per rule, each yields the breaches."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans im
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 
 OPEN_AFTER = 2.0
-"""Seconds without an acknowledgement at the end of a record that a client's last attempt can't explain."""
+"""Seconds without an acknowledgement at a record's end that exceed a client's last attempt."""
 STALE = 0.75
-"""Seconds by which a member's word on being primary may be older than its sample: Patroni is asked less often."""
+"""Seconds by which a member's claim may be older than its sample: Patroni is asked less often."""
 SHOWN = 5
 
 Breaches = Iterator[Breach]
@@ -54,20 +54,20 @@ Breaches = Iterator[Breach]
 
 
 def moment(ledger: Ledger, at: float) -> str:
-    """Return a time as people count it: from the injection."""
+    """Return a time relative to the injection, as text."""
     after = at - ledger.injected
     return f"{abs(after):.2f} s {'after' if after >= 0 else 'before'} the injection"
 
 
 def rows_text(keys: Iterable[Key]) -> str:
-    """Return the first rows as writer/sequence, and how many more there are."""
+    """Return the first rows as writer/sequence, and the number of the others."""
     ordered = sorted(keys)
     shown = ", ".join(f"{writer}/{sequence}" for writer, sequence in ordered[:SHOWN])
     return shown + (f" and {len(ordered) - SHOWN} more" if len(ordered) > SHOWN else "")
 
 
 def uncertainty(ledger: Ledger, *names: str) -> float:
-    """Return by how much the hosts' clocks may be wrong against each other."""
+    """Return the maximum error between the hosts' clocks."""
     return sum(ledger.clock_uncertainty.get(name, 0.0) for name in names)
 
 
@@ -75,7 +75,7 @@ def uncertainty(ledger: Ledger, *names: str) -> float:
 
 
 def nothing_happened(ledger: Ledger, _budget: Budget) -> Breaches:
-    """A fault without a proof, or a switchover to the same primary, shows nothing."""
+    """A fault without a proof, or a switchover to the same primary, can't be judged."""
     if not ledger.proof.strip():
         yield Breach("nothing_happened", f"nothing proves that {ledger.fault} happened")
     if ledger.fault == "switchover" and ledger.primary_before == ledger.primary_after:
@@ -107,7 +107,7 @@ def observed(ledger: Ledger) -> dict[str, Sequence[Any]]:
 
 
 def blind(ledger: Ledger, budget: Budget) -> Breaches:
-    """No host may be unobserved between the injection and the end, except while it was dark."""
+    """Every host must be observed from the injection to the end, except while it was dark."""
     for name, samples in observed(ledger).items():
         times = [sample.at for sample in samples]
         for begin, end in holes(times, ledger) if times else ():
@@ -128,14 +128,14 @@ def holes(times: Sequence[float], ledger: Ledger) -> list[tuple[float, float]]:
 
 
 def unexplained(ledger: Ledger, budget: Budget, host: str, begin: float, end: float) -> float:
-    """Return the seconds of a silence in which the host was neither dark nor booting after it."""
+    """Return the seconds of a silence during which the host was neither dark nor booting afterwards."""
     dark = [span for span in dark_spans(ledger, host) if span.begin < end and span.end > begin]
     spans = [(span.begin, span.end + budget.boot) for span in dark]
     return max((last - first for first, last in uncovered(spans, begin, end)), default=0.0)
 
 
 def clock_backwards(ledger: Ledger, _budget: Budget) -> Breaches:
-    """A record whose times run backwards is unusable; it is kept, and said."""
+    """A record whose times run backwards is unusable; it is kept and reported."""
     marks = [ledger.begun, ledger.injected, ledger.healed, ledger.ended]
     found = [] if marks == sorted(marks) else ["begin, injection, healing and end are out of order"]
     for name, records in client_streams(ledger):
@@ -150,7 +150,7 @@ def clock_backwards(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def listed(sentences: Sequence[str]) -> str:
-    """Return the first sentences, and how many more there are."""
+    """Return the first sentences, and the number of the others."""
     more = len(sentences) - SHOWN
     return "; ".join(sentences[:SHOWN]) + (f"; and {more} more" if more > 0 else "")
 
@@ -163,7 +163,7 @@ def client_streams(ledger: Ledger) -> Iterator[tuple[str, list[Any]]]:
 
 
 def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:
-    """Return how far a source's times go back, beyond what its clock may be wrong."""
+    """Return how far a source's times go back, beyond its clock's uncertainty."""
     back = max((before - after for before, after in pairwise(times)), default=0.0)
     return [f"the times of {name} go back by {back:.3f} s"] if back > allowed else []
 
@@ -172,7 +172,7 @@ def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:
 
 
 def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
-    """Every acknowledged row is on every member, none twice, none that was refused."""
+    """Every acknowledged row is on every member; no row is stored twice or after a refusal."""
     if leader_presence(ledger) is None:
         yield Breach("no_samples", f"the rows on the leader {ledger.primary_after or '(none)'} were not looked up")
     lost = lost_keys(ledger)
@@ -199,7 +199,7 @@ def rows_kept(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def two_writers(ledger: Ledger, budget: Budget) -> Breaches:
-    """Once a member took over, no other may acknowledge, unless it was a standby in between."""
+    """After a member took over, no other may acknowledge, unless it was a standby in between."""
     leader, since = ledger.primary_before, -inf
     standby: dict[str, float] = {}
     offences: dict[tuple[str, str], list[Write]] = {}
@@ -218,7 +218,7 @@ def two_writers(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def authority(ledger: Ledger, budget: Budget) -> Iterator[tuple[float, str, str, Write | None]]:
-    """Yield who may write, and who did: (at, promoted | standby | wrote, member, the write)."""
+    """Yield role changes and writes: (at, promoted | standby | wrote, member, the write)."""
     for event in ledger.events:
         if event.kind == "promoted":
             yield event.at, "promoted", event.subject, None
@@ -231,7 +231,7 @@ def authority(ledger: Ledger, budget: Budget) -> Iterator[tuple[float, str, str,
 
 
 def sampled_writes(ledger: Ledger, budget: Budget) -> Iterator[Write]:
-    """Yield the writes in the samples: each happened at some time since the sample before."""
+    """Yield the writes in the samples: each happened at some time since the previous sample."""
     for member, samples in by_name(ledger.members, "member").items():
         for number, (before, this) in enumerate(pairwise(samples)):
             if this.takes_write and this.at - before.at <= budget.blind:
@@ -239,7 +239,7 @@ def sampled_writes(ledger: Ledger, budget: Budget) -> Iterator[Write]:
 
 
 def primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
-    """Return when each member claimed to be primary."""
+    """Return the spans in which each member claimed to be primary."""
     return {
         member: runs(samples, lambda sample: sample.claims_primary is True, budget.blind, dark_spans(ledger, member))
         for member, samples in by_name(ledger.members, "member").items()
@@ -247,7 +247,7 @@ def primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
 
 
 def two_primaries(ledger: Ledger, budget: Budget) -> Breaches:
-    """Two members never are a primary for the balancers at once, or no longer than the profile's watch allows."""
+    """The balancers never see two primaries at once, or for no longer than the profile's watch allows."""
     for (one, ones), (other, others) in combinations(primaries(ledger, budget).items(), 2):
         both = longest(overlaps(ones, others))
         if both is not None and both.length > STALE + uncertainty(ledger, one, other) + budget.two_primaries:
@@ -258,7 +258,7 @@ def two_primaries(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def lasting(span: Span) -> str:
-    """Return the seconds of a span, and how many they may have been between the samples."""
+    """Return the certain seconds of a span, and the possible ones between the samples."""
     return f"{span.length:.2f} s (at most {span.longest:.2f} s)"
 
 
@@ -266,7 +266,7 @@ def lasting(span: Span) -> str:
 
 
 def two_holders(ledger: Ledger, budget: Budget) -> Breaches:
-    """Two balancers that can be reached hold one VIP at once for no longer than adverts take."""
+    """Two reachable balancers hold the same VIP at once for no longer than the advert window."""
     balancers = by_name(ledger.balancers, "balancer")
     for vip in virtual_ips(ledger):
         held = {name: holding(ledger, budget, vip, name, samples) for name, samples in balancers.items()}
@@ -278,12 +278,12 @@ def two_holders(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def virtual_ips(ledger: Ledger) -> list[str]:
-    """Return every VIP that anybody ever held."""
+    """Return every VIP that any balancer ever held."""
     return sorted({vip for sample in ledger.balancers for vip in sample.holds})
 
 
 def holding(ledger: Ledger, budget: Budget, vip: str, name: str, samples: Sequence[BalancerSample]) -> list[Span]:
-    """Return when a balancer held a VIP and could be reached: one that is cut off can't know that it lost it."""
+    """Return when a balancer held a VIP and was reachable: an isolated one can't know that it lost the VIP."""
     doubt = uncertainty(ledger, name)
     unreached = [(begin + doubt, end - doubt) for begin, end in ledger.cut.get(name, ())]
 
@@ -294,7 +294,7 @@ def holding(ledger: Ledger, budget: Budget, vip: str, name: str, samples: Sequen
 
 
 def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:
-    """In the end every VIP is held."""
+    """Every VIP has a holder at the end."""
     last = {name: samples[-1] for name, samples in by_name(ledger.balancers, "balancer").items()}
     vips = virtual_ips(ledger)
     if last and not vips:
@@ -305,7 +305,7 @@ def no_holder(ledger: Ledger, _budget: Budget) -> Breaches:
 
 
 def wrong_pool_member(ledger: Ledger, budget: Budget) -> Breaches:
-    """HAProxy sends writes to the primary only, and reads elsewhere, as soon as its checks can tell."""
+    """HAProxy sends writes to the primary only, and reads to standbys, as soon as its checks can detect the roles."""
     yield from wrong_while(ledger, budget, ledger.write_pools, no_primaries(ledger, budget), "is not primary")
     yield from wrong_while(ledger, budget, ledger.read_pools, out_of_recovery(ledger, budget), "is primary")
     yield from wrong_in_the_end(ledger)
@@ -313,7 +313,7 @@ def wrong_pool_member(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def no_primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
-    """Return when each member certainly was no primary: a standby, denied by Patroni, or dark."""
+    """Return when each member certainly was not the primary: a standby, denied by Patroni, or dark."""
     return {
         member: [
             *runs(samples, is_no_primary, budget.blind, dark_spans(ledger, member)),
@@ -324,12 +324,12 @@ def no_primaries(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
 
 
 def is_no_primary(sample: MemberSample) -> bool:
-    """Say whether a member knows that it is no primary."""
+    """Return whether a member knows that it is not the primary."""
     return sample.claims_primary is False or (sample.in_recovery is True and not sample.claims_primary)
 
 
 def out_of_recovery(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
-    """Return when each member certainly was no standby any more: until promotion ends, it serves reads as before."""
+    """Return when each member certainly was not a standby: until the promotion ends, it serves reads as before."""
     return {
         member: runs(samples, lambda sample: sample.in_recovery is False, budget.blind, dark_spans(ledger, member))
         for member, samples in by_name(ledger.members, "member").items()
@@ -339,7 +339,7 @@ def out_of_recovery(ledger: Ledger, budget: Budget) -> dict[str, list[Span]]:
 def wrong_while(
     ledger: Ledger, budget: Budget, pools: Sequence[str], wrong: dict[str, list[Span]], what: str
 ) -> Breaches:
-    """Yield the servers that a pool listed for too long while they were wrong there."""
+    """Yield the wrong servers that a pool listed for too long."""
     for balancer, samples in by_name(ledger.balancers, "balancer").items():
         dark = dark_spans(ledger, balancer)
         for pool in pools:
@@ -363,7 +363,7 @@ def wrong_in_the_end(ledger: Ledger) -> Breaches:
         up = samples[-1].up or {}
         for pool in ledger.read_pools:
             if ledger.primary_after in up.get(pool, ()):
-                text = f"{balancer} lists the primary {ledger.primary_after} in pool {pool} in the end"
+                text = f"{balancer} lists the primary {ledger.primary_after} in pool {pool} at the end"
                 yield Breach("wrong_pool_member", text)
         for pool in ledger.write_pools:
             if pool in up and tuple(up[pool]) != (ledger.primary_after,):
@@ -372,7 +372,7 @@ def wrong_in_the_end(ledger: Ledger) -> Breaches:
 
 
 def reads_on_primary(ledger: Ledger, budget: Budget) -> Breaches:
-    """Yield the reads that the read port led to a member that had been primary for longer than a check takes."""
+    """Yield the reads that reached, through the read port, a member that had been primary for longer than a check."""
     spans = out_of_recovery(ledger, budget) if ledger.read_pools else {}
     wrong = [
         read
@@ -390,20 +390,21 @@ def reads_on_primary(ledger: Ledger, budget: Budget) -> Breaches:
 
 
 def not_recovered(ledger: Ledger, _budget: Budget) -> Breaches:
-    """In the end rows are acknowledged, one member is primary, all others follow it on its timeline."""
+    """At the end rows are acknowledged, one member is primary, and all others follow it on its timeline."""
     silence = ledger.ended - max(acknowledgements(ledger.writes), default=ledger.begun)
     if silence > OPEN_AFTER:
         yield Breach(
-            "not_recovered", f"no write was acknowledged in the last {silence:.2f} s: at least as long it took"
+            "not_recovered",
+            f"no write was acknowledged in the last {silence:.2f} s, the least length of the outage",
         )
     for what, seconds in ledger.recovery.items():
         if seconds is None or seconds is False:
-            yield Breach("not_recovered", f"{what} was not well again")
+            yield Breach("not_recovered", f"{what} did not recover")
     yield from members_in_the_end(ledger)
 
 
 def members_in_the_end(ledger: Ledger) -> Breaches:
-    """Yield what is wrong with the members in their last samples."""
+    """Yield the members' problems in their last samples."""
     last = {member: samples[-1] for member, samples in by_name(ledger.members, "member").items()}
     claiming = [member for member, sample in last.items() if sample.claims_primary]
     if last and not claiming:
@@ -415,9 +416,9 @@ def members_in_the_end(ledger: Ledger) -> Breaches:
     leader = last.get(ledger.primary_after)
     for member, sample in last.items():
         if sample.in_recovery is None:
-            yield Breach("not_recovered", f"{member} does not answer in the end")
+            yield Breach("not_recovered", f"{member} does not answer at the end")
         elif leader and None not in (sample.timeline, leader.timeline) and sample.timeline != leader.timeline:
-            text = f"{member} is on timeline {sample.timeline} in the end, the leader on {leader.timeline}"
+            text = f"{member} is on timeline {sample.timeline} at the end, the leader on {leader.timeline}"
             yield Breach("not_recovered", text)
 
 

@@ -35,12 +35,12 @@ TABLES: Mapping[str, type] = {
     "pooled": Write,
 }
 LATER = ("pooled",)
-"""Tables that older files lack."""
+"""Tables that files of older versions lack."""
 DECIMALS = 6  # microseconds
 
 
 class LedgerFileError(ValueError):
-    """A file that is no ledger, or of a format this version does not know."""
+    """A file that is not a ledger, or whose format this version does not know."""
 
 
 def write(ledger: Ledger, path: Path) -> None:
@@ -51,7 +51,7 @@ def write(ledger: Ledger, path: Path) -> None:
 
 
 def read(path: Path) -> Ledger:
-    """Return the ledger in a file; LedgerFileError when there is none in it."""
+    """Return the ledger in a file; raises LedgerFileError if the file has none."""
     try:
         document = json.loads(gzip.decompress(path.read_bytes()))
     except (gzip.BadGzipFile, EOFError, ValueError) as error:
@@ -71,7 +71,7 @@ def as_data(ledger: Ledger) -> dict[str, Any]:
 
 
 def parse(document: Any, source: str = "ledger") -> Ledger:
-    """Return the ledger that as_data() gave; LedgerFileError for anything else."""
+    """Return the ledger of as_data()'s result; raises LedgerFileError for anything else."""
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         found = document.get("format") if isinstance(document, dict) else type(document).__name__
         raise LedgerFileError(f"{source}: its format is {found!r}, this version reads {FORMAT!r}")
@@ -89,7 +89,7 @@ def parse(document: Any, source: str = "ledger") -> Ledger:
 
 
 def parse_plain(name: str, value: Any) -> Any:
-    """Return a field that is no table with its type; a field that an older file lacks has its default."""
+    """Return a field other than a table in its type; a field that an older file lacks has its default."""
     if name == "presence":
         return tuple(parse_presence(member, rows) for member, rows in value.items())
     if name in {"dark", "cut"}:
@@ -120,7 +120,7 @@ def parsed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def presence_rows(presence: Presence) -> list[list[Any]]:
-    """Return what was found on a member as runs [writer, first, last, count] of successive sequences."""
+    """Return the rows found on a member as runs [writer, first, last, count] of successive sequences."""
     runs: list[list[Any]] = []
     for (writer, sequence), count in sorted(presence.counts.items()):
         last = runs[-1] if runs else None
@@ -132,7 +132,7 @@ def presence_rows(presence: Presence) -> list[list[Any]]:
 
 
 def parse_presence(member: str, runs: Iterable[Iterable[Any]]) -> Presence:
-    """Return what was found on a member."""
+    """Return the rows found on a member."""
     return Presence(
         member,
         {
@@ -144,5 +144,5 @@ def parse_presence(member: str, runs: Iterable[Iterable[Any]]) -> Presence:
 
 
 def rounded(value: Any) -> Any:
-    """Return a value with its times cut to microseconds."""
+    """Return a value with its times truncated to microseconds."""
     return round(value, DECIMALS) if isinstance(value, float) else value

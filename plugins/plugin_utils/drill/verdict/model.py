@@ -1,10 +1,10 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a drill records, and what it concludes.
+"""The records and the verdicts of a drill.
 
-Every time is in seconds on the client's monotonic clock. A node's own readings are translated by the offset measured
-over its session, whose uncertainty (half the shortest round trip) is kept with them.
+Every time is in seconds on the client's monotonic clock. A node's own times are translated by the offset measured over
+its session; the uncertainty of that offset (half the shortest round trip) is kept with them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from typing import Any
 
 
 class Outcome(StrEnum):
-    """What a client knows of one write when it stops waiting for it."""
+    """A client's knowledge of one write when it stops waiting for the answer."""
 
     ACKNOWLEDGED = "acknowledged"  # the commit returned, without a warning
-    UNKNOWN = "unknown"  # sent, never answered: present or absent are both right, twice is wrong
+    UNKNOWN = "unknown"  # sent, never answered: it may be present or absent, but not twice
     WARNED = "warned"  # committed with "canceled … replicated": not a promise
-    REFUSED = "refused"  # an error, or never sent: certainly not stored by this attempt
+    REFUSED = "refused"  # an error, or never sent: this attempt certainly did not store it
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One row a writer tried to insert; (writer, sequence) is its unique key. server is "" when never connected."""
+    """One row that a writer tried to insert; (writer, sequence) is its unique key. server is "" if never connected."""
 
     writer: str
     sequence: int
@@ -51,9 +51,9 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class MemberSample:
-    """What a PostgreSQL member says of itself, asked on the node; None where it did not answer.
+    """The state of a PostgreSQL member, sampled on the node; None where it did not answer.
 
-    in_recovery: pg_is_in_recovery(); claims_primary: Patroni's own /primary answers as the balancers want it;
+    in_recovery: pg_is_in_recovery(); claims_primary: Patroni's /primary on the node passes the balancers' check;
     takes_write: a local row was committed and acknowledged without a warning since the last sample.
     """
 
@@ -67,7 +67,7 @@ class MemberSample:
 
 @dataclass(frozen=True, slots=True)
 class BalancerSample:
-    """What a balancer says of itself, asked on the node; up names the servers up by pool, None when HAProxy is dead."""
+    """The state of a balancer, sampled on the node; up has the servers up by pool, None when HAProxy does not run."""
 
     at: float
     balancer: str
@@ -77,7 +77,7 @@ class BalancerSample:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that happened: injected, detected, promoted, pool switched, vip moved, healed, rejoined."""
+    """An event: injected, detected, promoted, pool switched, vip moved, healed, rejoined."""
 
     at: float
     kind: str
@@ -87,7 +87,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """How often each key was found on a member after healing; acknowledged keys missing there are what was lost."""
+    """How often each key was found on a member after healing; acknowledged keys that are missing are lost."""
 
     member: str
     counts: Mapping[tuple[str, int], int]
@@ -95,15 +95,15 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """Everything recorded around one injection of one fault.
+    """The complete record of one injection of one fault.
 
-    ended: when the clients were told to stop; rows are looked up after that. local_writes: rows inserted on a node
-    itself, server names the member. expected_*: the hosts that an observer must see. dark: when a host certainly ran
-    nothing (powered off, frozen), so that its silence is no blindness. cut: when a host that ran certainly exchanged
-    packets with the drill only and served no client; a partial or one-way cut does not count. recovery: {what must
-    be well again: seconds after healing until it was, None when it never was}. write_pools lead to the primary,
-    read_pools never do. phases: {what the drill did: the seconds it took}. pooled: writes through the poolers, where
-    there are some; a pooler does not show which server took each. pooled_pool: the pool that leads there, "" for none.
+    ended: when the drill stopped the clients, after which it looks the rows up. local_writes: rows inserted on a node
+    itself; server names the member. expected_*: the hosts that must be observed. dark: when a host certainly ran no
+    process (powered off, frozen), so that its silence counts as observed. cut: when a running host certainly exchanged
+    packets with the drill only and served no client; a partial or one-way cut does not count. recovery: {part: seconds
+    from healing to its recovery, None if it did not recover}. write_pools lead to the primary, read_pools never do.
+    phases: {the drill's phase: its seconds}. pooled: writes through the poolers, if there are any; a pooler does not
+    show which server took each. pooled_pool: the pool that leads to the poolers, "" for none.
     """
 
     fault: str
@@ -138,15 +138,15 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The most that a fault may cost, in seconds; None where it is only reported.
+    """The maximum cost of a fault, in seconds; None where it is only reported.
 
     writes, reads: the longest time without an acknowledged write, or a served read; two_holders: two balancers with
-    one VIP at once (the documented advert window); two_primaries: two members that call themselves primary at once,
-    which only a watch allows that is shorter than a cut-off primary takes to demote itself; predicted: the worst case
-    predicted for this cluster; resumed: from healing to the next acknowledged write, for faults that only
-    healing ends; pool_detection: how long HAProxy may list a server that is no longer what its pool wants; blind: how
-    long an observer may see nothing; boot: the same for a host that comes back from the dark; pooled: the longest time
-    without an acknowledged write through the poolers; pooled_errors: how many of their clients' writes may fail.
+    one VIP at once (the documented advert window); two_primaries: two members that claim to be primary at once, above 0
+    only if the watch is shorter than an isolated primary takes to demote itself; predicted: the worst case predicted
+    for this cluster; resumed: from healing to the next acknowledged write, for faults that only healing ends;
+    pool_detection: how long HAProxy may list a server that no longer fits its pool; blind: how long a host may be
+    unobserved; boot: the same for a host that comes back from the dark; pooled: the longest time without an
+    acknowledged write through the poolers; pooled_errors: how many of their clients' writes may fail.
     """
 
     writes: float | None
@@ -164,7 +164,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A broken budget or invariant: rule is a stable name, text says what was seen and where to look."""
+    """A broken budget or invariant: rule is a stable name, text describes the observation and its place."""
 
     rule: str
     text: str
@@ -172,11 +172,11 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What one injection cost; a drill passes when no verdict has a breach.
+    """The cost of one injection; a drill passes when no verdict has a breach.
 
     rto: the longest gap between acknowledged writes that overlaps the fault, from write_gap[0] to write_gap[1]; lost:
     acknowledged rows absent from the leader (RPO); missing: acknowledged rows absent from another member; resumed: from
-    healing to the next acknowledged write, None when there was none; seconds everywhere.
+    healing to the next acknowledged write, None when there was none; all in seconds.
     """
 
     fault: str

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What became of the rows: acknowledged, found again, lost, stored twice."""
+"""The outcome of the rows: acknowledged, found, lost, stored twice."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Key = tuple[str, int]
 
 
 def every_write(ledger: Ledger) -> Iterator[Write]:
-    """Yield the writes of all clients, those made on the nodes themselves included."""
+    """Yield the writes of all clients, including those made on the nodes themselves."""
     yield from ledger.writes
     yield from ledger.naive
     yield from ledger.pooled
@@ -31,22 +31,22 @@ def key_of(write: Write) -> Key:
 
 
 def keys(ledger: Ledger, outcome: Outcome) -> set[Key]:
-    """Return the rows of which at least one attempt ended so."""
+    """Return the rows with at least one attempt of this outcome."""
     return {key_of(write) for write in every_write(ledger) if write.outcome is outcome}
 
 
 def acknowledged_keys(ledger: Ledger) -> set[Key]:
-    """Return the rows that were promised: a warned commit is no promise."""
+    """Return the rows that were acknowledged without a warning."""
     return keys(ledger, Outcome.ACKNOWLEDGED)
 
 
 def refused_keys(ledger: Ledger) -> set[Key]:
-    """Return the rows of which every attempt was refused."""
+    """Return the rows whose every attempt was refused."""
     return keys(ledger, Outcome.REFUSED).difference(*(keys(ledger, other) for other in Outcome if other != "refused"))
 
 
 def leader_presence(ledger: Ledger) -> Presence | None:
-    """Return what was found on the leader after healing, None when it was not looked up."""
+    """Return the rows found on the leader after healing, None when they were not looked up."""
     return next((found for found in ledger.presence if found.member == ledger.primary_after), None)
 
 
@@ -73,6 +73,6 @@ def duplicated_keys(ledger: Ledger) -> set[Key]:
 
 
 def refused_but_present(ledger: Ledger) -> set[Key]:
-    """Return the rows that were refused to the clients and are stored all the same."""
+    """Return the refused rows that are stored anyway."""
     refused = refused_keys(ledger)
     return {key for found in ledger.presence for key, count in found.counts.items() if count and key in refused}

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A drill of one cluster: its results, one by one and by fault."""
+"""A drill of one cluster: its results by injection and by fault."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Result = tuple[Ledger, Verdict, Budget]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The smallest, the middle and the largest of some seconds."""
+    """The minimum, the median and the maximum of some seconds."""
 
     min: float
     median: float
@@ -52,7 +52,7 @@ class FaultResult:
 
     @property
     def budget(self) -> Budget:
-        """Return what each injection was allowed to cost."""
+        """Return the budget of each injection."""
         return self.results[0][2]
 
     @property
@@ -67,7 +67,7 @@ class FaultResult:
 
     @property
     def naive_gap(self) -> Spread:
-        """Return the times for which the client with default settings got no acknowledgement."""
+        """Return the times without acknowledgement of the client with default settings."""
         return spread(verdict.naive_gap for verdict in self.verdicts)
 
     @property
@@ -78,17 +78,17 @@ class FaultResult:
 
     @property
     def lost(self) -> int:
-        """Return how many acknowledged rows the leader did not have (RPO)."""
+        """Return the number of acknowledged rows that the leader lacked (RPO)."""
         return sum(len(verdict.lost) for verdict in self.verdicts)
 
     @property
     def breaches(self) -> tuple[Breach, ...]:
-        """Return everything that broke."""
+        """Return all breaches."""
         return tuple(breach for verdict in self.verdicts for breach in verdict.breaches)
 
     @property
     def passed(self) -> bool:
-        """Say whether nothing broke."""
+        """Return whether there is no breach."""
         return not self.breaches
 
     def total(self, name: str) -> int:
@@ -98,7 +98,7 @@ class FaultResult:
 
 @dataclass(frozen=True, slots=True)
 class Unjudged:
-    """An injection that was begun and gave no verdict; reason: it was not proven, or the drill ended in it."""
+    """An injection that was begun but has no verdict; reason: it was not proven, or the drill stopped during it."""
 
     fault: str
     repetition: int
@@ -123,8 +123,8 @@ class Run:
 
     begun: wall clock with time zone; seconds: how long it took; settings: {name: value} the cluster ran with;
     versions: {software: version}; load: {what: value} of the machine that ran it; skipped: {fault: reason};
-    command: how to run it again; failure: what went wrong with the drill itself: why it ended before its end, what it
-    could not undo; outlook: what was predicted before; unjudged: the injections that are not in results; profile: the
+    command: how to run it again; failure: the errors of the drill itself, such as why it stopped early or what it could
+    not undo; outlook: the predictions made before; unjudged: the injections that are not in results; profile: the
     cluster's timing; containers: whether its hosts are containers of the machine.
     """
 
@@ -146,12 +146,12 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """Say whether the drill came to its end, every injection was judged, at least one, and nothing broke."""
+        """Return whether the drill completed, judged at least one and all injections, and found no breach."""
         return bool(self.results) and not self.failure and not self.unjudged and not self.breaches
 
     @property
     def faults(self) -> tuple[FaultResult, ...]:
-        """Return the results by fault, in the order of first injection."""
+        """Return the results by fault, in order of the first injection."""
         grouped: dict[str, list[Result]] = {}
         for result in self.results:
             grouped.setdefault(result[0].fault, []).append(result)
@@ -159,7 +159,7 @@ class Run:
 
     @property
     def planned(self) -> int:
-        """Return how many faults were asked for."""
+        """Return the number of requested faults."""
         return len(
             {*(ledger.fault for ledger, *_rest in self.results), *self.skipped, *(one.fault for one in self.unjudged)}
         )
@@ -174,15 +174,15 @@ class Run:
 
     @property
     def breaches(self) -> tuple[tuple[Verdict, Breach], ...]:
-        """Return everything that broke, with where."""
+        """Return all breaches with their injections."""
         return tuple((verdict, breach) for _ledger, verdict, _budget in self.results for breach in verdict.breaches)
 
     @property
     def acknowledged(self) -> int:
-        """Return how many rows were promised."""
+        """Return the number of acknowledged rows."""
         return sum(fault.total("acknowledged") for fault in self.faults)
 
     @property
     def lost(self) -> int:
-        """Return how many of them were lost."""
+        """Return the number of lost rows."""
         return sum(fault.lost for fault in self.faults)

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Spans of time: how long something certainly lasted, seen by samples only now and then."""
+"""Spans of time: how long a state certainly lasted, judged by samples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model im
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that certainly lasted from begin to end, and possibly from earliest to latest."""
+    """A state that certainly lasted from begin to end, and possibly from earliest to latest."""
 
     begin: float
     end: float
@@ -34,12 +34,12 @@ class Span:
 
 
 def certain(begin: float, end: float) -> Span:
-    """Return a span whose ends are known."""
+    """Return a span with known ends."""
     return Span(begin, end, begin, end)
 
 
 def overlap(one: Span, other: Span) -> Span | None:
-    """Return when both certainly lasted, None when they never did."""
+    """Return when both certainly lasted at once, None if never."""
     begin, end = max(one.begin, other.begin), min(one.end, other.end)
     if begin > end:
         return None
@@ -61,9 +61,9 @@ def longest(spans: Iterable[Span]) -> Span | None:
 
 
 def runs(samples: Sequence[Any], holds: Callable[[Any], bool], silence: float, dark: Sequence[Span] = ()) -> list[Span]:
-    """Return when something held in successive samples.
+    """Return the spans of successive samples that satisfy a condition.
 
-    A silence longer than the given one, or one in which the host was dark, proves nothing and ends a run.
+    A silence that is longer than the limit, or during which the host was dark, ends a span.
     """
     spans: list[Span] = []
     begun: float | None = None
@@ -81,23 +81,23 @@ def runs(samples: Sequence[Any], holds: Callable[[Any], bool], silence: float, d
 
 
 def is_silent(begin: float, end: float, silence: float, dark: Sequence[Span]) -> bool:
-    """Say whether nothing is known between two samples."""
+    """Return whether the state between two samples is unknown."""
     return end - begin > silence or any(span.begin < end and span.end > begin for span in dark)
 
 
 def longest_silence(times: Iterable[float], begin: float, end: float) -> tuple[float, float]:
-    """Return the longest part of begin … end without a moment at which a host was observed."""
+    """Return the longest part of begin … end in which a host was not observed."""
     marks = [begin, *sorted(at for at in times if begin < at < end), end]
     return max(pairwise(marks), key=lambda part: part[1] - part[0])
 
 
 def dark_spans(ledger: Ledger, host: str) -> list[Span]:
-    """Return when a host certainly ran nothing."""
+    """Return when a host certainly ran no process."""
     return [certain(begin, end) for begin, end in ledger.dark.get(host, ())]
 
 
 def grouped(records: Iterable[Any], name: str) -> dict[str, list[Any]]:
-    """Return records by their source, each in the order in which they were recorded."""
+    """Return records by their source, each in order of recording."""
     found: dict[str, list[Any]] = {}
     for record in records:
         found.setdefault(getattr(record, name), []).append(record)
@@ -105,7 +105,7 @@ def grouped(records: Iterable[Any], name: str) -> dict[str, list[Any]]:
 
 
 def by_name(samples: Iterable[Any], name: str) -> dict[str, list[Any]]:
-    """Return samples by member or balancer, each in the order of time."""
+    """Return samples by member or balancer, each in order of time."""
     return grouped(sorted(samples, key=lambda item: item.at), name)
 
 

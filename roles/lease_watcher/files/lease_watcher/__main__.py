@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""python3 -m lease_watcher CONFIG: watch what the JSON file CONFIG says."""
+"""python3 -m lease_watcher CONFIG: watch the lease that the JSON file CONFIG describes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from lease_watcher.gateway import Access, Gateway
 from lease_watcher.presence import Presence
 from lease_watcher.service import Watcher, run
 
-PRESENCE_TIMEOUT = 0.6  # seconds: an answer that comes later would not come in time for a decision
+PRESENCE_TIMEOUT = 0.6  # seconds: a later answer would be too late for a decision
 
 
 def build(config: dict[str, Any]) -> Watcher:
-    """Return the watcher that a configuration describes; KeyError or TypeError names what is missing in it."""
+    """Return the watcher that a configuration describes; KeyError or TypeError names a missing key."""
     rules = Rules(**config["rules"])
-    # etcd holds its answers back while it has no leader; the counting begins with the first one that comes.
+    # etcd withholds its answers while it has no leader; the count begins with the first answer.
     gateway = Gateway(Access(**config["access"], timeout=rules.stall / 2), config["prefix"])
     presence = Presence(config["access"]["ca"], PRESENCE_TIMEOUT)
     return Watcher(gateway, rules, Fencing(**config["fencing"]), presence)

@@ -1,16 +1,16 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was seen and what follows from it. Pure: no I/O, no clock; times are seconds of one host's monotonic clock.
+"""Observations and decisions. Pure: no I/O, no clock; times are seconds of one host's monotonic clock.
 
-How long a lease has not been renewed is etcd's own knowledge, not the watcher's: of a lease granted for G seconds whose
-remaining time reads r (whole seconds, rounded down) the last renewal is more than G - r - 1 seconds ago. This bound
-needs no history, it is never above the truth, and it passes a whole number at the very moment the truth does. A new
-etcd leader gives every lease its full time and an election timeout more, so that the counting starts anew.
+etcd, not the watcher, knows how long a lease has not been renewed: if a lease was granted for G seconds and its
+remaining time is r (whole seconds, rounded down), the last renewal was more than G - r - 1 seconds ago. This bound
+needs no history, never exceeds the true time, and reaches a whole number at the same moment as the true time. A new
+etcd leader extends every lease to its full time and an election timeout, which restarts the count.
 
-What the answer can't tell is whether the one who gave it still was etcd's leader. So each Round asks it between two
-quorum reads of the same etcd member: equal terms around it prove it. And a leader can't renew while etcd doesn't serve,
-so only the time in which etcd was seen to serve counts (Sight).
+The answer does not show whether its sender was still etcd's leader. So each Round asks for it between two quorum reads
+of the same etcd member: equal terms before and after prove it. A leader can't renew while etcd does not serve, so only
+the time in which etcd was observed to serve counts (Sight).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from typing import Any
 
 LEAST_SECONDS = 2
 FAST = 0.1  # seconds between two rounds when a decision may be near
-AHEAD = 1  # seconds before the revocation, when it is found out whether the leader answers anybody
+AHEAD = 1  # seconds before the revocation at which the watcher checks whether the leader answers at all
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What Patroni's dynamic configuration says of its timing; seconds."""
+    """The timing in Patroni's dynamic configuration, in seconds."""
 
     loop_wait: int = 10
     retry_timeout: int = 10
@@ -36,10 +36,10 @@ class Settings:
 
     @property
     def least(self) -> int:
-        """The fewest seconds without a renewal that may mean a lost leader.
+        """The minimum of seconds without a renewal that may indicate a lost leader.
 
-        A leader that can't renew demotes itself within loop_wait + 2 * retry_timeout. Before that only synchronous
-        replication keeps it from acknowledging writes alone, and it must have had the time for a renewal.
+        A leader that can't renew demotes itself within loop_wait + 2 * retry_timeout. Before that, only synchronous
+        replication keeps it from acknowledging writes alone, and it must have had time for a renewal.
         """
         patience = self.loop_wait + (1 if self.synchronous else 2 * self.retry_timeout + 1)
         return max(LEAST_SECONDS, patience)
@@ -47,7 +47,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Leadership:
-    """Who holds Patroni's leader key, by which lease, and the revision that created the key."""
+    """The holder of Patroni's leader key, its lease, and the revision that created the key."""
 
     member: str
     lease: int
@@ -56,7 +56,7 @@ class Leadership:
 
 @dataclass(frozen=True)
 class Member:
-    """What a member of Patroni's says of itself in its key, and the revision of the last change to it."""
+    """The contents of a Patroni member's own key, and the revision of the key's last change."""
 
     name: str
     data: Mapping[str, Any]
@@ -64,13 +64,13 @@ class Member:
 
     @property
     def url(self) -> str | None:
-        """Where its REST interface listens."""
+        """The URL of its REST interface."""
         url = self.data.get("api_url")
         return url if isinstance(url, str) else None
 
     @property
     def aside(self) -> str:
-        """The same without a REST interface, so that nobody in a leader race asks it how far it is."""
+        """The same without a REST interface, so that no member in a leader race asks for its WAL position."""
         return json.dumps({key: value for key, value in self.data.items() if key != "api_url"})
 
 
@@ -94,7 +94,7 @@ class TimeToLive:
 
     @property
     def unrenewed(self) -> int:
-        """Seconds since the last renewal, never more than the truth."""
+        """A lower bound of the seconds since the last renewal."""
         return max(0, self.granted - self.remaining - 1) if self.remaining >= 0 else 0
 
 
@@ -110,7 +110,7 @@ class Round:
 
     @property
     def steady(self) -> bool:
-        """Whether one etcd leader and one Patroni leader held from the first read to the last."""
+        """Whether etcd's leader and Patroni's leader stayed the same from the first read to the last."""
         one, other = self.before, self.after
         return (
             (one.term, one.etcd_member, one.leadership) == (other.term, other.etcd_member, other.leadership)
@@ -121,24 +121,24 @@ class Round:
 
 @dataclass(frozen=True)
 class Sight:
-    """Since when the same leaderships have been seen without a gap, and the last reading of them, with its time."""
+    """The time since which the same leaders have been observed without a gap, and the last reading with its time."""
 
     reading: Reading
     since: float
     at: float
 
     def lasts(self, now: float, stall: float) -> bool:
-        """Whether what was seen is fresh enough to go on from."""
+        """Whether the observation is recent enough to continue from it."""
         return now - self.at <= stall
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What the watcher was told; seconds.
+    """The watcher's settings, in seconds.
 
-    seconds: unrenewed, before the lease is revoked. stall: a gap between two rounds, or a round, longer than this
-    starts the counting anew. interval: between two rounds while nothing is near. fencing_after: unrenewed, before the
-    fencing command is asked whether the leader's node is off (None: there is no such command).
+    seconds: time without a renewal before the lease is revoked. stall: a longer round, or gap between two rounds,
+    restarts the count. interval: between two rounds while no decision is near. fencing_after: time without a renewal
+    before the fencing command is asked whether the leader's node is off (None: there is no such command).
     """
 
     seconds: int
@@ -172,7 +172,7 @@ Verdict = Wait | Ask | Revoke
 
 
 def look(sight: Sight | None, seen: Round, stall: float) -> Sight:
-    """Return the sight after a round; a gap, a slow round or any change starts it anew."""
+    """Return the sight after a round; a gap, a slow round or any change restarts it."""
     fresh = Sight(seen.after, since=seen.ended, at=seen.ended)
     if sight is None or seen.before != sight.reading or not seen.steady or seen.ended - sight.at > stall:
         return fresh
@@ -180,21 +180,21 @@ def look(sight: Sight | None, seen: Round, stall: float) -> Sight:
 
 
 def unrenewed(sight: Sight, seen: Round) -> float:
-    """Return for how many seconds the leader surely could renew and did not."""
+    """Return for how many seconds the leader certainly could have renewed but did not."""
     if not seen.steady or seen.lease is None:
         return 0.0
     return max(0.0, min(float(seen.lease.unrenewed), seen.begun - sight.since))
 
 
 def needed(rules: Rules, settings: Settings | None) -> int | None:
-    """Return after how many unrenewed seconds a lease is revoked; None: never, now."""
+    """Return the seconds without a renewal after which a lease is revoked; None: not in the present state."""
     if settings is None or settings.paused:
         return None
     return max(rules.seconds, settings.least)
 
 
 def judge(rules: Rules, sight: Sight, seen: Round, confirmed: Leadership | None = None) -> Verdict:
-    """Return what to do after a round; confirmed is the leadership whose node the fencing command said to be off."""
+    """Return the action after a round; confirmed is the leadership whose node is off by the fencing command."""
     leadership, silent = seen.after.leadership, unrenewed(sight, seen)
     patience = needed(rules, seen.after.settings)
     if leadership is None or patience is None or not seen.steady:
@@ -207,18 +207,18 @@ def judge(rules: Rules, sight: Sight, seen: Round, confirmed: Leadership | None 
 
 
 def is_near(rules: Rules, sight: Sight, seen: Round) -> bool:
-    """Return whether the lease is revoked soon, unless the leader renews it."""
+    """Return whether the lease will be revoked soon unless the leader renews it."""
     patience = needed(rules, seen.after.settings)
     return seen.steady and patience is not None and unrenewed(sight, seen) >= patience - AHEAD
 
 
 def fencing_patience(seconds: int, settings: Settings | None) -> int:
-    """Return after how many unrenewed seconds the fencing command is asked: a healthy leader renews in between."""
+    """Return the seconds without a renewal after which the command is asked; a healthy leader renews earlier."""
     return max(LEAST_SECONDS, seconds, settings.loop_wait + 1 if settings else 0)
 
 
 def pause(rules: Rules, sight: Sight, seen: Round) -> float:
-    """Return the seconds until the next round: few when a threshold could be passed before the usual one."""
+    """Return the seconds until the next round: fewer when a threshold could be passed before the usual time."""
     patience = needed(rules, seen.after.settings)
     if seen.lease is None or patience is None:
         return rules.interval
@@ -252,7 +252,7 @@ def parse_settings(text: str | None) -> Settings | None:
 
 
 def _seconds(value: Any, default: int, floor: int) -> int | None:
-    """Return a setting as Patroni takes it: its default where there is none, at least its floor; None: unreadable."""
+    """Return a setting's effective value in Patroni: its default if absent, at least its minimum; None: unreadable."""
     try:
         return max(floor, default if value is None else int(value))
     except (TypeError, ValueError):

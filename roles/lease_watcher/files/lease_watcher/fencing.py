@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The user's command that says whether a node is off: exit status 0 is yes, anything else is no."""
+"""The user's command that reports whether a node is off: exit status 0 means yes, any other means no."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Fencing:
         return True
 
     def poll(self) -> int | None:
-        """Take note of an end; return the exit status when the command has just ended (-1: it took too long)."""
+        """Check for the command's end; return its exit status if it has just ended (-1: it took too long)."""
         if self._process is None:
             return None
         status = self._process.poll()
@@ -68,7 +68,7 @@ class Fencing:
         return -1 if status is None else status
 
     def forget(self) -> None:
-        """The leader lives, or is another one: what was said of it holds no longer."""
+        """Drop the answer: the leader is alive, or another member leads."""
         self.confirmed = None
         if self._process is not None:
             self._end()

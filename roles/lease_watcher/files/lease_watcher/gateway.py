@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from lease_watcher.core import Leadership, Member, Reading, TimeToLive, parse_settings
 
 NOT_FOUND = 404
-ASIDE = 10  # seconds after which a member's key that was set aside goes, should its owner not write it anew
+ASIDE = 10  # seconds after which a member's key that was set aside expires, unless its owner writes it again
 FORGOTTEN = ("invalid auth token", "revision of auth store is old")  # a new login helps
 
 
@@ -58,19 +58,19 @@ class Gateway:
         return parse_reading(self._call("/v3/kv/txn", {"success": ranges}))
 
     def time_to_live(self, lease: int) -> TimeToLive:
-        """Return a lease's time to live as the one sees it who takes himself for etcd's leader; raise GatewayError."""
+        """Return a lease's time to live from the member that considers itself etcd's leader; raise GatewayError."""
         answer = self._call("/v3/lease/timetolive", {"ID": str(lease)})
         return TimeToLive(int(answer.get("grantedTTL", 0)), int(answer.get("TTL", 0)))
 
     def member(self, name: str) -> Member | None:
-        """Return what a member says of itself; raise GatewayError."""
+        """Return the contents of a member's own key; raise GatewayError."""
         answer = self._call("/v3/kv/range", {"key": self._member_key(name)})
         return parse_member(name, (answer.get("kvs") or [None])[0])
 
     def set_aside(self, leadership: Leadership, member: Member) -> bool:
-        """Let a leader's member key outlive its lease for a while, as that of one nobody asks; raise GatewayError.
+        """Keep a leader's member key beyond its lease for a while, without a REST interface; raise GatewayError.
 
-        False, and nothing is changed, when the leader key is another one by now or the member wrote its own anew.
+        Return False, without a change, if the leader key has changed or the member has written its own key again.
         """
         lease = self._call("/v3/lease/grant", {"TTL": str(ASIDE)})["ID"]
         leader, key = self._keys["leader"], self._member_key(member.name)
@@ -83,9 +83,9 @@ class Gateway:
         return bool(self._call("/v3/kv/txn", {"compare": compare, "success": [put]}).get("succeeded"))
 
     def revoke(self, lease: int) -> bool:
-        """Revoke a lease; False when there was none. Raise GatewayError when it may not have happened.
+        """Revoke a lease; return False if there was none. Raise GatewayError if it may not have been revoked.
 
-        It is never tried again: what was seen may be too old by then.
+        It is never retried: by then the observation may be too old.
         """
         try:
             self._post("/v3/lease/revoke", {"ID": str(lease)})
@@ -96,9 +96,9 @@ class Gateway:
         return True
 
     def close(self) -> None:
-        """Drop the connection and the login; the next call makes new ones.
+        """Drop the connection and the login; the next call opens new ones.
 
-        etcd keeps a request waiting for the raft index at which its token was given: for ever, where its data was lost.
+        etcd delays a request until the raft index at which its token was issued: forever, if its data was lost.
         """
         self._hang_up()
         self._token = ""
@@ -112,7 +112,7 @@ class Gateway:
         return _encode(f"{self._prefix}members/{name}")
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Log in when that is needed, and once more when the member doesn't know the token (any longer)."""
+        """Log in if needed, and again if the member does not know the token any more."""
         if self._access.username and not self._token:
             self._login()
         try:
@@ -156,7 +156,7 @@ class Gateway:
 
 
 def parse_reading(answer: Mapping[str, Any]) -> Reading:
-    """Return the reading in the answer to a transaction that asks for the keys `leader` and `config`."""
+    """Return the reading in the answer to a transaction that reads the keys `leader` and `config`."""
     header = answer["header"]
     leader, config = (_first(part) for part in answer["responses"])
     return Reading(
@@ -169,7 +169,7 @@ def parse_reading(answer: Mapping[str, Any]) -> Reading:
 
 
 def parse_member(name: str, key: Mapping[str, Any] | None) -> Member | None:
-    """Return the member in the answer's key; None when there is none, or it says nothing that makes sense."""
+    """Return the member in the answer's key; None without a key, or if it is unreadable."""
     try:
         data = json.loads(_decode(key["value"])) if key and "value" in key else None
     except ValueError:
@@ -183,7 +183,7 @@ def _first(part: Mapping[str, Any]) -> Mapping[str, Any] | None:
 
 
 def _leadership(key: Mapping[str, Any] | None) -> Leadership | None:
-    """A leader key without a lease (of another store's making) is nobody's: nothing could be revoked."""
+    """Treat a leader key without a lease, as another store writes it, as absent: no lease could be revoked."""
     if key is None or int(key.get("lease", 0)) == 0:
         return None
     return Leadership(_decode(key.get("value", "")), int(key["lease"]), int(key["create_revision"]))

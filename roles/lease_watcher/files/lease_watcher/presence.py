@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether the Patroni of a silent leader still answers anybody who asks it. One that doesn't, nobody need wait for."""
+"""Whether the Patroni of a silent leader still answers requests. If it does not, no member need wait for it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNREACHABLE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ETI
 
 
 class Presence:
-    """Asks one leader's REST interface beside the rounds, once; timeout is seconds for each step of the asking."""
+    """Asks one leader's REST interface once, in parallel to the rounds; timeout is seconds for each step."""
 
     def __init__(self, ca: str, timeout: float) -> None:
         self._ca = ca
@@ -31,17 +31,17 @@ class Presence:
         return self._about == leadership
 
     def ask(self, leadership: Leadership, url: str) -> None:
-        """Start asking; url is the member's C(api_url)."""
+        """Start the request; url is the member's C(api_url)."""
         self._about = leadership
         self._silent = threading.Event()
         threading.Thread(target=self._listen, args=(url, self._silent), daemon=True).start()
 
     def is_silent(self, leadership: Leadership) -> bool:
-        """Whether it was asked, and nothing came back in time."""
+        """Whether it was asked and did not answer in time."""
         return self._about == leadership and self._silent.is_set()
 
     def forget(self) -> None:
-        """The leader lives, or is another one: ask anew the next time."""
+        """Drop the answer: the leader is alive, or another member leads. Ask again the next time."""
         self._about = None
 
     def _listen(self, url: str, silent: threading.Event) -> None:
@@ -50,7 +50,7 @@ class Presence:
 
 
 def gives_no_answer(url: str, ca: str, timeout: float) -> bool:
-    """Whether a request to an URL's host runs into nothing; a refusal or an error of any kind is an answer."""
+    """Whether a request to a URL's host gets no answer; a refusal or any error is an answer."""
     parts = urlsplit(url)
     try:
         connection = _connection(parts.scheme, parts.hostname or "", parts.port, ca, timeout)

@@ -35,12 +35,12 @@ from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import GatewayError
 from lease_watcher.presence import Presence
 
-FRESH = 0.5  # seconds that a decision may be old when it is carried out
+FRESH = 0.5  # the maximum age of a decision when it is carried out, in seconds
 RETRY = 0.2  # seconds until the next try when etcd doesn't serve
 
 
 class Store(Protocol):
-    """What the loop asks of etcd."""
+    """The loop's interface to etcd."""
 
     def read(self) -> Reading: ...
 
@@ -69,7 +69,7 @@ class Watcher:
     _said: dict[str, str] = field(default_factory=dict)
 
     def step(self) -> float:
-        """Do one round and what follows from it; return the seconds until the next."""
+        """Do one round and act on it; return the seconds until the next."""
         try:
             seen = self._round()
             self.sight = look(self.sight, seen, self.rules.stall)
@@ -82,7 +82,7 @@ class Watcher:
         return RETRY
 
     def _round(self) -> Round:
-        """A round goes on from the reading that ended the last one, so that nothing between them is missed."""
+        """Do one round; it continues from the last reading of the previous one, so that no change is missed."""
         sight = self.sight if self.sight and self.sight.lasts(self.clock(), self.rules.stall) else None
         before = sight.reading if sight else self.store.read()
         begun = self.clock()
@@ -122,11 +122,11 @@ class Watcher:
                 self.presence.ask(leadership, member.url)
 
     def _is_alive(self, seen: Round) -> bool:
-        """Whether what the fencing command says or said is about the past."""
+        """Whether the fencing command's answer is outdated."""
         return self.sight is None or isinstance(judge(self.rules, self.sight, seen), Wait)
 
     def _revoke(self, verdict: Revoke, seen: Round) -> None:
-        """Revoke at once or not at all. A request that fails is not tried again: a new round decides anew."""
+        """Revoke at once or not at all. A failed request is not retried: the next round decides again."""
         self.sight = None
         age = self.clock() - seen.ended
         if age > FRESH:
@@ -145,13 +145,13 @@ class Watcher:
         )
 
     def _set_aside(self, leadership: Leadership) -> None:
-        """Spare the standbys the wait for a member that gives no answer. Without it they only take longer."""
+        """Spare the standbys the wait for a member that does not answer. If this fails, they only take longer."""
         if self.fencing.confirmed != leadership and not self.presence.is_silent(leadership):
             return
         try:
             member = self.store.member(leadership.member)
             if member and self.store.set_aside(leadership, member):
-                self.tell(f"{leadership.member} gives no answer: nobody need ask it until it writes its key anew")
+                self.tell(f"{leadership.member} gives no answer: standbys do not ask it until it writes its key again")
         except GatewayError as error:
             self.tell(f"could not set {leadership.member} aside: {error}")
 
@@ -179,14 +179,14 @@ class Watcher:
             self._said.pop("silence", None)
 
     def _say(self, topic: str, message: str) -> None:
-        """Tell only what is new."""
+        """Log a message unless it repeats the last one."""
         if self._said.get(topic) != message:
             self._said[topic] = message
             self.tell(message)
 
 
 def notify(state: str) -> None:
-    """Tell systemd, where there is one."""
+    """Notify systemd, if it runs the watcher."""
     address = os.environ.get("NOTIFY_SOCKET")
     if address:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
@@ -195,7 +195,7 @@ def notify(state: str) -> None:
 
 
 def run(watcher: Watcher) -> None:
-    """Go on for ever."""
+    """Run rounds forever."""
     notify("READY=1")
     while True:
         time.sleep(watcher.step())

@@ -373,7 +373,7 @@ def test_preflight_does_not_take_a_host_that_it_cannot_look_at_for_an_empty_one(
     hosts["a"]["ha"] = ha | {"postgresql": None, "backup": None}
     code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {"part": True}}]})
     assert code != 0
-    assert "can't be looked at: root's rights are missing" in output
+    assert "can't be examined: root's rights are missing" in output
 
 
 def test_the_guard_of_a_part_finds_its_hosts_before_the_first_play(tmp_path):

@@ -133,7 +133,7 @@ CASES = [
         [(("lb1", "unreachable"), "timed out"), (("lb1", "probes"), None)],
         [
             ("lb1", "unreachable: timed out"),
-            ("virtual IP 198.51.100.100", "nobody holds it"),
+            ("virtual IP 198.51.100.100", "no balancer holds it"),
         ],
         id="balancer dead",
     ),
@@ -156,7 +156,7 @@ CASES = [
     pytest.param(
         [(("db*", *ETCD, "members"), [etcd_member("db3", 13), etcd_member("db4", 14)])],
         [
-            ("etcd db4", "is a member that the inventory has not, and counts for the quorum"),
+            ("etcd db4", "is a member that the inventory lacks, and counts for the quorum"),
             ("etcd", "one more fault stops writes: 3 of 4 members are known to be healthy, 3 are needed"),
         ],
         id="an undeclared etcd member",
@@ -164,8 +164,8 @@ CASES = [
     pytest.param(
         [(("db*", *ETCD, "members"), [etcd_member("", 14), etcd_member("db5", 15), etcd_member("", 12)])],
         [
-            ("etcd db5", "is a member that the inventory has not, and counts for the quorum"),
-            ("etcd https://198.51.100.14:2380", "is a member that the inventory has not, and counts for the quorum"),
+            ("etcd db5", "is a member that the inventory lacks, and counts for the quorum"),
+            ("etcd https://198.51.100.14:2380", "is a member that the inventory lacks, and counts for the quorum"),
             ("etcd", "one more fault stops writes: 3 of 5 members are known to be healthy, 3 are needed"),
         ],
         id="undeclared etcd members, one not started yet",
@@ -176,11 +176,16 @@ CASES = [
             ("198.51.100.23", "sends VRRP adverts to lb1, where it is no peer: it may hold virtual IPs"),
             ("2001:db8::23", "sends VRRP adverts to lb1, where it is no peer: it may hold virtual IPs"),
         ],
-        id="balancers that the inventory has not",
+        id="balancers that the inventory lacks",
     ),
     pytest.param(
         [(("db*", *PATRONI, "cluster", "members", 2, "name"), "db4")],
-        [("postgresql", "db4 is a member that the inventory has not: it may lead, and no pool leads to it")],
+        [
+            (
+                "postgresql",
+                "db4 is a member that the inventory lacks: it may become leader, and no pool includes it",
+            )
+        ],
         id="an undeclared member of Patroni",
     ),
     pytest.param(
@@ -203,7 +208,7 @@ CASES = [
     ),
     pytest.param(
         [(("db*", *PATRONI, "cluster", "paused"), True)],
-        [("postgresql", "Patroni is paused: nobody fails over")],
+        [("postgresql", "Patroni is paused: no failover")],
         id="paused",
     ),
     pytest.param(
@@ -242,14 +247,14 @@ CASES = [
     pytest.param(
         [(("lb1", "probes", "haproxy", "pools", 0, "servers"), [server(name, name == "db2") for name in DATABASES])],
         [
-            ("pool primary on lb1", "db1 is down but ought to serve"),
-            ("pool primary on lb1", "db2 is up but ought not to serve"),
+            ("pool primary on lb1", "db1 is down but should serve"),
+            ("pool primary on lb1", "db2 is up but should not serve"),
         ],
         id="wrong primary in the pool",
     ),
     pytest.param(
         [(("lb2", "probes", "haproxy", "pools", 1, "servers", 2, "state"), "maint")],
-        [("pool standby on lb2", "db3 is down but ought to serve")],
+        [("pool standby on lb2", "db3 is down but should serve")],
         id="standby in maintenance",
     ),
     pytest.param(
@@ -329,7 +334,7 @@ def test_a_fault_is_told(changes, expected):
 def test_a_missing_pool_has_no_server_up():
     reports = lab()
     reports["lb1"]["probes"]["haproxy"]["pools"].pop(0)
-    assert problems(reports) == [("pool primary on lb1", "db1 is down but ought to serve")]
+    assert problems(reports) == [("pool primary on lb1", "db1 is down but should serve")]
 
 
 def test_without_a_leader_pools_are_not_judged():
@@ -353,7 +358,7 @@ def test_everything_dead_is_told():
         report |= {"unreachable": "no route", "probes": None}
     found = problems(reports)
     assert ("postgresql", "no member answers") in found
-    assert ("etcd db1", "nobody could ask it") in found
+    assert ("etcd db1", "no host could ask it") in found
     assert ("backup on backup1", "no answer") in found
     (cluster,) = observe(reports)
     assert "Cluster lab: " in as_text(cluster, judge(cluster, LIMITS))

@@ -62,7 +62,7 @@ def test_a_calm_soak_passes_and_tells_how_close_it_came() -> None:
         ({"lost": 1}, "no loss", "1 of 1200 acknowledged rows are missing"),
         ({"acknowledged": 0}, "observed", "no row was acknowledged"),
         ({"load": Load()}, "load", "pgbench counted no transaction"),
-        ({"blind": {"etcd": 15.1}}, "observed", "etcd: seen nothing for 15.1 s"),
+        ({"blind": {"etcd": 15.1}}, "observed", "etcd: no observation for 15.1 s"),
         ({"disturbed": {"burn": 1, "handover": 1}}, "disturbed", "handover: 1 of 2 were done"),
     ],
 )

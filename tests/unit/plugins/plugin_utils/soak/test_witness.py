@@ -41,7 +41,7 @@ def member(at: float, *, recovering: bool | None = False, claims: bool | None = 
         ("db1", "members", member(101.0, recovering=True), "db1 is a standby"),
         ("db1", "members", member(101.0, timeline=5), "db1 is on timeline 5"),
         ("db1", "members", member(101.0, claims=False), "Patroni on db1 does not answer /primary with 200"),
-        ("db2", "members", member(101.0), "db2 is no standby any more"),
+        ("db2", "members", member(101.0), "db2 is no longer a standby"),
         ("lb1", "balancers", [101.0, [VIP], None], ""),
         ("lb2", "balancers", [101.0, [], None], ""),
         ("lb1", "balancers", [101.0, [], None], f"{VIP} left lb1"),

@@ -31,8 +31,8 @@ def test_an_empty_file_is_empty():
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("clusters:\n  lab: {}\n  lab: {}\n", "clusters.lab: stands twice, in lines 2 and 3. Fix: rename or merge"),
-        ("clusters: {lab: {vips: {a: 1, a: 2}}}", "clusters.lab.vips.a: stands twice"),
+        ("clusters:\n  lab: {}\n  lab: {}\n", "clusters.lab: is given twice, in lines 2 and 3. Fix: rename or merge"),
+        ("clusters: {lab: {vips: {a: 1, a: 2}}}", "clusters.lab.vips.a: is given twice"),
         ("clusters: [never-show-me\n", "topology file: is not valid YAML (line 2:"),
         ("clusters: !vault never-show-me", "topology file: is not valid YAML (line 1:"),
         ("clusters: \x00", "topology file: is not valid YAML"),
