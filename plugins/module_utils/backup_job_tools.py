@@ -47,7 +47,7 @@ class Runner:
         with subprocess.Popen(
             argv, stdout=subprocess.PIPE, text=True, errors="replace", env=self.environment
         ) as process:
-            yield from cast("IO[str]", process.stdout)
+            yield from cast(IO[str], process.stdout)
         if process.returncode:
             raise JobError(f"{shown(argv)} exited with {process.returncode}")
 

@@ -46,8 +46,12 @@ class Key:
 def key(
     shape: Shape[T], meaning: str = "", *, required: bool = False, implied: Any = None, example: Any = None
 ) -> T | None: ...
+
+
 @overload
 def key(shape: Shape[T], meaning: str = "", *, default: T, example: Any = None) -> T: ...
+
+
 def key(
     shape: Shape[Any],
     meaning: str = "",
@@ -62,7 +66,7 @@ def key(
     :arg implied: a default that rules fill in, because they must know whether the key was given.
     """
     described = Key(shape, meaning, required, default if implied is None else implied, example)
-    return field(default=default, metadata={KEY: described})
+    return field(default=default, metadata={KEY: described})  # pylint: disable=invalid-field-call
 
 
 def keys(declaration: type[Any]) -> dict[str, Key]:

@@ -182,7 +182,7 @@ def _servers(node: Node, declared: schema.Pool, around: Surroundings) -> tuple[S
             return _postgresql_servers(node, around)
         case schema.ServicePool(servers=schema.GroupServers() as group):
             return _group_servers(node.at("servers", HIDDEN), group, around.inventory)
-        case schema.ServicePool(servers=tuple(listed)):
+        case schema.ServicePool(servers=tuple() as listed):
             return _listed_servers(node.at("servers", HIDDEN), listed)
         case schema.PoolerPool():
             own = around.ports.pgbouncer

@@ -60,24 +60,24 @@ def test_everything_but_the_configuration_is_forgotten(
     members: set[str], dying: set[str], stopped: tuple[str, ...]
 ) -> None:
     store = FakeStore(KEYS | {f"members/{name}" for name in members}, dying)
-    assert reset(cast("Any", store), stopped, 5, dry_run=False) == GONE
+    assert reset(cast(Any, store), stopped, 5, dry_run=False) == GONE
     assert store.keys == {"config"}
 
 
 def test_a_member_that_lives_keeps_its_database() -> None:
     store = FakeStore(KEYS | {"members/db1", "members/db3"})
     with pytest.raises(ClusterError, match="still alive on db3"):
-        reset(cast("Any", store), ("db1",), 0.01, dry_run=False)
+        reset(cast(Any, store), ("db1",), 0.01, dry_run=False)
     assert store.keys >= KEYS
 
 
 def test_nothing_to_forget_asks_nobody_to_stop() -> None:
-    assert reset(cast("Any", FakeStore({"config", "members/db1"})), (), 0, dry_run=False) == ()
+    assert reset(cast(Any, FakeStore({"config", "members/db1"})), (), 0, dry_run=False) == ()
 
 
 def test_check_mode_deletes_nothing() -> None:
     store = FakeStore(KEYS | {"members/db1"})
-    assert reset(cast("Any", store), (), 0, dry_run=True) == GONE
+    assert reset(cast(Any, store), (), 0, dry_run=True) == GONE
     assert store.keys >= KEYS
 
 
@@ -85,5 +85,5 @@ def test_check_mode_deletes_nothing() -> None:
 @pytest.mark.parametrize(("keys", "may"), [({"config"}, True), (KEYS, False)], ids=["forgotten", "known"])
 def test_a_member_is_named_where_no_cluster_is_known(keys: set[str], may: bool, dry_run: bool) -> None:
     store = FakeStore(set(keys))
-    assert name_member(cast("Any", store), "db2", dry_run) is may
+    assert name_member(cast(Any, store), "db2", dry_run) is may
     assert store.named == ("db2" if may and not dry_run else None)

@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from types import MappingProxyType
+
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.access import Files, cluster_text
 
 FILES = Files("pki/ca.crt", "secrets.yml", encrypted=True)
 MEMBERS = [{"name": "db1", "address": "192.0.2.1"}, {"name": "db2", "address": "2001:db8::2"}]
-POSTGRESQL = {
-    "members": MEMBERS,
-    "port": 5432,
-    "databases": [{"name": "old", "owner": "x", "state": "absent"}, {"name": "shop", "owner": "web"}],
-    "roles": [{"name": "web"}, {"name": "gone", "state": "absent"}],
-}
+POSTGRESQL = MappingProxyType(
+    {
+        "members": MEMBERS,
+        "port": 5432,
+        "databases": [{"name": "old", "owner": "x", "state": "absent"}, {"name": "shop", "owner": "web"}],
+        "roles": [{"name": "web"}, {"name": "gone", "state": "absent"}],
+    }
+)
 
 
 def pool(port, role, *addresses, service="postgresql"):
@@ -22,7 +26,13 @@ def pool(port, role, *addresses, service="postgresql"):
 
 def text(pools, postgresql=POSTGRESQL, pooler=None, files=FILES):
     balancer = {"address": "192.0.2.21", "components": ["haproxy"]}
-    ha = {"cluster": "c", "pools": pools, "postgresql": postgresql, "pooler": pooler, "members": [balancer]}
+    ha = {
+        "cluster": "c",
+        "pools": pools,
+        "postgresql": postgresql,
+        "pooler": pooler,
+        "members": [balancer],
+    }
     return [" ".join(line.split()) for line in cluster_text(ha, files).splitlines()]
 
 
