@@ -15,22 +15,22 @@ description:
   - Reads a file whose name ends in C(topology.ha.yml) or C(topology.ha.yaml), which names clusters with their virtual
     IP addresses, pools, databases and roles, and combines it with the hosts, groups and variables of the inventory
     sources parsed before it.
-  - Gives every member one variable, C(ha), a plain dictionary with all that it needs to know of its cluster, and adds
+  - Gives every member one variable, C(ha), a plain dictionary with all data of its cluster, and adds
     the groups C(holdfast), C(holdfast_etcd), C(holdfast_postgresql), C(holdfast_lease_watcher), C(holdfast_haproxy),
     C(holdfast_keepalived), C(holdfast_pgbouncer), C(holdfast_backup), C(holdfast_backup_jobs) and
     C(holdfast_cluster_<name>).
-  - Refuses an inventory that cannot work, and tells all problems at once, each with the variable, its value and the
-    fix. The variables of the collection's roles are checked as well, as far as they stand in the inventory.
+  - Refuses an inventory that cannot work, and reports all problems at once, each with the variable, its value and the
+    fix. It also checks the variables of the collection's roles in the inventory.
   - Gives the group C(all) the variable C(certificates_ca_directory), the folder C(.pki) beside this file, unless the
     group has it. Thus an inventory has one authority, however its hosts are spread over files and folders, and at
     most one file for this plugin.
-  - Secrets must be there (unless C(playbooks/secrets.yml) runs, which makes them), and hold only what all files that
-    they reach can carry; their values are never shown.
+  - Secrets must exist (unless C(playbooks/secrets.yml) runs, which generates them), and have only characters that all
+    files with them can hold; their values are never shown.
     Vaulted and templated ones are neither decrypted nor templated; C(playbooks/preflight.yml) judges these.
 notes:
   - In an inventory directory files are read in alphabetical order, so C(hosts.yml) comes before C(topology.ha.yml).
     Among several C(-i) options the topology's has to be the last.
-  - A refused topology ends the program. Of other inventory sources that it cannot read Ansible only warns, unless
+  - A refused topology ends the program. For other unreadable inventory sources Ansible only warns, unless
     C(any_unparsed_is_failed) in the section C([inventory]) of C(ansible.cfg) is true. Set it.
   - Files in C(group_vars) and C(host_vars) are seen where Ansible reads them, which is beside what C(-i) names and not
     in folders below it. Those beside a playbook are not.
@@ -650,7 +650,7 @@ def refuse_later(inventory: InventoryData, loader: DataLoader, path: str) -> Non
     for later in inventory_sources.after(context.CLIARGS.get("inventory") or (), path):
         try:
             own = InventoryManager(loader=loader, sources=[later])
-        except AnsibleError:  # Ansible tells it in its turn
+        except AnsibleError:  # Ansible reports it later
             continue
         grouped = {host.name for name, group in own.groups.items() if name not in NO_GROUPS for host in group.hosts}
         if grouped or own.hosts.keys() & inventory.hosts.keys():
@@ -660,12 +660,12 @@ def refuse_later(inventory: InventoryData, loader: DataLoader, path: str) -> Non
 
 
 def makes_secrets() -> bool:
-    """Whether what runs is the playbook that makes the secrets."""
+    """Whether the running playbook is the one that generates the secrets."""
     return running(context.CLIARGS.get("args") or (), COLLECTION, "holdfast.ha") == ["secrets"]
 
 
 def refuse_options(hosts: Iterable[Mapping[str, Any]]) -> None:
-    """Raise TopologyError where hosts' variables misspell options of playbooks, or give what these don't take."""
+    """Raise TopologyError if hosts' variables misspell options of playbooks, or have invalid values for them."""
     options, found = interface().options, Problems()
     for variables in hosts:
         given = {name: plain(value) if name in options else OPAQUE for name, value in variables.items()}
@@ -676,14 +676,14 @@ def refuse_options(hosts: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_variables(inventory: InventoryData, loader: DataLoader, path: str) -> dict[str, dict[str, Any]]:
-    """What earlier sources, group_vars and host_vars say, by host."""
-    # Ansible reads group_vars beside what -i names, not in the folders below it.
+    """The variables from earlier sources, group_vars and host_vars, by host."""
+    # Ansible reads group_vars beside the sources of -i, not in the folders below them.
     sources = list(context.CLIARGS.get("inventory") or [*inventory.processed_sources, path])
     return {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
 
 
 def read_inventory(inventory: InventoryData, variables: Mapping[str, Mapping[str, Any]]) -> Inventory:
-    """The groups, and what concerns the topology and the roles as plain data."""
+    """The groups, and the variables of the topology and the roles as plain data."""
     names = {name: tuple(sorted(host.name for host in group.get_hosts())) for name, group in inventory.groups.items()}
     return Inventory({host: _plain_variables(given) for host, given in variables.items()}, names)
 
@@ -707,7 +707,7 @@ def _plain_variables(variables: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Plain data, with OPAQUE in place of what is vaulted or templated."""
+    """Plain data, with OPAQUE in place of vaulted or templated values."""
     if isinstance(value, EncryptedString):
         return OPAQUE
     if isinstance(value, str):
@@ -722,7 +722,7 @@ def plain(value: Any) -> Any:
 
 
 def trusted(value: Any) -> Any:
-    """A copy of plain data whose texts Ansible takes as the user's own, like those of hosts.yml.
+    """A copy of plain data whose texts Ansible trusts as the user's own, like those of hosts.yml.
 
     Untrusted ones would be shown as C(__ansible_unsafe) by C(ansible-inventory --list). C(trusted_by_default) is no
     help: what applies it is kept from the first plugin that set a variable in the inventory.

@@ -247,7 +247,7 @@ class Soak:
             except (GateError, SessionLostError, AgentError) as refused:
                 error = str(refused)
             self._patience.pause()
-        raise GateError(f"{successor or 'nobody'} did not become etcd's leader in {HANDOVER_SECONDS:g} s; {error}")
+        raise GateError(f"{successor or 'no member'} did not become etcd's leader in {HANDOVER_SECONDS:g} s; {error}")
 
     def _on_all(self, hosts: Sequence[str], argv: Sequence[str]) -> None:
         for host, done in self._crew.call_all(hosts, "run", argv=list(argv), seconds=14.0).items():
