@@ -39,11 +39,16 @@ class ActionModule(ActionBase):
             raise AnsibleActionFail(f"files: {item.get('path')} has both a {' and a '.join(given)}; keep one of them")
         if given in (["content"], []):
             return item
-        content = self._read(item["source"]) if "source" in item else self._render(item, variables)
+        content = self._read(item) if "source" in item else self._render(item, variables)
         return {**{key: value for key, value in item.items() if key not in ONLY_HERE}, "content": content}
 
-    def _read(self, name: str) -> str:
-        return str(self._loader.get_text_file_contents(self._find_needle("files", name)))
+    def _read(self, item: Mapping[str, Any]) -> str:
+        text = str(self._loader.get_text_file_contents(self._find_needle("files", item["source"])))
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise AnsibleActionFail(f"files: {item.get('path')}: the source {item['source']} is not UTF-8") from None
+        return text
 
     # The lookup plugin `template` deep-copies all variables for each template, which costs more than the rendering.
     def _render(self, item: Mapping[str, Any], variables: Mapping[str, Any]) -> str:

@@ -5,10 +5,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible.errors import AnsibleFilterError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.pgbackrest_plan import plan
+
+
+def pgbackrest_plan(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan, or fail with what it refuses."""
+    try:
+        return plan(document)
+    except ValueError as error:
+        raise AnsibleFilterError(str(error)) from error
 
 
 class FilterModule:
@@ -16,4 +25,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"pgbackrest_plan": plan}
+        return {"pgbackrest_plan": pgbackrest_plan}

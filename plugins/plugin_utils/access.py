@@ -51,7 +51,7 @@ def _services(ha: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def _served(pool: Mapping[str, Any], ha: Mapping[str, Any]) -> str:
-    if pool["service"] == "pgbouncer":
+    if pool["service"] == "pgbouncer" and ha["pooler"]:
         return f"PgBouncer in {ha['pooler']['mode']} mode, reads and writes"
     return BY_ROLE.get(pool["role"] or "", f"{pool['service']} (pool {pool['name']})")
 

@@ -81,7 +81,7 @@ class Inputs:
             schedules=frozenset(document["schedules"]),
             process_max=int(document["process_max"] or 0),
             restore_process_max=int(document["restore_process_max"] or 0),
-            canary=boolean(document["canary"]),
+            canary=boolean(document["canary"] or False),
             version=LooseVersion(document["version"] or installed.get("version") or USUAL_VERSION),
             processors=int(installed.get("processors") or document["processors"]),
             volume_size=installed.get("volume_size"),
@@ -164,6 +164,8 @@ def plan(document: Mapping[str, Any]) -> dict[str, Any]:
 def repositories(inputs: Inputs) -> list[dict[str, Any]]:
     """Return the repositories; an option that an element omits has the value of the single repository."""
     found = [{**inputs.plain_repository, **item} for item in inputs.repositories or [{}]]
+    if len(found) > len(KEYS):
+        raise ValueError(f"pgbackrest_repositories has {len(found)} elements: keep {len(KEYS)} at most")
     return [
         {**item, "sftp_private_key_file": item.get("sftp_private_key_file") or path}
         for item, path in zip(found, KEYS, strict=False)

@@ -57,7 +57,7 @@ class Component:
     this one's packages and ports, if the cluster has a host of this one.
 
     C(units): those that may own its ports; the first one is its service. C(configuration): the file that identifies a
-    host which left the group; without it, a run removes the service from such a host.
+    host which left the group.
 
     C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
     C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.

@@ -64,6 +64,7 @@ def _role_ports(
     ports = []
     for component in (component for component in installed if component.role in roles):
         defaults = roles[component.role].defaults
-        values = [(port.name, variables.get(port.name, defaults.get(port.name))) for port in component.ports]
+        names = [port.name for port in component.ports if not port.path]
+        values = [(name, variables.get(name, defaults.get(name))) for name in names]
         ports += [(name, value) for name, value in values if isinstance(value, int)]
     return ports

@@ -73,3 +73,11 @@ def test_a_file_has_one_content(tmp_path: Path, file: dict[str, str], error: str
     code, printed = run(tmp_path, **file)
     assert (code, error in printed) == (2, True), printed
     assert not (tmp_path / "placed").exists()
+
+
+def test_a_source_of_another_encoding_is_refused_before_anything_is_placed(tmp_path: Path) -> None:
+    source = tmp_path / "latin1.sh"
+    source.write_bytes("é".encode("latin-1"))
+    code, printed = run(tmp_path, source=str(source))
+    assert (code, "latin1.sh is not UTF-8" in " ".join(printed.split())) == (2, True), printed
+    assert not (tmp_path / "placed").exists()

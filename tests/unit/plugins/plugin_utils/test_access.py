@@ -77,3 +77,8 @@ def test_without_pools_clients_look_for_the_primary_themselves():
 )
 def test_what_a_cluster_does_not_have_is_left_out(postgresql, files, last):
     assert text([pool(80, None, service="web")], postgresql, files=files)[-1] == last
+
+
+def test_a_pool_of_another_pgbouncer_is_named_as_any_other():
+    pools = [{"name": "theirs", "port": 6000, "role": None, "addresses": [], "service": "pgbouncer"}]
+    assert "192.0.2.21 port 6000 pgbouncer (pool theirs)" in text(pools, postgresql=None)

@@ -96,7 +96,7 @@ def test_one_repository_needs_no_program_for_several() -> None:
     assert (found["several"], len(found["repositories"])) == (False, 1)
 
 
-@pytest.mark.parametrize("canary", [False, "no"])
+@pytest.mark.parametrize("canary", [False, "no", ""])
 def test_the_canary_goes_when_it_is_off(canary: object) -> None:
     found = planned(canary=canary)
     assert set(CANARY) < set(found["absent"])
@@ -188,3 +188,8 @@ def test_a_version_knows_what_came_with_it(
     assert (found["knows_blocks"], found["prefers_standby"]) == (knows_blocks, prefers_standby)
     assert found["lacks_sftp"] is not knows_blocks
     assert not planned(version=given, installed=installed)["lacks_sftp"]
+
+
+def test_a_ninth_repository_is_refused() -> None:
+    with pytest.raises(ValueError, match="pgbackrest_repositories has 9 elements: keep 8 at most"):
+        planned(repositories=[{"path": f"/srv/{number}"} for number in range(9)])
