@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run the project's checks: python scripts/check.py [lint] [types] [unit] [docs] [sanity] (default: all but sanity)."""
+"""Run the project's checks: python -m scripts.check [lint] [types] [unit] [docs] [sanity] (default: all but sanity)."""
 
 from __future__ import annotations
 

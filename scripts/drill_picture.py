@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Draw the timeline of one injection as a self-contained picture: drill_picture.py LEDGER PICTURE.
+"""Draw the timeline of one injection as a self-contained picture: scripts/drill_picture.py LEDGER PICTURE.
 
 LEDGER is a .ledger.json.gz of a drill's report folder, PICTURE the SVG to write.
 """

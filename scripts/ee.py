@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""An execution environment with the collection: scripts/ee.py build|status [INVENTORY].
+"""An execution environment with the collection: python -m scripts.ee build|status [INVENTORY].
 
 build   The image holdfast/ee, by ansible-builder from lab/execution-environment.yml on the lab's Debian image.
 status  holdfast.ha.status in a container of that image, for the lab of the given inventory (inventory/lab).

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run checks with each ansible-core that the collection supports: scripts/matrix.py [2.19 …] [sanity|unit …].
+"""Run checks with each ansible-core that the collection supports: python -m scripts.matrix [2.19 …] [sanity|unit …].
 
 Each ansible-core has a virtualenv in .cache/matrix, with the Python named here if the machine has it. A check's output
 goes to a file beside it.

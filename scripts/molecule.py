@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run Molecule scenarios one after the other: scripts/molecule.py default haproxy …
+"""Run Molecule scenarios one after the other: python3 -m scripts.molecule default haproxy …
 
 The scenarios share one machine, so they never run in parallel. Those with the lab's inventory share its cluster: the
 first one builds it from bare nodes, the others find it converged. A lab that runs already is used and kept; otherwise

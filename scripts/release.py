@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Build the collection as it is published, and try it as a new user: scripts/release.py build|check [INVENTORY].
+"""Build the collection as it is published, and try it as a new user: python -m scripts.release build|check [INVENTORY].
 
 build  .cache/release/holdfast-ha-<version>.tar.gz, from the files that git tracks.
 check  Build, check the contents, install into an empty folder beside the dependencies of galaxy.yml only, and run

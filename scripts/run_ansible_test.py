@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run ansible-test on a copy of the collection: python scripts/run_ansible_test.py [sanity|units [arguments]].
+"""Run ansible-test on a copy of the collection: python -m scripts.run_ansible_test [sanity|units [arguments]].
 
 ansible-test requires a real directory .../ansible_collections/holdfast/ha outside any other git work tree, so the files
 that git tracks or would add are copied to a temporary folder first.

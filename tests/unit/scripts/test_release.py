@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 
 import pytest
 
 from scripts import release as sut
+from tests.unit.docs.shell_blocks import commands
 
+PAGE = sut.ROOT / "docs/installation.md"
 PLAYBOOKS = sorted(path.stem for path in (sut.ROOT / "playbooks").glob("*.yml"))
 
 
@@ -36,17 +37,25 @@ def test_what_does_not_belong_there_is_noticed(name):
     assert sut.unwanted(["plugins/modules/component.py", name]) == [name]
 
 
+def test_the_page_names_the_artefact(artefact):
+    built = (sut.OUTPUT / artefact.name).relative_to(sut.ROOT)
+    assert f"ansible-galaxy collection install ../holdfast.ha/{built}" in [command.text for command in commands(PAGE)]
+    assert f"/build/{artefact.name}" in PAGE.read_text(encoding="utf-8")
+
+
 def test_the_installed_playbooks_are_found_by_their_full_names(artefact, tmp_path):
-    collections, project = tmp_path / "collections", tmp_path / "project"
+    collections, project = tmp_path / ".ansible/collections", tmp_path / "project"
     sut.install(artefact, collections)
-    shutil.copytree(collections / "ansible_collections/holdfast/ha/inventory/three_nodes", project / "inventory")
-    names = [f"holdfast.ha.{playbook}" for playbook in PLAYBOOKS]
-    command = [sut.BIN / "ansible-playbook", "-i", "inventory", "--syntax-check", *names]
+    project.mkdir()
     environment = sut.outside(collections)
+    copying = [command.text for command in commands(PAGE) if command.words[0] in ("mkdir", "cp")]
+    sut.call("sh", "-ec", "\n".join(copying), cwd=project, environment=environment | {"HOME": str(tmp_path)})
+    names = [f"holdfast.ha.{playbook}" for playbook in PLAYBOOKS]
+    command = [sut.BIN / "ansible-playbook", "-i", "inventory/mine", "--syntax-check", *names]
     sut.call(
         sut.BIN / "ansible-playbook",
         "-i",
-        "inventory",
+        "inventory/mine",
         "holdfast.ha.secrets",
         "-e",
         "secrets_plaintext=true",
