@@ -118,11 +118,11 @@ def is_secret_variable(variable: str, roles: Mapping[str, RoleSpec]) -> bool:
 
 
 def judge_option(where: str, value: Any, option: Mapping[str, Any], for_role: bool) -> list[Problem]:
-    """The problem of a playbook's option; templates are not evaluated.
+    """The problem of a playbook's option; templates are not evaluated, and null is as good as no value.
 
     :arg for_role: a role reads the option; otherwise a module or a filter does, which accept a text as a list.
     """
-    if has_opaque(value):
+    if has_opaque(value) or (value is None and not for_role):
         return []
     messages = _refusals(value, option) if for_role else _unfit(value, option)
     fix = _fix(option, for_role and isinstance(value, str)).removesuffix("; see the role's argument_specs")
@@ -143,7 +143,9 @@ def _check_host(
 ) -> None:
     for variable, value in variables.items():
         role = role_of(variable)
-        if role is None or role not in roles or is_foreign(variable, variables):
+        if role is None or role not in roles:
+            continue
+        if variable not in roles[role].options and is_foreign(variable, variables):
             continue
         if values_only or _is_to_be_set(variable, role, roles[role], problems):
             _check_variable(variable, value, roles[role].options.get(variable), problems)

@@ -110,6 +110,43 @@ def test_a_playbook_of_ones_own_may_leave_a_part_without_hosts(inventory):
     assert (code, "no hosts matched" in output) == (0, True), output
 
 
+@pytest.mark.parametrize(
+    ("imported", "arguments", "expected"),
+    [
+        ({"import_playbook": "holdfast.ha.drill", "vars": {"drill_planonly": True}}, [], "'drill_plan_only'"),
+        ({"import_playbook": "holdfast.ha.drill"}, ["-e", "drill_plan_only"], "-e = 'drill_plan_only': has words"),
+        (
+            {"import_playbook": "holdfast.ha.drill"},
+            ["-e", "drill_faults=switchover, primary_hang"],
+            "-e = 'primary_hang'",
+        ),
+    ],
+)
+def test_what_a_playbook_of_ones_own_gives_is_judged(inventory, imported, arguments, expected):
+    book = inventory.parent / "mine.yml"
+    book.write_text(json.dumps([imported]))
+    code, output = run(inventory, book, *arguments)
+    assert code != 0
+    assert "mine.yml is refused before Holdfast touches a host:" in output
+    assert expected in output
+    assert "TASK" not in output
+
+
+def test_what_the_inventory_declares_as_foreign_is_so_on_the_command_line_and_back(tmp_path):
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    hosts = {"db1": {"ansible_host": "192.0.2.1", "ha_foreign_variables": "status_page", "patroni_exporter_port": 1}}
+    groups = {"haproxy": {"hosts": hosts}}
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
+    (folder / "topology.ha.yml").write_text("plugin: holdfast.ha.topology\nclusters: {a: {}}\n")
+    book = ROOT / "playbooks" / "etcd.yml"
+    _code, output = run(folder, book, "-e", "status_page=x", "-e", "status_room=x")
+    assert "patroni_exporter_port: is not a variable of the role patroni" in output
+    _code, output = run(folder, book, "-e", "status_page=x", "-e", '{"ha_foreign_variables": ["patroni_exporter_*"]}')
+    assert "patroni_exporter_port" not in output
+    assert "status_page" not in output
+
+
 @pytest.mark.parametrize("playbook", ["site", "postgresql", "status"])
 def test_starting_at_a_task_is_refused_by_name(inventory, playbook):
     code, output = run(
