@@ -22,6 +22,7 @@ GROUPS = {
     "holdfast_cluster_a": ["db1", "db2", "lb1"],
     "client": ["client1"],
 }
+SECRETS = {"haproxy_stats": "x" * 16}
 CHILDREN = {name: {"hosts": dict.fromkeys(hosts)} for name, hosts in GROUPS.items()}
 
 
@@ -136,15 +137,17 @@ def test_what_the_inventory_declares_as_foreign_is_so_on_the_command_line_and_ba
     folder = tmp_path / "inventory"
     folder.mkdir()
     hosts = {"db1": {"ansible_host": "192.0.2.1", "ha_foreign_variables": "status_page", "patroni_exporter_port": 1}}
-    groups = {"haproxy": {"hosts": hosts}}
-    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": groups}}))
-    (folder / "topology.ha.yml").write_text("plugin: holdfast.ha.topology\nclusters: {a: {}}\n")
-    book = ROOT / "playbooks" / "etcd.yml"
-    _code, output = run(folder, book, "-e", "status_page=x", "-e", "status_room=x")
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": {"haproxy": {"hosts": hosts}}}}))
+    web = {"port": 80, "service": "web", "servers": [{"name": "web1", "address": "192.0.2.9", "port": 80}]}
+    topology = {"plugin": "holdfast.ha.topology", "clusters": {"a": {"pools": {"web": web}}}}
+    (folder / "topology.ha.yml").write_text(json.dumps(topology))
+    book, extra = ROOT / "playbooks" / "etcd.yml", {"ha_secrets": SECRETS, "status_page": "x", "status_room": "x"}
+    _code, output = run(folder, book, "-e", json.dumps(extra))
     assert "patroni_exporter_port: is not a variable of the role patroni" in output
-    _code, output = run(folder, book, "-e", "status_page=x", "-e", '{"ha_foreign_variables": ["patroni_exporter_*"]}')
+    _code, output = run(folder, book, "-e", json.dumps(extra | {"ha_foreign_variables": ["patroni_exporter_*"]}))
     assert "patroni_exporter_port" not in output
-    assert "status_page" not in output
+    assert "status_room: is an unknown variable" in output
+    assert "status_page: " not in output
 
 
 @pytest.mark.parametrize("playbook", ["site", "postgresql", "status"])
