@@ -301,25 +301,36 @@ def _rename(name: str, close: Collection[str]) -> str:
     return f"{suggestion(name, close)}; if it is not Holdfast's, add it to the list {FOREIGN}"
 
 
-def value_of(name: str, given: Any, interface: Interface) -> Any:
-    """An option or a role's variable in its declared type, its default if the value is None.
+def value_of(name: str, given: Any, interface: Interface, *, is_shown: bool = True) -> Any:
+    """A value of an option or a role's variable in its declared type; None is as good as no value.
 
-    Raises ValueError.
+    Raises ValueError, which has the value only if that is shown.
     """
-    option, default = _declared(name, interface)
+    option = _declared(name, interface)
     if given is None:
-        return default
+        return None
     if problems := judge_option(name, given, option, name in interface.for_roles):
-        raise ValueError("\n  ".join(map(str, problems)))
+        hidden = [Problem(name, HIDDEN, "is not what the playbook takes", problem.fix) for problem in problems]
+        raise ValueError("\n  ".join(map(str, problems if is_shown else hidden)))
     return ArgumentSpecValidator({name: option}).validate({name: given}).validated_parameters[name]
 
 
-def _declared(name: str, interface: Interface) -> tuple[Mapping[str, Any], Any]:
-    """The declaration and the default of an option or a role's variable."""
+def default_of(name: str, interface: Interface) -> Any:
+    """The default of an option or a role's variable, which may be a template. Raises ValueError."""
+    option = _declared(name, interface)
     if name in interface.options:
-        return interface.options[name], interface.options[name].get("default")
-    role = interface.roles[role_of(name) or ""]
-    return role.options[name], role.defaults.get(name)
+        return option.get("default")
+    return interface.roles[role_of(name) or ""].defaults.get(name)
+
+
+def _declared(name: str, interface: Interface) -> Mapping[str, Any]:
+    """The declaration of an option or a role's variable."""
+    role = interface.roles.get(role_of(name) or "")
+    option = interface.options.get(name) or (role.options.get(name) if role else None)
+    if option is None:
+        what, fix = "is no option of a playbook or a role", suggestion(name, interface.names)
+        raise ValueError(str(Problem(name, HIDDEN, what, fix)))
+    return option
 
 
 def foreign_names(extra: Collection[str], interface: Interface, foreign: Collection[str]) -> list[str]:

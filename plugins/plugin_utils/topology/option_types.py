@@ -95,9 +95,4 @@ def _of_validator(value: Any, option: Option) -> list[str]:
         return ["not a mapping with texts as keys where one is required"]
     except (ValueError, OverflowError):
         return ["not a finite number where one is required"]
-    return [
-        re.sub(r"^argument 'value' is of type \w+ and we were unable to convert to \w+: ", "", text).replace(
-            "value of value must be", "must be"
-        )
-        for text in messages
-    ]
+    return [re.sub(r"^value of value (must be .*), got: .*", r"\1", text, flags=re.DOTALL) for text in messages]

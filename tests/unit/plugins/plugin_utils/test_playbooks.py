@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     INVENTORY_ONLY,
     Inventory,
     Wanted,
+    default_of,
     extra_problems,
     interface,
     inventory_problems,
@@ -289,19 +290,41 @@ def test_accepted_variables_in_the_inventory(variables, foreign):
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
-        ("drill_dead_man", None, 300),
         ("restore_keep", "no", False),
         ("restore_timeline", 3, "3"),
         ("switchover_timeout", "7", 7.0),
         ("restore_target", None, None),
+        ("drill_dead_man", None, None),
         ("drill_faults", "switchover,standby_lost", ["switchover", "standby_lost"]),
-        ("patroni_timeout", None, 300),
+        ("patroni_timeout", "300", 300),
         ("haproxy_monitor_port", "8000", 8000),
     ],
 )
 def test_the_value_of_an_option_has_its_declared_type(name, given, value):
     found = value_of(name, given, interface())
     assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "default"), [("drill_dead_man", 300), ("patroni_timeout", 300), ("restore_set", None)]
+)
+def test_the_default_of_an_option_or_a_role_s_variable(name, default):
+    assert default_of(name, interface()) == default
+
+
+@pytest.mark.parametrize("name", ["restore_tipe", "patroni_timeoutt", "nothing"])
+def test_an_unknown_option_is_refused_with_a_suggestion(name):
+    with pytest.raises(ValueError, match=f"{name}: is no option of a playbook or a role. Fix: ") as refusal:
+        default_of(name, interface())
+    assert name == "nothing" or "did you mean" in str(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("verify_now", "hidden"), ("restore_type", "hidden")])
+def test_a_hidden_value_is_not_in_the_error(name, value):
+    for is_shown in (True, False):
+        with pytest.raises(ValueError, match=f"{name}.*: is not what the playbook takes") as refusal:
+            value_of(name, value, interface(), is_shown=is_shown)
+        assert str(refusal.value).count(value) == is_shown
 
 
 def test_a_value_of_the_wrong_type_is_refused_where_it_is_read():
