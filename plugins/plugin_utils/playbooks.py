@@ -198,7 +198,7 @@ def play_problems(
     Options of all playbooks are accepted, because what imports this one may import others, too. A name without an
     underscore is the user's own. Roles' variables are left out, because the roles' defaults are among them.
     """
-    own = interface.playbooks[playbook]
+    own = interface.playbooks.get(playbook, {})
     given = {name: value for name, value in variables.items() if _may_be_option(name, interface)}
     return _problems(given, interface, _Scope(interface.options, own, own), foreign)
 

@@ -232,6 +232,7 @@ def test_refused_variables_of_a_play(variables, playbook, expected):
         ({"backup_server": "x", "wait": 1, "confirm": "a", "drill_plan_only": OPAQUE}, "drill", ()),
         ({"drill_room": "x"}, "drill", ["drill_r*"]),
         ({"patroni_etcd_hosts": [], "patroni__x": 1}, "postgresql", ()),
+        ({"drill_room": "x"}, "a_user_s_own", ()),
     ],
 )
 def test_accepted_variables_of_a_play(variables, playbook, foreign):
