@@ -686,7 +686,10 @@ def read_variables(inventory: InventoryData, loader: DataLoader, path: str) -> d
     """What earlier sources, group_vars and host_vars say, by host."""
     # Ansible reads group_vars beside what -i names, not in the folders below it.
     sources = list(context.CLIARGS.get("inventory") or [*inventory.processed_sources, path])
-    return {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
+    found = {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
+    if path in inventory.processed_sources:  # given twice, so this plugin has set it
+        return {name: {key: value for key, value in own.items() if key != MODEL} for name, own in found.items()}
+    return found
 
 
 def read_inventory(inventory: InventoryData, variables: Mapping[str, Mapping[str, Any]]) -> Inventory:
