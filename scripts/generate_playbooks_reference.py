@@ -41,11 +41,12 @@ callbacks_enabled = holdfast.ha.progress
 display_skipped_hosts = false
 ```
 
-An option is given with `-e name=value`, or as a variable in the inventory. Lists may be given as text with commas.
+An option is given with `-e name=value`, or as a variable in the inventory unless it is "only with `-e`". Lists may be
+given as text with commas. Quote a value with blanks inside the argument: `-e "name='a b'"`.
 Before a host is touched, a playbook refuses an option that is misspelt, of the wrong type, or another playbook's.
 It takes every [variable of the roles](variables.md) with `-e`, too. Your own variable that looks like an option is
 accepted once the list `ha_foreign_variables` names it, for example
-`-e '{"ha_foreign_variables": ["backup_*"]}'`.
+`-e '{"ha_foreign_variables": ["backup_*"]}'`; the exact name of an option is always the option.
 """
 
 

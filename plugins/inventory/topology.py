@@ -563,7 +563,13 @@ from ansible.utils.vars import combine_vars, load_extra_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils import inventory_sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import is_topology
-from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import interface, inventory_problems, running
+from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
+    FOREIGN_IN_INVENTORY,
+    MODEL,
+    interface,
+    inventory_problems,
+    running,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     HIDDEN,
     OPAQUE,
@@ -576,7 +582,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import foreign
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, foreign
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import role_of
@@ -609,6 +615,7 @@ class InventoryModule(BaseInventoryPlugin):
             variables = read_variables(inventory, loader, path)
             found, roles = read_inventory(inventory, variables), load_roles(COLLECTION, ROLES)
             topology = build(document, found, roles, needs_secrets=not makes_secrets())
+            FOREIGN_IN_INVENTORY.update(*(foreign(given) for given in variables.values()))
             refuse_options(variables[host] for host in topology.hosts)
         except TopologyError as error:
             refuse(f"{path}: {error}; nothing was changed on any host.\n{error.describe(lines)}")
@@ -616,7 +623,7 @@ class InventoryModule(BaseInventoryPlugin):
             fix = " Fix: give --vault-password-file or --vault-id." if "decrypt" in str(error).lower() else ""
             refuse(f"{path}: the topology can't read the inventory's variables: {error}{fix}")
         for host, variables in topology.hosts.items():
-            inventory.set_variable(host, "ha", trusted(variables))
+            inventory.set_variable(host, MODEL, trusted(variables))
         for group, hosts in topology.groups.items():
             inventory.add_group(group)
             for host in hosts:
@@ -679,7 +686,10 @@ def read_variables(inventory: InventoryData, loader: DataLoader, path: str) -> d
     """The variables from earlier sources, group_vars and host_vars, by host."""
     # Ansible reads group_vars beside the sources of -i, not in the folders below them.
     sources = list(context.CLIARGS.get("inventory") or [*inventory.processed_sources, path])
-    return {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
+    found = {name: _variables(inventory, host, loader, sources) for name, host in inventory.hosts.items()}
+    if path in inventory.processed_sources:  # given twice, so this plugin has set it
+        return {name: {key: value for key, value in own.items() if key != MODEL} for name, own in found.items()}
+    return found
 
 
 def read_inventory(inventory: InventoryData, variables: Mapping[str, Mapping[str, Any]]) -> Inventory:
@@ -693,8 +703,11 @@ def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources
     groups = sort_groups({inventory.groups["all"], *host.get_groups()})
     of_groups = combine_vars(get_group_vars(groups), get_vars_from_inventory_sources(loader, sources, groups, "all"))
     of_host = combine_vars(host.get_vars(), get_vars_from_inventory_sources(loader, sources, [host], "all"))
-    of_command_line = {name: value for name, value in load_extra_vars(loader).items() if name in SECRET_VARIABLES}
-    return combine_vars(combine_vars(of_groups, of_host), of_command_line)
+    extra = load_extra_vars(loader)
+    of_command_line = {name: value for name, value in extra.items() if name in SECRET_VARIABLES}
+    found = combine_vars(combine_vars(of_groups, of_host), of_command_line)
+    listed = [*foreign(found), *foreign(extra)]
+    return {**found, FOREIGN: listed} if listed else found
 
 
 def _plain_variables(variables: Mapping[str, Any]) -> dict[str, Any]:

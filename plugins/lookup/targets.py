@@ -16,8 +16,9 @@ description:
   - Fails where no host has a cluster, where the cluster is unnamed or unknown, and where the limit leaves no host. A
     play that is only a part of the playbook that the user runs may have no hosts.
   - Fails where an extra variable is unknown, of the wrong type, belongs to another playbook or is set by the playbooks.
-    The extra variable C(ha_foreign_variables), a list of names and patterns, allows variables that only look like the
-    collection's.
+    A variable of the play, such as one of C(import_playbook), fails where it is a misspelt option or of the wrong type.
+    The list C(ha_foreign_variables) of names and patterns, in the inventory or an extra variable, allows variables that
+    only look like the collection's.
 options:
   _terms:
     description:
@@ -63,6 +64,7 @@ _list:
 """
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible import context
@@ -75,11 +77,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     ALL,
     CLUSTER,
     COLLECTION,
+    FOREIGN_IN_INVENTORY,
+    MODEL,
     Inventory,
     Wanted,
     extra_problems,
     foreign_names,
     interface,
+    play_problems,
     running,
     target_problems,
 )
@@ -109,13 +114,18 @@ class LookupModule(LookupBase):
         limit = known.get("ansible_limit") or ""
         inventory = Inventory(known["groups"], known["ansible_play_hosts_all"], limit, topologies)
         wanted = self._wanted(known, inventory, group)
-        problems = [*self._extra_problems(run), *self._target_problems(wanted, inventory, run)]
+        problems = [
+            *self._extra_problems(run),
+            *self._play_problems(known),
+            *self._target_problems(wanted, inventory, run),
+        ]
         if problems:
             self._refuse(problems)
         return [f"{group}:&{CLUSTER}{wanted.chosen}" if wanted.cluster else group]
 
     def _refuse(self, problems: Iterable[Problem]) -> NoReturn:
-        head = f"{self.get_option('playbook')}.yml is refused before it touches a host:"
+        books = ", ".join(Path(argument).name for argument in context.CLIARGS.get("args") or ())
+        head = f"{books or self.get_option('playbook')} is refused before Holdfast touches a host:"
         refuse("\n  ".join([head, *map(str, problems)]))
 
     def _wanted(self, known: Mapping[str, Any], inventory: Inventory, group: str) -> Wanted:
@@ -143,12 +153,20 @@ class LookupModule(LookupBase):
         extra = plain(load_extra_vars(self._loader))
         if not extra:
             return []
-        listed = foreign(extra)
+        listed = [*foreign(extra), *FOREIGN_IN_INVENTORY]
         problems = extra_problems(extra, interface(), run, listed)
         if run is not None and not problems:
             for name in foreign_names(extra, interface(), listed):
                 Display().warning(f"the extra variable {name} is none of Holdfast's; only your own templates see it")
         return problems
+
+    def _play_problems(self, known: Mapping[str, Any]) -> list[Problem]:
+        """What is wrong with the play's own variables. Those of hosts are not among the known ones."""
+        extra = load_extra_vars(self._loader)
+        own = {name: value for name, value in known.items() if name not in extra and not name.startswith("ansible_")}
+        given = {name: plain(value) for name, value in own.items() if name == MODEL or "_" in name}
+        listed = [*foreign(extra), *foreign(given), *FOREIGN_IN_INVENTORY]
+        return play_problems(given, interface(), self.get_option("playbook"), listed)
 
 
 def _local_problems(limit: str) -> list[Problem]:

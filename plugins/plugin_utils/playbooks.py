@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
@@ -37,6 +37,15 @@ ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
 INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKAGE_ROLES)}) - ANYWHERE
 """Variables that only the topology reads."""
 
+MODEL = "ha"
+"""The variable in which the topology gives a host all that it needs to know of its cluster."""
+
+WORDS = "_raw_params"
+"""The extra variable in which Ansible puts words of -e that are no NAME=value."""
+
+FOREIGN_IN_INVENTORY: set[str] = set()
+"""What the hosts declare as foreign. The topology notes it, because a play's C(hosts) see no host's variables."""
+
 CLUSTER = "holdfast_cluster_"
 ALL = "holdfast"
 GIVE_TOPOLOGY = "give -i the folder that holds topology.ha.yml beside hosts.yml"
@@ -49,11 +58,13 @@ class Interface:
     """The variables that a user can set: options by playbook, and the roles' variables.
 
     :arg for_roles: options that are also variables of a role.
+    :arg internal: variables that the playbooks give to their own plays.
     """
 
     playbooks: Mapping[str, Options]
     roles: Mapping[str, RoleSpec]
     for_roles: frozenset[str] = frozenset()
+    internal: frozenset[str] = frozenset()
 
     @cached_property
     def options(self) -> dict[str, Mapping[str, Any]]:
@@ -84,7 +95,14 @@ def load_interface(collection: Path) -> Interface:
         name for entry in declared.values() for name in _settable(entry, of_roles) if name not in entry["options"]
     )
     playbooks = {name: _with_sources(name, own, sources) for name in paths}
-    return Interface(playbooks, load_roles(collection, ROLES), for_roles)
+    return Interface(playbooks, load_roles(collection, ROLES), for_roles, _internal(collection))
+
+
+def _internal(collection: Path) -> frozenset[str]:
+    """The variables of the playbooks' plays and imports, and of the files that these read."""
+    folder = collection / "playbooks"
+    of_plays = (name for path in folder.glob("*.yml") for play in _read(path) for name in play.get("vars", ()))
+    return frozenset([*of_plays, *(name for path in folder.glob("vars/*.yml") for name in _read(path))])
 
 
 def load_declared(collection: Path) -> dict[str, Any]:
@@ -144,6 +162,20 @@ def running(arguments: Collection[str], collection: Path, name: str) -> list[str
     return found
 
 
+@dataclass(frozen=True)
+class _Scope:
+    """What variables may be, where they stand.
+
+    :arg taken: the options that count there.
+    :arg own: the options among which a misspelt name is looked up first.
+    :arg families: names whose first word makes every other name with it a misspelt one.
+    """
+
+    taken: Options
+    own: Options
+    families: Collection[str]
+
+
 def extra_problems(
     extra: Mapping[str, Any], interface: Interface, run: list[str] | None, foreign: Collection[str]
 ) -> list[Problem]:
@@ -152,20 +184,69 @@ def extra_problems(
     :arg run: the collection's playbooks that run; None for the user's own, which may import any.
     :arg foreign: patterns of names that are not the collection's.
     """
-    taken = interface.options if run is None else _taken(interface, run)
-    ours = {name: value for name, value in extra.items() if not any(fnmatchcase(name, item) for item in foreign)}
-    return [problem for name, value in ours.items() for problem in _judge(name, value, interface, taken, run)]
+    if run is None:
+        return _problems(extra, interface, _Scope(interface.options, {}, ()), foreign)
+    taken = {name: option for playbook in run for name, option in interface.playbooks.get(playbook, {}).items()}
+    return _problems(extra, interface, _Scope(taken, taken, {*interface.names, *taken}), foreign)
 
 
-def _taken(interface: Interface, run: list[str]) -> Options:
-    return {name: option for playbook in run for name, option in interface.playbooks.get(playbook, {}).items()}
+def play_problems(
+    variables: Mapping[str, Any], interface: Interface, playbook: str, foreign: Collection[str]
+) -> list[Problem]:
+    """Why variables of a play are refused, such as those of C(import_playbook).
+
+    Options of all playbooks are accepted, because what imports this one may import others, too. A name without an
+    underscore is the user's own. Roles' variables are left out, because the roles' defaults are among them.
+    """
+    own = interface.playbooks.get(playbook, {})
+    given = {name: value for name, value in variables.items() if _may_be_option(name, interface)}
+    return _problems(given, interface, _Scope(interface.options, own, own), foreign)
 
 
-def _judge(
-    name: str, value: Any, interface: Interface, taken: Options, run: list[str] | None
-) -> Iterator[Problem] | list[Problem]:
-    if name in taken:
-        return judge_option(name, value, taken[name], name in interface.for_roles)
+def _may_be_option(name: str, interface: Interface) -> bool:
+    is_internal = "__" in name or name in interface.internal
+    return name == MODEL or name in interface.options or ("_" in name and not is_internal and not role_of(name))
+
+
+def _problems(given: Mapping[str, Any], interface: Interface, scope: _Scope, foreign: Collection[str]) -> list[Problem]:
+    """The problems of variables, except those of foreign ones; a known name is never foreign."""
+    found: list[Problem] = []
+    for name, value in given.items():
+        if name in REFUSED:
+            found.append(REFUSED[name](value))
+        elif name in interface.names:
+            found += [_never_foreign(problem, name, foreign) for problem in _judge(name, value, interface, scope)]
+        elif not _is_foreign(name, foreign):
+            found += _judge(name, value, interface, scope)
+    return found
+
+
+def _is_foreign(name: str, foreign: Collection[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in foreign)
+
+
+def _never_foreign(problem: Problem, name: str, foreign: Collection[str]) -> Problem:
+    """The problem of a known name, with a hint where the user declares that name as foreign."""
+    hint = f"; the name is Holdfast's, so {FOREIGN} can't list it" if _is_foreign(name, foreign) else ""
+    return replace(problem, fix=f"{problem.fix}{hint}")
+
+
+def _words(value: Any) -> Problem:
+    fix = """write NAME=true, or quote a value with blanks inside: -e "NAME='a b'", or write JSON"""
+    return Problem("-e", value, "has words that are no NAME=value", fix)
+
+
+def _model(_value: Any) -> Problem:
+    return Problem(MODEL, HIDDEN, "is set by the topology plugin", "remove it")
+
+
+REFUSED: Mapping[str, Callable[[Any], Problem]] = {WORDS: _words, MODEL: _model}
+"""Names that no user sets."""
+
+
+def _judge(name: str, value: Any, interface: Interface, scope: _Scope) -> Iterator[Problem] | list[Problem]:
+    if name in scope.taken:
+        return judge_option(name, value, scope.taken[name], name in interface.for_roles)
     if name in ANYWHERE or (name == JOBS and value == []):
         return []
     if name in interface.options:
@@ -175,7 +256,7 @@ def _judge(
         return [Problem(name, HIDDEN, what, "set it in group_vars or host_vars")]
     if role_of(name):
         return refused({name: value}, interface.roles)
-    return _unknown(name, {*interface.names, *taken}, run)
+    return _unknown(name, {*interface.names, *scope.taken}, scope)
 
 
 def _elsewhere(name: str, interface: Interface) -> Problem:
@@ -187,15 +268,20 @@ def inventory_problems(variables: Mapping[str, Any], foreign: Collection[str]) -
     """Why options are refused in a host's variables: misspelt, of the wrong type, or not for an inventory."""
     for name, value in variables.items():
         option = interface().options.get(name)
-        if any(fnmatchcase(name, item) for item in foreign):
-            continue
-        if option is None:
+        if name == MODEL:
+            yield _model(value)
+        elif option is not None:
+            problems = _inventory_option(name, value, option)
+            yield from (_never_foreign(problem, name, foreign) for problem in problems)
+        elif not _is_foreign(name, foreign):
             yield from _misspelt(name)
-        elif option.get("command_line"):
-            what = "is set in the inventory, but it is for a single run"
-            yield Problem(name, HIDDEN, what, f"remove it there; give -e {name}=VALUE")
-        else:
-            yield from judge_option(name, value, option, name in interface().for_roles)
+
+
+def _inventory_option(name: str, value: Any, option: Mapping[str, Any]) -> list[Problem]:
+    if option.get("command_line") and value is not None:
+        what = "is set in the inventory, but it is for a single run"
+        return [Problem(name, HIDDEN, what, f"remove it there; give -e {name}=VALUE")]
+    return judge_option(name, value, option, name in interface().for_roles)
 
 
 @cache
@@ -215,40 +301,53 @@ def _rename(name: str, close: Collection[str]) -> str:
     return f"{suggestion(name, close)}; if it is not Holdfast's, add it to the list {FOREIGN}"
 
 
-def value_of(name: str, given: Any, interface: Interface) -> Any:
-    """An option or a role's variable in its declared type, its default if the value is None.
+def value_of(name: str, given: Any, interface: Interface, *, is_shown: bool = True) -> Any:
+    """A value of an option or a role's variable in its declared type; None is as good as no value.
 
-    Raises ValueError.
+    Raises ValueError, which has the value only if that is shown.
     """
-    option, default = _declared(name, interface)
+    option = _declared(name, interface)
     if given is None:
-        return default
+        return None
     if problems := judge_option(name, given, option, name in interface.for_roles):
-        raise ValueError("\n  ".join(map(str, problems)))
+        hidden = [Problem(name, HIDDEN, "is not what the playbook takes", problem.fix) for problem in problems]
+        raise ValueError("\n  ".join(map(str, problems if is_shown else hidden)))
     return ArgumentSpecValidator({name: option}).validate({name: given}).validated_parameters[name]
 
 
-def _declared(name: str, interface: Interface) -> tuple[Mapping[str, Any], Any]:
-    """The declaration and the default of an option or a role's variable."""
+def default_of(name: str, interface: Interface) -> Any:
+    """The default of an option or a role's variable, which may be a template. Raises ValueError."""
+    option = _declared(name, interface)
     if name in interface.options:
-        return interface.options[name], interface.options[name].get("default")
-    role = interface.roles[role_of(name) or ""]
-    return role.options[name], role.defaults.get(name)
+        return option.get("default")
+    return interface.roles[role_of(name) or ""].defaults.get(name)
+
+
+def _declared(name: str, interface: Interface) -> Mapping[str, Any]:
+    """The declaration of an option or a role's variable."""
+    role = interface.roles.get(role_of(name) or "")
+    option = interface.options.get(name) or (role.options.get(name) if role else None)
+    if option is None:
+        what, fix = "is no option of a playbook or a role", suggestion(name, interface.names)
+        raise ValueError(str(Problem(name, HIDDEN, what, fix)))
+    return option
 
 
 def foreign_names(extra: Collection[str], interface: Interface, foreign: Collection[str]) -> list[str]:
     """Extra variables that the collection does not know and that are not declared as foreign."""
     known = interface.names | ANYWHERE
     others = (name for name in extra if name not in known and not role_of(name) and not name.startswith("ansible_"))
-    return [name for name in others if not any(fnmatchcase(name, item) for item in foreign)]
+    return [name for name in others if not _is_foreign(name, foreign)]
 
 
-def _unknown(name: str, known: Collection[str], run: list[str] | None) -> Iterator[Problem]:
+def _unknown(name: str, known: Collection[str], scope: _Scope) -> Iterator[Problem]:
     """A misspelt name; a name that resembles none of the collection's is the user's own."""
-    prefixes = {word.partition("_")[0] for word in known}
-    close = _closest(name, tuple(known)) or [word for word in known if word.endswith(f"_{name}")]
-    if close or (run is not None and "_" in name and name.partition("_")[0] in prefixes):
-        yield Problem(name, OPAQUE, "is an unknown variable", _rename(name, close or _alike(name, known)))
+    families = {word.partition("_")[0] for word in scope.families}
+    ending = [word for word in scope.own if word.endswith(f"_{name}")]
+    close = _closest(name, tuple(scope.own)) or ending or _closest(name, tuple(known))
+    if close or ("_" in name and name.partition("_")[0] in families):
+        alike = close or _alike(name, scope.own) or _alike(name, known)
+        yield Problem(name, OPAQUE, "is an unknown variable", _rename(name, alike))
 
 
 def _alike(name: str, known: Collection[str]) -> list[str]:

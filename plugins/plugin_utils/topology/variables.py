@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     CHANGE,
@@ -39,6 +38,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules imp
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import job_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import check_lease_watch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.option_types import misfits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.repositories import (
     OPTIONS,
     QUEUE,
@@ -52,6 +52,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import check_system_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 
+SEE = "; see the role's argument_specs"
 FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""
 
@@ -87,9 +88,9 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
     if "patroni" in roles:
         check_lease_watch(cluster, inventory, roles["patroni"].defaults, problems)
     if "haproxy" in roles:
-        option = roles["haproxy"].options["haproxy_pools"]
+        option = _element(roles["haproxy"].options["haproxy_pools"])
         for pool in pools(cluster):
-            _check_value(f"{cluster.path}.pools.{pool['name']}", [pool], option, problems)
+            _check_value(f"{cluster.path}.pools.{pool['name']}", pool, option, problems)
     if "postgresql_objects" in roles:
         options = roles["postgresql_objects"].options
         _check_sql(cluster.databases, options["postgresql_objects_databases"], problems)
@@ -118,15 +119,21 @@ def is_secret_variable(variable: str, roles: Mapping[str, RoleSpec]) -> bool:
 
 
 def judge_option(where: str, value: Any, option: Mapping[str, Any], for_role: bool) -> list[Problem]:
-    """The problem of a playbook's option; templates are not evaluated.
+    """The problem of a playbook's option; templates are not evaluated, and null is as good as no value.
 
     :arg for_role: a role reads the option; otherwise a module or a filter does, which accept a text as a list.
     """
-    if has_opaque(value):
+    if has_opaque(value) or (value is None and not for_role):
         return []
-    messages = _refusals(value, option) if for_role else _unfit(value, option)
-    fix = _fix(option, for_role and isinstance(value, str)).removesuffix("; see the role's argument_specs")
-    return [Problem(where, value, f"is not what the playbook takes ({text})", fix) for text in messages]
+    return [
+        Problem(
+            f"{where}{misfit.path}",
+            misfit.value,
+            f"is not what the playbook takes ({misfit.what})",
+            _fix(misfit.option, for_role and isinstance(misfit.value, str)).removesuffix(SEE),
+        )
+        for misfit in misfits(value, option, for_role)
+    ]
 
 
 def has_opaque(value: Any) -> bool:
@@ -143,7 +150,9 @@ def _check_host(
 ) -> None:
     for variable, value in variables.items():
         role = role_of(variable)
-        if role is None or role not in roles or is_foreign(variable, variables):
+        if role is None or role not in roles:
+            continue
+        if variable not in roles[role].options and is_foreign(variable, variables):
             continue
         if values_only or _is_to_be_set(variable, role, roles[role], problems):
             _check_variable(variable, value, roles[role].options.get(variable), problems)
@@ -263,48 +272,23 @@ def _check_sql(objects: tuple[SqlObject, ...], option: Mapping[str, Any], proble
         for key in unknown:
             problems.add(f"{item.path}.{key}", HIDDEN, "is an unknown key", suggestion(key, option["options"]))
         if not unknown:
-            _check_value(item.path, [dict(item.values)], option, problems)
+            _check_value(item.path, dict(item.values), _element(option), problems)
+
+
+def _element(option: Mapping[str, Any]) -> dict[str, Any]:
+    """What an element of a list of mappings is."""
+    return {"type": "dict", "options": option["options"]}
 
 
 def _check_value(where: str, value: Any, option: Mapping[str, Any], problems: Problems) -> None:
     """Judge a variable with Ansible's own validator, as the role would."""
     alone = {key: part for key, part in option.items() if key not in {"required", "default"}}
     secret = _is_secret(option)
-    shown = HIDDEN if secret or _is_free(re.split(r"[.\[]", where)[0], option) else value
-    for message in _refusals(value, alone):
-        what = "is not what the role takes" if secret else f"is not what the role takes ({message})"
-        problems.add(where, shown, what, _fix(option, isinstance(value, str)))
-
-
-def _refusals(value: Any, option: Mapping[str, Any]) -> list[str]:
-    """Why a value is refused. The validator parses lists and mappings from a text, but a role's templates don't."""
-    return [*_texts(value, option)] or _unfit(value, option)
-
-
-def _texts(value: Any, option: Mapping[str, Any]) -> Iterator[str]:
-    """A text in place of a list or a mapping, at any depth."""
-    kind = option.get("type", "str")
-    if kind in {"list", "dict"} and isinstance(value, str):
-        yield f"a text in place of a {kind}"
-    for item in value if isinstance(value, list) else [value]:
-        for key, part in item.items() if isinstance(item, dict) else ():
-            yield from _texts(part, (option.get("options") or {}).get(key, {}))
-
-
-def _unfit(value: Any, option: Mapping[str, Any]) -> list[str]:
-    """Why the validator refuses a value, or a list or mapping in place of a text, which it would convert."""
-    if option.get("type", "str") in {"str", "path"} and isinstance(value, (dict, list)):
-        return [f"a {type(value).__name__} in place of a text"]
-    try:
-        messages = ArgumentSpecValidator({"value": option}).validate({"value": value}).error_messages
-    except TypeError:  # the validator looks for keys in values other than mappings, and joins keys that are not texts
-        return ["not a mapping with texts as keys where one is required"]
-    return [
-        re.sub(r"^argument 'value' is of type \w+ and we were unable to convert to \w+: ", "", text).replace(
-            "value of value must be", "must be"
-        )
-        for text in messages
-    ]
+    is_hidden = secret or _is_free(re.split(r"[.\[]", where)[0], option)
+    for misfit in misfits(value, alone, for_role=True):
+        what = "is not what the role takes" if secret else f"is not what the role takes ({misfit.what})"
+        shown = HIDDEN if is_hidden else misfit.value
+        problems.add(f"{where}{misfit.path}", shown, what, _fix(misfit.option, isinstance(misfit.value, str)))
 
 
 def _is_free(name: str, option: Mapping[str, Any]) -> bool:
@@ -330,7 +314,7 @@ def _fix(option: Mapping[str, Any], is_text: bool = False) -> str:
     if option.get("choices"):
         return f"use one of {', '.join(map(str, option['choices']))}"
     elements = f" of {option['elements']}" if option.get("elements") else ""
-    return f"write a value of the type {option.get('type', 'str')}{elements}; see the role's argument_specs"
+    return f"write a value of the type {option.get('type', 'str')}{elements}{SEE}"
 
 
 def _check_timing(cluster: Cluster, inventory: Inventory, patroni: RoleSpec | None, problems: Problems) -> None:

@@ -135,7 +135,7 @@ def test_same_clusters_secrets_and_authority(laid_out, expected):
 @pytest.mark.parametrize(
     ("places", "expected"),
     [
-        (["a/group_vars/all/secrets.yml", "b/group_vars/all/secrets.yml"], "of which only one would count"),
+        (["a/group_vars/all/secrets.yml", "b/group_vars/all/secrets.yml"], "only one of which would count"),
         (["b/group_vars/all/vault.yml"], "the inventory has ha_secrets already, and not in"),
     ],
 )

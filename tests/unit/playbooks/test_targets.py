@@ -22,6 +22,7 @@ GROUPS = {
     "holdfast_cluster_a": ["db1", "db2", "lb1"],
     "client": ["client1"],
 }
+SECRETS = {"haproxy_stats": "x" * 16}
 CHILDREN = {name: {"hosts": dict.fromkeys(hosts)} for name, hosts in GROUPS.items()}
 
 
@@ -108,6 +109,45 @@ def test_a_playbook_of_ones_own_may_leave_a_part_without_hosts(inventory):
     book.write_text(json.dumps([{"import_playbook": "holdfast.ha.keepalived"}]))
     code, output = run(inventory, book, "--limit", "client1", "-e", "backup_server=x")
     assert (code, "no hosts matched" in output) == (0, True), output
+
+
+@pytest.mark.parametrize(
+    ("imported", "arguments", "expected"),
+    [
+        ({"import_playbook": "holdfast.ha.drill", "vars": {"drill_planonly": True}}, [], "'drill_plan_only'"),
+        ({"import_playbook": "holdfast.ha.drill"}, ["-e", "drill_plan_only"], "-e = 'drill_plan_only': has words"),
+        (
+            {"import_playbook": "holdfast.ha.drill"},
+            ["-e", "drill_faults=switchover, primary_hang"],
+            "-e = 'primary_hang'",
+        ),
+    ],
+)
+def test_what_a_playbook_of_ones_own_gives_is_judged(inventory, imported, arguments, expected):
+    book = inventory.parent / "mine.yml"
+    book.write_text(json.dumps([imported]))
+    code, output = run(inventory, book, *arguments)
+    assert code != 0
+    assert "mine.yml is refused before Holdfast touches a host:" in output
+    assert expected in output
+    assert "TASK" not in output
+
+
+def test_what_the_inventory_declares_as_foreign_is_so_on_the_command_line_and_back(tmp_path):
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    hosts = {"db1": {"ansible_host": "192.0.2.1", "ha_foreign_variables": "status_page", "patroni_exporter_port": 1}}
+    (folder / "hosts.yml").write_text(json.dumps({"all": {"children": {"haproxy": {"hosts": hosts}}}}))
+    web = {"port": 80, "service": "web", "servers": [{"name": "web1", "address": "192.0.2.9", "port": 80}]}
+    topology = {"plugin": "holdfast.ha.topology", "clusters": {"a": {"pools": {"web": web}}}}
+    (folder / "topology.ha.yml").write_text(json.dumps(topology))
+    book, extra = ROOT / "playbooks" / "etcd.yml", {"ha_secrets": SECRETS, "status_page": "x", "status_room": "x"}
+    _code, output = run(folder, book, "-e", json.dumps(extra))
+    assert "patroni_exporter_port: is not a variable of the role patroni" in output
+    _code, output = run(folder, book, "-e", json.dumps(extra | {"ha_foreign_variables": ["patroni_exporter_*"]}))
+    assert "patroni_exporter_port" not in output
+    assert "status_room: is an unknown variable" in output
+    assert "status_page: " not in output
 
 
 @pytest.mark.parametrize("playbook", ["site", "postgresql", "status"])

@@ -189,17 +189,34 @@ def test_status_fails_and_tells_why(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "expected"),
     [
-        ([], 0, "wait 0, verified True, at 86400"),
+        ([], 0, "wait 0.0, verified True, at 86400"),
         (["-e", "verify_now=no", "-e", "status_wait={{ 2 + 3 }}"], 0, "wait 5.0, verified False, at 86400"),
-        (["-e", "verify_now=maybe"], 2, "verify_now = 'maybe': is not what the playbook takes"),
+        (["-e", "verify_now=maybe"], 2, "verify_now = 'maybe': is not what the playbook takes (no boolean"),
+        (
+            ["-e", "secret=never-show-me", "-e", "verify_now={{ secret }}"],
+            2,
+            "verify_now: is not what the playbook takes",
+        ),
+        (["-e", '{"status_wait": null, "patroni_timing": {"ttl": 7}}'], 0, "wait 0.0, verified True, at 86400, ttl 7"),
     ],
 )
 def test_an_option_has_its_type_wherever_it_comes_from(tmp_path, arguments, code, expected):
-    names = {"wait": "status_wait", "verified": "verify_now", "at": "restore_timeout"}
+    names = {"wait": "status_wait", "verified": "verify_now", "at": "restore_timeout", "ttl": "patroni_ttl"}
+    timing = ["-e", '{"patroni_timing": {"ttl": 20}}']
     text = ", ".join(f"{word} {{{{ lookup('holdfast.ha.option', '{name}') }}}}" for word, name in names.items())
-    done, output = run(inventory_of(tmp_path, {}), {"tasks": [{"ansible.builtin.debug": {"msg": text}}]}, *arguments)
+    done, output = run(
+        inventory_of(tmp_path, {}), {"tasks": [{"ansible.builtin.debug": {"msg": text}}]}, *timing, *arguments
+    )
     assert done == code, output
     assert expected in " ".join(output.split())
+    assert "never-show-me" not in output
+
+
+def test_an_unknown_option_is_named(tmp_path):
+    message = "{{ lookup('holdfast.ha.option', 'verify_no') }}"
+    code, output = run(inventory_of(tmp_path, {}), {"tasks": [{"ansible.builtin.debug": {"msg": message}}]})
+    assert code != 0
+    assert "verify_no: is no option of a playbook or a role. Fix: did you mean 'verify_now'" in " ".join(output.split())
 
 
 def test_access_is_shown_without_any_secret(tmp_path):

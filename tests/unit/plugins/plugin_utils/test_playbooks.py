@@ -14,20 +14,24 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     INVENTORY_ONLY,
     Inventory,
     Wanted,
+    default_of,
     extra_problems,
     interface,
     inventory_problems,
+    play_problems,
     running,
     target_problems,
     targets,
     value_of,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     PACKAGE_ROLES,
     ROLES,
     packages_variable,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import refused
 
 ROOT = Path(__file__).resolve().parents[4]
 PLAYBOOKS = sorted((ROOT / "playbooks").glob("*.yml"))
@@ -126,7 +130,16 @@ def test_declared_playbooks_exist():
         ({"restore_typ": "time"}, ["restore"], "restore_typ: is an unknown variable. Fix: did you mean 'restore_type'"),
         ({"resotre_type": "time"}, ["restore"], "did you mean 'restore_type'"),
         ({"restore_typ": "time"}, None, "did you mean 'restore_type'"),
-        ({"wait": "3"}, ["status"], "status_wait"),
+        ({"wait": "3"}, ["status"], "Fix: use one of status_wait; if it is"),
+        ({"confirm": "a"}, ["drill"], "did you mean 'drill_confirm'"),
+        (
+            {"_raw_params": "drill_plan_only"},
+            ["drill"],
+            "-e = 'drill_plan_only': has words that are no NAME=value. Fix:",
+        ),
+        ({"_raw_params": "06:00:00+00"}, None, "write NAME=true, or quote a value with blanks inside"),
+        ({"ha": 3}, ["status"], "ha: is set by the topology plugin. Fix: remove it."),
+        ({"ha": 3}, None, "ha: is set by the topology plugin. Fix: remove it."),
         ({"restore_type": "tim"}, ["restore"], "restore_type = 'tim': is not what the playbook takes"),
         ({"restore_exclusive": "maybe"}, ["restore"], "restore_exclusive = 'maybe': is not what the playbook takes"),
         ({"restore_type": "time"}, ["status"], "is an option of restore.yml, not of what runs"),
@@ -149,6 +162,9 @@ def test_refused_extra_variables(extra, run, expected):
     assert expected in str(problem)
 
 
+WORDS_OF_A_USER = ("version", "target", "host", "state", "user", "port", "name", "timeout", "cluster", "backup")
+
+
 @pytest.mark.parametrize(
     ("extra", "run"),
     [
@@ -162,6 +178,8 @@ def test_refused_extra_variables(extra, run, expected):
         ({"clone_port": "5433", "clone_clients": "192.0.2.0/24,192.0.2.1/32", "clone_type": "latest"}, ["clone"]),
         ({"environment_name": "test", "foo": 1, "ansible_user": "x"}, ["site"]),
         ({"backup_server": "x"}, None),
+        (dict.fromkeys(WORDS_OF_A_USER, "x"), None),
+        ({"status_wait": None}, ["status"]),
     ],
 )
 def test_accepted_extra_variables(extra, run):
@@ -174,6 +192,69 @@ def test_foreign_variables_are_let_pass_by_name_or_pattern():
     assert extra_problems(extra, interface(), ["site"], ["backup_server", "patroni_exporter_*"]) == []
 
 
+@pytest.mark.parametrize("name", ["patroni_timeout", "backup_repository"])
+def test_a_known_name_is_never_foreign(name):
+    [problem] = extra_problems({name: "soon"}, interface(), ["site"], ["patroni_*", name])
+    assert str(problem).endswith("; the name is Holdfast's, so ha_foreign_variables can't list it.")
+    assert problem.what.startswith("is not what the ")
+
+
+@pytest.mark.parametrize("foreign", [["patroni_*"], "patroni_*"])
+def test_a_role_s_variable_is_never_foreign_in_the_inventory(foreign):
+    variables = {"ha_foreign_variables": foreign, "patroni_timeout": "soon", "patroni_exporter_port": 1}
+    assert [problem.where for problem in refused(variables, interface().roles)] == ["patroni_timeout"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "playbook", "expected"),
+    [
+        (
+            {"drill_planonly": True},
+            "drill",
+            "drill_planonly: is an unknown variable. Fix: did you mean 'drill_plan_only'",
+        ),
+        ({"drill_plan": True}, "drill", "did you mean 'drill_plan_only'"),
+        ({"drill_planonly": True}, "guard", "did you mean 'drill_plan_only'"),
+        ({"drill_plan_only": "perhaps"}, "drill", "drill_plan_only = 'perhaps': is not what the playbook takes"),
+        ({"ha_zone": "a"}, "site", "is read from the inventory only"),
+        ({"ha": {}}, "site", "ha: is set by the topology plugin"),
+    ],
+)
+def test_refused_variables_of_a_play(variables, playbook, expected):
+    [problem] = play_problems(variables, interface(), playbook, ())
+    assert expected in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("variables", "playbook", "foreign"),
+    [
+        ({"restore_confirm": "lab", "status_wait": 90, "backup_jobs": [], "client": "client1"}, "status", ()),
+        ({"backup_server": "x", "wait": 1, "confirm": "a", "drill_plan_only": OPAQUE}, "drill", ()),
+        ({"drill_room": "x"}, "drill", ["drill_r*"]),
+        ({"patroni_etcd_hosts": [], "patroni__x": 1}, "postgresql", ()),
+        ({"drill_room": "x"}, "a_user_s_own", ()),
+    ],
+)
+def test_accepted_variables_of_a_play(variables, playbook, foreign):
+    assert play_problems(variables, interface(), playbook, foreign) == []
+
+
+def test_the_playbooks_pass_only_accepted_variables():
+    plays = [play for path in PLAYBOOKS for play in yaml.safe_load(path.read_text())]
+    given = {name: OPAQUE for play in plays for name in play.get("vars", {})}
+    facts = yaml.safe_load((ROOT / "playbooks" / "vars" / "run.yml").read_text())
+    assert "preflight_goes_on" in given
+    for path in PLAYBOOKS:
+        assert play_problems(given | dict.fromkeys(facts, OPAQUE), interface(), path.stem, ()) == []
+
+
+FOR_ONE_RUN = (
+    *("backup_type", "backup_repository", "switchover_to", "switchover_force", "drill_without_backup"),
+    *(f"clone_{name}" for name in ("type", "target", "exclusive", "timeline")),
+    *(f"restore_{name}" for name in ("type", "target", "exclusive", "set", "repository", "timeline", "host", "anew")),
+)
+
+
 @pytest.mark.parametrize(
     ("variables", "expected"),
     [
@@ -183,6 +264,8 @@ def test_foreign_variables_are_let_pass_by_name_or_pattern():
         ({"drill_provider": "vms"}, "drill_provider = 'vms': is not what the playbook takes"),
         ({"drill_confirm": "lab"}, "remove it there; give -e drill_confirm=VALUE"),
         ({"restore_confirm": "{{ x }}"}, "remove it there; give -e restore_confirm=VALUE"),
+        ({"ha": {"x": 1}}, "ha: is set by the topology plugin. Fix: remove it."),
+        *(({name: "x"}, f"give -e {name}=VALUE") for name in FOR_ONE_RUN),
     ],
 )
 def test_refused_options_in_the_inventory(variables, expected):
@@ -196,7 +279,9 @@ def test_refused_options_in_the_inventory(variables, expected):
         ({"drill_provider": "containers", "drill_container": "x", "status_lag": "5", "preflight_memory": 256}, ()),
         ({"backup_server": "x", "type": "a", "roles": [], "host": "b", "status_page": "c", "ha_zone": "a"}, ()),
         ({"patroni_timeout": 5, "ha_secrets": {}, "restore_verify_state": "present", "ansible_user": "x"}, ()),
-        ({"status_lags": 1, "drill_confirm": "mine"}, ("status_l*", "drill_confirm")),
+        ({"status_lags": 1}, ("status_l*",)),
+        ({"status_wait": None, "restore_type": None}, ()),
+        ({"restore_keep": False, "restore_timeout": 9, "restore_backup_type": "full", "switchover_timeout": 5}, ()),
     ],
 )
 def test_accepted_variables_in_the_inventory(variables, foreign):
@@ -206,19 +291,41 @@ def test_accepted_variables_in_the_inventory(variables, foreign):
 @pytest.mark.parametrize(
     ("name", "given", "value"),
     [
-        ("drill_dead_man", None, 300),
         ("restore_keep", "no", False),
         ("restore_timeline", 3, "3"),
         ("switchover_timeout", "7", 7.0),
         ("restore_target", None, None),
+        ("drill_dead_man", None, None),
         ("drill_faults", "switchover,standby_lost", ["switchover", "standby_lost"]),
-        ("patroni_timeout", None, 300),
+        ("patroni_timeout", "300", 300),
         ("haproxy_monitor_port", "8000", 8000),
     ],
 )
 def test_the_value_of_an_option_has_its_declared_type(name, given, value):
     found = value_of(name, given, interface())
     assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize(
+    ("name", "default"), [("drill_dead_man", 300), ("patroni_timeout", 300), ("restore_set", None)]
+)
+def test_the_default_of_an_option_or_a_role_s_variable(name, default):
+    assert default_of(name, interface()) == default
+
+
+@pytest.mark.parametrize("name", ["restore_tipe", "patroni_timeoutt", "nothing"])
+def test_an_unknown_option_is_refused_with_a_suggestion(name):
+    with pytest.raises(ValueError, match=f"{name}: is no option of a playbook or a role. Fix: ") as refusal:
+        default_of(name, interface())
+    assert name == "nothing" or "did you mean" in str(refusal.value)
+
+
+@pytest.mark.parametrize(("name", "value"), [("verify_now", "hidden"), ("restore_type", "hidden")])
+def test_a_hidden_value_is_not_in_the_error(name, value):
+    for is_shown in (True, False):
+        with pytest.raises(ValueError, match=f"{name}.*: is not what the playbook takes") as refusal:
+            value_of(name, value, interface(), is_shown=is_shown)
+        assert str(refusal.value).count(value) == is_shown
 
 
 def test_a_value_of_the_wrong_type_is_refused_where_it_is_read():

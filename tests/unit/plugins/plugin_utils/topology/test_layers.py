@@ -12,7 +12,7 @@ import pytest
 
 TOPOLOGY = Path(__file__).resolve().parents[5] / "plugins" / "plugin_utils" / "topology"
 LAYERS = (
-    ("components", "timing", "document", "dynamic_configuration", "job_rules", "repositories"),
+    ("components", "timing", "document", "dynamic_configuration", "job_rules", "option_types", "repositories"),
     ("schema", "roles"),
     ("model",),
     ("hosts", "pool_targets", "vrrp"),
