@@ -95,7 +95,8 @@ def load_interface(collection: Path) -> Interface:
         name for entry in declared.values() for name in _settable(entry, of_roles) if name not in entry["options"]
     )
     playbooks = {name: _with_sources(name, own, sources) for name in paths}
-    return Interface(playbooks, load_roles(collection, ROLES), for_roles, _internal(collection))
+    wired = frozenset(name for spec in of_roles.values() for name in spec.wired)
+    return Interface(playbooks, load_roles(collection, ROLES), for_roles, _internal(collection) | wired)
 
 
 def _internal(collection: Path) -> frozenset[str]:
