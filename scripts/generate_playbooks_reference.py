@@ -21,6 +21,7 @@ sys.path.insert(0, str(ROOT / "collections"))
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import imports, load_declared  # noqa: E402
 
 from scripts.generate_variables_reference import shown, text  # noqa: E402
+from scripts.generated import write_or_check  # noqa: E402
 
 TARGET = ROOT / "docs" / "playbooks.md"
 INTRODUCTION = """\
@@ -124,14 +125,7 @@ def reference() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the reference, or with --check compare it."""
-    wanted = reference()
-    if "--check" not in arguments:
-        TARGET.write_text(wanted, encoding="utf-8")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == wanted:
-        return 0
-    print("docs/playbooks.md is out of date: run `make reference`")
-    return 1
+    return write_or_check({TARGET: reference()}, arguments)
 
 
 if __name__ == "__main__":

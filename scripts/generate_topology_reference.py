@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Topology
 
 from scripts.generate_variables_reference import shown, text
+from scripts.generated import write_or_check
 from scripts.topology_options import Json, Option, options, section_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -149,15 +150,8 @@ def wanted() -> Mapping[Path, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the files, or with --check compare them."""
-    stale = [path for path, content in wanted().items() if not path.is_file() or path.read_text("utf-8") != content]
-    if "--check" in arguments:
-        for path in stale:
-            print(f"{path.relative_to(ROOT)} is out of date: run `make reference`")
-        return 1 if stale else 0
-    for path in stale:
-        path.write_text(wanted()[path], encoding="utf-8")
-    return 0
+    """Write the reference, or with --check compare it."""
+    return write_or_check(wanted(), arguments)
 
 
 if __name__ == "__main__":

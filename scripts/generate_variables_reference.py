@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from scripts.generated import write_or_check
+
 ROOT = Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "variables.md"
 HEADER = """\
@@ -113,14 +115,7 @@ def reference() -> str:
 
 def main(arguments: list[str]) -> int:
     """Write the reference, or with --check compare it."""
-    wanted = reference()
-    if "--check" not in arguments:
-        TARGET.write_text(wanted, encoding="utf-8")
-        return 0
-    if TARGET.is_file() and TARGET.read_text(encoding="utf-8") == wanted:
-        return 0
-    print("docs/variables.md is out of date: run `make reference`")
-    return 1
+    return write_or_check({TARGET: reference()}, arguments)
 
 
 if __name__ == "__main__":
