@@ -104,6 +104,13 @@ GIVEN: dict[str, dict[str, Any]] = {
         "passwords": {"patroni": f"other {NASTY}"},
     },
     "etcd_info": {**TLS, **ENDPOINTS, "password": NASTY},
+    "etcd_leader": {
+        **TLS,
+        **ENDPOINTS,
+        "endpoint": ENDPOINTS["endpoints"][0],
+        "away_from": True,
+        "password": NASTY,
+    },
     "etcd_member": {
         **TLS,
         "name": "a",
@@ -130,6 +137,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "superuser": "postgres",
         "superuser_password": NASTY,
     },
+    "pooler_drain": {"address": "198.51.100.11", "password": NASTY},
     "postgresql_check": {
         "bin_directory": "/bin",
         "hba": LINES,
