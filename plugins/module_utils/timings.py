@@ -169,8 +169,17 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
 def restart_due(started_at: float, root: str = "/") -> bool:
     """Return whether a Patroni that was started then (epoch seconds) runs with outdated files."""
     drop_in, start = (Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED))
-    files = [drop_in, start, *start.with_name("patroni_start").glob("*.py")]
-    return any(file.stat().st_mtime > started_at for file in files if file.exists())
+    return any(file.stat().st_mtime > started_at for file in [drop_in, *script_files(start)] if file.exists())
+
+
+def script_files(script: Path) -> list[Path]:
+    """Return a script, and the modules of the Python packages beside it that it imports."""
+    try:
+        text = script.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    names = re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE) if text.startswith("#!") else []
+    return [script, *(file for name in sorted(set(names)) for file in sorted(script.with_name(name).glob("*.py")))]
 
 
 def read_part(path: Path, parse: Callable[[str], Timings]) -> Timings | None:

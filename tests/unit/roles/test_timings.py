@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import timings
 
-from tests.unit.roles.render import render
+from tests.unit.roles.render import ROLES, render
 
 POOL = {
     "name": "primary",
@@ -174,6 +174,9 @@ def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
     }
 
 
+START = "#!/usr/bin/python3 -I\n" + (ROLES / "patroni" / "files" / "start_patroni.py").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("drop_in_at", "program_at", "amendment_at", "due"),
     [
@@ -189,6 +192,18 @@ def test_whether_patroni_runs_since_before_its_files_changed(host, drop_in_at, p
     written = {timings.PATRONI: drop_in_at, timings.AMENDED: program_at, amendment: amendment_at}
     for path, written_at in written.items():
         if written_at is not None:
-            root = host(path, "")
+            root = host(path, START if path == timings.AMENDED else "")
             os.utime(Path(root, path.lstrip("/")), (0, written_at))
     assert timings.restart_due(1000.0, root) is due
+
+
+def test_a_script_s_own_packages_are_those_beside_it_that_it_imports(tmp_path):
+    for name in ("patroni_start/table.py", "patroni_start/amendment.py", "other/module.py", "patroni_start/data.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    script = tmp_path / "patroni"
+    script.write_text(START)
+    names = [str(file.relative_to(tmp_path)) for file in timings.script_files(script)]
+    assert names == ["patroni", "patroni_start/amendment.py", "patroni_start/table.py"]
+    assert timings.script_files(tmp_path / "none") == []
