@@ -288,3 +288,9 @@ def as_facts(cluster: Cluster) -> dict[str, Any]:
             for member in cluster.members
         ],
     }
+
+
+def from_facts(facts: Mapping[str, Any]) -> Cluster:
+    """Return the cluster of as_facts(), empty for {}. The members' URLs are not in it."""
+    members = tuple(Member(**entry) for entry in facts.get("members") or ())
+    return Cluster(facts.get("scope"), members, bool(facts.get("paused")), bool(facts.get("agreed")))
