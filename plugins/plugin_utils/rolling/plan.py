@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import RefusedError
@@ -65,8 +66,8 @@ def plan_cluster(
     works = {host.name: work_of(options, surveys[host.name], host.ha["components"]) for host in hosts}
     wanted = {host.name: works[host.name] for host in chosen}
     out, problems = look(options, cluster, chosen, surveys)
-    heirs, hindrance = heirs_of(cluster)
-    turns = steps(cluster, wanted, out, heirs)
+    heirs, hindrance = heirs_of(options, cluster)
+    turns = steps(present(options, cluster), wanted, out, heirs)
     found = [
         *refusals.unsurveyed(options, [host for host in chosen if host.name not in absent], surveys),
         *(refusals.absent_hosts(options, cluster, absent) if turns or not set(absent).isdisjoint(wanted) else ()),
@@ -83,6 +84,14 @@ def plan_cluster(
         notes=tuple(notes(options, cluster, surveys, turns)),
         waits=waits(cluster),
     )
+
+
+def present(options: Options, cluster: Cluster) -> Cluster:
+    """Return a cluster without the hosts that are meant to be out: nothing goes to them."""
+    etcd = cluster.etcd
+    if etcd is not None:
+        etcd = replace(etcd, members=tuple(one for one in etcd.members if one.name not in options.without))
+    return replace(cluster, hosts=tuple(host for host in cluster.hosts if host.name not in options.without), etcd=etcd)
 
 
 def look(
@@ -102,12 +111,12 @@ def look(
     return {}, problems
 
 
-def heirs_of(cluster: Cluster) -> tuple[tuple[str, ...], str]:
+def heirs_of(options: Options, cluster: Cluster) -> tuple[tuple[str, ...], str]:
     """Return the standbys that may lead, and why none may."""
     if cluster.postgresql is None:
         return (), ""
     try:
-        return refusals.heirs(cluster), ""
+        return refusals.heirs(options, cluster), ""
     except RefusedError as error:
         return (), str(error)
 
@@ -167,6 +176,8 @@ def notes(options: Options, cluster: Cluster, surveys: Mapping[str, Survey], tur
     """Yield what the user should know beside the steps."""
     if options.verb == "update":
         yield from package_notes(options, {host.name: surveys[host.name] for host in cluster.hosts})
+    for step in turns if options.accept_outage else ():
+        yield from (f"accepted for {step.host}: {text}" for text in refusals.stops(options, cluster, step))
     disturbed = [step.host for step in turns if "postgresql" in step.work.touches]
     for host in cluster.hosts:
         if host.has("backup") and disturbed and backup_runs(host):

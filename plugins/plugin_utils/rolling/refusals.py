@@ -92,9 +92,11 @@ def strict(cluster: Cluster) -> bool:
     return scalar(observe_configuration(cluster.hosts).get("synchronous_mode_strict", False)) == "true"
 
 
-def heirs(cluster: Cluster) -> tuple[str, ...]:
+def heirs(options: Options, cluster: Cluster) -> tuple[str, ...]:
     """Return the standbys that may take over from the primary now, the best first. Raises RefusedError."""
-    plan = patroni_switchover.plan(switchable(cluster), observe_configuration(cluster.hosts), None)
+    known = switchable(cluster)
+    here = tuple(one for one in known.members if one.leads or one.name not in options.without)
+    plan = patroni_switchover.plan(replace(known, members=here), observe_configuration(cluster.hosts), None)
     return tuple(member.name for member in plan.heirs)
 
 
@@ -115,13 +117,14 @@ def no_heir(step: Step, reason: str) -> Problem:
 def left_out(host: Host, survey: Survey, hosts: Sequence[Host]) -> tuple[str, ...]:
     """Return the signs that an interrupted run left a host out: stopped units, and servers that balancers hold back."""
     stopped = [f"{unit.name} does not run" for unit in survey.units if not unit.active]
-    return (*stopped, *(f"{balancer} holds it back in {pool}" for balancer, pool in held_back(host.name, hosts)))
+    return (*stopped, *held_back(host.name, hosts))
 
 
-def held_back(name: str, hosts: Sequence[Host]) -> Iterator[tuple[str, str]]:
-    """Yield the balancers and pools in which a host's server is drained or in maintenance."""
+def held_back(name: str, hosts: Sequence[Host]) -> Iterator[str]:
+    """Yield the balancers that have a host's server drained or in maintenance."""
     for balancer in hosts:
-        pools: Sequence[Mapping[str, Any]] = (balancer.answer("haproxy") or {}).get("pools", ())
-        for pool in pools:
-            if any(server["name"] == name and server["state"] in {"drain", "maint"} for server in pool["servers"]):
-                yield balancer.name, f"the pool {pool['name']}"
+        found: Sequence[Mapping[str, Any]] = (balancer.answer("haproxy") or {}).get("pools", ())
+        servers = [(pool["name"], server) for pool in found for server in pool["servers"] if server["name"] == name]
+        pools = [pool for pool, server in servers if server["state"] in {"drain", "maint"}]
+        if pools:
+            yield f"{balancer.name} holds it back in {', '.join(pools)}"
