@@ -35,6 +35,23 @@ options:
     description: The group of the hosts.
     type: str
     default: holdfast
+  purpose:
+    description:
+      - With V(status), everything is judged.
+      - With V(rolling), only what tells whether the next host may be taken out. This is whether the hosts answer, etcd,
+        PostgreSQL, the balancers' services, virtual IPs, pools and the archive queue. Not judged are the ages of
+        backups, their verification, jobs, certificates, undeclared SQL objects and restarts that are due. There are no
+        notices.
+    type: str
+    choices: [status, rolling]
+    default: status
+  without:
+    description:
+      - Names of hosts that are meant to be out. They and what follows from their absence are no problem.
+      - A majority of etcd's members must be healthy without them; none must be to spare.
+    type: list
+    elements: str
+    default: []
   format:
     description: What to print.
     type: str

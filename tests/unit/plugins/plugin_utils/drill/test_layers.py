@@ -33,7 +33,7 @@ SOAK = (
     {"pgbench", "report"},
     {"engine"},
 )
-PACKAGES = ({"rto"}, {"drill"}, {"soak", "status"})
+PACKAGES = ({"rto"}, {"drill"}, {"soak", "status"}, {"rolling"})
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -66,7 +66,7 @@ def test_parts_import_from_lower_layers_only(package: str, layers: tuple[set[str
     assert upward(layers, {(one, other) for one, other in pairs if one != other}) == []
 
 
-@pytest.mark.parametrize("package", ["drill", "soak", "rto"])
+@pytest.mark.parametrize("package", ["drill", "soak", "rto", "rolling"])
 def test_modules_do_not_import_in_a_circle(package: str) -> None:
     found = modules(package)
     TopologicalSorter({name: set(imported(path, set(found))) for name, path in found.items()}).prepare()
