@@ -34,14 +34,18 @@ options:
     choices: [held, released]
     required: true
   run:
-    description: Id of the run; the same for all of its hosts.
+    description:
+      - Id of the run; the same for all of its hosts.
+      - The action plugin of the same name sets it to the process of C(ansible-playbook). It takes the lock of a run that
+        was started on the same controller and has ended without releasing it.
     type: str
-    required: true
+    default: ""
   verb:
     description: What the run does, for messages. Needed to hold the lock.
     type: str
   controller:
-    description: Where the run was started and by whom, for messages. Needed to hold the lock.
+    description:
+      - Where the run was started and by whom, for messages. Needed to hold the lock; the action plugin sets it.
     type: str
   seconds:
     description: Seconds from now until the lock ends by itself, unless it is renewed; at most a day.
@@ -57,15 +61,12 @@ EXAMPLES = r"""
 - name: Keep other runs away for as long as the next host takes
   holdfast.ha.rolling_lock:
     state: held
-    run: "{{ rolling_run }}"
     verb: update.yml
-    controller: "{{ lookup('ansible.builtin.env', 'USER') }}@admin1"
     seconds: 900
 
 - name: Let others in
   holdfast.ha.rolling_lock:
     state: released
-    run: "{{ rolling_run }}"
 """
 
 RETURN = r"""
@@ -92,7 +93,7 @@ MOST_SECONDS = 86400.0
 
 ARGUMENTS: dict[str, Any] = {
     "state": {"type": "str", "choices": ["held", "released"], "required": True},
-    "run": {"type": "str", "required": True},
+    "run": {"type": "str", "default": ""},
     "verb": {"type": "str"},
     "controller": {"type": "str"},
     "seconds": {"type": "float", "default": 900},
