@@ -67,6 +67,9 @@ class ActionModule(ActionBase):
             result["clusters"] = data
         elif not found:
             result |= {"failed": True, "msg": "no host has a cluster: give -i the folder that holds topology.ha.yml"}
+        elif arguments["format"] == "none":
+            told = [sentence(problem) for _cluster, problems, _soon in found for problem in problems]
+            result |= {"failed": True, "msg": f"not healthy: {'; '.join(told)}"}
         else:
             result |= {"failed": True, "msg": f"not healthy: {problems} problem{'s' if problems > 1 else ''}"}
         return result
