@@ -179,6 +179,16 @@ def test_an_absence_does_not_excuse_more_than_follows_from_it(harm, without, exp
     assert told(found, without) == expected
 
 
+@pytest.mark.parametrize("purpose", [rolling_problems, judge])
+def test_pgbackrest_s_check_does_not_count_while_a_host_is_out(purpose):
+    found = off(reports(LAB), "db3")
+    found["backup1"]["probes"]["archive"] = {"check": "unable to find db3", "silent": ["198.51.100.14"]}
+    assert told(found, ["db3"], purpose) == []
+    found = reports(LAB)
+    found["backup1"]["probes"]["archive"] = {"check": "WAL was not archived"}
+    assert told(found, [], purpose) == [("archiving", "WAL was not archived")]
+
+
 def test_with_all_balancers_out_no_holder_is_needed():
     found = off(reports(SINGLE, etcd_leader="db1"), "lb1")
     assert told(found, ["lb1"]) == []
