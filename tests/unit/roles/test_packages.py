@@ -91,7 +91,7 @@ def test_needrestart_leaves_the_units_alone() -> None:
         return any(re.search(pattern, unit) for pattern in patterns)
 
     assert all(map(kept, ["etcd.service", "postgresql@17-main.service", "holdfast-pgbouncer.service"]))
-    assert not any(map(kept, ["etcd-service", "my.etcd.service", "postgresql.service", "ssh.service"]))
+    assert not any(map(kept, ["etcd-service", "my.etcd.service", "etcd.services", "postgresql.service", "ssh.service"]))
 
 
 @pytest.mark.parametrize(("found", "laid_down"), [("absent", True), ("own", True), ("foreign", False)])

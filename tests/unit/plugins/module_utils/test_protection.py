@@ -52,7 +52,11 @@ def test_units_that_an_upgrade_may_act_on() -> None:
         "patroni.service",
         "keepalived.service",
     ]
-    assert unprotected(["a"], lambda _unit, action: 0 if action == "stop" else 101) == ["a"]
+
+
+@pytest.mark.parametrize("allowed", ["stop", "start", "restart", "try-restart"])
+def test_one_allowed_action_is_enough(allowed: str) -> None:
+    assert unprotected(["a"], lambda _unit, action: 0 if action == allowed else 101) == ["a"]
 
 
 def test_packages_that_unattended_upgrades_may_replace() -> None:
