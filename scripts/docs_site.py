@@ -35,6 +35,7 @@ GROUPS = {
         "preflight",
         "status",
         "maintenance",
+        "updates",
         "switchover",
         "security",
         "root-paths",

@@ -27,6 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     VirtualIp,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.updates import judge_protection, judge_updates
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
 
 RUN_SITE = "run playbooks/site.yml"
@@ -36,7 +37,7 @@ LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest
 LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository host reach it (pgbackrest_tls_port)"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 # The repository host reports the archive; the other probes may be absent.
-UNJUDGED = ("archive", "objects", "queue", "timings")
+UNJUDGED = ("archive", "objects", "protection", "queue", "rolling", "timings")
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
@@ -98,10 +99,16 @@ def rolling_problems(cluster: Cluster, limits: Limits, without: Collection[str] 
 
 
 def notices(cluster: Cluster, limits: Limits) -> list[Problem]:
-    """Return what will become a problem, and what is undeclared but harmless."""
+    """Return what will become a problem, what waits, and what is undeclared but harmless."""
     later = [item for item in cluster.certificates if not ends_within(item, limits.certificate_end)]
     slots = idle_slots(cluster.hosts, lambda kept: kept < KEPT_BY_SLOT)
-    return [*ending(later, limits.certificate_notice), *slots, *undeclared_objects(cluster.hosts)]
+    return [
+        *ending(later, limits.certificate_notice),
+        *slots,
+        *undeclared_objects(cluster.hosts),
+        *judge_updates(cluster),
+        *judge_protection(cluster),
+    ]
 
 
 def judge_hosts(hosts: Sequence[Host], asked: Collection[str] | None = None) -> Iterator[Problem]:

@@ -22,11 +22,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Host,
     Job,
     Member,
+    Package,
     Pool,
     PostgreSql,
+    Protection,
     Redundancy,
     Repository,
     Store,
+    Updates,
     Verification,
     VirtualIp,
 )
@@ -70,6 +73,8 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         jobs=tuple(observe_jobs(hosts)),
         certificates=tuple(observe_certificates(hosts)),
         redundancy=tuple(redundancy),
+        updates=tuple(observe_updates(hosts)),
+        protection=tuple(observe_protection(hosts)),
     )
 
 
@@ -263,6 +268,41 @@ def observe_certificates(hosts: Sequence[Host]) -> Iterator[Certificate]:
     for host in hosts:
         for item in (host.answer("certificates") or {}).get("certificates", ()):
             yield Certificate(host.name, item["name"], item["remaining"], item["error"])
+
+
+def observe_updates(hosts: Sequence[Host]) -> Iterator[Updates]:
+    """Yield what waits on each host, as holdfast.ha.rolling_info reports it."""
+    for host in hosts:
+        answer = host.answer("rolling")
+        if answer is not None:
+            yield Updates(
+                host=host.name,
+                packages=tuple(
+                    Package(item["name"], item["installed"], item["candidate"], bool(item["security"]))
+                    for item in answer["stack"]
+                ),
+                units=tuple(
+                    (item["unit"], tuple(item["reasons"]))
+                    for item in answer["units"]
+                    if item["active"] and item["reasons"]
+                ),
+                reboot=tuple(answer["reboot"]["reasons"] or ("required",)) if answer["reboot"]["required"] else (),
+            )
+
+
+def observe_protection(hosts: Sequence[Host]) -> Iterator[Protection]:
+    """Yield what upgrades by others may do, as holdfast.ha.protection_info reports it."""
+    for host in hosts:
+        answer = host.answer("protection")
+        if answer is not None:
+            yield Protection(
+                host=host.name,
+                policy=answer["policy"],
+                unprotected=tuple(answer["unprotected"]),
+                upgradable=tuple(answer["upgradable"]),
+                restarts=bool(answer["restarts"]),
+                reboots=bool(answer["reboots"]),
+            )
 
 
 def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:
