@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import a
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices, rolling_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Cluster, Limits, Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_lines
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_lines, sentence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.reports import report, show
 
 ARGUMENTS = argument_spec("cluster_status")

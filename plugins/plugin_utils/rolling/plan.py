@@ -69,8 +69,8 @@ def plan_cluster(
     heirs, hindrance = heirs_of(options, cluster)
     turns = steps(present(options, cluster), wanted, out, heirs)
     found = [
-        *refusals.unsurveyed(options, [host for host in chosen if host.name not in absent], surveys),
-        *(refusals.absent_hosts(options, cluster, absent) if turns or not set(absent).isdisjoint(wanted) else ()),
+        *refusals.unsurveyed([host for host in chosen if host.name not in absent], surveys),
+        *(refusals.absent_hosts(cluster, absent) if turns or not set(absent).isdisjoint(wanted) else ()),
     ]
     if turns and not found:
         found = [*problems, *refusals.outages(options, cluster, turns)]
@@ -153,8 +153,8 @@ def left_over(
             yield Left(name, f"needs a reboot (playbooks/reboot.yml){reasons}")
         more = len(survey.packages.get("system", ())) - len(survey.packages.get(options.scope, ()))
         if options.verb == "update" and options.scope != "system" and more > 0:
-            way = refusals.option(options, "scope", "system")
-            yield Left(name, f"has {count(more, 'newer package')} outside the scope {options.scope} ({way})")
+            text = f"has {count(more, 'newer package')} outside the scope {options.scope}"
+            yield Left(name, f"{text} (-e update_scope=system)")
 
 
 def needs(work: Work) -> Iterator[str]:
@@ -188,8 +188,8 @@ def package_notes(options: Options, surveys: Mapping[str, Survey]) -> Iterator[s
     """Yield old package lists, and packages that apt holds back."""
     ages = {name: survey.lists_age for name, survey in surveys.items() if (survey.lists_age or 0) > OLD_LISTS}
     if ages:
-        oldest, way = duration(max(age or 0 for age in ages.values())), refusals.option(options, "refresh", "true")
-        yield f"package lists are up to {oldest} old on {', '.join(sorted(ages))}; {way} reads new ones"
+        oldest = duration(max(age or 0 for age in ages.values()))
+        yield f"package lists are up to {oldest} old on {', '.join(sorted(ages))}; a run without --check reads new ones"
     for name, survey in sorted(surveys.items()):
         if survey.held:
             yield f"held back by apt on {name}: {', '.join(survey.held)}"

@@ -19,11 +19,6 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import 
 MISSING = "takes no part in this run, so nobody knows its state"
 
 
-def option(options: Options, name: str, value: str) -> str:
-    """Return how to give an option of the plan to the verb's playbook."""
-    return f"-e {options.verb}_{name}={value}"
-
-
 def unknown_hosts(options: Options, known: Collection[str], others: Mapping[str, str]) -> Iterator[Problem]:
     """Yield the named hosts that no cluster of this run has.
 
@@ -33,7 +28,7 @@ def unknown_hosts(options: Options, known: Collection[str], others: Mapping[str,
     for name in options.only:
         if name in known:
             continue
-        subject = f"{options.verb}_only"
+        subject = "rolling_only"
         if name in others:
             text = f"{name} is a host of the cluster {others[name]}, which takes no part in this run"
             yield Problem(subject, text, "give --limit the hosts of that cluster too, or leave it out")
@@ -42,13 +37,13 @@ def unknown_hosts(options: Options, known: Collection[str], others: Mapping[str,
         yield Problem(subject, f"{name} is no host of a cluster", f"give some of {', '.join(near)}")
 
 
-def absent_hosts(options: Options, cluster: Cluster, absent: Collection[str]) -> list[Problem]:
+def absent_hosts(cluster: Cluster, absent: Collection[str]) -> list[Problem]:
     """Return the hosts of a cluster that --limit leaves out."""
-    fix = f"run without --limit; to work on some hosts only, name them: {option(options, 'only', 'HOST,HOST')}"
+    fix = "run without --limit; to work on some hosts only, name them: -e rolling_only=HOST,HOST"
     return [Problem(host.name, MISSING, fix) for host in cluster.hosts if host.name in absent]
 
 
-def unsurveyed(options: Options, hosts: Sequence[Host], surveys: Mapping[str, Survey]) -> Iterator[Problem]:
+def unsurveyed(hosts: Sequence[Host], surveys: Mapping[str, Survey]) -> Iterator[Problem]:
     """Yield the hosts of which nobody knows what they need."""
     for host in hosts:
         error = surveys[host.name].error
@@ -56,7 +51,7 @@ def unsurveyed(options: Options, hosts: Sequence[Host], surveys: Mapping[str, Su
             fix = "start the host, or mend its network or SSH; playbooks/remove_host.yml, if it is gone for good"
             yield Problem(host.name, f"unreachable: {host.unreachable}", fix)
         elif error:
-            fix = f"mend this there, or leave the host out: {option(options, 'only', 'OTHER,HOSTS')}"
+            fix = "mend this there, or leave the host out: -e rolling_only=OTHER,HOSTS"
             yield Problem(host.name, f"nobody knows what it needs: {error}", fix)
 
 
@@ -66,7 +61,7 @@ def outages(options: Options, cluster: Cluster, steps: Sequence[Step]) -> Iterat
         return
     for step in steps:
         for text in stops(options, cluster, step):
-            yield Problem(step.host, text, f"accept it with {option(options, 'accept_outage', 'true')}, or add hosts")
+            yield Problem(step.host, text, "accept it with -e rolling_accept_outage=true, or add hosts")
 
 
 def stops(options: Options, cluster: Cluster, step: Step) -> Iterator[str]:

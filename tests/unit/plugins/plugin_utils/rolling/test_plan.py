@@ -290,13 +290,13 @@ REFUSALS = [
         id="the other balancer is meant to be out",
     ),
     pytest.param(
-        LAB, None, {"only": ("db2", "dbx")}, [("update_only", "dbx is no host of a cluster")], id="unknown host"
+        LAB, None, {"only": ("db2", "dbx")}, [("rolling_only", "dbx is no host of a cluster")], id="unknown host"
     ),
     pytest.param(
         LAB,
         None,
         {"only": ("web1",)},
-        [("update_only", "web1 is a host of the cluster web, which takes no part in this run")],
+        [("rolling_only", "web1 is a host of the cluster web, which takes no part in this run")],
         id="a host of another cluster",
     ),
     pytest.param(

@@ -75,7 +75,7 @@ def test_reasons_reboots_and_what_is_left():
         "  1.  db2  etcd leader  goes to db3 or db1 before",
         "           restarts     etcd.service",
         "           because      etcd.service: it started before its program was replaced",
-        "  Note: package lists are up to 3 d old on db2; -e update_refresh=true reads new ones",
+        "  Note: package lists are up to 3 d old on db2; a run without --check reads new ones",
         "  Note: held back by apt on db2: patroni",
         "",
         "Left to do:",
