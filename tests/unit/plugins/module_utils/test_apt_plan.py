@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import apt_plan
 from ansible_collections.holdfast.ha.plugins.module_utils.apt_plan import Known, RefusedError, Simulation, Step, Upgrade
@@ -113,6 +115,12 @@ def test_the_stack(names, expected):
 )
 def test_the_versions_to_ask_for(scope, names, versions, expected):
     assert apt_plan.wanted(KNOWN, scope, names, versions) == expected
+
+
+def test_a_fix_that_a_pin_forbids_is_not_asked_for():
+    printed = POLICIES.replace(f"     {FIXED} 500", f"     {FIXED} -1")
+    known = dataclasses.replace(KNOWN, policies=apt_plan.parse_policies(printed))
+    assert "haproxy" not in apt_plan.wanted(known, "security", (), {})
 
 
 def test_what_stays():

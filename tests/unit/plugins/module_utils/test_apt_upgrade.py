@@ -271,7 +271,9 @@ def test_an_upgrade(host):
     for words in ("--yes", "--no-remove", "--no-install-recommends", "--force-confold", "Lock::Timeout=5", "a=2"):
         assert words in command
     assert "--allow-downgrades" not in command
+    touched = (host.root / "usr/sbin").stat().st_mtime_ns
     again = host.upgrading().apply()
+    assert (host.root / "usr/sbin").stat().st_mtime_ns == touched
     assert (again["changed"], again["upgraded"], again["withheld"]) == (False, [], [])
 
 

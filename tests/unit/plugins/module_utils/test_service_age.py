@@ -263,8 +263,12 @@ def test_a_kernel_installed_anew(host):
     ]
 
 
-def test_a_container_has_no_kernel_of_its_own(host):
-    host.write("/boot/vmlinuz-6.99.0-amd64")
+@pytest.mark.parametrize(
+    "path", ["/boot/vmlinuz-6.99.0-amd64", f"/boot/vmlinuz-{RUNNING}", f"/lib/modules/{RUNNING}/x"]
+)
+def test_a_container_has_no_kernel_of_its_own(host, path):
+    host.write("/boot/vmlinuz-6.99.0+deb13-amd64")
+    host.write(path)
     assert not service_age.reboot(RUNNING, host.root).required
 
 
