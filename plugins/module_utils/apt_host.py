@@ -134,13 +134,20 @@ class Apt:
 
     def is_interrupted(self) -> bool:
         """Whether an installation was interrupted, of whichever package."""
-        updates = self.root / "var/lib/dpkg/updates"
-        return bool(judge(self._read(*STATES), []).broken) or any(updates.glob("[0-9]*"))
+        return bool(self._broken()) or any((self.root / "var/lib/dpkg/updates").glob("[0-9]*"))
+
+    def _broken(self) -> list[str]:
+        return judge(self._read(*STATES), []).broken
 
     def complete(self, environment: Mapping[str, str]) -> None:
-        """Complete an interrupted installation; what lacks a dependency, or was unpacked by half, is apt's."""
-        if transact(COMPLETE, environment)[0]:
-            self._transact(("--fix-broken", "install"), environment)
+        """Complete an interrupted installation; raises AptError."""
+        rc, printed = transact(COMPLETE, environment)
+        broken = self._broken()
+        if broken:
+            # One that was unpacked by half must be fetched again.
+            self._transact(("--fix-broken", "--only-upgrade", "--reinstall", "install", *broken), environment)
+        elif rc:
+            raise AptError(_told(COMPLETE, rc, printed))
 
     def apply(self, plan: Sequence[Upgrade], environment: Mapping[str, str], downgrade: bool) -> None:
         """Carry out a plan in one transaction; raises AptError."""

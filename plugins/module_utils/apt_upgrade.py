@@ -11,20 +11,31 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils import apt_plan, policy_rc_d, safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import POLL_SECONDS, Apt, AptError, undisturbed
 
-LOCK = "/run/holdfast-packages-upgrade.lock"
+LOCK = "run/holdfast-packages-upgrade.lock"
+LOG = "run/holdfast-withheld"
+"""Root's own, below the host's root."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Upgrading:
-    """The upgrade of this host by the module's parameters."""
+    """The upgrade of a host by the module's parameters."""
 
     apt: Apt
     given: Mapping[str, Any]
+
+    @property
+    def _policy(self) -> Path:
+        return self.apt.root / policy_rc_d.DIRECTORY
+
+    @property
+    def _log(self) -> Path:
+        return self.apt.root / LOG
 
     def plan(self) -> tuple[apt_plan.Known, list[apt_plan.Upgrade]]:
         """Return what is known of the host and what is to be done; raises RefusedError, AptError."""
@@ -47,27 +58,29 @@ class Upgrading:
 
     def apply(self) -> dict[str, Any]:
         """Complete what was interrupted and upgrade; raises UnfinishedError when apt fails, and as *plan* does."""
-        with undisturbed(), only_one(self.given["lock_timeout"]):
+        with undisturbed(), only_one(self.apt.root / LOCK, self.given["lock_timeout"]):
             self.apt.wait_for_others()
-            policy_rc_d.mend()
+            policy_rc_d.mend(self._policy)
             interrupted = self.apt.is_interrupted()
             known, plan = self.plan() if not interrupted else (apt_plan.Known({}), [])
             if not plan and not interrupted:
-                return result([], False, known, self.given, [])
+                return result([], False, known, self.given, policy_rc_d.collect(self._log))
             return self._work(interrupted, known, plan)
 
     def _work(self, interrupted: bool, known: apt_plan.Known, plan: list[apt_plan.Upgrade]) -> dict[str, Any]:
         before = self.apt.installed()
-        with policy_rc_d.withholding() as policy:
+        with policy_rc_d.withholding(self._policy, self._log) as environment:
             try:
                 if interrupted:
-                    self.apt.complete(policy.environment)
+                    self.apt.complete(environment)
                     known, plan = self.plan()
                 if plan:
-                    self.apt.apply(plan, policy.environment, self.given["allow_downgrade"])
+                    self.apt.apply(plan, environment, self.given["allow_downgrade"])
             except AptError as error:
                 raise UnfinishedError(str(error), moved(before, self.apt.installed())) from None
-            return result(moved(before, self.apt.installed()), interrupted, known, self.given, policy.units())
+        return result(
+            moved(before, self.apt.installed()), interrupted, known, self.given, policy_rc_d.collect(self._log)
+        )
 
 
 class UnfinishedError(AptError):
@@ -116,10 +129,10 @@ def result(
 
 
 @contextmanager
-def only_one(timeout: float) -> Iterator[None]:
+def only_one(lock: Path, timeout: float) -> Iterator[None]:
     """Hold the lock of this module; raises AptError."""
     deadline = time.monotonic() + timeout
-    descriptor = safe_path.lock_file(LOCK)
+    descriptor = safe_path.lock_file(lock)
     try:
         while not _locked(descriptor):
             if time.monotonic() > deadline:

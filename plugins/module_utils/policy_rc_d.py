@@ -10,20 +10,19 @@ even if a killed run leaves ours there.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
-DIRECTORY = Path("/usr/sbin")
+DIRECTORY = "usr/sbin"
+"""Below the host's root."""
 NAME = "policy-rc.d"
 SAVED = f"{NAME}.holdfast-saved"
 MARK = "# Of holdfast.ha.packages_upgrade, while it works."
 VARIABLE = "HOLDFAST_WITHHELD"
-"""Names the file that collects what was withheld; only apt's own maintainer scripts have it."""
+"""Names the file of what was withheld; only apt's own maintainer scripts have it."""
 
 TEXT = """\
 #!/bin/sh
@@ -36,21 +35,6 @@ fi
 exit 0
 """
 STARTING = ("start", "restart", "try-restart", "reload", "force-reload", "reload-or-restart")
-
-
-@dataclass(frozen=True)
-class Withheld:
-    """The environment for apt, and where the policy writes what it forbids."""
-
-    log: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {VARIABLE: str(self.log)}
-
-    def units(self) -> list[str]:
-        """The units that maintainer scripts wanted to start, restart or reload."""
-        return parse_withheld(self.log.read_text(encoding="utf-8"))
 
 
 def parse_withheld(text: str) -> list[str]:
@@ -69,17 +53,26 @@ def text(directory: Path) -> str:
 
 
 @contextmanager
-def withholding(directory: Path = DIRECTORY) -> Iterator[Withheld]:
-    """Put the policy in its place, and restore the former one at the end."""
+def withholding(directory: Path, log: Path) -> Iterator[dict[str, str]]:
+    """Put the policy in its place, and restore the former one at the end; yields the environment for apt.
+
+    log: collects what is withheld, also by runs that are killed or fail.
+    """
     mend(directory)
-    with tempfile.TemporaryDirectory(prefix="holdfast-withheld-") as scratch:
-        log = Path(scratch, "units")
-        log.touch()
-        try:
-            _put(directory)
-            yield Withheld(log)
-        finally:
-            mend(directory)
+    try:
+        _put(directory)
+        yield {VARIABLE: str(log)}
+    finally:
+        mend(directory)
+
+
+def collect(log: Path) -> list[str]:
+    """Return the units that maintainer scripts wanted to start, restart or reload, and forget them."""
+    if not log.exists():
+        return []
+    units = parse_withheld(log.read_text(encoding="utf-8"))
+    log.unlink()
+    return units
 
 
 def _put(directory: Path) -> None:
@@ -89,7 +82,7 @@ def _put(directory: Path) -> None:
     safe_path.replace(directory / NAME, text(directory).encode(), safe_path.Access(os.geteuid(), os.getegid(), 0o755))
 
 
-def mend(directory: Path = DIRECTORY) -> bool:
+def mend(directory: Path) -> bool:
     """Restore the former policy where ours is left; return whether anything was."""
     policy, saved = directory / NAME, directory / SAVED
     if not is_ours(policy):

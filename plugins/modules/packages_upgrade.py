@@ -73,7 +73,7 @@ RETURN = r"""
 upgraded:
   description:
     - The packages with another version than before, by name; in check mode, those that would have one. C(from) is empty
-      for a package that is new.
+      for a package that is new, or was installed by half.
   returned: always
   type: list
   elements: dict
@@ -96,7 +96,9 @@ unknown:
   type: list
   elements: str
 withheld:
-  description: The services that maintainer scripts wanted to start, restart or reload, and were not.
+  description:
+    - The services that maintainer scripts wanted to start, restart or reload, and were not; also those of earlier runs
+      that were killed or failed.
   returned: success
   type: list
   elements: str
