@@ -31,6 +31,7 @@ GROUPS = {
     "Begin": ("installation", "architecture", "topology", "variables"),
     "Operate": (
         "operations",
+        "hosts",
         "playbooks",
         "preflight",
         "status",

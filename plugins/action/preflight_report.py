@@ -170,7 +170,8 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         hosts = list(variables["groups"].get(arguments["group"], []))
         hostvars = variables["hostvars"]
-        whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
+        whole = not arguments["part"]
+        accept = [*deployed.words_of(arguments["accept"]), *deployed.words_of(arguments["confirmed"])]
         found = self._complete(hosts, hostvars, arguments) if whole else []
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
         judged = hosts if whole else [host for host in hosts if host in variables["ansible_play_hosts_all"]]

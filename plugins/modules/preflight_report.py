@@ -50,6 +50,11 @@ options:
     type: list
     elements: str
     default: []
+  confirmed:
+    description: Further such words, of a playbook that knows what it has caused.
+    type: list
+    elements: str
+    default: []
   part:
     description: >-
       Only checks the secrets and variables of the play's hosts, as far as they can be evaluated, and compares the

@@ -78,11 +78,8 @@ ENDS = {secret.name: secret.ends for secret in SECRETS if secret.ends}
 """Secrets that site.yml can change, with the components whose hosts must take part."""
 UNITS = {part.name: (part.units[0], part.configuration) for part in COMPONENTS if part.configuration}
 """By component: the unit that is enabled where it is deployed, and the collection's file that the unit reads."""
-LEAVES = {
-    component: f"`systemctl disable --now {unit.removesuffix('.service')}` there"
-    for component, (unit, _configuration) in UNITS.items()
-}
-LEAVES["etcd"] += " and `etcdctl member remove` with its id in `etcdctl member list`"
+REMOVE = "playbooks/remove_host.yml -e remove="
+"""The verb that takes a host off its cluster, before the host's name."""
 KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_members" for component in UNITS))
 
 
@@ -447,7 +444,7 @@ def judge_components(host: Host, deployed: Deployed) -> Iterator[Difference]:
     for component in deployed.components:
         if component not in host.ha["components"]:
             text = f"{component} is enabled on {host.name}, which is not in the group"
-            fix = f"put it back, or {LEAVES[component]}"
+            fix = f"put it back, or run {REMOVE}{host.name}"
             yield Difference(host.name, f"group {component}", text, fix, f"{component}_members:{host.ha['cluster']}")
 
 
@@ -475,7 +472,7 @@ def judge_members(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]
         told = {name: host for host, deployed in reversed(seen) for name in undeclared(host, deployed)}
         for name, host in sorted(told.items()):
             text = f"{service} has the member {name}, which the inventory lacks"
-            fix = f"put the host back, or {LEAVES[component]}"
+            fix = f"put the host back, or run {REMOVE}{name}"
             word = f"{component}_members:{host.ha['cluster']}"
             yield Difference(host.name, f"group {component}", text, fix, word)
 
@@ -486,7 +483,7 @@ def judge_adverts(hosts: Sequence[Host]) -> Iterator[Difference]:
     told = {address: host for host in reversed(hosts) if host.deployed for address in host.deployed.vrrp_peers}
     for address, host in sorted(told.items()):
         text = f"{address} is a VRRP peer of {host.name} but not a host of the inventory: it may hold virtual IPs"
-        fix = f"put the host back, or {LEAVES['keepalived']}"
+        fix = f"put the host back, or run {REMOVE}NAME -e remove_address={address}"
         if address not in declared:
             yield Difference(host.name, "group keepalived", text, fix, f"keepalived_members:{host.ha['cluster']}")
 

@@ -120,6 +120,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "permit_path": "/run/holdfast/etcd/permit.env",
         "root_password": NASTY,
     },
+    "etcd_removal": {**TLS, **ENDPOINTS, "name": "a", "root_password": NASTY},
     "patroni_cluster": {**ENDPOINTS, "state": "applied", "username": "holdfast", "password": NASTY},
     "patroni_config": {
         **ENDPOINTS,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES, own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import REMOVE, own_addresses
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.absence import excuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -136,7 +136,7 @@ def judge_etcd(etcd: Etcd | None, without: Collection[str] = (), spare: int = 1)
     for name in etcd.undeclared:
         if name not in without:
             text = "is a member that the inventory lacks, and counts for the quorum"
-            yield Problem(f"etcd {name}", text, f"put the host back into the group, or {LEAVES['etcd']}")
+            yield Problem(f"etcd {name}", text, f"put the host back into the group, or run {REMOVE}{name}")
     yield from judge_quorum(etcd, without, spare)
 
 
@@ -174,7 +174,7 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
         yield Problem("postgresql", doubt, LOOK_AT_PATRONI)
     for name in postgresql.undeclared:
         text = f"{name} is a member that the inventory lacks: it may become leader, and no pool includes it"
-        yield Problem("postgresql", text, f"put the host back into the group, or {LEAVES['postgresql']}")
+        yield Problem("postgresql", text, f"put the host back into the group, or run {REMOVE}{name}")
     standbys = [member for member in postgresql.members if member.state == "streaming"]
     if postgresql.leader and not standbys and len(postgresql.members) > 1:
         yield Problem("postgresql", "one more fault stops writes: no standby streams", LOOK_AT_PATRONI)
@@ -265,7 +265,7 @@ def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
     declared = own_addresses(host.ha for host in hosts)
     for address, names in sorted(told.items()):
         text = f"sends VRRP adverts to {' and '.join(names)}, where it is no peer: it may hold virtual IPs"
-        back = f"put the host back into the group, or {LEAVES['keepalived']}"
+        back = f"put the host back into the group, or run {REMOVE}NAME -e remove_address={address}"
         yield Problem(address, text, RUN_SITE if address in declared else back)
 
 

@@ -245,6 +245,8 @@ def test_every_playbook_that_changes_a_part_compares_first():
         "etcd_lost",
         "guard",
         "preflight",
+        "remove_host",
+        "replace_host",
         "restore",
         "secrets",
         "site",
