@@ -601,12 +601,13 @@ def repository_options(given: Mapping[str, Any], variables: Mapping[str, Any]) -
 
 def wished(host: Host) -> dict[str, Any]:
     """Return what holdfast.ha.deployed_info compares on the host itself."""
-    backup, postgresql = host.ha["backup"] or {}, host.ha["postgresql"] or {}
+    backup, postgresql, tls = host.ha["backup"] or {}, host.ha["postgresql"] or {}, host.ha["tls"]
     return {
         "secrets": {name: str(value) for name, value in (host.variables.get("ha_secrets") or {}).items()},
         "data_directory": postgresql.get("data_directory", ""),
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
+        "tls": {"ca": tls["ca"], "cert": tls["client_cert"], "key": tls["key"]},
         "units": UNITS,
         "etcd_users": ETCD_USERS,
         "stored": {secret.name: secret.stored for secret in SECRETS if secret.stored},

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed as sut
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import TLS
 
 from tests.unit.plugins.plugin_utils.conftest import merge
 
@@ -228,9 +229,16 @@ def test_what_can_t_be_evaluated_is_not_shown(error):
             raise error(f"no template: {super().__getitem__(key)}")
 
     secrets = Secrets(etcd_root="never-show-me{{x")
-    host = sut.host_of("db1", {"ha": {"backup": None, "postgresql": None}, "ha_secrets": secrets}, ROOT)
+    ha = {"backup": None, "postgresql": None, "tls": TLS}
+    host = sut.host_of("db1", {"ha": ha, "ha_secrets": secrets}, ROOT)
     assert "ha_secrets" not in host.variables
     assert sut.wished(host)["secrets"] == {}
+
+
+def test_the_services_are_asked_with_the_client_s_certificate():
+    ha = {"backup": None, "postgresql": None, "tls": TLS | {name: f"/srv/{name}" for name in TLS}}
+    wished = sut.wished(sut.host_of("db1", {"ha": ha}, ROOT))
+    assert wished["tls"] == {"ca": "/srv/ca", "cert": "/srv/client_cert", "key": "/srv/key"}
 
 
 def test_wal_is_pushed_by_the_command_that_the_playbook_sets():
