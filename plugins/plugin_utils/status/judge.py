@@ -36,6 +36,7 @@ VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-
 # The repository host reports the archive; the other probes may be absent.
 UNJUDGED = ("archive", "objects", "queue", "timings")
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
+AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
 NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
@@ -172,15 +173,17 @@ def undeclared_objects(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield the balancers' services that don't run, and each Patroni that runs with outdated files."""
+    """Yield the balancers' services that don't run, and each Patroni that runs with outdated files or unamended."""
     for host in hosts:
         for probe, service in SERVICES.items():
             answer = host.answer(probe)
             if answer is not None and not answer.get("running"):
                 yield Problem(host.name, f"{service} does not run", RUN_SITE)
-        timings = host.answer("timings") or {}
-        if (timings.get("patroni") or {}).get("restart_due"):
+        patroni = (host.answer("timings") or {}).get("patroni") or {}
+        if patroni.get("restart_due"):
             yield Problem(host.name, "Patroni has run since before its files changed", RESTART_PATRONI)
+        elif patroni.get("unchanged"):
+            yield Problem(host.name, "Patroni runs without its amendments", AMENDMENTS)
 
 
 def judge_virtual_ips(cluster: Cluster) -> Iterator[Problem]:
