@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES, own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import LEAVES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
     Certificate,
