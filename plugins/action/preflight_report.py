@@ -19,7 +19,10 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
-from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import judge, why_not_without, words_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Host
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
@@ -92,12 +95,12 @@ def reason_of(result: Mapping[str, Any]) -> str:
     return str(result.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
 
 
-def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> Iterator[HostFinding]:
+def down_findings(down: Mapping[str, str], known: Sequence[Host]) -> Iterator[HostFinding]:
     """Yield each host that is down: an error, unless a run can go on without it."""
     clusters = {host.name: host.ha["cluster"] for host in known}
     for host, reason in down.items():
         cluster = clusters[host]
-        why = deployed.why_not_without([other for other in known if clusters[other.name] == cluster], down)
+        why = why_not_without([other for other in known if clusters[other.name] == cluster], down)
         fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
         if why:
             yield HostFinding(host, Finding("connection", reason, fix))
@@ -125,7 +128,7 @@ def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: li
 
 
 def deployed_findings(
-    seen: Mapping[str, Mapping[str, Any]], known: Sequence[deployed.Host], *, whole: bool, accept: list[str]
+    seen: Mapping[str, Mapping[str, Any]], known: Sequence[Host], *, whole: bool, accept: list[str]
 ) -> Iterator[HostFinding]:
     """Yield conflicts of the declared with the deployed state, from the results of holdfast.ha.deployed_info."""
     for host, told in seen.items():
@@ -134,7 +137,7 @@ def deployed_findings(
             reason = told.get("unknown") or reason_of(told)
             yield HostFinding(host, Finding("deployed", f"can't be examined: {reason}", fix))
     if any(seen.values()):
-        yield from deployed.judge(known, whole=whole, accept=accept)
+        yield from judge(known, whole=whole, accept=accept)
 
 
 def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
@@ -171,7 +174,7 @@ class ActionModule(ActionBase):
         hosts = list(variables["groups"].get(arguments["group"], []))
         hostvars = variables["hostvars"]
         whole = not arguments["part"]
-        accept = [*deployed.words_of(arguments["accept"]), *deployed.words_of(arguments["confirmed"])]
+        accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
         found = self._complete(hosts, hostvars, arguments) if whole else []
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
         judged = hosts if whole else [host for host in hosts if host in variables["ansible_play_hosts_all"]]
@@ -181,7 +184,7 @@ class ActionModule(ActionBase):
         reasons = {host: why_down(hostvars[host], (arguments["register"], arguments["deployed"])) for host in hosts}
         down = {host: reason for host, reason in reasons.items() if reason is not None}
         if down or any(seen.values()):
-            known = [deployed.host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
+            known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
             found += [
                 *down_findings(down, known),
                 *deployed_findings(seen, known, whole=whole, accept=accept),

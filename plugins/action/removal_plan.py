@@ -11,7 +11,8 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import UNITS, words_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import words_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import UNITS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling import removal

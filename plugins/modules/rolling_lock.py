@@ -36,8 +36,8 @@ options:
   run:
     description:
       - Id of the run; the same for all of its hosts.
-      - The action plugin of the same name sets it to the process of C(ansible-playbook). It takes the lock of a run that
-        was started on the same controller and has ended without releasing it.
+      - The action plugin of the same name sets it to the process of C(ansible-playbook). It takes the lock of a run
+        that was started on the same controller and has ended without releasing it.
     type: str
     default: ""
   verb:

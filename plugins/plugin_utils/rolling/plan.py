@@ -175,7 +175,7 @@ def count(number: int, word: str) -> str:
 def notes(options: Options, cluster: Cluster, surveys: Mapping[str, Survey], turns: Sequence[Step]) -> Iterator[str]:
     """Yield what the user should know beside the steps."""
     if options.verb == "update":
-        yield from package_notes(options, {host.name: surveys[host.name] for host in cluster.hosts})
+        yield from package_notes({host.name: surveys[host.name] for host in cluster.hosts})
     for step in turns if options.accept_outage else ():
         yield from (f"accepted for {step.host}: {text}" for text in refusals.stops(options, cluster, step))
     disturbed = [step.host for step in turns if "postgresql" in step.work.touches]
@@ -184,7 +184,7 @@ def notes(options: Options, cluster: Cluster, surveys: Mapping[str, Survey], tur
             yield f"a backup runs on {host.name}: it fails if it still runs when {disturbed[0]} is worked on"
 
 
-def package_notes(options: Options, surveys: Mapping[str, Survey]) -> Iterator[str]:
+def package_notes(surveys: Mapping[str, Survey]) -> Iterator[str]:
     """Yield old package lists, and packages that apt holds back."""
     ages = {name: survey.lists_age for name, survey in surveys.items() if (survey.lists_age or 0) > OLD_LISTS}
     if ages:

@@ -15,12 +15,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_removal import qu
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import SYNCHRONOUS_ROLES
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
 from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import (
-    BACKUP_REPOSITORY,
-    NO_ARCHIVING,
-    own_addresses,
-    undeclared_in_etcd,
-)
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import own_addresses, undeclared_in_etcd
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import BACKUP_REPOSITORY, NO_ARCHIVING
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name

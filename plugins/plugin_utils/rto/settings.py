@@ -96,7 +96,8 @@ class Settings:
     """All settings; None for a part that the cluster lacks.
 
     standbys: how many there are; race_poll: what the standbys usually wait for a silent leader's answer in their race;
-    amended: whether every member's Patroni checks its PostgreSQL as soon as the postmaster dies.
+    amended: whether every member's Patroni runs with its amendments, such as to look at its PostgreSQL as soon as the
+    postmaster dies.
     """
 
     patroni: Patroni

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import REMOVE, own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import REMOVE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.absence import excuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -39,6 +40,7 @@ VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-
 # The repository host reports the archive; the other probes may be absent.
 UNJUDGED = ("archive", "objects", "protection", "queue", "rolling", "timings")
 RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
+AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
 NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
@@ -238,11 +240,13 @@ def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def restarts_due(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield each Patroni that runs with outdated files."""
+    """Yield each Patroni that runs with outdated files, or unamended."""
     for host in hosts:
-        timings = host.answer("timings") or {}
-        if (timings.get("patroni") or {}).get("restart_due"):
+        patroni = (host.answer("timings") or {}).get("patroni") or {}
+        if patroni.get("restart_due"):
             yield Problem(host.name, "Patroni has run since before its files changed", RESTART_PATRONI)
+        elif patroni.get("unchanged"):
+            yield Problem(host.name, "Patroni runs without its amendments", AMENDMENTS)
 
 
 def judge_virtual_ips(virtual_ips: Sequence[VirtualIp]) -> Iterator[Problem]:

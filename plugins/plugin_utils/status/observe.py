@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import scalar
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import undeclared_in_etcd
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import undeclared_in_etcd
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (

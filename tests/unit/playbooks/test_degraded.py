@@ -58,7 +58,7 @@ def site(tmp_path):
         look["tasks"][0]["holdfast.ha.preflight_report"] = {"part": True}
         coordinator = plays("etcd")[1]["tasks"][0]["vars"]["etcd_coordinator"].strip("{} ")
         wait = {"debug": {"msg": "awaits {{ preflight_present | join(',') }}"}, "when": coordinator}
-        tell = {"set_fact": {"etcd__cluster": {"left": left or []}}, "when": coordinator}
+        tell = {"set_fact": {"etcd_cluster_result": {"left": left or []}}, "when": coordinator}
         work = {
             "hosts": "{{ lookup('holdfast.ha.targets', 'holdfast_etcd', playbook='etcd') }}",
             "gather_facts": False,

@@ -227,6 +227,16 @@ CASES = [
         id="Patroni's restart is due",
     ),
     pytest.param(
+        [(("db2", "probes", "timings", "patroni"), {"amended": False, "unchanged": True, "restart_due": False})],
+        [("db2", "Patroni runs without its amendments")],
+        id="Patroni is of another version than its amendments",
+    ),
+    pytest.param(
+        [(("db2", "probes", "timings", "patroni"), {"amended": False, "unchanged": True, "restart_due": True})],
+        [("db2", "Patroni has run since before its files changed")],
+        id="Patroni has not started with its amendments yet",
+    ),
+    pytest.param(
         [(("db*", *PATRONI, "cluster"), {}), (("db*", *PATRONI, "problems"), ["no member answers"])],
         [("postgresql", "no member answers")],
         id="no PostgreSQL",
