@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import timings
 
-from tests.unit.roles.render import render
+from tests.unit.roles.render import ROLES, render
 
 POOL = {
     "name": "primary",

@@ -41,7 +41,7 @@ PLAYS = [
     for play in yaml.safe_load(path.read_text())
     if "hosts" in play
 ]
-ROLLING = ("rolling_host", "rolling_plan", "rolling_step", "rolling_verb", "rolling_without")
+ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb", "rolling_without")
 """What the plays of rolling work give each other."""
 LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
 READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")
@@ -67,6 +67,11 @@ def read_names(path):
     )
 
 
+def importing(path):
+    """Return the playbooks that import a playbook."""
+    return [book.stem for book in PLAYBOOKS if f"import_playbook: {path.name}" in book.read_text()]
+
+
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
 def test_every_extra_variable_of_a_playbook_is_declared(path):
     roles = {name for role in interface().roles.values() for name in role.options}
@@ -76,6 +81,7 @@ def test_every_extra_variable_of_a_playbook_is_declared(path):
     facts = yaml.safe_load((ROOT / "playbooks" / "vars" / "run.yml").read_text())
     known = {
         *interface().playbooks[path.stem],
+        *(name for book in importing(path) for name in interface().playbooks[book]),
         *roles,
         *facts,
         "preflight_goes_on",
