@@ -39,7 +39,7 @@ LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository h
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 # The repository host reports the archive; the other probes may be absent.
 UNJUDGED = ("archive", "objects", "protection", "queue", "rolling", "timings")
-RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
+RESTART_PATRONI = "run playbooks/restart.yml"
 AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
