@@ -34,6 +34,7 @@ def options_of(arguments: Mapping[str, Any]) -> Options:
         without=tuple(arguments["without"]),
         accept_outage=arguments["accept_outage"],
         force=arguments["force"],
+        recent=arguments["recent"],
     )
 
 

@@ -8,6 +8,7 @@ systemd says what a service has; /proc and dpkg's own files say the rest. ``root
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -218,11 +219,12 @@ def parse_owners(printed: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Reboot:
-    """Whether the host is to be rebooted and why; ``boot`` is another text after each boot."""
+    """Whether the host is to be rebooted and why; ``boot`` is another text after each boot, ``up`` seconds since it."""
 
     required: bool
     reasons: list[str]
     boot: str
+    up: int
 
 
 def reboot(running: str, root: Path = ROOT) -> Reboot:
@@ -231,7 +233,8 @@ def reboot(running: str, root: Path = ROOT) -> Reboot:
     boot = _at(root, "/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
     # All containers of a machine have its boot id.
     start = _at(root, "/proc/1/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[19]
-    return Reboot(bool(told), told, f"{boot}/{start}")
+    uptime = float(_at(root, "/proc/uptime").read_text(encoding="utf-8").split()[0])
+    return Reboot(bool(told), told, f"{boot}/{start}", int(uptime - int(start) / os.sysconf("SC_CLK_TCK")))
 
 
 def _asked(root: Path) -> list[str]:

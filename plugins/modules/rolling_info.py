@@ -124,7 +124,7 @@ units:
       reasons: ["runs /usr/sbin/haproxy, which was replaced"]
 reboot:
   description:
-    - C(required), its C(reasons), and C(boot), a text that is another one after each boot.
+    - C(required), its C(reasons), C(boot), a text that is another one after each boot, and C(up), the seconds since.
     - Reasons are C(/run/reboot-required), and an installed kernel that doesn't run yet.
   returned: success
   type: dict
@@ -132,6 +132,7 @@ reboot:
     required: true
     reasons: ["the kernel 6.12.57+deb13-amd64 is installed, and 6.12.48+deb13-amd64 runs"]
     boot: 5b7c1c2e-0f6b-4b6e-8f0a-1c2d3e4f5a6b/1
+    up: 86400
 lists_age:
   description: How old the package lists are, in seconds; null without any.
   returned: success

@@ -61,6 +61,12 @@ options:
     description: Whether to also restart services that are not due, or to reboot hosts that do not require it.
     type: bool
     default: false
+  recent:
+    description:
+      - With O(force), a host that has been up for fewer seconds is not rebooted again. So a run continues an interrupted
+        one.
+    type: float
+    default: 0
   status_register:
     description: The variable in which each host's result of M(holdfast.ha.gather) was registered.
     type: str

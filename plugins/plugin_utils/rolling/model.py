@@ -22,7 +22,8 @@ class Options:
 
     scope: which packages an update upgrades. only: names of hosts, () for all. without: hosts that are meant to be
     out; they take no part. accept_outage: whether writes or connections may stop where a part has no other member.
-    force: restart and reboot also what needs none. limits: those of the status.
+    force: restart and reboot also what needs none, but no host that has been up for fewer seconds than recent. limits:
+    those of the status.
     """
 
     verb: Verb
@@ -32,6 +33,7 @@ class Options:
     without: tuple[str, ...] = ()
     accept_outage: bool = False
     force: bool = False
+    recent: float = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Survey:
     units: tuple[Unit, ...] = ()
     reboot_required: bool = False
     reboot: tuple[str, ...] = ()
+    up: float | None = None
     held: tuple[str, ...] = ()
     lists_age: int | None = None
     error: str = ""

@@ -46,6 +46,7 @@ def parse_survey(result: Mapping[str, Any] | None, upgrade: Mapping[str, Any] | 
         units=tuple(sorted(map(parse_unit, result["units"]), key=lambda unit: ORDER.get(unit.component, len(ORDER)))),
         reboot_required=bool(reboot.get("required")),
         reboot=tuple(reboot.get("reasons") or ()),
+        up=reboot.get("up"),
         held=tuple(result.get("held") or ()),
         lists_age=result.get("lists_age"),
     )
@@ -74,7 +75,8 @@ def work_of(options: Options, survey: Survey, components: Iterable[str]) -> Work
     :arg components: the host's.
     """
     if options.verb == "reboot":
-        reboot = survey.reboot_required or options.force
+        asked = options.force and (survey.up is None or survey.up >= options.recent)
+        reboot = survey.reboot_required or asked
         reasons = survey.reboot or (("a reboot was asked for",) if reboot else ())
         return Work(reboot=reboot, touches=frozenset(components), reasons=reasons) if reboot else Work()
     packages = survey.packages.get(options.scope, ()) if options.verb == "update" else ()

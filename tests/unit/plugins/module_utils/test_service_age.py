@@ -234,6 +234,7 @@ def host(tree):
     tree.write("/proc/sys/kernel/random/boot_id", "5b7c1c2e\n")
     tree.write("/proc/1/stat", f"1 (systemd (x)) S {' '.join(str(at) for at in range(1, 49))}\n")
     tree.write("/proc/stat", "cpu 1 2\nbtime 1796029000\nprocesses 3\n")
+    tree.write("/proc/uptime", "600.25 1100.00\n")
     return tree
 
 
@@ -245,7 +246,7 @@ def kernels(host, *releases):
 
 def test_a_host_of_now(host):
     kernels(host, RUNNING, "6.12.9+deb13-amd64", "6.12.57+deb13-cloud-amd64")
-    assert service_age.reboot(RUNNING, host.root) == service_age.Reboot(False, [], "5b7c1c2e/19")
+    assert service_age.reboot(RUNNING, host.root) == service_age.Reboot(False, [], "5b7c1c2e/19", 600)
 
 
 def test_a_newer_kernel(host):

@@ -130,7 +130,7 @@ def reports(parts, primary="db1", etcd_leader="db2", holder="lb1", *, name="lab"
     return found
 
 
-def needs(ha, packages=(), due=(), reboot=False, stopped=(), **more):
+def needs(ha, packages=(), due=(), reboot=False, stopped=(), up=86400, **more):
     """Return a result of holdfast.ha.rolling_info; due and stopped are components whose unit is due, or stopped."""
     units = [
         {
@@ -148,7 +148,12 @@ def needs(ha, packages=(), due=(), reboot=False, stopped=(), **more):
         "system": list(packages),
         "security": [package for package in packages if package["security"]],
         "units": units,
-        "reboot": {"required": reboot, "reasons": ["linux-image was upgraded"] if reboot else [], "boot": "1"},
+        "reboot": {
+            "required": reboot,
+            "reasons": ["linux-image was upgraded"] if reboot else [],
+            "boot": "1",
+            "up": up,
+        },
         "lists_age": 60,
         "held": [],
         **more,

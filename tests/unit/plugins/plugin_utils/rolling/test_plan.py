@@ -167,6 +167,13 @@ WORKS = [
     pytest.param("reboot", {}, {"db2": {"due": ["etcd"]}, "lb2": {"reboot": True}}, ["lb2"], id="reboot"),
     pytest.param("reboot", {"force": True}, {}, ["db3", "db2", "db1", "lb2", "lb1", "backup1"], id="reboot all"),
     pytest.param(
+        "reboot",
+        {"force": True, "recent": 1800, "only": ("db1", "db2", "db3")},
+        {"db2": {"up": 40}, "db3": {"up": 40, "reboot": True}},
+        ["db3", "db1"],
+        id="reboot all, resumed: db2 is done",
+    ),
+    pytest.param(
         "reboot", {"force": True, "without": ("backup1",)}, {}, ["db3", "db2", "db1", "lb2", "lb1"], id="without"
     ),
 ]
