@@ -63,8 +63,8 @@ options:
     default: false
   recent:
     description:
-      - With O(force), a host that has been up for fewer seconds is not rebooted again. So a run continues an interrupted
-        one.
+      - With O(force), a host that has been up for fewer seconds is not rebooted again. So a run continues an
+        interrupted one.
     type: float
     default: 0
   status_register:

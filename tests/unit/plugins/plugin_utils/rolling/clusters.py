@@ -130,7 +130,7 @@ def reports(parts, primary="db1", etcd_leader="db2", holder="lb1", *, name="lab"
     return found
 
 
-def needs(ha, packages=(), due=(), reboot=False, stopped=(), up=86400, **more):
+def needs(ha, packages=(), due=(), reboot=False, stopped=(), *, up=86400, **more):
     """Return a result of holdfast.ha.rolling_info; due and stopped are components whose unit is due, or stopped."""
     units = [
         {
