@@ -43,6 +43,7 @@ PLAYS = [
 ]
 ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb", "rolling_without")
 """What the plays of rolling work give each other."""
+INCLUDED = r"(?:include|import)_tasks: (?:\"{{ playbook_dir }}/tasks/)?([^\s\"]+\.yml)"
 LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
 READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")
 
@@ -61,7 +62,7 @@ def test_every_play_asks_for_its_hosts(path, play):
 def read_names(path):
     """Return what a playbook and the tasks that it includes read and may be absent."""
     text = re.sub(r"(?m)#.*$", "", path.read_text())
-    included = re.findall(r"(?:include|import)_tasks: (\S+\.yml)", text)
+    included = re.findall(INCLUDED, text)
     return set(READ.findall(text) + LOOKED_UP.findall(text)).union(
         *(read_names(path.parent / name) for name in included)
     )
@@ -97,7 +98,7 @@ def test_every_extra_variable_of_a_playbook_is_declared(path):
 def whole(path):
     """Return the text of a playbook with what it imports, includes and reads."""
     text = re.sub(r"(?m)#.*$", "", path.read_text())
-    named = re.findall(r"(?:import_playbook|(?:include|import)_tasks): (\S+\.yml)", text)
+    named = [*re.findall(INCLUDED, text), *re.findall(r"import_playbook: (\S+\.yml)", text)]
     listed = [name for names in re.findall(r"vars_files: \[(.*)\]", text) for name in names.split(", ")]
     return text + "".join(whole(path.parent / name) for name in [*named, *listed])
 
