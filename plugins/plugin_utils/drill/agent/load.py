@@ -83,9 +83,9 @@ class Client:
         self._step = lambda _now: None
 
     def _rest(self, now: float) -> None:
+        if self.session:
+            self.session.ready()  # notices that the server closed the connection
         if now < self._due:
-            if self.session:
-                self.session.ready()  # notices that the server closed the connection
             return
         self._sequence += 1
         self._begun = now
