@@ -146,7 +146,7 @@ class Runtime:
         pools = self.pools()
         made = plan(pools, parse_servers_state(ask(self.path, "show servers state", ANSWER_SECONDS)), wish)
         for pool in () if check_mode else made.change:
-            self.set_state(f"{pool}/{wish.server}", "drain" if wish.drained else "ready")
+            self.set_state(f"{pool}/{wish.server}", *(("drain", "0%") if wish.drained else ("ready", "100%")))
         started = time.monotonic()
         left = sessions_left(pools if check_mode else self.pools(), wish.server, made.drained)
         while not check_mode and any(left.values()) and time.monotonic() - started < seconds:
@@ -161,9 +161,10 @@ class Runtime:
             "waited": round(time.monotonic() - started, 3),
         }
 
-    def set_state(self, server: str, state: str) -> None:
-        """Set the administrative state of a server, given as POOL/NAME."""
-        answer = ask(self.path, f"set server {server} state {state}", ANSWER_SECONDS).strip()
+    def set_state(self, server: str, state: str, weight: str) -> None:
+        """Set the administrative state of a server, given as POOL/NAME, and its weight, which use-server can ask for."""
+        commands = f"set server {server} state {state};set server {server} weight {weight}"
+        answer = ask(self.path, commands, ANSWER_SECONDS).strip()
         if answer:
             raise RefusedError(f"HAProxy did not set {server} to {state}: {answer}")
 

@@ -50,7 +50,7 @@ class HAProxy:
             return "\n".join(("1", "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state", *rows, ""))
         self.told.append(command)
         if self.answer == "\n":
-            _set, _server, server, _state, state = command.split()
+            _set, _server, server, _state, state = command.partition(";")[0].split()
             pool, name = server.split("/")
             self.admin[pool, name] = STATES[state]
         return self.answer
@@ -99,12 +99,12 @@ def test_out_and_back(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> N
     assert (predicted["changed"], predicted["drained"], haproxy.told) == (True, ["standby"], [])
     out = run(capsys, **asked, state="drained")
     assert (out["changed"], out["pools"], out["left"]) == (True, ["standby"], [])
-    assert haproxy.told == ["set server standby/db2 state drain"]
+    assert haproxy.told == ["set server standby/db2 state drain;set server standby/db2 weight 0%"]
     assert not run(capsys, **asked, state="drained")["changed"]
     back = run(capsys, **asked, state="ready")
     assert (back["changed"], back["pools"], back["drained"]) == (True, ["standby"], [])
     assert not run(capsys, **asked, state="ready")["changed"]
-    assert haproxy.told[1:] == ["set server standby/db2 state ready"]
+    assert haproxy.told[1:] == ["set server standby/db2 state ready;set server standby/db2 weight 100%"]
 
 
 def test_waits_until_the_sessions_have_ended(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> None:
