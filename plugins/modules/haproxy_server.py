@@ -10,7 +10,8 @@ short_description: Drain a server of a running HAProxy, or have it serve again
 version_added: 1.0.0
 author: Holdfast contributors (@holdfast)
 description:
-  - A drained server keeps its sessions and gets no new ones. HAProxy goes on checking it.
+  - A drained server keeps its sessions and gets no new ones. HAProxy goes on checking it. Its weight is 0 meanwhile,
+    which rules with C(use-server) can ask for by C(srv_weight).
   - A pool that nobody else could serve keeps its server (RV(left)). The primary is such a server of the pool for it, so
     a switchover must precede.
   - A pool that does not lead clients to the server at the moment is left as it is. Otherwise a standby that becomes the
@@ -120,6 +121,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import (
 
 ANSWER_SECONDS = 5.0
 POLL_SECONDS = 0.2
+# HAProxy's rules use-server ignore the state drain, but may ask for the weight. What a killed module leaves half done
+# has the state drain, by which the next one knows it.
+SETTINGS = {True: ("state drain", "weight 0%"), False: ("weight 100%", "state ready")}
 
 ARGUMENTS: dict[str, Any] = {
     "server": {"type": "str", "required": True},
@@ -146,7 +150,8 @@ class Runtime:
         pools = self.pools()
         made = plan(pools, parse_servers_state(ask(self.path, "show servers state", ANSWER_SECONDS)), wish)
         for pool in () if check_mode else made.change:
-            self.set_state(f"{pool}/{wish.server}", *(("drain", "0%") if wish.drained else ("ready", "100%")))
+            for setting in SETTINGS[wish.drained]:
+                self.set(f"{pool}/{wish.server}", setting)
         started = time.monotonic()
         left = sessions_left(pools if check_mode else self.pools(), wish.server, made.drained)
         while not check_mode and any(left.values()) and time.monotonic() - started < seconds:
@@ -161,12 +166,11 @@ class Runtime:
             "waited": round(time.monotonic() - started, 3),
         }
 
-    def set_state(self, server: str, state: str, weight: str) -> None:
-        """Set the administrative state of a server, given as POOL/NAME, and its weight, which use-server can ask for."""
-        commands = f"set server {server} state {state};set server {server} weight {weight}"
-        answer = ask(self.path, commands, ANSWER_SECONDS).strip()
+    def set(self, server: str, setting: str) -> None:
+        """Set the state or the weight of a server, given as POOL/NAME."""
+        answer = ask(self.path, f"set server {server} {setting}", ANSWER_SECONDS).strip()
         if answer:
-            raise RefusedError(f"HAProxy did not set {server} to {state}: {answer}")
+            raise RefusedError(f"HAProxy did not set {server} to {setting}: {answer}")
 
 
 def main() -> None:

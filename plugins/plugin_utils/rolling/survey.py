@@ -26,6 +26,8 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 FAMILY = "postgresql"
 """The metapackage that brings postgresql-17, postgresql-client-17 and others."""
 ORDER = {component.name: number for number, component in enumerate(COMPONENTS)}
+SERVICES = frozenset(component.units[0] for component in COMPONENTS if component.units)
+"""The unit that runs a component. Its other units, such as Debian's own for PgBouncer, need not run."""
 
 
 def parse_survey(result: Mapping[str, Any] | None, upgrade: Mapping[str, Any] | None = None) -> Survey:
@@ -39,11 +41,12 @@ def parse_survey(result: Mapping[str, Any] | None, upgrade: Mapping[str, Any] | 
         return Survey(error=" ".join(str((failed or result or {}).get("msg") or "no answer").split()))
     reboot = result.get("reboot") or {}
     pinned = None if upgrade is None else tuple(parse_upgraded(item) for item in upgrade.get("upgraded") or ())
+    units = [unit for unit in map(parse_unit, result["units"]) if unit.active or unit.name in SERVICES]
     return Survey(
         packages={
             scope: tuple(map(parse_package, result.get(scope) or ())) if pinned is None else pinned for scope in SCOPES
         },
-        units=tuple(sorted(map(parse_unit, result["units"]), key=lambda unit: ORDER.get(unit.component, len(ORDER)))),
+        units=tuple(sorted(units, key=lambda unit: ORDER.get(unit.component, len(ORDER)))),
         reboot_required=bool(reboot.get("required")),
         reboot=tuple(reboot.get("reasons") or ()),
         up=reboot.get("up"),

@@ -50,9 +50,10 @@ class HAProxy:
             return "\n".join(("1", "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state", *rows, ""))
         self.told.append(command)
         if self.answer == "\n":
-            _set, _server, server, _state, state = command.partition(";")[0].split()
+            _set, _server, server, what, value = command.split()
             pool, name = server.split("/")
-            self.admin[pool, name] = STATES[state]
+            if what == "state":
+                self.admin[pool, name] = STATES[value]
         return self.answer
 
     def stat(self) -> str:
@@ -99,12 +100,12 @@ def test_out_and_back(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> N
     assert (predicted["changed"], predicted["drained"], haproxy.told) == (True, ["standby"], [])
     out = run(capsys, **asked, state="drained")
     assert (out["changed"], out["pools"], out["left"]) == (True, ["standby"], [])
-    assert haproxy.told == ["set server standby/db2 state drain;set server standby/db2 weight 0%"]
+    assert haproxy.told == ["set server standby/db2 state drain", "set server standby/db2 weight 0%"]
     assert not run(capsys, **asked, state="drained")["changed"]
     back = run(capsys, **asked, state="ready")
     assert (back["changed"], back["pools"], back["drained"]) == (True, ["standby"], [])
     assert not run(capsys, **asked, state="ready")["changed"]
-    assert haproxy.told[1:] == ["set server standby/db2 state ready;set server standby/db2 weight 100%"]
+    assert haproxy.told[2:] == ["set server standby/db2 weight 100%", "set server standby/db2 state ready"]
 
 
 def test_waits_until_the_sessions_have_ended(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> None:
@@ -124,7 +125,7 @@ def test_the_primary_stays_in_its_pool(haproxy: HAProxy, capsys: pytest.CaptureF
 def test_an_answer_is_a_refusal(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> None:
     haproxy.answer = "Permission denied\n"
     found = run(capsys, server="db2", state="drained", socket=haproxy.path)
-    assert found["msg"] == "HAProxy did not set standby/db2 to drain: Permission denied"
+    assert found["msg"] == "HAProxy did not set standby/db2 to state drain: Permission denied"
 
 
 def test_haproxy_that_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
