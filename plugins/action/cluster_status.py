@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,13 @@ def judged(
     return cluster, judge(cluster, limits, without), notices(cluster, limits)
 
 
+def of_the_play(hosts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
+    """Return the hosts of those clusters that have a host in the play."""
+    clusters = {host: variables["hostvars"][host]["ha"]["cluster"] for host in hosts}
+    taking_part = {clusters.get(host) for host in variables["ansible_play_hosts_all"]}
+    return [host for host in hosts if clusters[host] in taking_part]
+
+
 class ActionModule(ActionBase):
     """Judge and show the state of all clusters."""
 
@@ -43,10 +50,10 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
-        reports = {
-            host: report(variables["hostvars"][host], arguments["register"])
-            for host in variables["groups"].get(arguments["group"], [])
-        }
+        hosts = variables["groups"].get(arguments["group"], [])
+        if arguments["purpose"] == "rolling":
+            hosts = of_the_play(hosts, variables)
+        reports = {host: report(variables["hostvars"][host], arguments["register"]) for host in hosts}
         limits = Limits(**{limit.name: arguments[limit.name] for limit in fields(Limits)})
         chosen = limits, arguments["purpose"], arguments["without"]
         found = [judged(cluster, *chosen) for cluster in observe(reports)]

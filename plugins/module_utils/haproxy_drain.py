@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import Pool, Server
 
 SERVING = ("up", "unchecked")
-# The bits of srv_admin_state that an operator, a program or an agent sets; the others follow from the configuration
-# or from a tracked server.
-FORCED_MAINT = 0x01
+# The bit of srv_admin_state for a drain that was asked for; others are a maintenance, or follow from the configuration
+# or a tracked server.
 FORCED_DRAIN = 0x08
 
 Flags = Mapping[tuple[str, str], int]
@@ -54,7 +53,7 @@ def plan(pools: Collection[Pool], flags: Flags, wish: Wish) -> Plan:
     chosen = _chosen(pools, wish)
     held = {pool.name: flags.get((pool.name, wish.server), 0) for pool in chosen}
     if not wish.drained:
-        return Plan(change=tuple(name for name, state in held.items() if state & (FORCED_DRAIN | FORCED_MAINT)))
+        return Plan(change=tuple(name for name, state in held.items() if state & FORCED_DRAIN))
     before = [name for name, state in held.items() if state & FORCED_DRAIN]
     serving = [pool for pool in chosen if _serves(_server(pool, wish.server))]
     by_name = {pool.name: pool for pool in pools}

@@ -36,7 +36,7 @@ options:
   state:
     description:
       - V(drained) sends new sessions to others.
-      - V(ready) ends that, and ends a maintenance that somebody else began for the server. Its health checks decide
+      - V(ready) ends that. A maintenance that somebody else began for the server stays. Its health checks decide
         whether it serves.
     type: str
     choices: [ready, drained]

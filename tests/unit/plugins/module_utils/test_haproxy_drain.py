@@ -9,7 +9,6 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import Pool, Server
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import (
     FORCED_DRAIN,
-    FORCED_MAINT,
     Plan,
     RefusedError,
     Wish,
@@ -115,15 +114,15 @@ PLANS: dict[str, tuple[Any, dict[tuple[str, str], int], Wish, Plan]] = {
     ),
     "in maintenance of somebody else": (
         (pool("standby", db2="maint", db3="up"),),
-        {("standby", "db2"): FORCED_MAINT},
+        {("standby", "db2"): 0x01},
         drained("db2"),
         Plan(),
     ),
     "back": (
         POOLS,
-        {("standby", "db2"): FORCED_DRAIN, ("pooled", "db2"): FORCED_MAINT, ("primary", "db2"): 0x20},
+        {("standby", "db2"): FORCED_DRAIN, ("pooled", "db2"): 0x01, ("primary", "db2"): 0x20},
         Wish("db2", False, None, {}),
-        Plan(change=("standby", "pooled")),
+        Plan(change=("standby",)),
     ),
     "back before": (POOLS, {}, Wish("db2", False, None, {}), Plan()),
 }

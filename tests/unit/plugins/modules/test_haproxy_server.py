@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import FORCED_DRAIN, FORCED_MAINT
+from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import FORCED_DRAIN
 from ansible_collections.holdfast.ha.plugins.modules import haproxy_server
 
-STATES = {"ready": 0, "drain": FORCED_DRAIN, "maint": FORCED_MAINT}
+STATES = {"ready": 0, "drain": FORCED_DRAIN, "maint": 0x01}
 HEADER = "# pxname,svname,scur,stot,status,weight,act,bck,lastchg,check_status,check_code,check_duration,last_chk,addr"
 
 

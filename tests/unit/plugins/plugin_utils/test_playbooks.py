@@ -41,7 +41,7 @@ PLAYS = [
     for play in yaml.safe_load(path.read_text())
     if "hosts" in play
 ]
-ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb", "rolling_without")
+ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb")
 """What the plays of rolling work give each other."""
 INCLUDED = r"(?:include|import)_tasks: (?:\"{{ playbook_dir }}/tasks/)?([^\s\"]+\.yml)"
 LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
