@@ -63,11 +63,7 @@ def test_plays_leave_out_the_hosts_that_were_found(inventory):
     first = {**play("holdfast"), "strategy": "linear"}
     first["tasks"].append(add)
     book = inventory.parent / "book.yml"
-    book.write_text(
-        json.dumps(
-            [first, play("holdfast", ", whole=true"), play("holdfast", ", maintained=true")]
-        )
-    )
+    book.write_text(json.dumps([first, play("holdfast", ", whole=true"), play("holdfast", ", maintained=true")]))
     code, output = run(inventory, book)
     assert code == 0, output
     assert "holdfast has db1+db2+web1" in output
