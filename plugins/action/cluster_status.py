@@ -27,9 +27,10 @@ def judged(
     cluster: Cluster, limits: Limits, purpose: str, without: Sequence[str]
 ) -> tuple[Cluster, list[Problem], list[Problem]]:
     """Return a cluster with its problems and notices."""
+    out = {*without, *cluster.in_maintenance}
     if purpose == "rolling":
-        return cluster, rolling_problems(cluster, limits, without), []
-    return cluster, judge(cluster, limits, without), notices(cluster, limits)
+        return cluster, rolling_problems(cluster, limits, out), []
+    return cluster, judge(cluster, limits, out), notices(cluster, limits)
 
 
 def of_the_play(hosts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Host
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance, known_host, left_out
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
@@ -85,6 +86,12 @@ def why_down(variables: Mapping[str, Any], registers: Iterable[str]) -> str | No
     return None
 
 
+def down_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any], registers: Iterable[str]) -> dict[str, str]:
+    """Return the hosts that could not be reached, each with the reason."""
+    reasons = {host: why_down(hostvars[host], registers) for host in hosts}
+    return {host: reason for host, reason in reasons.items() if reason is not None}
+
+
 def is_down(result: Mapping[str, Any]) -> bool:
     """Whether a task could not reach its host, by the result of Ansible or of holdfast.ha.host_preflight."""
     return bool(result.get("unreachable") or result.get("down"))
@@ -95,8 +102,13 @@ def reason_of(result: Mapping[str, Any]) -> str:
     return str(result.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
 
 
-def down_findings(down: Mapping[str, str], known: Sequence[Host]) -> Iterator[HostFinding]:
-    """Yield each host that is down: an error, unless a run can go on without it."""
+def down_findings(
+    down: Mapping[str, str], known: Sequence[Host], kept_out: Collection[str] = ()
+) -> Iterator[HostFinding]:
+    """Yield each host that is down: an error, unless a run can go on without it.
+
+    :arg kept_out: hosts in maintenance; maintenance_findings() reports them.
+    """
     clusters = {host.name: host.ha["cluster"] for host in known}
     for host, reason in down.items():
         cluster = clusters[host]
@@ -106,8 +118,15 @@ def down_findings(down: Mapping[str, str], known: Sequence[Host]) -> Iterator[Ho
             yield HostFinding(host, Finding("connection", reason, fix))
             text = f"nothing can be done in {cluster} before it is up: {why}"
             yield HostFinding(host, Finding("down", text, "have it up, and run this again"))
-        else:
+        elif host not in kept_out:
             yield HostFinding(host, Finding("down", reason, f"left out; {fix}, then run this again", WARNING))
+
+
+def maintenance_findings(kept_out: Mapping[str, Maintenance]) -> Iterator[HostFinding]:
+    """Yield each host that a run leaves out because it is in maintenance."""
+    for host, item in kept_out.items():
+        fix = f"left out; {item.back}, then run this again"
+        yield HostFinding(host, Finding("maintenance", item.text, fix, WARNING))
 
 
 def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: list[AnsibleError]) -> Any:
@@ -175,20 +194,24 @@ class ActionModule(ActionBase):
         hostvars = variables["hostvars"]
         whole = not arguments["part"]
         accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
-        found = self._complete(hosts, hostvars, arguments) if whole else []
+        kept_out = left_out({host: known_host(hostvars[host], arguments["maintenance"]) for host in hosts})
+        serving = [host for host in hosts if host not in kept_out]
+        found = self._complete(serving, hostvars, arguments) if whole else []
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
-        judged = hosts if whole else [host for host in hosts if host in variables["ansible_play_hosts_all"]]
+        judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
         found += authority_findings(hosts, hostvars)
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
-        reasons = {host: why_down(hostvars[host], (arguments["register"], arguments["deployed"])) for host in hosts}
-        down = {host: reason for host, reason in reasons.items() if reason is not None}
+        down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
+        # Its components count as those of a host that --limit leaves out: a changed secret would not reach it.
+        seen |= {host: {} for host in kept_out}
         if down or any(seen.values()):
             known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
             found += [
-                *down_findings(down, known),
+                *down_findings(down, known, kept_out),
                 *deployed_findings(seen, known, whole=whole, accept=accept),
             ]
+        found += maintenance_findings(kept_out)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
         if found or whole:
@@ -197,8 +220,10 @@ class ActionModule(ActionBase):
             result |= {"failed": True, "msg": f"{len(stopping)} errors, nothing was changed"}
         else:
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
-            result["down"] = down
-            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in down]
+            result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
+            result["maintenance"] = {host: item.text for host, item in kept_out.items()}
+            absent = {*down, *kept_out}
+            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
         return result
 
     def _complete(

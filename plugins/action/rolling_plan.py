@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec, module_options
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import MAINTAINED
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import Options, Plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.plan import plan
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.render import plan_lines
@@ -44,6 +45,7 @@ def plan_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> Plan:
     clusters = {host: hostvars[host]["ha"]["cluster"] for host in variables["groups"].get(arguments["group"], [])}
     taking_part = {cluster for host, cluster in clusters.items() if host in played}
     hosts = [host for host, cluster in clusters.items() if cluster in taking_part]
+    out = variables["groups"].get(MAINTAINED, [])
     upgrades = arguments["packages_register"]
     return plan(
         options_of(arguments),
@@ -54,7 +56,7 @@ def plan_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> Plan:
             )
             for host in hosts
         },
-        absent=[host for host in hosts if host not in played],
+        absent=[host for host in hosts if host not in played and host not in out],
         others={host: cluster for host, cluster in clusters.items() if cluster not in taking_part},
     )
 

@@ -28,7 +28,7 @@ options:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
       - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup),
-        C(archive), C(queue), C(verification), C(jobs) and C(certificates).
+        C(archive), C(queue), C(verification), C(jobs), C(certificates) and C(maintenance).
     type: str
     default: status__host
   group:
@@ -49,6 +49,7 @@ options:
     description:
       - Names of hosts that are meant to be out. They and what follows from their absence are no problem.
       - A majority of etcd's members must be healthy without them; none must be to spare.
+      - Hosts in maintenance, by M(holdfast.ha.maintenance_info) on a majority of the hosts that answer, are added.
     type: list
     elements: str
     default: []
@@ -125,6 +126,8 @@ clusters:
     - C(prediction) has the predicted seconds without writes for each fault, in C(faults) by name with C(best),
       C(median), C(worst) and their C(stages). C(unpredicted) says why other faults have no prediction, C(settings) has
       the values that it follows from.
+    - C(maintenance) has the hosts that are marked as in maintenance, with C(host), C(since), C(reason), C(by), and
+      C(agreed), whether a majority says so.
   returned: when healthy
   type: dict
 """

@@ -33,8 +33,9 @@ options:
     description:
       - What to do on each host. V(update) upgrades packages and restarts the services that are due.
       - V(restart) restarts services that run outdated files, V(reboot) reboots hosts that require it.
+      - V(maintenance) stops what the hosts in O(only) serve with. It is judged as if they were switched off then.
     type: str
-    choices: [update, restart, reboot]
+    choices: [update, restart, reboot, maintenance]
     required: true
   scope:
     description:
@@ -49,7 +50,9 @@ options:
     elements: str
     default: []
   without:
-    description: Names of hosts that are meant to be out, such as those in maintenance. They take no part.
+    description:
+      - Names of hosts that are meant to be out. They take no part.
+      - Hosts in maintenance are added. O(status_register) tells which these are.
     type: list
     elements: str
     default: []
@@ -130,6 +133,7 @@ steps:
       description: The components that stop meanwhile. All of the host's where nobody can tell.
       type: list
       elements: str
+    stop: {description: The units that stop for a maintenance., type: list, elements: str}
     primary: {description: Whether the host leads PostgreSQL when its turn comes., type: bool}
     etcd_leader: {description: Whether the host leads etcd then., type: bool}
     holds: {description: The virtual IPs with prefix that it holds then., type: list, elements: str}

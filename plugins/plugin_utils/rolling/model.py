@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Prediction
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits, Problem
 
-Verb = Literal["update", "restart", "reboot"]
+Verb = Literal["update", "restart", "reboot", "maintenance"]
 Scope = Literal["stack", "system", "security"]
 
 
@@ -79,7 +79,8 @@ class Work:
     """What a host needs.
 
     restart: units that are due, and those that the new packages will make due. touches: the components that stop
-    meanwhile; all of the host's where nobody can tell. reasons: why, one sentence each.
+    meanwhile; all of the host's where nobody can tell. reasons: why, one sentence each. stop: units that stop for a
+    maintenance; leaves: whether that is still to begin.
     """
 
     packages: tuple[Package, ...] = ()
@@ -87,10 +88,12 @@ class Work:
     reboot: bool = False
     touches: frozenset[str] = frozenset()
     reasons: tuple[str, ...] = ()
+    stop: tuple[Unit, ...] = ()
+    leaves: bool = False
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.packages or self.restart or self.reboot)
+        return bool(self.packages or self.restart or self.reboot or self.stop or self.leaves)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +125,7 @@ class Step:
             "host": self.host,
             "packages": [f"{package.name}={package.candidate}" for package in self.work.packages],
             "restart": [unit.name for unit in self.work.restart],
+            "stop": [unit.name for unit in self.work.stop],
             "reboot": self.work.reboot,
             "touches": sorted(self.work.touches),
             "primary": self.primary,

@@ -54,7 +54,14 @@ def plan(
     unknown = tuple(refusals.unknown_hosts(options, tuple(reports), others or {}))
     if unknown:
         return Plan(options, (), unknown)
-    return Plan(options, tuple(plan_cluster(options, cluster, surveys, absent) for cluster in observe(reports)))
+    clusters = observe(reports)
+    return Plan(options, tuple(plan_cluster(effective(options, one), one, surveys, absent) for one in clusters))
+
+
+def effective(options: Options, cluster: Cluster) -> Options:
+    """Return the options with the hosts in maintenance as meant to be out, but for the one that goes there."""
+    going = options.only if options.verb == "maintenance" else ()
+    return replace(options, without=tuple(sorted({*options.without, *cluster.in_maintenance} - {*going})))
 
 
 def plan_cluster(
@@ -63,9 +70,12 @@ def plan_cluster(
     """Return one cluster's part of the plan. It has no refusals when nothing is to do and every host was asked."""
     hosts = [host for host in cluster.hosts if host.name not in options.without]
     chosen = [host for host in hosts if not options.only or host.name in options.only]
-    works = {host.name: work_of(options, surveys[host.name], host.ha["components"]) for host in hosts}
+    works = {host.name: work_on(options, cluster, host, surveys) for host in hosts}
     wanted = {host.name: works[host.name] for host in chosen}
     out, problems = look(options, cluster, chosen, surveys)
+    absent = {*absent} - {*options.without}
+    if options.verb == "maintenance":
+        out = {name: signs for name, signs in out.items() if wanted[name]}
     heirs, hindrance = heirs_of(options, cluster)
     turns = steps(present(options, cluster), wanted, out, heirs)
     found = [
@@ -84,6 +94,14 @@ def plan_cluster(
         notes=tuple(notes(options, cluster, surveys, turns)),
         waits=waits(cluster),
     )
+
+
+def work_on(options: Options, cluster: Cluster, host: Host, surveys: Mapping[str, Survey]) -> Work:
+    """Return what the verb does on a host; a maintenance is only for the named ones."""
+    if options.verb == "maintenance" and host.name not in options.only:
+        return Work()
+    marked = host.name in cluster.in_maintenance
+    return work_of(options, surveys[host.name], host.ha["components"], marked=marked)
 
 
 def present(options: Options, cluster: Cluster) -> Cluster:
@@ -148,7 +166,7 @@ def left_over(
             continue
         if name not in wanted and works[name]:
             yield Left(name, f"{' and '.join(needs(works[name]))}; it was not named")
-        if options.verb != "reboot" and survey.reboot_required:
+        if options.verb in {"update", "restart"} and survey.reboot_required:
             reasons = f": {'; '.join(survey.reboot)}" if survey.reboot else ""
             yield Left(name, f"needs a reboot (playbooks/reboot.yml){reasons}")
         more = len(survey.packages.get("system", ())) - len(survey.packages.get(options.scope, ()))

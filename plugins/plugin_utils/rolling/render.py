@@ -17,8 +17,9 @@ NOTHING = {
     "update": "Nothing to update{where}: no newer package is known, and no service runs outdated files.",
     "restart": "Nothing to restart{where}: no service runs outdated files.",
     "reboot": "Nothing to reboot{where}: no host requires it, or all have been rebooted.",
+    "maintenance": "Nothing to lead away{where}: what stops in maintenance does not run.",
 }
-DONE = {"update": "updated", "restart": "restarted", "reboot": "rebooted"}
+DONE = {"update": "updated", "restart": "restarted", "reboot": "rebooted", "maintenance": "taken out"}
 MOST_PACKAGES = 20
 """Packages of one host that the text names; the result names all."""
 
@@ -91,6 +92,10 @@ def work_facts(step: Step) -> Iterator[Row]:
         yield ["because", reason]
     if step.work.reboot:
         yield ["reboots", ""]
+    if step.work.stop:
+        yield ["stops", ", ".join(unit.name for unit in step.work.stop)]
+    elif step.work.leaves:
+        yield ["stops", "nothing; it may be switched off afterwards"]
     if not step.work:
         yield ["comes back", "nothing else is left to do there"]
 

@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import STAYS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import (
     Options,
     Package,
@@ -70,13 +71,18 @@ def parse_unit(item: Mapping[str, Any]) -> Unit:
     return Unit(str(item["component"]), str(item["unit"]), bool(item["active"]), tuple(item.get("reasons") or ()))
 
 
-def work_of(options: Options, survey: Survey, components: Iterable[str]) -> Work:
+def work_of(options: Options, survey: Survey, components: Iterable[str], *, marked: bool = False) -> Work:
     """Return what a verb does on a host.
 
-    An update also restarts what is due already: an interrupted one had perhaps installed its packages.
+    An update also restarts what is due already: an interrupted one had perhaps installed its packages. A maintenance
+    counts as if all of the host's components stopped, because the host may be switched off.
 
     :arg components: the host's.
+    :arg marked: whether the host is in maintenance already.
     """
+    if options.verb == "maintenance":
+        stop = tuple(unit for unit in survey.units if unit.active and unit.component not in STAYS)
+        return Work(touches=frozenset(components), stop=stop, leaves=not marked)
     if options.verb == "reboot":
         asked = options.force and (survey.up is None or survey.up >= options.recent)
         reboot = survey.reboot_required or asked

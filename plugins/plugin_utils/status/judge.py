@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import own_addresses
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import REMOVE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.absence import excuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -73,6 +74,7 @@ def judge(cluster: Cluster, limits: Limits, without: Collection[str] = ()) -> li
         *judge_repository(seen.repository, limits, complete=not without),
         *(problem for job in seen.jobs for problem in judge_job(job, limits)),
         *judge_certificates(seen.certificates, limits),
+        *half_in_maintenance(cluster.maintenance),
     ]
 
 
@@ -110,6 +112,7 @@ def notices(cluster: Cluster, limits: Limits) -> list[Problem]:
         *undeclared_objects(cluster.hosts),
         *judge_updates(cluster),
         *judge_protection(cluster),
+        *(Problem(item.host, item.text, item.back) for item in cluster.maintenance if item.agreed),
     ]
 
 
@@ -186,6 +189,13 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
         if member.lag is not None and member.lag > limits.lag:
             text = f"{size(member.lag)} behind the leader, {size(limits.lag)} is the limit"
             yield Problem(member.name, text, LOOK_AT_PATRONI)
+
+
+def half_in_maintenance(marked: Sequence[Maintenance]) -> Iterator[Problem]:
+    """Yield the hosts of which only a minority says that they are in maintenance: a run did not end."""
+    for item in marked:
+        if not item.agreed:
+            yield Problem(item.host, item.divided, item.end)
 
 
 def pending_restarts(postgresql: PostgreSql | None) -> Iterator[Problem]:

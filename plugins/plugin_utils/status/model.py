@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
 
@@ -291,6 +292,12 @@ class Cluster:
     redundancy: tuple[Redundancy, ...] = ()
     updates: tuple[Updates, ...] = ()
     protection: tuple[Protection, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
+
+    @property
+    def in_maintenance(self) -> frozenset[str]:
+        """The hosts that are meant to be out, by their marks."""
+        return frozenset(item.host for item in self.maintenance if item.agreed)
 
 
 @dataclass(frozen=True, slots=True)

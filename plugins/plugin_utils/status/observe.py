@@ -11,6 +11,8 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import scalar
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import undeclared_in_etcd
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import observe as observe_marks
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -75,6 +77,7 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         redundancy=tuple(redundancy),
         updates=tuple(observe_updates(hosts)),
         protection=tuple(observe_protection(hosts)),
+        maintenance=observe_maintenance(hosts),
     )
 
 
@@ -303,6 +306,12 @@ def observe_protection(hosts: Sequence[Host]) -> Iterator[Protection]:
                 restarts=bool(answer["restarts"]),
                 reboots=bool(answer["reboots"]),
             )
+
+
+def observe_maintenance(hosts: Sequence[Host]) -> tuple[Maintenance, ...]:
+    """Return the hosts that are marked as in maintenance, as holdfast.ha.maintenance_info reports it on each."""
+    answers = {host.name: (host.answer("maintenance") or {}).get("marks") for host in hosts}
+    return observe_marks(answers, answers.keys())
 
 
 def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:

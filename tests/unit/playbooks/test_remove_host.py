@@ -15,7 +15,7 @@ from tests.unit.playbooks.test_targets import ROOT, run
 NAMES = ("db1", "db2", "lb1")
 MEMBERS = [{"name": name, "address": f"127.0.0.1{number}"} for number, name in enumerate(NAMES[:2], 1)]
 TLS = {"ca": "/none", "cert": "/none", "client_cert": "/none", "key": "/none"}
-ASKED = ("Read what is deployed", "Ask every host", "Ask the host itself")
+ASKED = ("Find the hosts in maintenance", "Read what is deployed", "Ask every host", "Ask the host itself")
 
 
 def peer(number):

@@ -165,6 +165,7 @@ def test_every_playbook_that_changes_a_part_compares_first():
         "drill",
         "etcd_lost",
         "guard",
+        "maintenance",
         "preflight",
         "reboot",
         "remove_host",

@@ -63,6 +63,7 @@ def test_a_primary_that_leads_etcd_and_holds_the_address_gives_all_three_away():
         "host": "n1",
         "packages": ["etcd-server=3.5.16-5", "patroni=4.0.4-2", "haproxy=3.0.11-2"],
         "restart": ["etcd.service", "patroni.service", "haproxy.service"],
+        "stop": [],
         "reboot": False,
         "touches": ["etcd", "haproxy", "postgresql"],
         "primary": True,
