@@ -32,6 +32,7 @@ from tests.unit.plugins.plugin_utils.test_status import LIMITS
 
 STOPPED = ("postgresql", "pgbouncer", "haproxy", "keepalived")
 DOWN = {"unreachable": "no route to host", "probes": {}}
+POOLER = "holdfast-pgbouncer.service"
 
 
 def marked(found, *names, by=None):
@@ -132,7 +133,7 @@ def test_an_interrupted_run_is_completed(by):
     found["db3"]["probes"]["timings"] = {}
     surveys = {host: needs(report["ha"]) for host, report in found.items()}
     surveys["db3"] = needs(found["db3"]["ha"], stopped=("postgresql",) if by != ("db3",) else ())
-    surveys["db3"]["units"].append({"component": "pgbouncer", "unit": "p.service", "active": by is None, "reasons": []})
+    surveys["db3"]["units"].append({"component": "pgbouncer", "unit": POOLER, "active": by is None, "reasons": []})
     made = planned(found, surveys, "maintenance", only=("db3",))
     assert refused(made) == []
     assert [step.out != () for step in made.steps] == [True]
