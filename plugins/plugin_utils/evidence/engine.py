@@ -237,11 +237,11 @@ class Evidence:
         return self._clients.presence(leader, self._table, members)
 
     def _members(self, leader: str) -> list[str]:
-        """Return the members that Patroni knows and the inventory had at the begin; others are noted."""
+        """Return the members that run by Patroni and that the inventory had at the begin; others are noted."""
         told = part(self._gatekeeper.probe(), leader, "patroni").get("members") or []
-        known = {name for name, *_rest in told}
+        known = {name for name, _role, state, *_rest in told if state != "stopped"}
         self._notes += [
-            f"{host}: no member of the cluster at the end; its rows were not counted"
+            f"{host}: no running member of the cluster at the end; its rows were not counted"
             for host in sorted({*self._expected.databases} - known)
         ]
         self._notes += [

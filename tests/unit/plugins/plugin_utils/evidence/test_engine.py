@@ -205,20 +205,24 @@ def test_clients_whose_session_broke_are_told(engine: Callable[..., Engine]) -> 
     assert made.result()["failure"] == "client1: the session broke, and with it the clients ended"
 
 
-def test_a_host_that_left_the_cluster_is_noted(engine: Callable[..., Engine], tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [[], [["db3", "replica", "stopped", 4]]])
+def test_a_host_that_left_the_cluster_is_noted(
+    engine: Callable[..., Engine], tmp_path: Path, left: list[list[Any]]
+) -> None:
     made = engine()
     made.start()
     members = [
         ["db1", "leader", "running", 4],
         ["db2", "quorum_standby", "running", 4],
         ["db9", "replica", "running", 4],
+        *left,
     ]
     made.hosts.broken = {"db1_patroni": {"members": members}}
     made.hosts.off.add("db3")
     made.desk.ask_to_finish()
     assert made.result()["passed"]
     assert json.loads((tmp_path / "evidence.json").read_text())["notes"] == [
-        "db3: no member of the cluster at the end; its rows were not counted",
+        "db3: no running member of the cluster at the end; its rows were not counted",
         "db9: a member that the inventory lacked at the begin; its rows were not counted",
     ]
 
