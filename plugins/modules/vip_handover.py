@@ -297,21 +297,19 @@ class Host:
         self.taking_part = [one for one in self.virtuals() if one.kept]
         if self.module.check_mode:
             return bool(self.taking_part)
-        # An address that has come back serves its clients as before.
-        left = [one for one in self.taking_part if not one.held]
-        if left:
-            self._drain(left)
         if self.taking_part:
-            self.run("sh", "-c", handover.undo_old(self.taking_part, handover.own_arp(self.taking_part, read_arp)))
+            self._drain()
+        if kept := [one for one in self.virtuals() if one.kept]:
+            self.run("sh", "-c", handover.undo_old(kept, handover.own_arp(kept, read_arp)))
             if still := [one.name for one in self.virtuals() if one.kept]:
                 raise ValueError(f"addresses: {', '.join(still)} can't be removed from lo; remove them by hand")
         self.stop_timer()
         return bool(self.taking_part)
 
-    def _drain(self, left: list[Virtual]) -> None:
+    def _drain(self) -> None:
         started = time.monotonic()
         params = self.module.params
-        while (connected := self._connections(left)) and time.monotonic() - started < params["patience"]:
+        while (connected := self._connections()) and time.monotonic() - started < params["patience"]:
             time.sleep(POLL_SECONDS)
         self.waited = round(time.monotonic() - started, 3)
         ends = time.monotonic() + params["timeout"]
@@ -322,14 +320,17 @@ class Host:
             self._close(idle)
             if not idle:
                 time.sleep(POLL_SECONDS)
-            connected = self._connections(left)
+            connected = self._connections()
             self.closed += max(0, min(len(idle), before - len(connected)))
         self.broken = len(connected)
         if params["timeout"]:
             self._close(connected)
 
-    def _connections(self, virtuals: list[Virtual]) -> tuple[Connection, ...]:
-        wanted = handover.to_addresses(virtuals)
+    def _connections(self) -> tuple[Connection, ...]:
+        # An address that has come back meanwhile serves its clients as before.
+        wanted = handover.to_addresses(one for one in self.virtuals() if one.kept and not one.held)
+        if not wanted:
+            return ()
         return handover.parse_connections(self.must("ss", "-OHnti", "state", "established", *wanted))
 
     def _close(self, connections: tuple[Connection, ...]) -> None:

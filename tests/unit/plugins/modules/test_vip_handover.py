@@ -206,6 +206,16 @@ def test_connections_to_an_address_that_came_back_stay(host, run):
     assert (host.state()["lo"], host.state()["connections"]) == ([], [IDLE])
 
 
+def test_nobody_waits_for_an_address_that_comes_back_meanwhile(host, run, monkeypatch):
+    run("old")
+    before = host.state()["eth0"]
+    released(host)
+    host.change(connections=[IDLE])
+    monkeypatch.setattr(vip_handover.time, "sleep", lambda _seconds: host.change(eth0=before))
+    assert run("old", "absent", patience=30)["waited"] < 10
+    assert (host.state()["lo"], host.state()["connections"]) == ([], [IDLE])
+
+
 @pytest.mark.parametrize(("role", "broken"), [("old", "ip"), ("new", "nft"), ("old", "systemd-run")])
 def test_a_host_that_can_not_is_left_as_it_was(host, run, role, broken):
     if role == "new":
