@@ -25,7 +25,10 @@ LABEL = "lo:handover-"
 ARP = ("arp_ignore", "arp_announce")
 ARP_MEANWHILE = (1, 2)
 MOST_CONNECTIONS = 262144
-QUIET_MS = 20
+QUIET_MS = 8
+IDLE_MS = 500
+CLOSING_MS = 25
+"""How long it takes to close connections that have been looked at."""
 
 _ERRORS = {
     4: "icmp type destination-unreachable",
@@ -322,6 +325,25 @@ def _connections(lines: Iterable[str]) -> Iterator[Connection]:
         )
 
 
-def quiet(connections: Iterable[Connection], milliseconds: int = QUIET_MS) -> tuple[Connection, ...]:
-    """Return those that wait for their clients: nobody who loses one has to guess what became of a statement."""
-    return tuple(one for one in connections if one.answered and one.sent_ms >= milliseconds)
+def quiet(connections: Iterable[Connection], pauses: Mapping[str, int]) -> tuple[Connection, ...]:
+    """Return those that wait for their clients: nobody who loses one has to guess what became of a statement.
+
+    ``pauses`` has the longest pause seen of each client. One in the middle of such a pause will not send within the
+    next moment; neither will one that has been idle for long. A pause that has just begun may be one of an answer.
+    Those that will send latest come first.
+    """
+    left = {one: pauses.get(one.client, 0) - one.sent_ms for one in connections if one.answered}
+    found = [one for one in left if one.sent_ms >= IDLE_MS or (one.sent_ms >= QUIET_MS and left[one] >= CLOSING_MS)]
+    return tuple(sorted(found, key=lambda one: max(one.sent_ms - IDLE_MS, left[one]), reverse=True))
+
+
+def just_answered(connections: Collection[Connection]) -> tuple[Connection, ...]:
+    """Return a few of those that were answered last: of clients with short pauses, they send latest."""
+    answered = sorted((one for one in connections if one.answered), key=lambda one: one.sent_ms)
+    return tuple(answered[: 1 + len(connections) // 10])
+
+
+def longest_pauses(connections: Iterable[Connection], pauses: Mapping[str, int]) -> dict[str, int]:
+    """Return the longest pause of each client, of those known and those seen now."""
+    now = {one.client: one.sent_ms for one in connections if one.answered}
+    return {**pauses, **{client: max(pause, pauses.get(client, 0)) for client, pause in now.items()}}

@@ -167,7 +167,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.vip_handover import (
 )
 
 POLL_SECONDS = 0.1
-MOST_AT_ONCE = 50
+CLOSE_POLL_SECONDS = 0.02
+MOST_AT_ONCE = 20
 PATHS = ["/usr/sbin", "/sbin"]
 
 ARGUMENTS: dict[str, Any] = {
@@ -190,6 +191,7 @@ class Host:
     closed: int = 0
     broken: int = 0
     waited: float = 0.0
+    pauses: dict[str, int] = field(default_factory=dict)
     taking_part: list[Virtual] = field(default_factory=list)
 
     def run(self, *command: str, stdin: str | None = None) -> tuple[int, str]:
@@ -314,24 +316,32 @@ class Host:
         self.waited = round(time.monotonic() - started, 3)
         ends = time.monotonic() + params["timeout"]
         while connected and time.monotonic() < ends:
-            before = len(connected)
-            hurried = ends - time.monotonic() < params["timeout"] / 2
-            idle = handover.quiet(connected, 0 if hurried else handover.QUIET_MS)
-            self._close(idle)
-            if not idle:
-                time.sleep(POLL_SECONDS)
+            hurried = ends - time.monotonic() < params["timeout"] / 3
+            self._close_some(connected, hurried)
             connected = self._connections()
-            self.closed += max(0, min(len(idle), before - len(connected)))
         self.broken = len(connected)
         if params["timeout"]:
             self._close(connected)
+
+    def _close_some(self, connected: tuple[Connection, ...], hurried: bool) -> None:
+        # What has been looked at must be closed at once, so there are not many at a time.
+        idle = handover.quiet(connected, self.pauses)
+        if hurried and not idle:
+            idle = handover.just_answered(connected)
+        idle = idle[:MOST_AT_ONCE]
+        self._close(idle)
+        self.closed += len(idle)
+        if not idle:
+            time.sleep(CLOSE_POLL_SECONDS)
 
     def _connections(self) -> tuple[Connection, ...]:
         # An address that has come back meanwhile serves its clients as before.
         wanted = handover.to_addresses(one for one in self.virtuals() if one.kept and not one.held)
         if not wanted:
             return ()
-        return handover.parse_connections(self.must("ss", "-OHnti", "state", "established", *wanted))
+        found = handover.parse_connections(self.must("ss", "-OHnti", "state", "established", *wanted))
+        self.pauses = handover.longest_pauses(found, self.pauses)
+        return found
 
     def _close(self, connections: tuple[Connection, ...]) -> None:
         for first in range(0, len(connections), MOST_AT_ONCE):

@@ -148,8 +148,34 @@ CONNECTIONS = """\
 def test_only_connections_that_wait_for_their_clients_are_quiet():
     found = sut.parse_connections(CONNECTIONS)
     assert [one.client for one in found if one.answered] == ["198.18.0.9:32926", "198.18.0.9:3", "198.18.0.9:5"]
-    assert [one.client for one in sut.quiet(found)] == ["198.18.0.9:32926"]
-    assert len(sut.quiet(found, 0)) == 3
+    assert [one.client for one in sut.quiet(found, {})] == ["198.18.0.9:32926"]
+
+
+@pytest.mark.parametrize(
+    ("sent_ms", "longest", "is_quiet"),
+    [(10, 50, True), (40, 50, False), (3, 50, False), (50, 50, False), (499, 499, False), (500, 500, True)],
+)
+def test_a_client_in_the_middle_of_its_pause_is_quiet(sent_ms, longest, is_quiet):
+    one = sut.Connection("a:1", "b:2", sent_ms, sent_ms + 1, False)
+    assert bool(sut.quiet([one], {"b:2": longest})) is is_quiet
+
+
+def test_those_that_will_send_latest_come_first():
+    short, long, idle = (sut.Connection("a:1", name, ms, ms, False) for name, ms in (("s", 9), ("l", 60), ("i", 9000)))
+    assert sut.quiet([short, long, idle], {"s": 50, "l": 200, "i": 9000}) == (idle, long, short)
+
+
+def test_few_of_the_busiest_are_chosen():
+    found = sut.parse_connections(CONNECTIONS)
+    assert [one.client for one in sut.just_answered(found)] == ["198.18.0.9:5"]
+    assert len(sut.just_answered(found * 4)) == 3
+    assert sut.just_answered(found[1:2]) == ()
+
+
+def test_the_longest_pause_is_remembered():
+    found = sut.parse_connections(CONNECTIONS)
+    known = sut.longest_pauses(found, {"198.18.0.9:3": 90, "gone:1": 7})
+    assert known == {"198.18.0.9:32926": 29044, "198.18.0.9:3": 90, "198.18.0.9:5": 0, "gone:1": 7}
 
 
 @pytest.mark.parametrize("text", ["Error: an inet prefix is expected", "1 2 3", "State Recv-Q Send-Q Local Peer"])
