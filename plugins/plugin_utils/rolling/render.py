@@ -117,7 +117,7 @@ def wait_texts(waits: Waits, steps: Sequence[Step]) -> Iterator[str]:
         held = "; PgBouncer holds its clients meanwhile" if waits.held else ""
         yield f"Predicted without writes for the switchover: {range_of(waits.switchover)}{held}"
     if moves[1] and waits.address:
-        yield f"Predicted for each move of a virtual IP: {range_of(waits.address)}; its connections end"
+        yield f"Predicted for each move of a virtual IP: {range_of(waits.address)}; new connections wait"
     if waits.unknown and ((moves[0] and not waits.switchover) or (moves[1] and not waits.address)):
         yield f"Predicted waits: unknown, {waits.unknown}"
 

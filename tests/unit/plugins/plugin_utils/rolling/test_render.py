@@ -44,7 +44,7 @@ Cluster lab: update (stack), 3 of 3 hosts in this order
           upgrades     haproxy 3.0.11-1 → 3.0.11-2
           restarts     etcd.service, patroni.service, haproxy.service
   Predicted without writes for the switchover: 0.7 to 6.0 s, median 2.5 s
-  Predicted for each move of a virtual IP: 0.1 to 1.8 s, median 0.2 s; its connections end"""
+  Predicted for each move of a virtual IP: 0.1 to 1.8 s, median 0.2 s; new connections wait"""
 
 
 def test_the_whole_plan():
