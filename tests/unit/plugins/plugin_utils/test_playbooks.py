@@ -43,7 +43,7 @@ PLAYS = [
 ]
 ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb")
 """What the plays of rolling work give each other."""
-INCLUDED = r"(?:include|import)_tasks: (?:\"{{ playbook_dir }}/tasks/)?([^\s\"]+\.yml)"
+INCLUDED = r"(?:include|import)_tasks: (?:\"{{ rolling__tasks }}/)?([^\s\"]+\.yml)"
 LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
 READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")
 
