@@ -46,7 +46,7 @@ def fake(check_mode: bool) -> tuple[Any, list[str]]:
 
 def test_what_a_host_needs(monkeypatch):
     monkeypatch.setattr(
-        rolling_info.service_age, "reboot", lambda release: rolling_info.service_age.Reboot(False, [], "x")
+        rolling_info.service_age, "reboot", lambda release: rolling_info.service_age.Reboot(False, [], "x", 1)
     )
     module, ran = fake(check_mode=False)
     found = rolling_info.load(module)
@@ -75,7 +75,7 @@ def test_what_a_host_needs(monkeypatch):
 
 def test_check_mode_fetches_no_lists(monkeypatch):
     monkeypatch.setattr(
-        rolling_info.service_age, "reboot", lambda release: rolling_info.service_age.Reboot(False, [], "x")
+        rolling_info.service_age, "reboot", lambda release: rolling_info.service_age.Reboot(False, [], "x", 1)
     )
     module, ran = fake(check_mode=True)
     rolling_info.load(module)
