@@ -69,7 +69,7 @@ def test_what_a_host_needs(monkeypatch):
             "reasons": ["systemd has not read its unit files since they changed"],
         },
     ]
-    assert found["reboot"] == {"required": False, "reasons": [], "boot": "x"}
+    assert found["reboot"] == {"required": False, "reasons": [], "boot": "x", "up": 1}
     assert set(apt_plan.SCOPES) < found.keys()
 
 
