@@ -9,7 +9,8 @@ FAULTS := all
 LEDGER := tests/unit/plugins/plugin_utils/drill/data/primary_power_loss-1.ledger.json.gz
 REPEAT := 1
 MINUTES := 60
-SCENARIOS := default failover backup haproxy keepalived three_nodes
+STEP := up
+SCENARIOS := default failover maintenance backup haproxy keepalived three_nodes
 
 .PHONY: help
 help: ## Show the targets
@@ -40,6 +41,16 @@ lab-down: bootstrap ## Remove the lab's containers and network; the image and th
 .PHONY: status
 status: ## The lab's health; fails when it is not healthy
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/status.yml
+
+.PHONY: lab-next-version
+lab-next-version: bootstrap ## A next version of the lab's installed packages (PACKAGES="pgbouncer etcd-server" STEP=down)
+	@$(BIN)/python -m lab.next_version $(STEP) $(if $(filter up,$(STEP)),$(PACKAGES))
+
+.PHONY: maintenance
+maintenance: lab-next-version ## Update the lab to a next version and reboot its hosts, under load; reports in reports/
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/update.yml -e update_scope=stack -e evidence=true
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/reboot.yml -e reboot_all=true -e evidence=true
+	@$(BIN)/python -m lab.next_version down
 
 .PHONY: drill
 drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3); the report goes to reports/

@@ -46,11 +46,12 @@ class Engine:
             == 0
         )
 
-    def containers(self, *, running_only: bool = False, label: str = "") -> list[str]:
-        """Names of the containers, optionally only those that carry the label."""
+    def containers(self, *, running_only: bool = False, label: str = "", network: str = "") -> list[str]:
+        """Names of the containers, optionally only those that carry the label or are in the network."""
         arguments = ["ps", "--format", "{{.Names}}"]
         arguments += [] if running_only else ["--all"]
         arguments += ["--filter", f"label={label}"] if label else []
+        arguments += ["--filter", f"network={network}"] if network else []
         return self.run(*arguments).split()
 
     def inspect(self, kind: str, name: str) -> dict[str, Any] | None:

@@ -58,6 +58,7 @@ def _debootstrap(release: str, archive: Path) -> None:
         f"copy-in {_NODE_FILES}/ssh-host-keys.service /etc/systemd/system",
         f"upload {_NODE_FILES}/init /usr/local/sbin/lab-node-init",
         'chmod 0755 "$1/usr/local/sbin/lab-node-init"',
+        *(hook for unit in ("systemd-poweroff", "systemd-halt") for hook in _stays_off(unit)),
         'rm -f "$1"/etc/ssh/ssh_host_*',
         'chroot "$1" systemctl enable ssh.service ssh-host-keys.service',
         f'chroot "$1" systemctl mask {_MASKED_UNITS}',
@@ -68,3 +69,8 @@ def _debootstrap(release: str, archive: Path) -> None:
     result = subprocess.run([*command, release, str(archive)], capture_output=True, text=True, check=False)
     if result.returncode:
         raise LabError(f"mmdebstrap {release} failed: {result.stderr.strip()[-800:]}")
+
+
+def _stays_off(unit: str) -> tuple[str, str]:
+    folder = f"/etc/systemd/system/{unit}.service.d"
+    return f'mkdir -p "$1"{folder}', f"copy-in {_NODE_FILES}/stays-off.conf {folder}"

@@ -4,8 +4,12 @@
 """Create and remove the containers that stand for the hosts of an inventory.
 
     python -m lab.nodes up inventory/lab/hosts.yml      a container holdfast-<host> per host, at its ansible_host
-    python -m lab.nodes down inventory/lab/hosts.yml    the containers and their network are gone
+    python -m lab.nodes up lab/spares.yml db4 lb3       only these hosts of the inventory
+    python -m lab.nodes down lab/spares.yml db4         only these are gone
+    python -m lab.nodes down inventory/lab/hosts.yml    all containers in their network are gone, and the network
     python -m lab.nodes status inventory/lab/hosts.yml  exit 0 when every node runs
+
+A node that reboots starts again, as a host does; one that is powered off or killed stays off until `up`.
 
 LAB_OS chooses the Debian release (trixie, bookworm), LAB_ENGINE the engine (docker, podman). LAB_DATA_MIB gives each
 host of the group postgresql its own volume of so many MiB for its databases, which a drill may fill. LAB_CPUS gives
@@ -38,6 +42,7 @@ _KEY = _STATE / "id_ed25519"
 _KNOWN_HOSTS = _STATE / "known_hosts"
 _INOTIFY_INSTANCES_PER_NODE = 5
 _BOOT_SECONDS = 90
+_HELPERS = (packages.CONTAINER, "holdfast-power")
 _DATA = "/var/lib/postgresql"
 # The image's package lists are empty, so their time must be old.
 _USE_PACKAGE_CACHE = "cat >/etc/apt/apt.conf.d/00lab && touch --date=@0 /var/lib/apt/lists"
@@ -54,6 +59,8 @@ _CONTAINER_OPTIONS = (
     "--tmpfs=/tmp",
     "--shm-size=256m",
     "--stop-signal=SIGRTMIN+3",
+    # A reboot ends the first process with SIGHUP; the image ends a power off with 0, and the engine knows its own kill.
+    "--restart=on-failure",
     "--sysctl=net.ipv6.conf.all.disable_ipv6=0",
 )
 
@@ -122,13 +129,33 @@ def members(inventory: dict[str, Any], group: str) -> Iterator[str]:
 
 
 def read_inventory(path: Path) -> list[Node]:
+    """The nodes of an inventory."""
+    return nodes_of(list_inventory(path))
+
+
+def chosen(nodes: list[Node], names: list[str]) -> list[Node]:
+    """The nodes with these names, or all without names; LabError names an unknown one."""
+    if unknown := sorted(set(names) - {node.name for node in nodes}):
+        raise LabError(
+            f"the inventory has no host {', '.join(unknown)}; it has {', '.join(node.name for node in nodes)}"
+        )
+    return [node for node in nodes if not names or node.name in names]
+
+
+def list_inventory(path: Path) -> dict[str, Any]:
+    """The output of `ansible-inventory --list`."""
     program = Path(sys.executable).with_name("ansible-inventory")
     if not program.exists():
         program = _ROOT / ".venv/bin/ansible-inventory"
     result = subprocess.run([program, "-i", path, "--list"], capture_output=True, text=True, check=False)
     if result.returncode:
         raise LabError(f"ansible-inventory -i {path} failed: {result.stderr.strip()}")
-    return nodes_of(json.loads(result.stdout))
+    return json.loads(result.stdout)
+
+
+def running_nodes(engine: Engine, network: Network) -> list[str]:
+    """The running containers in the network that stand for hosts, also for those of another inventory."""
+    return [name for name in _attached(engine, network, running_only=True) if name not in _HELPERS]
 
 
 def up(engine: Engine, nodes: list[Node], release: str, image_of: Callable[[Node], str] | None = None) -> None:
@@ -159,19 +186,36 @@ def up(engine: Engine, nodes: list[Node], release: str, image_of: Callable[[Node
 
 
 def down(engine: Engine, nodes: list[Node]) -> None:
-    """Remove the nodes, their anonymous volumes and their network; the image and the package cache stay."""
+    """Remove the nodes, all others in their network, and the network; the image and the package cache stay."""
     network = network_of(nodes)
-    existing = set(engine.containers())
-    doomed = [node.container for node in nodes if node.container in existing]
-    if doomed:
-        with step(f"removing {len(doomed)} nodes"):
-            engine.run("rm", "--force", "--volumes", *doomed)
-    for node in nodes:
-        volumes.remove(node.container)
+    others = [name for name in _attached(engine, network) if name != packages.CONTAINER]
+    _remove(engine, {node.container for node in nodes} | set(others))
     packages.leave(engine, network.name)
     if engine.inspect("network", network.name):
         engine.run("network", "rm", network.name)
     _forget_host_keys(nodes)
+
+
+def remove(engine: Engine, nodes: list[Node]) -> None:
+    """Remove these nodes only."""
+    _remove(engine, {node.container for node in nodes})
+    _forget_host_keys(nodes)
+
+
+def _remove(engine: Engine, names: set[str]) -> None:
+    """Remove the containers with these names that exist, and the volumes of all."""
+    if doomed := sorted(names.intersection(engine.containers())):
+        with step(f"removing {len(doomed)} nodes"):
+            engine.run("rm", "--force", "--volumes", *doomed)
+    for name in names:
+        volumes.remove(name)
+
+
+def _attached(engine: Engine, network: Network, *, running_only: bool = False) -> list[str]:
+    """The containers in the network."""
+    if engine.inspect("network", network.name) is None:
+        return []
+    return engine.containers(running_only=running_only, network=network.name)
 
 
 def _check_inotify_room(running: int, wanted: int) -> None:
@@ -274,14 +318,15 @@ def main() -> int:
     parser.add_argument(
         "inventory", type=Path, help="an inventory file whose hosts have an IPv4 ansible_host in one /24"
     )
+    parser.add_argument("hosts", nargs="*", help="hosts of the inventory (default: all)")
     arguments = parser.parse_args()
     try:
         engine = ready_engine()
-        nodes = read_inventory(arguments.inventory)
+        nodes = chosen(read_inventory(arguments.inventory), arguments.hosts)
         if arguments.action == "status":
             return 0 if {node.container for node in nodes} <= set(engine.containers(running_only=True)) else 1
         if arguments.action == "down":
-            down(engine, nodes)
+            (remove if arguments.hosts else down)(engine, nodes)
         else:
             quota = processors.quota(os.environ.get("LAB_CPUS"))
             up(engine, nodes, os.environ.get("LAB_OS", "trixie"))

@@ -31,10 +31,12 @@ GROUPS = {
     "Begin": ("installation", "architecture", "topology", "variables"),
     "Operate": (
         "operations",
+        "hosts",
         "playbooks",
         "preflight",
         "status",
         "maintenance",
+        "updates",
         "switchover",
         "security",
         "root-paths",

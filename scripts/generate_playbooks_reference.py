@@ -102,7 +102,8 @@ def section(path: Path, declared: Mapping[str, Any]) -> Iterator[str]:
     yield wrapped(re.sub(r"\bdocs/(\w+\.md)", r"[\1](\1)", " ".join(purpose)))
     if examples:
         yield "\n".join(["\n```sh", *examples, "```"])
-    own = {f"tasks/{path.stem}"} & declared.keys()
+    own = [source for source in declared if source == f"tasks/{path.stem}"]
+    own += [source for source in entry.get("includes", ()) if not path.with_name(f"{Path(source).name}.yml").exists()]
     if options := entry["options"] | {name: option for key in own for name, option in declared[key]["options"].items()}:
         yield "\n| option | type or values | default | meaning |\n|---|---|---|---|"
         yield from (row(name, option) for name, option in options.items())

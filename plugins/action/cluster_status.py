@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,33 +14,30 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices, rolling_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Cluster, Limits, Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import Line, as_data, as_lines
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SQL_ROLES
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import named
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_lines, sentence
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.reports import report, show
 
 ARGUMENTS = argument_spec("cluster_status")
 
 
-def report(variables: Mapping[str, Any], register: str) -> dict[str, Any]:
-    """Return a host's report for observe() from its variables."""
-    seen = variables.get(register) or {}
-    reason = None
-    if "probes" not in seen:
-        reason = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
-    own = named(variables, SQL_ROLES).values()
-    return {"ha": variables["ha"], "unreachable": reason, "probes": seen.get("probes"), "own_roles": list(own)}
+def judged(
+    cluster: Cluster, limits: Limits, purpose: str, without: Sequence[str]
+) -> tuple[Cluster, list[Problem], list[Problem]]:
+    """Return a cluster with its problems and notices."""
+    out = {*without, *cluster.in_maintenance}
+    if purpose == "rolling":
+        return cluster, rolling_problems(cluster, limits, out), []
+    return cluster, judge(cluster, limits, out), notices(cluster, limits)
 
 
-def show(clusters: Iterable[Iterable[Line]]) -> None:
-    """Show the clusters, separated by empty lines, in color where Ansible's own output is."""
-    for number, lines in enumerate(clusters):
-        if number:
-            Display().display("")
-        for text, color in lines:
-            Display().display(text, color=color)
+def of_the_play(hosts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
+    """Return the hosts of those clusters that have a host in the play."""
+    clusters = {host: variables["hostvars"][host]["ha"]["cluster"] for host in hosts}
+    taking_part = {clusters.get(host) for host in variables["ansible_play_hosts_all"]}
+    return [host for host in hosts if clusters[host] in taking_part]
 
 
 class ActionModule(ActionBase):
@@ -54,15 +51,16 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
-        reports = {
-            host: report(variables["hostvars"][host], arguments["register"])
-            for host in variables["groups"].get(arguments["group"], [])
-        }
+        hosts = variables["groups"].get(arguments["group"], [])
+        if arguments["purpose"] == "rolling":
+            hosts = of_the_play(hosts, variables)
+        reports = {host: report(variables["hostvars"][host], arguments["register"]) for host in hosts}
         limits = Limits(**{limit.name: arguments[limit.name] for limit in fields(Limits)})
-        judged = [(cluster, judge(cluster, limits), notices(cluster, limits)) for cluster in observe(reports)]
-        data = {cluster.name: as_data(cluster, problems, soon) for cluster, problems, soon in judged}
-        problems = sum(len(problems) for _cluster, problems, _soon in judged)
-        healthy = bool(judged) and not problems
+        chosen = limits, arguments["purpose"], arguments["without"]
+        found = [judged(cluster, *chosen) for cluster in observe(reports)]
+        data = {cluster.name: as_data(cluster, problems, soon) for cluster, problems, soon in found}
+        problems = sum(len(problems) for _cluster, problems, _soon in found)
+        healthy = bool(found) and not problems
         result |= {"healthy": healthy, "problems": problems}
         if not arguments["final"] and not healthy:
             return result
@@ -72,11 +70,14 @@ class ActionModule(ActionBase):
         if arguments["format"] == "json":
             Display().display(document)
         elif arguments["format"] == "table":
-            show([as_lines(cluster, problems, soon) for cluster, problems, soon in judged])
+            show([as_lines(cluster, problems, soon) for cluster, problems, soon in found])
         if healthy:
             result["clusters"] = data
-        elif not judged:
+        elif not found:
             result |= {"failed": True, "msg": "no host has a cluster: give -i the folder that holds topology.ha.yml"}
+        elif arguments["format"] == "none":
+            told = [sentence(problem) for _cluster, problems, _soon in found for problem in problems]
+            result |= {"failed": True, "msg": f"not healthy: {'; '.join(told)}"}
         else:
             result |= {"failed": True, "msg": f"not healthy: {problems} problem{'s' if problems > 1 else ''}"}
         return result

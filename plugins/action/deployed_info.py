@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import host_of, wished
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of, wished
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directories_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,13 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
-from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed, preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import judge, why_not_without, words_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Host
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance, known_host, left_out
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
@@ -82,6 +86,12 @@ def why_down(variables: Mapping[str, Any], registers: Iterable[str]) -> str | No
     return None
 
 
+def down_hosts(hosts: Iterable[str], hostvars: Mapping[str, Any], registers: Iterable[str]) -> dict[str, str]:
+    """Return the hosts that could not be reached, each with the reason."""
+    reasons = {host: why_down(hostvars[host], registers) for host in hosts}
+    return {host: reason for host, reason in reasons.items() if reason is not None}
+
+
 def is_down(result: Mapping[str, Any]) -> bool:
     """Whether a task could not reach its host, by the result of Ansible or of holdfast.ha.host_preflight."""
     return bool(result.get("unreachable") or result.get("down"))
@@ -92,19 +102,31 @@ def reason_of(result: Mapping[str, Any]) -> str:
     return str(result.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
 
 
-def down_findings(down: Mapping[str, str], known: Sequence[deployed.Host]) -> Iterator[HostFinding]:
-    """Yield each host that is down: an error, unless a run can go on without it."""
+def down_findings(
+    down: Mapping[str, str], known: Sequence[Host], kept_out: Collection[str] = ()
+) -> Iterator[HostFinding]:
+    """Yield each host that is down: an error, unless a run can go on without it.
+
+    :arg kept_out: hosts in maintenance; maintenance_findings() reports them.
+    """
     clusters = {host.name: host.ha["cluster"] for host in known}
     for host, reason in down.items():
         cluster = clusters[host]
-        why = deployed.why_not_without([other for other in known if clusters[other.name] == cluster], down)
+        why = why_not_without([other for other in known if clusters[other.name] == cluster], down)
         fix = next((fix for part, fix in CONNECTION_FIXES.items() if part in reason), NO_CONNECTION)
         if why:
             yield HostFinding(host, Finding("connection", reason, fix))
             text = f"nothing can be done in {cluster} before it is up: {why}"
             yield HostFinding(host, Finding("down", text, "have it up, and run this again"))
-        else:
+        elif host not in kept_out:
             yield HostFinding(host, Finding("down", reason, f"left out; {fix}, then run this again", WARNING))
+
+
+def maintenance_findings(kept_out: Mapping[str, Maintenance]) -> Iterator[HostFinding]:
+    """Yield each host that a run leaves out because it is in maintenance."""
+    for host, item in kept_out.items():
+        fix = f"left out; {item.back}, then run this again"
+        yield HostFinding(host, Finding("maintenance", item.text, fix, WARNING))
 
 
 def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: list[AnsibleError]) -> Any:
@@ -125,7 +147,7 @@ def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: li
 
 
 def deployed_findings(
-    seen: Mapping[str, Mapping[str, Any]], known: Sequence[deployed.Host], *, whole: bool, accept: list[str]
+    seen: Mapping[str, Mapping[str, Any]], known: Sequence[Host], *, whole: bool, accept: list[str]
 ) -> Iterator[HostFinding]:
     """Yield conflicts of the declared with the deployed state, from the results of holdfast.ha.deployed_info."""
     for host, told in seen.items():
@@ -134,7 +156,7 @@ def deployed_findings(
             reason = told.get("unknown") or reason_of(told)
             yield HostFinding(host, Finding("deployed", f"can't be examined: {reason}", fix))
     if any(seen.values()):
-        yield from deployed.judge(known, whole=whole, accept=accept)
+        yield from judge(known, whole=whole, accept=accept)
 
 
 def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
@@ -170,21 +192,26 @@ class ActionModule(ActionBase):
         variables = task_vars or {}
         hosts = list(variables["groups"].get(arguments["group"], []))
         hostvars = variables["hostvars"]
-        whole, accept = not arguments["part"], deployed.words_of(arguments["accept"])
-        found = self._complete(hosts, hostvars, arguments) if whole else []
+        whole = not arguments["part"]
+        accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
+        kept_out = left_out({host: known_host(hostvars[host], arguments["maintenance"]) for host in hosts})
+        serving = [host for host in hosts if host not in kept_out]
+        found = self._complete(serving, hostvars, arguments) if whole else []
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
-        judged = hosts if whole else [host for host in hosts if host in variables["ansible_play_hosts_all"]]
+        judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
         found += authority_findings(hosts, hostvars)
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
-        reasons = {host: why_down(hostvars[host], (arguments["register"], arguments["deployed"])) for host in hosts}
-        down = {host: reason for host, reason in reasons.items() if reason is not None}
+        down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
+        # Its components count as those of a host that --limit leaves out: a changed secret would not reach it.
+        seen |= {host: {} for host in kept_out}
         if down or any(seen.values()):
-            known = [deployed.host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
+            known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
             found += [
-                *down_findings(down, known),
+                *down_findings(down, known, kept_out),
                 *deployed_findings(seen, known, whole=whole, accept=accept),
             ]
+        found += maintenance_findings(kept_out)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
         if found or whole:
@@ -193,8 +220,10 @@ class ActionModule(ActionBase):
             result |= {"failed": True, "msg": f"{len(stopping)} errors, nothing was changed"}
         else:
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
-            result["down"] = down
-            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in down]
+            result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
+            result["maintenance"] = {host: item.text for host, item in kept_out.items()}
+            absent = {*down, *kept_out}
+            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
         return result
 
     def _complete(

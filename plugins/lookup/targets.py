@@ -47,6 +47,12 @@ options:
     description: Whether the play must run on all these hosts or on none.
     type: bool
     default: false
+  maintained:
+    description:
+      - Whether hosts in maintenance take part. An earlier play of the run has put them into the group
+        C(holdfast_maintenance).
+    type: bool
+    default: false
 """
 
 EXAMPLES = r"""
@@ -73,6 +79,7 @@ from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
 from ansible_collections.holdfast.ha.plugins.inventory.topology import plain, refuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, is_topology
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import MAINTAINED
 from ansible_collections.holdfast.ha.plugins.plugin_utils.playbooks import (
     ALL,
     CLUSTER,
@@ -121,7 +128,9 @@ class LookupModule(LookupBase):
         ]
         if problems:
             self._refuse(problems)
-        return [f"{group}:&{CLUSTER}{wanted.chosen}" if wanted.cluster else group]
+        pattern = f"{group}:&{CLUSTER}{wanted.chosen}" if wanted.cluster else group
+        leaves = inventory.groups.get(MAINTAINED) and not self.get_option("maintained") and not wanted.host
+        return [f"{pattern}:!{MAINTAINED}" if leaves else pattern]
 
     def _refuse(self, problems: Iterable[Problem]) -> NoReturn:
         books = ", ".join(Path(argument).name for argument in context.CLIARGS.get("args") or ())

@@ -357,21 +357,22 @@ def parse_units(shown: str) -> dict[str, FoundUnit]:
     blocks = (
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line) for block in shown.strip().split("\n\n")
     )
-    return {block["Id"]: _unit(block) for block in blocks if "Id" in block}
+    return {block["Id"]: found_unit(block) for block in blocks if "Id" in block}
 
 
-def _unit(properties: Mapping[str, str]) -> FoundUnit:
+def found_unit(properties: Mapping[str, str]) -> FoundUnit:
+    """The state of a unit by its properties, of UNIT_PROPERTIES."""
     return FoundUnit(
         load_state=properties.get("LoadState", "not-found"),
         active_state=properties.get("ActiveState", "inactive"),
         unit_file_state=properties.get("UnitFileState", ""),
         needs_daemon_reload=properties.get("NeedDaemonReload") == "yes",
-        started_at=_epoch(properties.get("InactiveExitTimestamp", "")),
-        state_changed_at=_epoch(properties.get("StateChangeTimestamp", "")),
+        started_at=epoch(properties.get("InactiveExitTimestamp", "")),
+        state_changed_at=epoch(properties.get("StateChangeTimestamp", "")),
     )
 
 
-def _epoch(text: str) -> float:
+def epoch(text: str) -> float:
     """Seconds since the epoch of systemd's `Mon 2026-01-05 10:11:12.123456 UTC`; 0 for an empty or n/a time."""
     words = text.split()
     if len(words) < 3:

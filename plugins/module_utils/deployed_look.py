@@ -36,7 +36,6 @@ PATRONICTL = "/root/.config/patroni/patronictl.yaml"
 PGBACKREST = "/etc/pgbackrest.conf"
 JOBS = Path("/etc/holdfast/jobs")
 WANTS = Path("/etc/systemd/system/multi-user.target.wants")
-TLS = Tls("/etc/holdfast/tls/ca.crt", "/etc/holdfast/tls/client.crt", "/etc/holdfast/tls/host.key")
 LARGEST = 2**20
 SECONDS = 3.0
 SERVER = """
@@ -141,10 +140,10 @@ def etcd(path: str) -> deployed.Etcd | None:
 
 
 def ask_etcd(
-    found: deployed.Etcd, users: Mapping[str, str], secrets: Mapping[str, str]
+    found: deployed.Etcd, tls: Tls, users: Mapping[str, str], secrets: Mapping[str, str]
 ) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
     """Return the members {peer URL: name}, None if unknown, and by name whether users' passwords are accepted."""
-    client = EtcdClient(TLS.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
+    client = EtcdClient(tls.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
     taken: dict[str, bool | None] = {}
     try:
         for name, user in users.items():
@@ -165,10 +164,10 @@ def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, E
     return (True, logged_in) if logged_in else (None, client)
 
 
-def patroni_members(found: deployed.Patroni) -> tuple[str, ...] | None:
+def patroni_members(found: deployed.Patroni, tls: Tls) -> tuple[str, ...] | None:
     """Return the names of the members that Patroni here knows, None when it doesn't answer."""
     try:
-        answer = TLS.client(https_url(found.address, found.rest_port), SECONDS).request("GET", "/cluster")
+        answer = tls.client(https_url(found.address, found.rest_port), SECONDS).request("GET", "/cluster")
         return tuple(sorted(str(member["name"]) for member in answer["members"]))
     except (EndpointError, OSError, ValueError, KeyError, TypeError):
         return None
@@ -265,6 +264,7 @@ def stored_secrets(config: Any, stored: Mapping[str, str]) -> dict[str, list[str
 def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
     """Return what is deployed on this host."""
     secrets: Mapping[str, str] = wished.get("secrets", {})
+    tls = Tls(**{name: wished.get("tls", {}).get(name, "") for name in ("ca", "cert", "key")})
     units = {component: Unit(*unit) for component, unit in wished.get("units", {}).items()}
     unit = units.get("postgresql", Unit())
     config = patroni_config(unit.configuration)
@@ -273,7 +273,7 @@ def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
     taken: dict[str, bool | None] = {}
     store = etcd(units.get("etcd", Unit()).configuration)
     if store:
-        members, taken = ask_etcd(store, wished.get("etcd_users", {}), secrets)
+        members, taken = ask_etcd(store, tls, wished.get("etcd_users", {}), secrets)
         store = replace(store, members=members)
     if patroni and data and psycopg2:
         roles = wished.get("sql_roles", {}) | {f"postgresql_{kind}": role for kind, role in patroni.users.items()}
@@ -290,7 +290,7 @@ def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
         etcd=store,
         pgbackrest=backup,
         components=components(units),
-        patroni_members=patroni_members(patroni) if patroni and data else None,
+        patroni_members=patroni_members(patroni, tls) if patroni and data else None,
         secrets={
             **{name: deployed.Verdict(same.get(name), taken.get(name)) for name in {*same, *taken} & secrets.keys()},
             **try_repositories(module, wished, repositories),

@@ -15,6 +15,8 @@ from typing import Any, cast
 
 LEADER_ROLES = frozenset({"leader", "standby_leader"})
 SYNCHRONOUS_ROLES = frozenset({"sync_standby", "quorum_standby"})
+NO_AGREEMENT = "a majority of the members does not agree on the leader"
+NO_SYNCHRONOUS = "no standby is synchronous"
 
 
 @dataclass(frozen=True)
@@ -175,10 +177,10 @@ def problems(cluster: Cluster, expected: Sequence[str], synchronous: bool = Fals
     leader = cluster.leader
     if leader is None:
         return ["there is no leader", *member_problems(cluster, expected, None)]
-    found = [] if cluster.agreed else ["a majority of the members does not agree on the leader"]
+    found = [] if cluster.agreed else [NO_AGREEMENT]
     found += member_problems(cluster, expected, leader)
     if synchronous and not any(member.role in SYNCHRONOUS_ROLES for member in cluster.members):
-        found.append("no standby is synchronous")
+        found.append(NO_SYNCHRONOUS)
     return found
 
 
@@ -286,3 +288,9 @@ def as_facts(cluster: Cluster) -> dict[str, Any]:
             for member in cluster.members
         ],
     }
+
+
+def from_facts(facts: Mapping[str, Any]) -> Cluster:
+    """Return the cluster of as_facts(), empty for {}. The members' URLs are not in it."""
+    members = tuple(Member(**entry) for entry in facts.get("members") or ())
+    return Cluster(facts.get("scope"), members, bool(facts.get("paused")), bool(facts.get("agreed")))

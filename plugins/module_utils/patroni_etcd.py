@@ -83,6 +83,11 @@ class Store:
         keys = (base64.b64decode(item["key"]).decode() for item in answer.get("kvs", ()))
         return tuple(sorted(key.removeprefix(self.prefix) for key in keys))
 
+    def leader(self) -> str:
+        """Return the name in the leader's key, "" without one. Raises EndpointError and WrongPasswordError."""
+        answer = self._any(lambda client: client.call("/v3/kv/range", {"key": self._key(LEADER)}))
+        return next((base64.b64decode(item["value"]).decode() for item in answer.get("kvs", ())), "")
+
     def forget(self, names: Sequence[str], *, guarded: bool = True) -> bool:
         """Delete keys at once, if *guarded* only when no member of the cluster is alive; return whether they were."""
         body = self._forgetting(names, guarded)

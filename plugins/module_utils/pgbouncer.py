@@ -52,9 +52,15 @@ class Console:
 
     def tell(self, command: str, seconds: float) -> None:
         """Give a command. Raises TimeoutError or psycopg2.Error."""
+        self.ask(command, seconds)
+
+    def ask(self, command: str, seconds: float) -> list[dict[str, Any]]:
+        """Give a command and return its rows by the names of their columns. Raises TimeoutError or psycopg2.Error."""
         try:
             self.open()
-            answer(cast("Session", self._session), command, (), seconds)
+            session = cast("Session", self._session)
+            rows = answer(session, command, (), seconds)
+            return [dict(zip(session.columns, row, strict=True)) for row in rows]
         except TimeoutError:
             self.close()
             raise TimeoutError(f"{command} was not done within {seconds:g} s") from None
@@ -110,14 +116,15 @@ class Poolers:
     @contextmanager
     def _consoles(self) -> Iterator[dict[Pooler, Console]]:
         """Yield a console for each, and close them at the end."""
-        consoles = {pooler: Console(self._settings(pooler)) for pooler in self.members}
+        consoles = {pooler: Console(self.settings(pooler)) for pooler in self.members}
         try:
             yield consoles
         finally:
             for console in consoles.values():
                 console.close()
 
-    def _settings(self, pooler: Pooler) -> dict[str, Any]:
+    def settings(self, pooler: Pooler) -> dict[str, Any]:
+        """Return what psycopg2 needs to log in to the console of a pooler."""
         verified = {"sslmode": "verify-full", "sslrootcert": self.ca} if self.ca else {"sslmode": "prefer"}
         return {
             "host": pooler.address,

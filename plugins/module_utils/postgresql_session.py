@@ -31,6 +31,7 @@ class Session:
         self._link = psycopg2.connect(**settings, async_=1)
         self._cursor: Any = None
         self._wants = libpq.POLL_WRITE
+        self.columns: tuple[str, ...] = ()
 
     def interest(self) -> tuple[int, int]:
         """Return the descriptor and the events it waits for, as poll() takes them."""
@@ -50,8 +51,10 @@ class Session:
         self._wants = libpq.POLL_READ
 
     def rows(self) -> Rows:
-        """Return the rows of the statement that is done."""
-        rows: Rows = self._cursor.fetchall() if self._cursor.description else []
+        """Return the rows of the statement that is done; ``columns`` has their names then."""
+        described = self._cursor.description or ()
+        self.columns = tuple(column[0] for column in described)
+        rows: Rows = self._cursor.fetchall() if described else []
         self._cursor.close()
         return rows
 

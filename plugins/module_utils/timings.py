@@ -4,14 +4,17 @@
 """The timings in the files that a host's services run with: HAProxy, keepalived, lease watcher, etcd, Patroni's unit.
 
 Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds. For Patroni,
-also whether it runs with the present files: nothing restarts it when they change.
+also whether it runs with the present files, because nothing restarts it when they change, and with its amendments.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,10 @@ LEASE_WATCHER_UNIT = "holdfast-lease-watcher.service"
 ETCD = "/etc/default/etcd"
 PATRONI = "/etc/systemd/system/patroni.service.d/holdfast.conf"
 AMENDED = "/usr/local/lib/holdfast/patroni"
+RECORD = "/run/postgresql/patroni-amended"
+"""Where AMENDED, as the user postgres, writes its process id if it has amended Patroni."""
+LONGEST = 20
+"""Bytes of a process id, at most."""
 PATRONI_UNIT = "patroni.service"
 
 UNITS = {"us": 1e-6, "ms": 1e-3, "": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
@@ -142,8 +149,8 @@ def parse_etcd(text: str) -> Timings:
 
 
 def parse_patroni(text: str) -> Timings:
-    """Return {amended} of Patroni's drop-in: whether it checks its PostgreSQL as soon as the postmaster dies."""
-    return {"amended": re.search(rf"^ExecStart={AMENDED} ", text, re.MULTILINE) is not None}
+    """Return {amended, unchanged} of Patroni's drop-in: whether it is to run with its amendments, and False."""
+    return {"amended": re.search(rf"^ExecStart={AMENDED} ", text, re.MULTILINE) is not None, "unchanged": False}
 
 
 PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
@@ -163,14 +170,47 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
     found = {part: read_part(Path(root, path.lstrip("/")), parse) for part, (path, parse) in PARSERS.items()}
     if found["lease_watcher"] and not runs(LEASE_WATCHER_UNIT):
         found["lease_watcher"] = None
+    if found["patroni"] and runs(PATRONI_UNIT):
+        amended = is_amended(root)
+        found["patroni"] = {"amended": amended, "unchanged": found["patroni"]["amended"] and not amended}
     return found
+
+
+def is_amended(root: str = "/") -> bool:
+    """Return whether the Patroni that runs was amended at its start.
+
+    The user postgres could say so of another process than Patroni; nothing else depends on it.
+    """
+    process = read_number(Path(root, RECORD.lstrip("/")))
+    with suppress(OSError):
+        return AMENDED.encode() in Path(root, "proc", str(process), "cmdline").read_bytes().split(b"\0")
+    return False
+
+
+def read_number(path: Path) -> int | None:
+    """Return the number in a file that another user may have put there, None for anything else."""
+    with suppress(OSError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            text = file.read(LONGEST).strip() if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+            return int(text) if text.isdigit() else None
+    return None
 
 
 def restart_due(started_at: float, root: str = "/") -> bool:
     """Return whether a Patroni that was started then (epoch seconds) runs with outdated files."""
     drop_in, start = (Path(root, path.lstrip("/")) for path in (PATRONI, AMENDED))
-    files = [drop_in, start, *start.with_name("patroni_start").glob("*.py")]
-    return any(file.stat().st_mtime > started_at for file in files if file.exists())
+    return any(file.stat().st_mtime > started_at for file in [drop_in, *script_files(start)] if file.exists())
+
+
+def script_files(script: Path) -> list[Path]:
+    """Return a script, and the modules of the Python packages beside it that it imports."""
+    try:
+        text = script.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    names = re.findall(r"^\s*(?:from|import) (\w+)", text, re.MULTILINE) if text.startswith("#!") else []
+    return [script, *(file for name in sorted(set(names)) for file in sorted(script.with_name(name).glob("*.py")))]
 
 
 def read_part(path: Path, parse: Callable[[str], Timings]) -> Timings | None:

@@ -28,14 +28,19 @@ def plain(address: str) -> str:
 def parse_addresses(text: str) -> dict[str, str]:
     """Map every address in the output of ``ip -json address`` to its interface; ValueError when it is not JSON.
 
-    An IPv6 address that failed duplicate address detection is not usable and left out.
+    An IPv6 address that failed duplicate address detection is not usable and left out, as is a virtual IP that was
+    handed over (module_utils/vip_handover.py): it is kept on lo.
     """
     found = {}
     for link in json.loads(text or "[]"):
         for entry in link.get("addr_info", ()):
-            if "local" in entry and not entry.get("dadfailed"):
+            if "local" in entry and not entry.get("dadfailed") and not _is_kept(link["ifname"], entry["local"]):
                 found[plain(entry["local"])] = link["ifname"]
     return found
+
+
+def _is_kept(interface: str, address: str) -> bool:
+    return interface == "lo" and not ipaddress.ip_address(address).is_loopback
 
 
 def locate(addresses: Iterable[str], interfaces: Mapping[str, str]) -> dict[str, str | None]:

@@ -28,13 +28,31 @@ options:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
       - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup),
-        C(archive), C(queue), C(verification), C(jobs) and C(certificates).
+        C(archive), C(queue), C(verification), C(jobs), C(certificates) and C(maintenance).
     type: str
     default: status__host
   group:
     description: The group of the hosts.
     type: str
     default: holdfast
+  purpose:
+    description:
+      - With V(status), everything is judged.
+      - With V(rolling), only what tells whether the next host may be taken out. This is whether the hosts answer, etcd,
+        PostgreSQL, the balancers' services, virtual IPs, pools and the archive queue. Not judged are the ages of
+        backups, their verification, jobs, certificates, undeclared SQL objects and restarts that are due. There are no
+        notices.
+    type: str
+    choices: [status, rolling]
+    default: status
+  without:
+    description:
+      - Names of hosts that are meant to be out. They and what follows from their absence are no problem.
+      - A majority of etcd's members must be healthy without them; none must be to spare.
+      - Hosts in maintenance, by M(holdfast.ha.maintenance_info) on a majority of the hosts that answer, are added.
+    type: list
+    elements: str
+    default: []
   format:
     description: What to print.
     type: str
@@ -108,6 +126,8 @@ clusters:
     - C(prediction) has the predicted seconds without writes for each fault, in C(faults) by name with C(best),
       C(median), C(worst) and their C(stages). C(unpredicted) says why other faults have no prediction, C(settings) has
       the values that it follows from.
+    - C(maintenance) has the hosts that are marked as in maintenance, with C(host), C(since), C(reason), C(by), and
+      C(agreed), whether a majority says so.
   returned: when healthy
   type: dict
 """

@@ -29,7 +29,8 @@ options:
         C(repositories) that the host stores or reads directly, each with C(variable), C(place), C(type), C(path),
         C(cipher_type) and C(cipher_pass); C(directories) of the host's components, each with C(variable), C(path) and
         C(owner); C(units), by component its unit and the collection's file that the unit reads; C(etcd_users) and
-        C(sql_roles), by secret the user or role whose password it is; C(stored), by secret the file that holds it.
+        C(sql_roles), by secret the user or role whose password it is; C(stored), by secret the file that holds it;
+        C(tls), the paths C(ca), C(cert) and C(key) with which etcd and Patroni are asked.
       - The action plugin sets it.
     type: str
     default: "{}"

@@ -118,7 +118,7 @@ packages:
   description: What M(holdfast.ha.packages_info) would return for O(packages).
   returned: always
   type: dict
-  sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}}
+  sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}, policy: absent}
 jobs:
   description: Units of backup jobs on the host, whether still declared or not.
   returned: always
@@ -158,6 +158,7 @@ from pathlib import Path
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
 from ansible_collections.holdfast.ha.plugins.module_utils.host_facts import observe, packages, store, time_findings
+from ansible_collections.holdfast.ha.plugins.module_utils.protection import policy
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
 PORT_OPTIONS = {
@@ -202,7 +203,7 @@ def main() -> None:
     module.exit_json(
         changed=False,
         findings=[asdict(finding) for finding in (*preflight.judge(facts, expected), *time_findings(module))],
-        packages=asdict(known),
+        packages={**asdict(known), "policy": policy()},
         store=store(module, known),
         jobs=sorted(path.name for path in UNIT_DIRECTORY.glob("holdfast-job-*.*")),
         interface_of=preflight.interfaces_by_address(facts.interfaces),

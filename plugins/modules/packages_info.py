@@ -53,12 +53,20 @@ versions:
   returned: success
   type: dict
   sample: {haproxy: 3.0.11}
+policy:
+  description:
+    - Whose C(/usr/sbin/policy-rc.d) the host has, V(absent), V(own) or V(foreign). V(own) is that of the role
+      C(packages).
+  returned: success
+  type: str
+  sample: own
 """
 
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
+from ansible_collections.holdfast.ha.plugins.module_utils.protection import policy
 
 
 def main() -> None:
@@ -67,7 +75,7 @@ def main() -> None:
         argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
     _rc, listing, _err = module.run_command(list(QUERY), check_rc=True)
-    module.exit_json(changed=False, **asdict(judge(listing, module.params["names"])))
+    module.exit_json(changed=False, policy=policy(), **asdict(judge(listing, module.params["names"])))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ description:
   - Refuses to delete the keys while a member's Patroni is alive. A killed Patroni counts as alive until its lease
     expires.
   - Where etcd knows no cluster, a member that has data starts with it only when it is named.
+  - It also deletes the key of a single member that left the cluster.
 author:
   - Holdfast contributors (@holdfast)
 attributes:
@@ -44,11 +45,13 @@ options:
       - V(forgotten) deletes the keys.
       - V(named) permits O(member) to start with its data within ten minutes. Nothing is done where etcd knows a
         cluster.
+      - V(left) deletes the key of O(member), whose Patroni is stopped for good. The module waits for the lease of one
+        that O(stopped) does not name, and fails when it does not expire or when the member leads.
     type: str
-    choices: [forgotten, named]
+    choices: [forgotten, named, left]
     default: forgotten
   member:
-    description: Patroni's name of the member to permit.
+    description: Patroni's name of the member to permit, or of the one that left.
     type: str
   stopped:
     description: Members whose Patroni was just stopped; the module does not wait for their leases.
@@ -81,11 +84,20 @@ EXAMPLES = r"""
     etcd_password: "{{ ha_secrets.etcd_patroni }}"
     state: named
     member: db1
+
+- name: Delete the key of a member whose host is gone
+  holdfast.ha.patroni_reset:
+    etcd: "{{ patroni_store }}"
+    etcd_password: "{{ ha_secrets.etcd_patroni }}"
+    state: left
+    member: db3
 """
 
 RETURN = r"""
 deleted:
-  description: Names of the keys that were deleted, or would be, without their prefix; empty when a member was named.
+  description: >-
+    Names of the keys that were deleted, or have expired, or would be deleted, without their prefix; empty when a member
+    was named.
   returned: success
   type: list
   elements: str
@@ -137,12 +149,34 @@ def name_member(store: Store, member: str, dry_run: bool) -> bool:
     return INITIALIZED not in store.names() if dry_run else store.permit(member, NAMED_SECONDS)
 
 
+def take_leave(store: Store, member: str, stopped: Collection[str], timeout: float, dry_run: bool) -> tuple[str, ...]:
+    """Delete the key of a member that left and return its name; raise ClusterError when its Patroni stays alive."""
+    key = f"{MEMBERS}{member}"
+    known = [key] if key in store.names() else []
+    if dry_run or not known:
+        return tuple(known)
+    if store.leader() == member:
+        raise ClusterError(f"{member} leads the cluster: switch over first (playbooks/switchover.yml)")
+    if member in stopped:
+        store.forget(known, guarded=False)
+        return tuple(known)
+    for _left in until(time.monotonic() + timeout):
+        if key not in store.names():
+            return tuple(known)
+    raise ClusterError(
+        f"Patroni is still alive on {member} after {timeout:g} s; stop it there (systemctl disable --now patroni)"
+    )
+
+
 def run(params: dict[str, Any], dry_run: bool) -> dict[str, Any]:
     """Carry out or, in check mode, predict the declared state, and return the module's result."""
     store = Store.from_params(params["etcd"], params["etcd_password"])
     if params["state"] == "named":
         return {"changed": name_member(store, params["member"], dry_run), "deleted": []}
-    deleted = list(reset(store, params["stopped"], params["timeout"], dry_run))
+    if params["state"] == "left":
+        deleted = list(take_leave(store, params["member"], params["stopped"], params["timeout"], dry_run))
+    else:
+        deleted = list(reset(store, params["stopped"], params["timeout"], dry_run))
     return {"changed": bool(deleted), "deleted": deleted, "diff": {"before": {"keys": deleted}, "after": {"keys": []}}}
 
 
@@ -152,12 +186,12 @@ def main() -> None:
         argument_spec={
             "etcd": {"type": "dict", "options": ARGUMENT_SPEC, "required": True},
             **PASSWORD_SPEC,
-            "state": {"type": "str", "choices": ["forgotten", "named"], "default": "forgotten"},
+            "state": {"type": "str", "choices": ["forgotten", "named", "left"], "default": "forgotten"},
             "member": {"type": "str"},
             "stopped": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
-        required_if=[("state", "named", ["member"])],
+        required_if=[("state", "named", ["member"]), ("state", "left", ["member"])],
         supports_check_mode=True,
     )
     try:

@@ -17,6 +17,7 @@ description:
     destroy data or break the cluster later.
   - An unreachable host is an error. It is a warning if the run is safe without it, that is if the other hosts have a
     quorum of etcd and PostgreSQL's data.
+  - A host in maintenance is a warning, and not judged otherwise. A run leaves it out.
   - Prints all findings as one list and fails when one is an error.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
@@ -36,6 +37,10 @@ options:
     description: The variable in which each host's result of M(holdfast.ha.deployed_info) was registered.
     type: str
     default: deployed_host
+  maintenance:
+    description: The variable in which each host's result of M(holdfast.ha.maintenance_info) was registered.
+    type: str
+    default: maintenance_host
   group:
     description: The group of the hosts.
     type: str
@@ -50,6 +55,11 @@ options:
     type: list
     elements: str
     default: []
+  confirmed:
+    description: Further such words, of a playbook that knows what it has caused.
+    type: list
+    elements: str
+    default: []
   part:
     description: >-
       Only checks the secrets and variables of the play's hosts, as far as they can be evaluated, and compares the
@@ -60,6 +70,7 @@ options:
 seealso:
   - module: holdfast.ha.host_preflight
   - module: holdfast.ha.deployed_info
+  - module: holdfast.ha.maintenance_info
 """
 
 EXAMPLES = r"""
@@ -75,11 +86,15 @@ findings:
   type: list
   elements: dict
 down:
-  description: Unreachable hosts by name, each with the reason.
+  description: Unreachable hosts by name, each with the reason; without those in maintenance.
+  returned: success
+  type: dict
+maintenance:
+  description: Hosts in maintenance by name, each with since when and why.
   returned: success
   type: dict
 present:
-  description: Names of the play's reachable hosts.
+  description: Names of the play's reachable hosts that are not in maintenance.
   returned: success
   type: list
   elements: str

@@ -12,7 +12,7 @@ author: Holdfast contributors (@holdfast)
 description:
   - Reads the intervals, timeouts and thresholds of HAProxy, keepalived, the lease watcher and etcd from their
     configuration files. Returns nothing else from these files.
-  - Also returns whether Patroni needs a restart to apply its files.
+  - Also returns whether Patroni runs with its amendments, and whether it needs a restart to apply its files.
 attributes:
   check_mode:
     support: full
@@ -54,11 +54,13 @@ etcd:
   sample: {heartbeat_interval: 0.1, election_timeout: 1.0}
 patroni:
   description:
-    - C(amended), whether Patroni checks its PostgreSQL as soon as the postmaster dies, and C(restart_due), whether it
-      started before its unit or start program last changed; null on a host without Patroni.
+    - C(amended), whether Patroni runs with the amendments of the role patroni, or would if it ran.
+    - C(unchanged), whether it runs without them although its unit asks for them.
+    - C(restart_due), whether it started before its unit or start program last changed.
+    - Null on a host without Patroni.
   returned: success
   type: dict
-  sample: {amended: true, restart_due: false}
+  sample: {amended: true, unchanged: false, restart_due: false}
 """
 
 from ansible.module_utils.basic import AnsibleModule

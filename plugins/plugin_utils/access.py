@@ -16,7 +16,6 @@ BY_ROLE = {
     "standby": "PostgreSQL, reads only (the standbys)",
     "any": "PostgreSQL, reads only (all members)",
 }
-ON_HOSTS = "/etc/holdfast/tls/ca.crt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +34,8 @@ def cluster_text(ha: Mapping[str, Any], files: Files) -> str:
     """
     rows = [*_services(ha)]
     if ha["postgresql"]:
-        rows += [["CA", f"{files.authority}, on the hosts {ON_HOSTS}"], *_passwords(ha, files), *_example(ha, files)]
+        rows.append(["CA", f"{files.authority}, on the hosts {ha['tls']['ca']}"])
+        rows += [*_passwords(ha, files), *_example(ha, files)]
     return f"Cluster {ha['cluster']}\n{table(rows)}"
 
 

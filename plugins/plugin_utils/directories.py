@@ -12,7 +12,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.places import holds, overlaps
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import etcd_directory, wished_repositories
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import etcd_directory, wished_repositories
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import (
     DEFAULTS,
     KINDS,

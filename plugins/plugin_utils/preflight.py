@@ -15,7 +15,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import ERROR, WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import secrets_problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, Port
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import Port, installed_on
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import refused_watch
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, role_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
@@ -47,15 +47,13 @@ def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = 
     """
     everywhere = {name for member in ha["members"] for name in member["components"]}
     ports: list[dict[str, Any]] = []
-    for component in COMPONENTS:
-        beside = component.installed_beside in ha["components"] and component.name in everywhere
-        if component.name in ha["components"] or beside:
-            units = list(component.units)
-            for port in (port for port in component.ports if port.binds != "chosen"):
-                addresses = [ha["address"], "127.0.0.1"] if port.binds == "own" else []
-                ports.append(_port(_number(port, component.role, ha, variables or {}), port.service, units, addresses))
-            if component.name == "haproxy":
-                ports += [_port(pool["port"], "haproxy", units, pool["addresses"]) for pool in ha["pools"]]
+    for component in installed_on(ha["components"], everywhere):
+        units = list(component.units)
+        for port in (port for port in component.ports if port.binds != "chosen"):
+            addresses = [ha["address"], "127.0.0.1"] if port.binds == "own" else []
+            ports.append(_port(_number(port, component.role, ha, variables or {}), port.service, units, addresses))
+        if component.name == "haproxy":
+            ports += [_port(pool["port"], "haproxy", units, pool["addresses"]) for pool in ha["pools"]]
     return ports
 
 

@@ -28,6 +28,7 @@ UNITS = {
 }
 SCRIPTS = {
     "haproxy/save-state.py.j2": "save-state.py",
+    "packages/policy-rc.d.j2": "policy-rc.d",
     "patroni/may-restore.sh.j2": "patroni-may-restore",
     "patroni/set-aside.sh.j2": "patroni-set-aside",
     "pgbackrest/backup-each.sh": "pgbackrest-each",

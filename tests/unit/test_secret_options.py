@@ -104,6 +104,13 @@ GIVEN: dict[str, dict[str, Any]] = {
         "passwords": {"patroni": f"other {NASTY}"},
     },
     "etcd_info": {**TLS, **ENDPOINTS, "password": NASTY},
+    "etcd_leader": {
+        **TLS,
+        **ENDPOINTS,
+        "endpoint": ENDPOINTS["endpoints"][0],
+        "away_from": True,
+        "password": NASTY,
+    },
     "etcd_member": {
         **TLS,
         "name": "a",
@@ -113,6 +120,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "permit_path": "/run/holdfast/etcd/permit.env",
         "root_password": NASTY,
     },
+    "etcd_removal": {**TLS, **ENDPOINTS, "name": "a", "root_password": NASTY},
     "patroni_cluster": {**ENDPOINTS, "state": "applied", "username": "holdfast", "password": NASTY},
     "patroni_config": {
         **ENDPOINTS,
@@ -130,6 +138,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "superuser": "postgres",
         "superuser_password": NASTY,
     },
+    "pooler_drain": {"address": "198.51.100.11", "password": NASTY},
     "postgresql_check": {
         "bin_directory": "/bin",
         "hba": LINES,

@@ -46,6 +46,7 @@ def job(
     interval: float,
     connect_deadline: float | None = None,
     answer_deadline: float | None = None,
+    lifetime: float | None = None,
 ) -> dict[str, Any]:
     """Return one connection of the load, in the format of the agent on the clients' host."""
     return {
@@ -57,35 +58,49 @@ def job(
         "interval": interval,
         "connect_deadline": connect_deadline,
         "answer_deadline": answer_deadline,
+        "lifetime": lifetime,
     }
 
 
 class Clients:
-    """The drill's table, the load on it, and its rows."""
+    """The table in a schema of its own, the load on it, and its rows.
+
+    :arg variable: the option that names the clients' host, for refusals.
+    """
 
     def __init__(
-        self, *, plan: Plan, expected: Expected, crew: Crew, patience: Patience, gatekeeper: Gatekeeper
+        self,
+        *,
+        plan: Plan,
+        expected: Expected,
+        crew: Crew,
+        patience: Patience,
+        gatekeeper: Gatekeeper,
+        schema: str = SCHEMA,
+        variable: str = "drill_client",
     ) -> None:
         self._plan = plan
         self._expected = expected
         self._crew = crew
         self._patience = patience
         self._gatekeeper = gatekeeper
+        self._schema = schema
+        self._variable = variable
         self._tables = 0
 
-    def require(self) -> None:
-        """Raise Refusal where the clients can't work at all."""
-        for host in (self._plan.client, *self._expected.databases):
+    def require(self, *, roles: Sequence[str] = ("primary", "standby")) -> None:
+        """Raise Refusal where the clients can't work at all, through the pools of these roles and the poolers."""
+        for host in (self._plan.client, *filter(self._crew.on, self._expected.databases)):
             if not self._crew.call(host, "reach", servers=[], seconds=0.0)["psycopg2"]:
-                named = f"drill_client: {host!r}" if host == self._plan.client else host
+                named = f"{self._variable}: {host!r}" if host == self._plan.client else host
                 python = self._plan.node(host).interpreter
                 raise Refusal(f"{named}: {python} has no module psycopg2 there; install python3-psycopg2")
-        pools = [pool for pool in (self._plan.pool("primary"), self._plan.pool("standby"), self._plan.pooled) if pool]
+        pools = [pool for pool in (*map(self._plan.pool, roles), self._plan.pooled) if pool]
         servers = [self.settings(pool, sslmode="require") for pool in pools]
         deadline = time.monotonic() + REACH_SECONDS
         while errors := self._unreached(pools, servers):
             if time.monotonic() > deadline:
-                raise Refusal(f"drill_client: {self._plan.client!r}: can't get in: {'; '.join(errors)}")
+                raise Refusal(f"{self._variable}: {self._plan.client!r}: can't get in: {'; '.join(errors)}")
             self._patience.pause()
 
     def _unreached(self, pools: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -113,13 +128,14 @@ class Clients:
     # The table
 
     def make_table(self, leader: str) -> str:
-        """Create a new table, the only one in the drill's schema; return its name."""
+        """Create a new table, the only one in the schema; return its name."""
         self._tables += 1
-        table, role = f"{SCHEMA}.writes_{self._tables}", self._plan.role
-        self.execute(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
-        self.execute(leader, f"CREATE SCHEMA {SCHEMA}")
+        schema, role = self._schema, self._plan.role
+        table = f"{schema}.writes_{self._tables}"
+        self.execute(leader, f"DROP SCHEMA IF EXISTS {schema} CASCADE")
+        self.execute(leader, f"CREATE SCHEMA {schema}")
         self.execute(leader, f"CREATE TABLE {table} (writer text, sequence bigint)")
-        self.execute(leader, f'GRANT USAGE ON SCHEMA {SCHEMA} TO "{role}"')
+        self.execute(leader, f'GRANT USAGE ON SCHEMA {schema} TO "{role}"')
         self.execute(leader, f'GRANT SELECT, INSERT ON {table} TO "{role}"')
         return table
 
@@ -128,14 +144,14 @@ class Clients:
         self._crew.sql(host, statement, patience=20.0, seconds=15.0)
 
     def remove_table(self, seconds: float = 30.0) -> bool:
-        """Remove the drill's schema; return whether that succeeded."""
+        """Remove the schema; return whether that succeeded."""
         if not self._tables:
             return True
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
                 if leader := self._gatekeeper.look().leader:
-                    self.execute(leader, f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+                    self.execute(leader, f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
                     return True
             except (SessionLostError, AgentError):
                 pass
@@ -154,7 +170,7 @@ class Clients:
         naive = self.settings(self._plan.pool("primary"))
         pooled = {**writing, **WAITING, "settings": self.settings(self._plan.pooled, sslmode="require")}
         self._crew.call_all(self._expected.databases, "local_writes", table=table)
-        self._load(
+        self.load(
             [
                 *(job(f"writer-{at}", "writes", **writing, **TEMPERS[at % 2]) for at in range(1, WRITERS + 1)),
                 *(job(f"reader-{at}", "reads", **looking, **TEMPERS[at % 2]) for at in (1, 2)),
@@ -172,9 +188,10 @@ class Clients:
             job(f"writer-{at}", "writes", settings=settings, statement=insert, interval=interval)
             for at in range(1, writers + 1)
         ]
-        self._load(jobs, seconds)
+        self.load(jobs, seconds)
 
-    def _load(self, jobs: Sequence[Mapping[str, Any]], seconds: float) -> None:
+    def load(self, jobs: Sequence[Mapping[str, Any]], seconds: float) -> None:
+        """Start these jobs on the clients' host, for so many seconds at most."""
         self._crew.call(self._plan.client, "load", jobs=jobs, seconds=seconds)
 
     def end(self) -> None:
@@ -185,11 +202,11 @@ class Clients:
 
     # The rows
 
-    def presence(self, leader: str, table: str) -> tuple[Presence, ...]:
-        """Return each member's rows, once it has replayed all WAL that the leader has now."""
+    def presence(self, leader: str, table: str, members: Sequence[str] | None = None) -> tuple[Presence, ...]:
+        """Return each member's rows, once it has replayed all WAL that the leader has now; of all by default."""
         written = str(self._crew.sql(leader, FLUSHED)[0][0])
         found = []
-        for host in self._expected.databases:
+        for host in self._expected.databases if members is None else members:
             if host != leader:
                 self._patience.until(partial(self._replayed, host, written), 60.0, f"{host} to replay {written}")
             rows = self._crew.sql(host, FOUND.format(table=table), patience=90.0, seconds=60.0)

@@ -26,6 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof impor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.provider import provider
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.tools import Tools
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.injections import injections, skipped
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.agents import SOCKETS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import AgentError, SessionLostError
@@ -45,8 +46,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model im
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Host, Result, Run, Unjudged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 
+ASK_SERVER = ["psql", "-XAtq", "-h", SOCKETS, "-c", "SHOW server_version", "-d", "postgres", "-U"]
+"""The superuser's name follows."""
 DATABASE_VERSIONS = {
-    "PostgreSQL": ["sh", "-c", "psql -XAtq -h /var/run/postgresql -U postgres -c 'SHOW server_version' postgres"],
     "Patroni": ["patronictl", "version"],
     "etcd": ["etcd", "--version"],
     "kernel": ["uname", "-r"],
@@ -243,7 +245,8 @@ class Drill:
     def _ask_versions(self) -> dict[str, str]:
         """Return the versions of the cluster's software that the hosts report."""
         database, balancers = self._plan.bearing("postgresql")[0].name, self._plan.bearing("haproxy")
-        asked = [(software, database, argv) for software, argv in DATABASE_VERSIONS.items()]
+        asked = [("PostgreSQL", database, [*ASK_SERVER, self._plan.topology["postgresql"]["users"]["superuser"]])]
+        asked += [(software, database, argv) for software, argv in DATABASE_VERSIONS.items()]
         asked += [(software, balancers[0].name, argv) for software, argv in BALANCER_VERSIONS.items() if balancers]
         found = {}
         for software, host, argv in asked:

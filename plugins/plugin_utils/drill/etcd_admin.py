@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import member_id
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
@@ -48,7 +49,7 @@ class EtcdAdmin:
         return ask
 
     def _token(self, host: str) -> str:
-        login = {"name": "root", "password": self._password}
+        login = {"name": ROOT, "password": self._password}
         return str((self._ask(host, "/v3/auth/authenticate", login)["body"] or {}).get("token", ""))
 
     def _ask(self, host: str, path: str, body: Mapping[str, Any], token: str = "") -> dict[str, Any]:

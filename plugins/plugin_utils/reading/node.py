@@ -9,7 +9,7 @@ A reader returns the value that it read, or None after it noted a problem; it ne
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from ipaddress import ip_address, ip_interface, ip_network
@@ -62,8 +62,11 @@ class Node:
                 node.problems.add(node.path, name, "is not a valid name", fix)
         return [(name, node) for name, node in pairs if NAME.fullmatch(name)]
 
-    def fields(self, known: Collection[str], required: Collection[str] = ()) -> dict[str, Node]:
-        """A mapping with a fixed set of keys; keys that are null count as not given."""
+    def fields(self, known: Collection[str], required: Mapping[str, str]) -> dict[str, Node]:
+        """A mapping with a fixed set of keys; keys that are null count as not given.
+
+        :arg required: what to write, by key that must be given.
+        """
         if not isinstance(self.value, dict):
             self.fail("is not a mapping", f"write it with the keys {', '.join(sorted(known))}")
             return {}
@@ -74,9 +77,11 @@ class Node:
                 node.problems.add(node.path, HIDDEN, "is an unknown key", suggestion(str(key), known))
             elif value is not None:
                 fields[key] = node
-        for key in required:
-            if key not in fields:
-                self.at(key, None).fail("is missing", f"add '{key}:' there")
+        for key, wanted in required.items():
+            if key not in fields and key in self.value:
+                self.at(key, None).fail("has no value", f"write {wanted} there")
+            elif key not in fields:
+                self.at(key, None).fail("is missing", f"add '{key}:' with {wanted} there")
         return fields
 
     def items(self) -> list[Node]:

@@ -26,6 +26,11 @@ KEY = "key"
 class Shape(ABC, Generic[T_co]):
     """What a value may be."""
 
+    @property
+    def wanted(self) -> str:
+        """What to write in place of nothing."""
+        return "a value"
+
     @abstractmethod
     def read(self, node: Node) -> T_co | None:
         """The typed value."""
@@ -77,7 +82,7 @@ def keys(declaration: type[Any]) -> dict[str, Key]:
 def read(declaration: type[T], node: Node) -> T:
     """A mapping with the keys of a declaration. An absent, null or unreadable key has its default."""
     known = keys(declaration)
-    found = node.fields(known, [name for name, one in known.items() if one.required])
+    found = node.fields(known, {name: one.shape.wanted for name, one in known.items() if one.required})
     values = {name: known[name].shape.read(value) for name, value in found.items()}
     return declaration(**{name: value for name, value in values.items() if value is not None})
 
@@ -126,6 +131,11 @@ class Choice(Shape[str]):
     """One of a few words."""
 
     options: tuple[str, ...]
+
+    @property
+    def wanted(self) -> str:
+        """The words."""
+        return f"one of {', '.join(self.options)}" if len(self.options) > 1 else self.options[0]
 
     def read(self, node: Node) -> str | None:
         """The word."""
@@ -272,7 +282,20 @@ class ByKey(Shape[T]):
         """The declaration's instance that the key chooses."""
         choice = self.choice(node.value)
         known = self.declarations.get(choice) if isinstance(choice, str) else None
+        if known and self._lacks_choice(node.value, known[0]):
+            what = "has no value" if self.key in node.value else "is missing"
+            fix = f"write a {self.key} there; by default it is {choice}, which has other keys"
+            node.at(self.key, None).fail(what, fix)
+            known = None
         return read(known[0] if known else self.other, node)
+
+    def _lacks_choice(self, value: Any, default: type[T]) -> bool:
+        """Whether the key is not given although the others are not the default's."""
+        if not isinstance(value, dict) or value.get(self.key) is not None:
+            return False
+        given = {str(name) for name, one in value.items() if one is not None}
+        own, others = keys(default).keys(), keys(self.other).keys()
+        return bool(given & others - own) and not given & own - others
 
 
 @dataclass(frozen=True)

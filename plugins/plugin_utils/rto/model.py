@@ -296,6 +296,14 @@ def keepalived_killed(settings: Settings) -> Iterator[Stage]:
     yield from [Stage("client", SYN_RETRY.best, 0.15, SYN_RETRY.worst), SLACK]
 
 
+def address_handed_over(settings: Settings) -> Iterator[Stage]:
+    """keepalived stops in an orderly way: its last advert has priority 0, the others wait for their skew only."""
+    vrrp = settings.vrrp or Vrrp()
+    first, last = vrrp.skew(vrrp.most_priority), vrrp.skew(vrrp.least_priority)
+    yield uniform("farewell", first, last)
+    yield from [Stage("client", SYN_RETRY.best, 0.15, SYN_RETRY.worst), SLACK]
+
+
 def haproxy_killed(settings: Settings) -> Iterator[Stage]:
     """systemd restarts it, or the track script moves the address, whichever comes first."""
     vrrp, restart = settings.vrrp or Vrrp(), HAPROXY_RESTART
@@ -319,6 +327,11 @@ def failover(settings: Settings) -> str:
 def virtual_ip(settings: Settings) -> str:
     """An address that moves."""
     return "" if settings.vrrp else "the cluster has no virtual IP"
+
+
+# Planned work that is no fault
+
+HANDOVERS: Courses = {"virtual_ip_handed_over": Course(address_handed_over, (virtual_ip,))}
 
 
 # All faults

@@ -82,9 +82,13 @@ class Vrrp:
     most_priority: int = 100
     script: float = 1.0
 
+    def skew(self, priority: int) -> float:
+        """From a holder's farewell until a balancer of this priority takes over."""
+        return (256 - priority) / 256 * self.advert_int
+
     def takeover(self, priority: int) -> float:
         """From the last advert until a balancer of this priority takes over: three adverts and its skew."""
-        return (3 + (256 - priority) / 256) * self.advert_int
+        return 3 * self.advert_int + self.skew(priority)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +96,8 @@ class Settings:
     """All settings; None for a part that the cluster lacks.
 
     standbys: how many there are; race_poll: what the standbys usually wait for a silent leader's answer in their race;
-    amended: whether every member's Patroni checks its PostgreSQL as soon as the postmaster dies.
+    amended: whether every member's Patroni runs with its amendments, such as to look at its PostgreSQL as soon as the
+    postmaster dies.
     """
 
     patroni: Patroni

@@ -18,7 +18,7 @@ BUSY = 'for one in $(seq "$(nproc)"); do while :; do :; done & done; wait'
 STORM = """while :; do
 dd if=/dev/zero of="$0" bs=1M count=64 conv=fsync status=none
 dd if=/dev/zero of="$0" bs=8k count=256 oflag=dsync status=none
-psql -XAtq -h /var/run/postgresql -U postgres -c CHECKPOINT postgres
+psql -XAtq -h /var/run/postgresql -U "$1" -c CHECKPOINT postgres
 done"""
 LOGGED_IN = 'IFS= read -r PGPASSWORD; export PGPASSWORD; exec "$0" "$@"'
 """Standard input keeps the password out of the process list and of units."""
@@ -38,12 +38,12 @@ def burn(seconds: float) -> list[str]:
     return unit(BURN, seconds, ["sh", "-c", BUSY])
 
 
-def stall(seconds: float, data_directory: str) -> list[str]:
+def stall(seconds: float, data_directory: str, superuser: str) -> list[str]:
     """Return the command that writes and flushes continuously on the data directory's file system."""
     filler = f"{data_directory}/holdfast-soak-filler"
     # In a directory of postgres, root could be misled by links.
     options = ["--uid=postgres", f"--property=ExecStopPost=rm -f {argument(filler)}"]
-    return unit(STALL, seconds, ["sh", "-c", STORM, filler], *options)
+    return unit(STALL, seconds, ["sh", "-c", STORM, filler, superuser], *options)
 
 
 def pgbench(seconds: float, settings: Mapping[str, str], arguments: Sequence[str]) -> list[str]:

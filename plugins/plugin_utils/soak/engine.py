@@ -63,7 +63,7 @@ class Soak:
         self._hosts = [node.name for node in plan.drill.nodes if node.ha is not None]
         self._how: Mapping[Kind, Callable[[Disturbance], None]] = {
             Kind.BURN: lambda step: self._on_all(self._hosts, commands.burn(step.seconds)),
-            Kind.STALL: lambda step: self._on_all(expected.databases, commands.stall(step.seconds, self._data)),
+            Kind.STALL: lambda step: self._on_all(expected.databases, self._stall(step.seconds)),
             Kind.HANDOVER: lambda _step: self._hand_over(),
             Kind.RESTART: lambda step: self._on_all([step.host], ["systemctl", "restart", commands.WATCHER]),
         }
@@ -227,9 +227,9 @@ class Soak:
 
     # Doing
 
-    @property
-    def _data(self) -> str:
-        return str(self._plan.topology["postgresql"]["data_directory"])
+    def _stall(self, seconds: float) -> list[str]:
+        postgresql = self._plan.topology["postgresql"]
+        return commands.stall(seconds, postgresql["data_directory"], postgresql["users"]["superuser"])
 
     def _hand_over(self) -> None:
         """Move etcd's leadership to the next member, and check that it leads."""

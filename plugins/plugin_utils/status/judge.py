@@ -5,10 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import LEAVES, own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import own_addresses
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import REMOVE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.absence import excuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
     Certificate,
@@ -23,8 +26,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Repository,
     Store,
     Verification,
+    VirtualIp,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.updates import judge_protection, judge_updates
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
 
 RUN_SITE = "run playbooks/site.yml"
@@ -34,81 +39,133 @@ LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest
 LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository host reach it (pgbackrest_tls_port)"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 # The repository host reports the archive; the other probes may be absent.
-UNJUDGED = ("archive", "objects", "queue", "timings")
-RESTART_PATRONI = "`systemctl restart patroni` there, on the leader after playbooks/switchover.yml"
+UNJUDGED = ("archive", "objects", "protection", "queue", "rolling", "timings")
+RESTART_PATRONI = "run playbooks/restart.yml"
+AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 AUTHORITY = "ca.crt"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
 NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
 KEPT_BY_SLOT = 2**30
 """Bytes of WAL that an idle slot may retain before it is a problem."""
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
+ROLLING_PROBES = ("etcd", "postgresql", *SERVICES)
+"""The probes without which nobody can tell whether the next host may be taken out."""
 
 
-def judge(cluster: Cluster, limits: Limits) -> list[Problem]:
-    """Return the problems of a cluster, [] when it is healthy."""
+def judge(cluster: Cluster, limits: Limits, without: Collection[str] = ()) -> list[Problem]:
+    """Return the problems of a cluster, [] when it is healthy.
+
+    :arg without: hosts that are meant to be out. They and what follows from their absence are no problem (see
+        excuse): etcd may be without a member to spare then, not without a majority.
+    """
+    seen = excuse(cluster, without)
     return [
-        *judge_hosts(cluster.hosts),
-        *judge_etcd(cluster.etcd),
-        *judge_postgresql(cluster.postgresql, limits),
-        *idle_slots(cluster.hosts, lambda kept: kept >= KEPT_BY_SLOT),
-        *judge_services(cluster.hosts),
-        *judge_virtual_ips(cluster),
-        *judge_adverts(cluster.hosts),
-        *judge_pools(cluster.pools),
-        *judge_repository(cluster.repository, limits),
-        *(problem for job in cluster.jobs for problem in judge_job(job, limits)),
-        *judge_certificates(cluster.certificates, limits),
+        *judge_hosts(seen.hosts),
+        *judge_etcd(cluster.etcd, without),
+        *judge_etcd_access(cluster.etcd),
+        *judge_postgresql(seen.postgresql, limits),
+        *pending_restarts(seen.postgresql),
+        *idle_slots(seen.hosts, lambda kept: kept >= KEPT_BY_SLOT),
+        *judge_services(seen.hosts),
+        *restarts_due(seen.hosts),
+        *judge_virtual_ips(seen.virtual_ips),
+        *judge_adverts(seen.hosts),
+        *judge_pools(seen.pools),
+        *judge_repository(seen.repository, limits, complete=not without),
+        *(problem for job in seen.jobs for problem in judge_job(job, limits)),
+        *judge_certificates(seen.certificates, limits),
+        *half_in_maintenance(cluster.maintenance),
+    ]
+
+
+def rolling_problems(cluster: Cluster, limits: Limits, without: Collection[str] = ()) -> list[Problem]:
+    """Return why the next host of a cluster must not be taken out now, [] when it may be.
+
+    Judged: whether hosts answer, etcd's members, leader and majority, PostgreSQL's leader, standbys, timelines and
+    lag, the balancers' services, one holder per virtual IP, the pools, archiving. The rest of the status, such as
+    backups' ages, jobs or certificates, does not tell. etcd needs no member to spare here: whether it bears the next
+    absence depends on the host, which the plan judges.
+
+    :arg without: hosts that are meant to be out, as for judge(). Their members don't count as healthy, so a majority
+        must be left without them. One that leads, or whose servers are still up, is no problem: it may be about to
+        be led away.
+    """
+    seen = excuse(cluster, without)
+    return [
+        *judge_hosts(seen.hosts, ROLLING_PROBES),
+        *judge_etcd(cluster.etcd, without, spare=0),
+        *judge_postgresql(seen.postgresql, limits),
+        *judge_services(seen.hosts),
+        *judge_virtual_ips(seen.virtual_ips),
+        *judge_pools(seen.pools),
+        *judge_archiving(seen.repository, limits, complete=not without),
     ]
 
 
 def notices(cluster: Cluster, limits: Limits) -> list[Problem]:
-    """Return what will become a problem, and what is undeclared but harmless."""
+    """Return what will become a problem, what waits, and what is undeclared but harmless."""
     later = [item for item in cluster.certificates if not ends_within(item, limits.certificate_end)]
     slots = idle_slots(cluster.hosts, lambda kept: kept < KEPT_BY_SLOT)
-    return [*ending(later, limits.certificate_notice), *slots, *undeclared_objects(cluster.hosts)]
+    return [
+        *ending(later, limits.certificate_notice),
+        *slots,
+        *undeclared_objects(cluster.hosts),
+        *judge_updates(cluster),
+        *judge_protection(cluster),
+        *(Problem(item.host, item.text, item.back) for item in cluster.maintenance if item.agreed),
+    ]
 
 
-def judge_hosts(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield the hosts and probes that gave no answer."""
+def judge_hosts(hosts: Sequence[Host], asked: Collection[str] | None = None) -> Iterator[Problem]:
+    """Yield the hosts and probes that gave no answer; of the probes only those asked, all if None."""
     for host in hosts:
         if host.unreachable is not None:
             yield Problem(host.name, f"unreachable: {host.unreachable}", "start the host, or mend its network or SSH")
         for probe in host.probes:
             failure = host.failure(probe)
-            if failure and probe not in UNJUDGED:
+            if failure and probe not in UNJUDGED and (asked is None or probe in asked):
                 yield Problem(host.name, f"{probe} can't be asked: {failure}", RUN_SITE)
 
 
-def judge_etcd(etcd: Etcd | None) -> Iterator[Problem]:
-    """Yield etcd's problems."""
+def judge_etcd(etcd: Etcd | None, without: Collection[str] = (), spare: int = 1) -> Iterator[Problem]:
+    """Yield etcd's problems, except for those of members that are meant to be out; see judge_quorum()."""
     if etcd is None:
         return
     for member in etcd.members:
-        if not member.healthy:
+        if not member.healthy and member.name not in without:
             yield Problem(f"etcd {member.name}", member.error, RUN_SITE)
     leaders = [member.name for member in etcd.members if member.leader]
     if len(leaders) != 1:
         shown = "no leader" if not leaders else f"several leaders: {', '.join(leaders)}"
         yield Problem("etcd", shown, "bring a majority of its members up and let them reach each other")
     for name in etcd.undeclared:
-        text = "is a member that the inventory lacks, and counts for the quorum"
-        yield Problem(f"etcd {name}", text, f"put the host back into the group, or {LEAVES['etcd']}")
-    yield from judge_quorum(etcd)
-    if etcd.authentication is False:
-        yield Problem("etcd", "authentication is off", RUN_SITE)
-    if etcd.tls is False:
-        yield Problem("etcd", "clients get in without TLS or certificate", RUN_SITE)
+        if name not in without:
+            text = "is a member that the inventory lacks, and counts for the quorum"
+            yield Problem(f"etcd {name}", text, f"put the host back into the group, or run {REMOVE}{name}")
+    yield from judge_quorum(etcd, without, spare)
 
 
-def judge_quorum(etcd: Etcd) -> Iterator[Problem]:
-    """Yield a problem when an etcd with a leader tolerates no further fault, by its own member list."""
-    members = len(etcd.members) + len(etcd.undeclared)
-    healthy, needed = sum(member.healthy for member in etcd.members), members // 2 + 1
-    if members > 1 and healthy <= needed and any(member.leader for member in etcd.members):
-        text = (
-            f"one more fault stops writes: {healthy} of {members} members are known to be healthy, {needed} are needed"
-        )
+def judge_quorum(etcd: Etcd, without: Collection[str] = (), spare: int = 1) -> Iterator[Problem]:
+    """Yield a problem when an etcd with a leader tolerates fewer than spare further faults, by its own member list.
+
+    Members that are meant to be out count for the majority, not as healthy, and use the spare ones up.
+    """
+    names = [*(member.name for member in etcd.members), *etcd.undeclared]
+    out = [name for name in names if name in without]
+    healthy = sum(member.healthy for member in etcd.members if member.name not in without)
+    needed = len(names) // 2 + 1
+    if len(names) > 1 and healthy < needed + (0 if out else spare) and any(member.leader for member in etcd.members):
+        head = f"writes stop without {', '.join(out)}" if out else "one more fault stops writes"
+        text = f"{head}: {healthy} of {len(names)} members are known to be healthy, {needed} are needed"
         yield Problem("etcd", text, "bring the others back, or let those go that are gone for good")
+
+
+def judge_etcd_access(etcd: Etcd | None) -> Iterator[Problem]:
+    """Yield how strangers get into etcd."""
+    if etcd is not None and etcd.authentication is False:
+        yield Problem("etcd", "authentication is off", RUN_SITE)
+    if etcd is not None and etcd.tls is False:
+        yield Problem("etcd", "clients get in without TLS or certificate", RUN_SITE)
 
 
 def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[Problem]:
@@ -122,7 +179,7 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
         yield Problem("postgresql", doubt, LOOK_AT_PATRONI)
     for name in postgresql.undeclared:
         text = f"{name} is a member that the inventory lacks: it may become leader, and no pool includes it"
-        yield Problem("postgresql", text, f"put the host back into the group, or {LEAVES['postgresql']}")
+        yield Problem("postgresql", text, f"put the host back into the group, or run {REMOVE}{name}")
     standbys = [member for member in postgresql.members if member.state == "streaming"]
     if postgresql.leader and not standbys and len(postgresql.members) > 1:
         yield Problem("postgresql", "one more fault stops writes: no standby streams", LOOK_AT_PATRONI)
@@ -132,6 +189,18 @@ def judge_postgresql(postgresql: PostgreSql | None, limits: Limits) -> Iterator[
         if member.lag is not None and member.lag > limits.lag:
             text = f"{size(member.lag)} behind the leader, {size(limits.lag)} is the limit"
             yield Problem(member.name, text, LOOK_AT_PATRONI)
+
+
+def half_in_maintenance(marked: Sequence[Maintenance]) -> Iterator[Problem]:
+    """Yield the hosts of which only a minority says that they are in maintenance: a run did not end."""
+    for item in marked:
+        if not item.agreed:
+            yield Problem(item.host, item.divided, item.end)
+
+
+def pending_restarts(postgresql: PostgreSql | None) -> Iterator[Problem]:
+    """Yield the members whose changed parameters await a restart."""
+    for member in postgresql.members if postgresql else ():
         if member.pending_restart:
             yield Problem(member.name, "needs a restart for changed parameters", RUN_SITE)
 
@@ -172,20 +241,27 @@ def undeclared_objects(hosts: Sequence[Host]) -> Iterator[Problem]:
 
 
 def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield the balancers' services that don't run, and each Patroni that runs with outdated files."""
+    """Yield the balancers' services that don't run."""
     for host in hosts:
         for probe, service in SERVICES.items():
             answer = host.answer(probe)
             if answer is not None and not answer.get("running"):
                 yield Problem(host.name, f"{service} does not run", RUN_SITE)
-        timings = host.answer("timings") or {}
-        if (timings.get("patroni") or {}).get("restart_due"):
+
+
+def restarts_due(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield each Patroni that runs with outdated files, or unamended."""
+    for host in hosts:
+        patroni = (host.answer("timings") or {}).get("patroni") or {}
+        if patroni.get("restart_due"):
             yield Problem(host.name, "Patroni has run since before its files changed", RESTART_PATRONI)
+        elif patroni.get("unchanged"):
+            yield Problem(host.name, "Patroni runs without its amendments", AMENDMENTS)
 
 
-def judge_virtual_ips(cluster: Cluster) -> Iterator[Problem]:
+def judge_virtual_ips(virtual_ips: Sequence[VirtualIp]) -> Iterator[Problem]:
     """Yield the virtual IPs without exactly one holder."""
-    for virtual in cluster.virtual_ips:
+    for virtual in virtual_ips:
         subject = f"virtual IP {virtual.address.split('/')[0]}"
         if not virtual.holders:
             yield Problem(subject, "no balancer holds it", f"{RUN_SITE}; then look at `journalctl -u keepalived`")
@@ -203,7 +279,7 @@ def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
     declared = own_addresses(host.ha for host in hosts)
     for address, names in sorted(told.items()):
         text = f"sends VRRP adverts to {' and '.join(names)}, where it is no peer: it may hold virtual IPs"
-        back = f"put the host back into the group, or {LEAVES['keepalived']}"
+        back = f"put the host back into the group, or run {REMOVE}NAME -e remove_address={address}"
         yield Problem(address, text, RUN_SITE if address in declared else back)
 
 
@@ -219,22 +295,30 @@ def judge_pools(pools: Sequence[Pool]) -> Iterator[Problem]:
             yield Problem(subject, f"{name} is up but should not serve", "wait for the next check, then look again")
 
 
-def judge_repository(repository: Repository | None, limits: Limits) -> Iterator[Problem]:
-    """Yield the backups' problems."""
+def judge_repository(repository: Repository | None, limits: Limits, *, complete: bool = True) -> Iterator[Problem]:
+    """Yield the backups' problems; complete is as for judge_archiving()."""
     if repository is None:
         return
     for store in repository.stores:
         yield from judge_store(store, limits)
     for name in repository.silent:
         yield Problem(name, "its pgBackRest server does not answer the repository host", LOOK_AT_SERVER)
-    if all(store.state != "ok" for store in repository.stores):
+    yield from judge_archiving(repository, limits, complete=complete)
+    if repository.verification is not None and any(store.state == "ok" for store in repository.stores):
+        yield from judge_verification(repository.host, repository.verification, limits)
+
+
+def judge_archiving(repository: Repository | None, limits: Limits, *, complete: bool = True) -> Iterator[Problem]:
+    """Yield why the archive is behind, when a repository works.
+
+    :arg complete: whether no host is meant to be out; pgBackRest's check fails where a database host is out.
+    """
+    if repository is None or all(store.state != "ok" for store in repository.stores):
         return
-    if repository.check not in {"", "passed", "backup_running"}:
+    if complete and repository.check not in {"", "passed", "backup_running"}:
         yield Problem("archiving", repository.check, LOOK_AT_BACKUP)
     if repository.queue is not None:
         yield from judge_queue(repository.queue, limits)
-    if repository.verification is not None:
-        yield from judge_verification(repository.host, repository.verification, limits)
 
 
 def judge_store(store: Store, limits: Limits) -> Iterator[Problem]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
 
@@ -222,6 +223,41 @@ class Certificate:
 
 
 @dataclass(frozen=True, slots=True)
+class Package:
+    """A package that waits for an update; security says whether the update comes from a security suite."""
+
+    name: str
+    installed: str
+    candidate: str
+    security: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Updates:
+    """What waits on a host: its packages, the units that run what was replaced, and why it must reboot.
+
+    units are the running ones with the reasons for their restart; reboot is empty when none is due.
+    """
+
+    host: str
+    packages: tuple[Package, ...]
+    units: tuple[tuple[str, tuple[str, ...]], ...]
+    reboot: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Protection:
+    """What upgrades by others may do on a host; see holdfast.ha.protection_info."""
+
+    host: str
+    policy: str
+    unprotected: tuple[str, ...]
+    upgradable: tuple[str, ...]
+    restarts: bool
+    reboots: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Redundancy:
     """A part's members: their number, those that are down, and how many more the part can lose.
 
@@ -254,6 +290,14 @@ class Cluster:
     jobs: tuple[Job, ...] = ()
     certificates: tuple[Certificate, ...] = ()
     redundancy: tuple[Redundancy, ...] = ()
+    updates: tuple[Updates, ...] = ()
+    protection: tuple[Protection, ...] = ()
+    maintenance: tuple[Maintenance, ...] = ()
+
+    @property
+    def in_maintenance(self) -> frozenset[str]:
+        """The hosts that are meant to be out, by their marks."""
+        return frozenset(item.host for item in self.maintenance if item.agreed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import scalar
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import undeclared_in_etcd
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import undeclared_in_etcd
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import COURSES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
+from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import observe as observe_marks
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook, outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     ArchiveQueue,
@@ -22,11 +24,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
     Host,
     Job,
     Member,
+    Package,
     Pool,
     PostgreSql,
+    Protection,
     Redundancy,
     Repository,
     Store,
+    Updates,
     Verification,
     VirtualIp,
 )
@@ -70,6 +75,9 @@ def observe_cluster(name: str, hosts: Sequence[Host]) -> Cluster:
         jobs=tuple(observe_jobs(hosts)),
         certificates=tuple(observe_certificates(hosts)),
         redundancy=tuple(redundancy),
+        updates=tuple(observe_updates(hosts)),
+        protection=tuple(observe_protection(hosts)),
+        maintenance=observe_maintenance(hosts),
     )
 
 
@@ -263,6 +271,47 @@ def observe_certificates(hosts: Sequence[Host]) -> Iterator[Certificate]:
     for host in hosts:
         for item in (host.answer("certificates") or {}).get("certificates", ()):
             yield Certificate(host.name, item["name"], item["remaining"], item["error"])
+
+
+def observe_updates(hosts: Sequence[Host]) -> Iterator[Updates]:
+    """Yield what waits on each host, as holdfast.ha.rolling_info reports it."""
+    for host in hosts:
+        answer = host.answer("rolling")
+        if answer is not None:
+            yield Updates(
+                host=host.name,
+                packages=tuple(
+                    Package(item["name"], item["installed"], item["candidate"], bool(item["security"]))
+                    for item in answer["stack"]
+                ),
+                units=tuple(
+                    (item["unit"], tuple(item["reasons"]))
+                    for item in answer["units"]
+                    if item["active"] and item["reasons"]
+                ),
+                reboot=tuple(answer["reboot"]["reasons"] or ("required",)) if answer["reboot"]["required"] else (),
+            )
+
+
+def observe_protection(hosts: Sequence[Host]) -> Iterator[Protection]:
+    """Yield what upgrades by others may do, as holdfast.ha.protection_info reports it."""
+    for host in hosts:
+        answer = host.answer("protection")
+        if answer is not None:
+            yield Protection(
+                host=host.name,
+                policy=answer["policy"],
+                unprotected=tuple(answer["unprotected"]),
+                upgradable=tuple(answer["upgradable"]),
+                restarts=bool(answer["restarts"]),
+                reboots=bool(answer["reboots"]),
+            )
+
+
+def observe_maintenance(hosts: Sequence[Host]) -> tuple[Maintenance, ...]:
+    """Return the hosts that are marked as in maintenance, as holdfast.ha.maintenance_info reports it on each."""
+    answers = {host.name: (host.answer("maintenance") or {}).get("marks") for host in hosts}
+    return observe_marks(answers, answers.keys())
 
 
 def observe_queue(hosts: Sequence[Host], leader: str | None) -> ArchiveQueue | None:

@@ -49,6 +49,9 @@ def as_data(cluster: Cluster, problems: Sequence[Problem], notices: Sequence[Pro
         "jobs": [asdict(job) for job in cluster.jobs],
         "certificates": [asdict(certificate) for certificate in cluster.certificates],
         "redundancy": [asdict(part) for part in cluster.redundancy],
+        "updates": [{**asdict(item), "units": dict(item.units)} for item in cluster.updates],
+        "protection": [asdict(item) for item in cluster.protection],
+        "maintenance": [item.as_data() for item in cluster.maintenance],
         "prediction": outlook.as_data(cluster.outlook) if cluster.outlook else None,
     }
 

@@ -9,7 +9,7 @@ topology, the preflight, the secrets file and the comparison with the deployed s
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,6 +59,9 @@ class Component:
     C(units): those that may own its ports; the first one is its service. C(configuration): the file that identifies a
     host which left the group.
 
+    Only playbooks upgrade and restart what it runs: C(units) and C(other_units), patterns with C(*), and its roles'
+    packages and C(other_packages), regular expressions of what is built together with them.
+
     C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
     C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.
     C(wired): variables that the playbooks set, with the setting to use instead.
@@ -70,6 +73,8 @@ class Component:
     asked_by: str = ""
     installed_beside: str = ""
     units: tuple[str, ...] = ()
+    other_units: tuple[str, ...] = ()
+    other_packages: tuple[str, ...] = ()
     configuration: str = ""
     ports: tuple[Port, ...] = ()
     secrets: tuple[Secret, ...] = ()
@@ -108,6 +113,8 @@ COMPONENTS = (
         "postgresql",
         roles=("patroni", "postgresql_objects"),
         units=("patroni.service",),
+        other_units=("patroni@*.service", "postgresql.service", "postgresql@*.service"),
+        other_packages=("postgresql-.*", "libpq5"),
         configuration="/etc/patroni/config.yml",
         ports=(
             Port("postgresql", "postgresql", "postgresql.port", is_database=True),
@@ -180,6 +187,7 @@ COMPONENTS = (
         beside=("haproxy",),
         asked_by="vips",
         units=("keepalived.service",),
+        other_packages=("libnftables1",),
         configuration="/etc/keepalived/keepalived.conf",
         wired={
             "keepalived_instances": f"{DECLARE}.vips",
@@ -217,6 +225,7 @@ COMPONENTS = (
         roles=("pgbackrest",),
         installed_beside="postgresql",
         units=("pgbackrest.service",),
+        other_units=("pgbackrest-backup@*.service",),
         ports=(Port("pgbackrest_tls_port", "pgbackrest"),),
         secrets=(Secret("pgbackrest_cipher"),),
         is_client=True,
@@ -240,6 +249,18 @@ ETCD_USERS = {secret.name: secret.etcd_user for secret in SECRETS if secret.etcd
 
 SQL_ROLES = {variable: name for component in COMPONENTS for variable, name in component.sql_roles.items()}
 """Variables that name the collection's own SQL roles, and their defaults."""
+
+
+def installed_on(components: Collection[str], everywhere: Collection[str]) -> list[Component]:
+    """The components whose software a host needs: its own C(components), and those installed beside them.
+
+    C(everywhere): the components of all hosts of its cluster.
+    """
+    return [
+        component
+        for component in COMPONENTS
+        if component.name in components or (component.installed_beside in components and component.name in everywhere)
+    ]
 
 
 def packages_variable(role: str) -> str:

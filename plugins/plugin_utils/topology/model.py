@@ -10,7 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address, Interface, Network
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, Component, Port
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMPONENTS,
+    Component,
+    Port,
+    installed_on,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Pooler, Ports
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
@@ -178,9 +183,4 @@ class Cluster:
 
     def installed(self, host: Host) -> list[Component]:
         """Components whose software a host needs: its own, and pgBackRest beside a database with backups."""
-        own = self.components(host.name)
-        return [
-            component
-            for component in COMPONENTS
-            if component.name in own or (component.installed_beside in own and self.of(component.name))
-        ]
+        return installed_on(self.components(host.name), [part.name for part in COMPONENTS if self.of(part.name)])

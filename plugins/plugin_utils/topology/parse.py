@@ -151,7 +151,7 @@ def _sql_objects(node: Node) -> Iterator[SqlObject]:
         if "password" in entry:
             fix = "move it to ha_role_passwords in your vaulted group_vars"
             item.problems.add(f"{item.path}.password", HIDDEN, "is a secret in a file that is not vaulted", fix)
-        fields = item.fields({"name", *map(str, entry)}, required=("name",))
+        fields = item.fields({"name", *map(str, entry)}, required={"name": "a name"})
         name = SQL_NAME.read(fields["name"]) if "name" in fields else None
         if name:
             yield SqlObject(item.path, name, {key: field.value for key, field in fields.items() if key != "password"})

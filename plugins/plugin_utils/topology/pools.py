@@ -101,14 +101,16 @@ def _steering(pool: Pool, primary: Pool) -> Iterator[str]:
     """HAProxy's rules: the leader is the server that is up in the primary's pool; one of the others is drawn at random.
 
     The rules query the checking backend, because srv_is_up always reports a tracking server as up. HAProxy continues
-    with the next rule if a server is down, so all servers are listed again after the random choice.
+    with the next rule if a server is down, so all servers are listed again after the random choice. A drained server
+    is not down for it, but has no weight.
     """
     for own in primary.servers:
         leads = f"if {{ srv_is_up({primary.name}{CHECKS}/{own.name}) }}"
         others = [server.name for server in pool.servers if server.name != own.name]
-        for at, name in enumerate(others[:-1]):
-            yield f"use-server {name} {leads} {{ rand({len(others) - at}) lt 1 }}"
-        yield from (f"use-server {name} {leads}" for name in reversed(others))
+        rules = [f"use-server {name} {leads} {{ srv_weight({pool.name}/{name}) gt 0 }}" for name in others]
+        for at, rule in enumerate(rules[:-1]):
+            yield f"{rule} {{ rand({len(others) - at}) lt 1 }}"
+        yield from reversed(rules)
 
 
 def _pooled_by_default(pools: Node, around: Surroundings) -> list[tuple[str, Node]]:

@@ -108,7 +108,12 @@ def refused(variables: Mapping[str, Any], roles: Mapping[str, RoleSpec], *, valu
 
 
 def role_of(variable: str) -> str | None:
-    """The role whose name or prefix a variable has; a second underscore marks a role's internal variable."""
+    """The role whose variable a name may be, by its prefix.
+
+    A second underscore marks a role's internal variable, the ending C(_result) what a role registers for others.
+    """
+    if variable.endswith("_result"):
+        return None
     return next((role for role in ROLES if re.match(f"{role}(_(?!_)|$)", variable)), None)
 
 

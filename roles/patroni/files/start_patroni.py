@@ -5,9 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
 from pathlib import Path
+
+RECORD = "/run/postgresql/patroni-amended"
+"""Holds the process id of the Patroni that was amended; plugins/module_utils/timings.py reads it."""
 
 
 def amend() -> bool:
@@ -22,8 +27,18 @@ def amend() -> bool:
     return apply(AMENDMENTS)
 
 
+def record(amended: bool) -> None:
+    """Tell the status whether this process is amended. Patroni starts even where that can't be written."""
+    with contextlib.suppress(OSError):
+        Path(RECORD).unlink(missing_ok=True)
+        if amended:
+            descriptor = os.open(RECORD, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644)
+            with os.fdopen(descriptor, "w", encoding="ascii") as file:
+                file.write(f"{os.getpid()}\n")
+
+
 if __name__ == "__main__":
-    amend()
+    record(amend())
     from patroni.__main__ import main
 
     main()

@@ -25,7 +25,7 @@ def plays(name):
     return yaml.safe_load((ROOT / "playbooks" / f"{name}.yml").read_text())
 
 
-def host(name, down, bare):
+def host(name, down, bare, marked=()):
     """Return the variables of a host as the plays before have left them."""
     ha = {"cluster": "a", "name": name, "address": "192.0.2.1", "components": ["haproxy"], "backup": None}
     ha |= {"etcd": {"members": MEMBERS, "peer_port": 2380}, "postgresql": {"members": MEMBERS, "scope": "a"}}
@@ -33,7 +33,9 @@ def host(name, down, bare):
     if name.startswith("db") and not bare:
         serves = len({*NAMES[:3]} - {*down}) > 1
         found |= {"etcd": STORE | {"members": {} if serves else None}, "postgresql": DATA}
+    marks = [{"host": one, "since": "2030", "reason": "disk", "by": "ann"} for one in marked]
     seen = {"preflight_host": {"findings": []}, "deployed_host": {"deployed": found}}
+    seen |= {"maintenance_host": {"marks": marks}} if marked else {}
     return {"ansible_connection": "local", "ha": ha, **({"preflight_host": DOWN} if name in down else seen)}
 
 
@@ -41,7 +43,7 @@ def host(name, down, bare):
 def site(tmp_path):
     """Return what runs it with some hosts down, and with what the roles tell of a member left."""
 
-    def start(*arguments, down=(), bare=False, left=None):
+    def start(*arguments, down=(), bare=False, left=None, marked=()):
         groups = {
             "holdfast": NAMES,
             "holdfast_postgresql": NAMES[:3],
@@ -51,14 +53,14 @@ def site(tmp_path):
         }
         inventory = tmp_path / "hosts.yml"
         children = {name: {"hosts": dict.fromkeys(hosts)} for name, hosts in groups.items()}
-        children["holdfast"] = {"hosts": {name: host(name, down, bare) for name in NAMES}}
+        children["holdfast"] = {"hosts": {name: host(name, down, bare, marked) for name in NAMES}}
         inventory.write_text(json.dumps({"all": {"children": children}}))
         look = plays("preflight")[0]
         look["tasks"] = [task for task in look["tasks"] if "register" not in task or "run_once" in task]
         look["tasks"][0]["holdfast.ha.preflight_report"] = {"part": True}
         coordinator = plays("etcd")[1]["tasks"][0]["vars"]["etcd_coordinator"].strip("{} ")
         wait = {"debug": {"msg": "awaits {{ preflight_present | join(',') }}"}, "when": coordinator}
-        tell = {"set_fact": {"etcd__cluster": {"left": left or []}}, "when": coordinator}
+        tell = {"set_fact": {"etcd_cluster_result": {"left": left or []}}, "when": coordinator}
         work = {
             "hosts": "{{ lookup('holdfast.ha.targets', 'holdfast_etcd', playbook='etcd') }}",
             "gather_facts": False,
@@ -68,7 +70,7 @@ def site(tmp_path):
         book = tmp_path / "book.yml"
         last = plays("site")[-1]
         last["vars_files"] = [str(ROOT / "playbooks" / name) for name in last["vars_files"]]
-        last["tasks"][1:] = [{"import_tasks": str(ROOT / "playbooks" / "tasks" / "left.yml")}]
+        last["tasks"][2:] = [{"import_tasks": str(ROOT / "playbooks" / "tasks" / "left.yml")}]
         book.write_text(json.dumps([look, work, last]))
         return run(inventory, book, *arguments)
 
@@ -116,6 +118,32 @@ def test_nothing_is_touched_without_a_cluster_that_others_carry(site, down, bare
     assert "No route to host → check ansible_host, the SSH key and that the host is up" in output
     assert why in output
     assert "awaits" not in output
+
+
+@pytest.mark.parametrize(
+    ("marked", "down", "coordinator", "present"),
+    [
+        (["db3"], [], "db1", "db1,db2,lb1"),
+        (["db1"], ["db1"], "db2", "db2,db3,lb1"),
+        (["db2", "lb1"], ["lb1"], "db1", "db1,db3"),
+    ],
+)
+def test_a_host_in_maintenance_is_left_out_without_a_failure(site, marked, down, coordinator, present):
+    code, output = site(marked=marked, down=down, left=marked)
+    assert code == 0, output
+    assert f'ok: [{coordinator}] => {{ "msg": "awaits {present}" }}' in output
+    told, _recap, recap = output.partition("PLAY RECAP")
+    assert "maintenance in maintenance since 2030 by ann: disk → left out; back: playbooks/maintenance.yml" in told
+    assert f"All but {', '.join(marked)}: in maintenance." in told
+    assert "is down" not in told
+    for name in NAMES:
+        assert "failed=0" in recap.split(f"{name} ")[1]
+
+
+def test_a_host_that_is_down_beside_one_in_maintenance_may_cost_the_quorum(site):
+    code, output = site(marked=["db2"], down=["db2", "db3"])
+    assert code == 2, output
+    assert "quorum is 2 of 3 members, of which 1 with data" in output
 
 
 @pytest.mark.parametrize(("limit", "coordinator"), [("!db3", "db1"), ("!db1", "db2")])

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import timings
 
-from tests.unit.roles.render import render
+from tests.unit.roles.render import ROLES, render
 
 POOL = {
     "name": "primary",
@@ -170,8 +170,54 @@ DATA = {"patroni_data_directory": "/var/lib/postgresql/17/lab"}
 @pytest.mark.parametrize("amended", [True, False])
 def test_whether_patroni_is_amended_is_read_as_it_is_rendered(amended):
     assert timings.parse_patroni(render("patroni", "drop-in.conf.j2", DATA | {"patroni_amended": amended})) == {
-        "amended": amended
+        "amended": amended,
+        "unchanged": False,
     }
+
+
+START = "#!/usr/bin/python3 -I\n" + (ROLES / "patroni" / "files" / "start_patroni.py").read_text(encoding="utf-8")
+AMENDED, PLAIN, NONE = "4711", "4712", "4713"
+PROCESSES = {AMENDED: ("/usr/bin/python3", "-I", timings.AMENDED), PLAIN: ("/usr/bin/python3", "/usr/bin/patroni")}
+ASKED = f"[Service]\nExecStart=\nExecStart={timings.AMENDED} /etc/patroni/config.yml\n"
+
+
+def cmdline(process: str) -> tuple[str, str]:
+    return f"/proc/{process}/cmdline", "\0".join((*PROCESSES[process], "/etc/patroni/config.yml", ""))
+
+
+@pytest.mark.parametrize(
+    ("drop_in", "record", "runs", "told"),
+    [
+        (ASKED, f"{AMENDED}\n", True, (True, False)),
+        (ASKED, None, True, (False, True)),
+        (ASKED, PLAIN, True, (False, True)),
+        (ASKED, NONE, True, (False, True)),
+        (ASKED, None, False, (True, False)),
+        ("", AMENDED, True, (True, False)),
+        ("", AMENDED, False, (False, False)),
+        ("", None, True, (False, False)),
+        (ASKED, "", True, (False, True)),
+        (ASKED, f"../proc/{AMENDED}", True, (False, True)),
+        (ASKED, "1" * 5000, True, (False, True)),
+    ],
+)
+def test_whether_patroni_runs_amended(host, drop_in, record, runs, told):
+    root = host(timings.PATRONI, drop_in)
+    for process in PROCESSES:
+        host(*cmdline(process))
+    if record is not None:
+        host(timings.RECORD, record)
+    assert timings.read(lambda unit: runs, root)["patroni"] == dict(zip(("amended", "unchanged"), told, strict=True))
+
+
+@pytest.mark.parametrize("plant", [os.mkfifo, os.mkdir, lambda path: path.symlink_to(path.parents[2] / "elsewhere")])
+def test_nothing_but_a_file_tells_which_patroni_is_amended(host, plant):
+    host("/elsewhere", AMENDED)
+    root = host(*cmdline(AMENDED))
+    path = Path(root, timings.RECORD.lstrip("/"))
+    path.parent.mkdir(parents=True)
+    plant(path)
+    assert not timings.is_amended(root)
 
 
 @pytest.mark.parametrize(
@@ -189,6 +235,18 @@ def test_whether_patroni_runs_since_before_its_files_changed(host, drop_in_at, p
     written = {timings.PATRONI: drop_in_at, timings.AMENDED: program_at, amendment: amendment_at}
     for path, written_at in written.items():
         if written_at is not None:
-            root = host(path, "")
+            root = host(path, START if path == timings.AMENDED else "")
             os.utime(Path(root, path.lstrip("/")), (0, written_at))
     assert timings.restart_due(1000.0, root) is due
+
+
+def test_a_script_s_own_packages_are_those_beside_it_that_it_imports(tmp_path):
+    for name in ("patroni_start/table.py", "patroni_start/amendment.py", "other/module.py", "patroni_start/data.json"):
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.touch()
+    script = tmp_path / "patroni"
+    script.write_text(START)
+    names = [str(file.relative_to(tmp_path)) for file in timings.script_files(script)]
+    assert names == ["patroni", "patroni_start/amendment.py", "patroni_start/table.py"]
+    assert timings.script_files(tmp_path / "none") == []

@@ -125,3 +125,12 @@ def test_a_users_settings_of_the_pooler_win(tmp_path):
     own = {"pgbouncer_settings": {"server_login_retry": 5, "so_reuseport": 1}}
     settings = evaluate(tmp_path, "pgbouncer", "pgbouncer__settings", {**POOLER, **own})
     assert (settings["server_login_retry"], settings["so_reuseport"], settings["pool_mode"]) == (5, 1, "transaction")
+
+
+def test_playbooks_read_no_role_s_internal_variable():
+    named = {role.name: "".join(path.read_text() for path in role.rglob("*.[yj]*")) for role in ROOT.glob("roles/*")}
+    internal = {word for role, text in named.items() for word in re.findall(rf"\b{role}__\w+", text)}
+    assert "etcd__environment" in internal
+    plays = [path for folder in ("playbooks", "lab", "molecule") for path in (ROOT / folder).rglob("*.yml")]
+    found = {f"{path.name}: {word}" for path in plays for word in re.findall(r"\b\w+__\w+", path.read_text())}
+    assert {one for one in found if one.partition(": ")[2] in internal} == set()

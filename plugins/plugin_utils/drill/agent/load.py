@@ -31,7 +31,8 @@ class Job:
     """A client's job: its name, the stream of its rows, and a statement to run every interval seconds.
 
     The deadlines are the client's own; None leaves the waiting to libpq. A numbered statement has the client's name and
-    the attempt's number as parameters.
+    the attempt's number as parameters. A connection that is older than lifetime seconds is renewed before the next
+    statement, as an application's pool does; None: never.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Job:
     interval: float
     connect_deadline: float | None
     answer_deadline: float | None
+    lifetime: float | None = None
 
 
 class Client:
@@ -57,6 +59,7 @@ class Client:
         self._backoff = LEAST_BACKOFF
         self._sequence = 0
         self._begun = 0.0
+        self._opened = 0.0
         self._server = ""
 
     def wake(self) -> float:
@@ -80,15 +83,16 @@ class Client:
         self._step = lambda _now: None
 
     def _rest(self, now: float) -> None:
+        if self.session:
+            self.session.ready()  # notices that the server closed the connection
         if now < self._due:
-            if self.session:
-                self.session.ready()  # notices that the server closed the connection
             return
         self._sequence += 1
         self._begun = now
-        if self.session:
+        if self.session and not self._outlived(now):
             self._send(now)
             return
+        self._hang_up()
         self._server = ""
         self._deadline = self._after(now, self.job.connect_deadline)
         self._step = self._connected
@@ -104,6 +108,7 @@ class Client:
         if self._late(now) or not self._here().ready():
             return
         self._server = str(self._here().rows()[0][0])
+        self._opened = now
         self._send(now)
 
     def _send(self, now: float) -> None:
@@ -122,6 +127,9 @@ class Client:
         self._due = max(self._begun + self.job.interval, now)
         self._step = self._rest
 
+    def _outlived(self, now: float) -> bool:
+        return self.job.lifetime is not None and now - self._opened >= self.job.lifetime
+
     def _here(self) -> Session:
         if self.session is None:
             raise RuntimeError("a step without a session")
@@ -138,7 +146,9 @@ class Client:
         return True
 
     def _fail(self, now: float, error: Exception) -> None:
-        if self._step != self._rest:  # otherwise only the idle connection broke
+        if self._step == self._rest:  # only the idle connection broke
+            self._wire.record("broken", [self.job.name, now, sentence(error)])
+        else:
             refused = self._step != self._answered or stored_for_certain_not(error)
             self._record(now, REFUSED if refused else UNKNOWN, sentence(error))
             self._due = now + self._backoff

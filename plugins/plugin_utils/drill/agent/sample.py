@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import ipaddress
-import re
+import socket
+import struct
 import threading
 import time
-from collections.abc import Callable
+from array import array
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,26 +32,41 @@ PATRONI_INTERVAL = 0.2
 LOCAL_WRITE_INTERVAL = 0.25
 STALE = 0.35  # a claim counts from its report: an older one could look like a second primary
 PATIENCE = 1.0
+SIOCGIFCONF = 0x8912
+MOST_ADDRESSES = 1024
 RUNTIME_SOCKET = "/run/haproxy/admin.sock"
 SENT_TO = ("up", "unchecked")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 STATE = """SELECT pg_is_in_recovery(), CASE WHEN pg_is_in_recovery()
  THEN (SELECT received_tli FROM pg_stat_wal_receiver)
  ELSE ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int END"""
 
 
 def held(addresses: list[str]) -> list[str]:
-    """Return those of the addresses that this host has."""
-    trie = Path("/proc/net/fib_trie").read_text()
+    """Return those of the addresses that this host has. One that was handed over stays on lo and is none of them."""
     six = Path("/proc/net/if_inet6")
-    sixes = six.read_text() if six.exists() else ""
-    return [address for address in addresses if _held(address, trie, sixes)]
+    mine = {*_ipv4(), *(_ipv6(six.read_text()) if six.exists() else ())}
+    return [address for address in addresses if ipaddress.ip_address(address) in mine]
 
 
-def _held(address: str, trie: str, sixes: str) -> bool:
-    parsed = ipaddress.ip_address(address)
-    if parsed.version == 6:
-        return parsed.exploded.replace(":", "") in sixes
-    return re.search(rf"\|-- {re.escape(address)}\n +/32 host LOCAL", trie) is not None
+def _ipv4() -> Iterator[Address]:
+    """The kernel's answer is an array of struct ifreq: a label, and a struct sockaddr_in in a larger union."""
+    size = 16 + (24 if struct.calcsize("P") == 8 else 16)
+    answer = array("B", bytes(size * MOST_ADDRESSES))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = struct.pack("iP", len(answer), answer.buffer_info()[0])
+        used = struct.unpack("iP", fcntl.ioctl(any_socket, SIOCGIFCONF, request))[0]
+    for at in range(0, used, size):
+        label, address = struct.unpack_from("16s4x4s", answer, at)
+        if not label.startswith(b"lo:"):
+            yield ipaddress.IPv4Address(address)
+
+
+def _ipv6(text: str) -> Iterator[Address]:
+    for line in text.splitlines():
+        digits, *_numbers, interface = line.split()
+        if interface != "lo":
+            yield ipaddress.IPv6Address(int(digits, 16))
 
 
 def pools_up(seconds: float = 1.0) -> dict[str, list[str]] | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import View
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.action import Action
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.agents import TLS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.agents import tls
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan
 
 if TYPE_CHECKING:
@@ -45,20 +45,21 @@ class Switchover(Action):
 def switchover_params(plan: Plan) -> dict[str, Any]:
     """Return the parameters of the module holdfast.ha.patroni_switchover."""
     postgresql, pooler, secrets = plan.topology["postgresql"], plan.topology.get("pooler") or {}, plan.secrets
+    files, users = tls(plan), postgresql["users"]
     members = [(node.name, plan.addresses[node.name]) for node in plan.bearing("postgresql")]
     target = pooler.get("target")
     return {
         "endpoints": [https_url(address, postgresql["rest_port"]) for _name, address in members],
-        **TLS,
-        "username": "holdfast",
+        **files,
+        "username": users["rest"],
         "password": secrets["patroni_rest"],
         "request_timeout": 3.0,
-        "superuser": "postgres",
+        "superuser": users["superuser"],
         "superuser_password": secrets["postgresql_superuser"],
         "poolers": [{"name": name, "address": address, "port": pooler["port"]} for name, address in members if pooler],
-        "pooler_username": "holdfast",
+        "pooler_username": pooler["users"]["admin"] if pooler else None,
         "pooler_password": secrets.get("pgbouncer"),
-        "pooler_ca": TLS["ca"],
+        "pooler_ca": files["ca"],
         "pool": {"address": target["addresses"][0], "port": target["port"]} if target else None,
         "pause_timeout": 5.0,
         "pause_required": True,

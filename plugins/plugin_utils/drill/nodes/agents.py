@@ -10,17 +10,18 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node, Plan
 
-TLS = {
-    "ca": "/etc/holdfast/tls/ca.crt",
-    "cert": "/etc/holdfast/tls/client.crt",
-    "key": "/etc/holdfast/tls/host.key",
-}
 SOCKETS = "/var/run/postgresql"
+
+
+def tls(plan: Plan) -> dict[str, str]:
+    """Return the paths of a client's files on each host of the cluster: ca, cert and key."""
+    paths = plan.topology["tls"]
+    return {"ca": paths["ca"], "cert": paths["client_cert"], "key": paths["key"]}
 
 
 def configuration(plan: Plan, node: Node) -> dict[str, Any]:
     """Return the configuration of a node's agent."""
-    wanted: dict[str, Any] = {"name": node.name, "tls": TLS}
+    wanted: dict[str, Any] = {"name": node.name, "tls": tls(plan)}
     if node.ha is None:
         return wanted
     postgresql, etcd = node.ha["postgresql"], node.ha["etcd"]
@@ -31,7 +32,7 @@ def configuration(plan: Plan, node: Node) -> dict[str, Any]:
         wanted["database"] = {
             "host": SOCKETS,
             "port": postgresql["port"],
-            "user": "postgres",
+            "user": postgresql["users"]["superuser"],
             "dbname": plan.database,
             "application_name": "holdfast-drill-agent",
         }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -43,10 +43,19 @@ class Crew:
         self._keepers: list[threading.Thread] = []
         self.uncertainty: dict[str, float] = {}
 
-    def begin(self) -> None:
-        """Connect to all nodes; raises SessionLostError."""
+    def begin(self, required: Collection[str] | None = None) -> None:
+        """Connect to all nodes; raises SessionLostError for those that are required, by default for all."""
+
+        def one(host: str) -> None:
+            try:
+                self._connect(host)
+            except (SessionLostError, AgentError) as error:
+                if required is None or host in required:
+                    raise
+                self._tell(f"{error}: connecting again")
+
         with ThreadPoolExecutor(len(self._plan.nodes)) as pool:
-            list(pool.map(self._connect, [node.name for node in self._plan.nodes]))
+            list(pool.map(one, [node.name for node in self._plan.nodes]))
         for node in self._plan.nodes:
             keeper = threading.Thread(target=self._keep, args=(node.name,), daemon=True, name=f"keep {node.name}")
             keeper.start()

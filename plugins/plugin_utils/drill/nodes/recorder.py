@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
@@ -26,8 +26,19 @@ MOST_RECORDS = 500_000
 RATE_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """An idle connection of a client that ended without its doing."""
+
+    client: str
+    at: float
+    error: str
+
+
 class Recorder:
-    """All records since reset(); agents' rows arrive from many threads."""
+    """All records since reset(), up to most; agents' rows arrive from many threads."""
+
+    most = MOST_RECORDS
 
     def __init__(self, members_by_address: Mapping[str, str]) -> None:
         self._names = members_by_address
@@ -46,6 +57,7 @@ class Recorder:
             self.local_writes: list[Write] = []
             self.members: list[MemberSample] = []
             self.balancers: list[BalancerSample] = []
+            self.broken: list[Broken] = []
             self._recent: deque[float] = deque()
             self._flow_begun: float | None = None
             self._last: float | None = None
@@ -65,13 +77,14 @@ class Recorder:
             "local": self._local,
             "members": self._member,
             "balancers": self._balancer,
+            "broken": self._break,
         }
 
         def at(theirs: float) -> float:
             return self._client.there(offset.here(theirs))
 
         with self._lock:
-            if self.size() < MOST_RECORDS:
+            if self.size() < self.most:
                 for row in rows:
                     takers[stream](host, row, at)
 
@@ -155,6 +168,10 @@ class Recorder:
     def _local(self, host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         name, sequence, begun, ended, outcome, _server, error = row
         self.local_writes.append(Write(name, sequence, at(begun), at(ended), Outcome(outcome), host, error))
+
+    def _break(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
+        name, when, error = row
+        self.broken.append(Broken(name, at(when), error))
 
     def _member(self, host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         taken, recovering, claims, takes, timeline = row

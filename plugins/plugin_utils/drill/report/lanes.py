@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model im
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows import every_write
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.spans import by_name
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.steps import BEGUN, ENDED, steps
 
 KINDS = ("injected", "detected", "promoted", "pool switched", "vip moved", "healed", "rejoined")
 UNSEEN = 2.0
@@ -52,14 +53,23 @@ class Lane:
 
 
 def lanes(ledger: Ledger) -> list[list[Lane]]:
-    """Return the lanes in groups: events, members, VIPs, pools; empty groups are left out."""
-    groups = [event_lanes(ledger), member_lanes(ledger), vip_lanes(ledger), pool_lanes(ledger)]
+    """Return the lanes in groups: steps, events, members, VIPs, pools; empty groups are left out."""
+    groups = [step_lanes(ledger), event_lanes(ledger), member_lanes(ledger), vip_lanes(ledger), pool_lanes(ledger)]
     return [group for group in groups if group]
+
+
+def step_lanes(ledger: Ledger) -> list[Lane]:
+    """Return a lane for each host on which planned work was done."""
+    found: dict[str, list[Segment]] = {}
+    for step in steps(ledger):
+        segment = Segment(step.begin - ledger.injected, step.end - ledger.injected, "step", step.text)
+        found.setdefault(step.host, []).append(segment)
+    return [Lane(f"work on {host}", tuple(segments)) for host, segments in found.items()]
 
 
 def event_lanes(ledger: Ledger) -> list[Lane]:
     """Return a lane for each kind of event that happened."""
-    kinds = dict.fromkeys([*KINDS, *(event.kind for event in ledger.events)])
+    kinds = dict.fromkeys([*KINDS, *(event.kind for event in ledger.events if event.kind not in {BEGUN, ENDED})])
     marks = {
         kind: tuple(Mark(event.at - ledger.injected, event.subject) for event in ledger.events if event.kind == kind)
         for kind in kinds

@@ -5,14 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import LEGEND, timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
@@ -39,8 +41,9 @@ class Picture:
     shown: bool
 
 
-def as_page(run: Run) -> str:
-    """Return the HTML document."""
+def as_page(run: Run, words: Words | None = None) -> str:
+    """Return the HTML document, by default in the words of a drill."""
+    words = words or DRILL
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -48,10 +51,16 @@ def as_page(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(seconds=seconds, title=title, counted=counted, plain=plain, sentence=sentence)
-    environment.globals.update(flat=flat, strip=strip, pictures=pictures, lengths=lengths, runs=runs)
+    environment.filters.update(seconds=seconds, title=words.title, counted=counted, plain=plain, sentence=sentence)
+    environment.globals.update(
+        flat=flat,
+        strip=strip,
+        pictures=partial(pictures, origin=words.origin),
+        lengths=lengths,
+        runs=partial(runs, clients=words.clients),
+    )
     template = environment.get_template("report.html.j2")
-    return template.render(run=run, lead=lead(run), catalogue=CATALOGUE, legend=LEGEND)
+    return template.render(run=run, words=words, legend=(*LEGEND, *words.legend))
 
 
 def lead(run: Run) -> str:
@@ -71,9 +80,14 @@ def lead(run: Run) -> str:
     return f"{text[:1].upper()}{text[1:]}."
 
 
-def runs(components: Sequence[str]) -> str:
+def figures(run: Run) -> list[tuple[str, str]]:
+    """Return the numbers of a drill that stand at its top."""
+    return [("faults judged", f"{len(run.faults)} of {run.planned}"), ("injections judged", str(len(run.results)))]
+
+
+def runs(components: Sequence[str], clients: str) -> str:
     """Return the software of a host."""
-    return ", ".join(COMPONENTS.get(name, name) for name in components) or "the drill's clients"
+    return ", ".join(COMPONENTS.get(name, name) for name in components) or clients
 
 
 def title(fault: str) -> str:
@@ -108,11 +122,11 @@ def lengths(value: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def pictures(fault: FaultResult) -> list[Picture]:
+def pictures(fault: FaultResult, origin: str) -> list[Picture]:
     """Return a fault's injections; the one shown first is a broken one, otherwise the slowest."""
     first = max(fault.results, key=lambda result: (bool(result[1].breaches), result[1].rto))
     return [
-        Picture(result, Markup(timeline(*result, name=f"{fault.fault}-{number}")), result is first)  # noqa: S704 - own text
+        Picture(result, Markup(timeline(*result, f"{fault.fault}-{number}", origin)), result is first)  # noqa: S704 - own text
         for number, result in enumerate(fault.results)
     ]
 
@@ -123,3 +137,48 @@ def strip(fault: FaultResult) -> list[float]:
     if not budget:
         return []
     return [round(min(100.0, 100 * verdict.rto / budget), 1) for verdict in fault.verdicts]
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What a page says of its run.
+
+    name: the kind of run; itself: the same within a sentence; unit: what was judged, the head of the summary's rows;
+    origin: what 0 of a timeline is; beyond: which gaps count; clients: what a host without components runs; part: the
+    heading of one record; proof: the head of its proof; heals: whether something was healed; legend: more colours;
+    title, about: the heading of a unit, and its description on real hosts or containers; lead, figures: the verdict as
+    a sentence, and the numbers at the top; facts: more facts of a record.
+    """
+
+    name: str
+    itself: str
+    unit: str
+    origin: str
+    beyond: str
+    clients: str
+    proof: str
+    heals: bool
+    part: Callable[[Ledger], str]
+    title: Callable[[str], str]
+    about: Callable[[str, bool], str]
+    lead: Callable[[Run], str]
+    figures: Callable[[Run], list[tuple[str, str]]]
+    facts: Callable[[Ledger], list[tuple[str, str]]] = lambda _ledger: []
+    legend: tuple[tuple[str, str], ...] = ()
+
+
+DRILL = Words(
+    name="Drill",
+    itself="drill",
+    unit="Fault",
+    origin="the injection",
+    beyond=" that reaches beyond the injection",
+    clients="the drill's clients",
+    proof="Proof",
+    heals=True,
+    part=lambda ledger: f"Repetition {ledger.repetition}",
+    title=title,
+    about=lambda fault, containers: CATALOGUE[fault].sentences(containers),
+    lead=lead,
+    figures=figures,
+)

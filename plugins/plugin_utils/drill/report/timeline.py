@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-BIN = 0.1
+BIN, WIDE_BIN = 0.1, 1.0
+LONG_RECORD = 600.0
+"""Seconds beyond which a record is counted in wide bins."""
 WIDTH = 9.0
 LEFT, RIGHT, BOTTOM, SPACE = 1.35, 0.1, 0.42, 0.1
 WRITES, READS, LANE = 1.35, 0.5, 0.19
@@ -35,7 +37,7 @@ COLOURS = {
     for number, name in enumerate(
         ("ink", "muted", "grid", "write", "read", "gap", "gap-ink", "budget", "primary", "on-primary", "standby",
          "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "unreached",
-         "on-unreached", "pool", "on-pool", "writing", "paper", "error"),
+         "on-unreached", "pool", "on-pool", "writing", "paper", "error", "step", "on-step"),
         1,
     )
 }  # fmt: skip
@@ -60,8 +62,8 @@ LEGEND = (
 """The meaning of each colour, by its name."""
 
 
-def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str:
-    """Return the <svg> element of one injection; name makes its ids unique on the page."""
+def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str, origin: str = "the injection") -> str:
+    """Return the <svg> element of one injection; name makes its ids unique on the page, origin says what 0 is."""
     import matplotlib as mpl  # noqa: PLC0415 - takes a second and much memory; only pages need it
 
     style: Any = {
@@ -79,14 +81,15 @@ def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str) -> str
         "axes.spines.right": False,
     }
     with mpl.rc_context(style):
-        figure = draw(ledger, verdict, budget)
+        figure = draw(ledger, verdict, budget, origin)
         stream = io.StringIO()
         figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    label = f"{ledger.fault}, repetition {ledger.repetition}: {verdict.rto:.2f} s without an acknowledged write"
+    which = f", repetition {ledger.repetition}" if ledger.repetition else ""
+    label = f"{ledger.fault}{which}: {verdict.rto:.2f} s without an acknowledged write"
     return inline(stream.getvalue(), name, label)
 
 
-def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
+def draw(ledger: Ledger, verdict: Verdict, budget: Budget, origin: str) -> Figure:
     """Return the figure: writes, then reads, then lanes, one under the other, on one time axis."""
     from matplotlib.figure import Figure  # noqa: PLC0415
 
@@ -95,12 +98,10 @@ def draw(ledger: Ledger, verdict: Verdict, budget: Budget) -> Figure:
     figure = Figure(figsize=(WIDTH, sum(heights) + SPACE * 3 + BOTTOM))
     write_axes, read_axes, lane_axes = panels(figure, heights)
     lane_axes.set_xlim(max(ledger.begun - ledger.injected, -10.0), ledger.ended - ledger.injected)
-    draw_rate(write_axes, ledger, acknowledgements(ledger.writes), "write", "writes acknowledged\nper 100 ms", room=1.4)
-    draw_rate(
-        read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads\nper 100 ms", room=1.1
-    )
+    draw_rate(write_axes, ledger, acknowledgements(ledger.writes), "write", "writes acknowledged", room=1.4)
+    draw_rate(read_axes, ledger, [read.ended for read in ledger.reads if read.ok], "read", "reads", room=1.1)
     draw_read_errors(read_axes, ledger)
-    draw_lanes(lane_axes, groups)
+    draw_lanes(lane_axes, groups, origin)
     for axes in (write_axes, read_axes, lane_axes):
         begin, end = (at - ledger.injected for at in verdict.write_gap)
         axes.axvspan(begin, end, color=COLOURS["gap"], linewidth=0, alpha=0.28, zorder=0)
@@ -122,18 +123,19 @@ def panels(figure: Figure, heights: Sequence[float]) -> list[Axes]:
 
 
 def draw_rate(axes: Axes, ledger: Ledger, times: list[float], colour: str, label: str, *, room: float) -> None:
-    """Draw the number of events in each 100 ms."""
+    """Draw the number of events in each 100 ms, or in each second of a long record."""
     begin, end = ledger.begun - ledger.injected, ledger.ended - ledger.injected
-    first = int(begin / BIN) - 1
-    counts = [0] * (int(end / BIN) - first + 2)
+    width = BIN if end - begin <= LONG_RECORD else WIDE_BIN
+    first = int(begin / width) - 1
+    counts = [0] * (int(end / width) - first + 2)
     for at in times:
-        number = int((at - ledger.injected) // BIN) - first
+        number = int((at - ledger.injected) // width) - first
         if 0 <= number < len(counts):
             counts[number] += 1
-    edges = [(first + number) * BIN for number in range(len(counts) + 1)]
+    edges = [(first + number) * width for number in range(len(counts) + 1)]
     axes.stairs(counts, edges, fill=True, color=COLOURS[colour], linewidth=0)
     axes.set_ylim(0, max(1, *counts) * room)
-    axes.set_ylabel(label)
+    axes.set_ylabel(f"{label}\nper {'100 ms' if width == BIN else 's'}")
     axes.yaxis.set_label_coords(-0.36 / (WIDTH - LEFT - RIGHT), 0.5)
     axes.locator_params(axis="y", integer=True, nbins=3)
     axes.tick_params(axis="x", length=0, labelbottom=False)
@@ -187,7 +189,7 @@ def draw_limit(axes: Axes, at: float, text: str, height: float) -> None:
     )  # fmt: skip
 
 
-def draw_lanes(axes: Axes, groups: list[list[Lane]]) -> None:
+def draw_lanes(axes: Axes, groups: list[list[Lane]], origin: str) -> None:
     """Draw the groups of lanes from top to bottom."""
     ticks, titles, y = [], [], 0.0
     for group in groups:
@@ -205,7 +207,7 @@ def draw_lanes(axes: Axes, groups: list[list[Lane]]) -> None:
     axes.set_yticks(ticks, titles)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("seconds since the injection")
+    axes.set_xlabel(f"seconds since {origin}")
     axes.grid(axis="x", color=COLOURS["grid"], linewidth=0.6)
     axes.set_axisbelow(True)
 
@@ -220,7 +222,7 @@ def draw_segment(axes: Axes, segment: Segment, y: float) -> None:
     if (end - begin) / (right - left) > 1.25 * CHARACTER * (len(segment.text) + 1):
         axes.text(
             begin + 0.6 * CHARACTER * (right - left), y + 0.46, segment.text, va="center", ha="left",
-            color=COLOURS[f"on-{segment.kind}"], fontsize=SIZE - 1, clip_on=True,
+            color=COLOURS[f"on-{segment.kind}"], fontsize=SIZE - 1, clip_on=True, parse_math=False,
         )  # fmt: skip
 
 

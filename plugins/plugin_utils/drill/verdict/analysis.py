@@ -31,11 +31,17 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words im
 
 def judge(ledger: Ledger, budget: Budget) -> Verdict:
     """Return the cost of one injection and all breaches."""
+    verdict = measure(ledger)
+    return with_breaches(verdict, breaches(ledger, budget, verdict))
+
+
+def measure(ledger: Ledger) -> Verdict:
+    """Return the cost of one injection, without a judgement."""
     gap = longest_gap(ledger, acknowledgements(ledger.writes))
     read_gap = longest_gap(ledger, [read.ended for read in ledger.reads if read.ok])
     naive_gap = longest_gap(ledger, acknowledgements(ledger.naive))
     outcomes = [write.outcome for write in every_write(ledger)]
-    verdict = Verdict(
+    return Verdict(
         fault=ledger.fault,
         repetition=ledger.repetition,
         rto=gap[1] - gap[0],
@@ -54,7 +60,6 @@ def judge(ledger: Ledger, budget: Budget) -> Verdict:
         pooled_gap=pooled_gap(ledger),
         pooled_errors=len(pooled_errors(ledger)),
     )
-    return with_breaches(verdict, breaches(ledger, budget, verdict))
 
 
 def with_breaches(verdict: Verdict, found: Iterable[Breach]) -> Verdict:

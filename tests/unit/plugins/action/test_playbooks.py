@@ -224,6 +224,7 @@ def test_access_is_shown_without_any_secret(tmp_path):
     member = {"name": "db1", "address": "192.0.2.1", "components": ["postgresql"]}
     postgresql = {"members": [member], "port": 5432, "databases": [database], "roles": [{"name": "app"}]}
     ha = {"cluster": "x", "members": [member], "pools": [], "postgresql": postgresql, "pooler": None}
+    ha["tls"] = {"ca": "/srv/tls/ca.crt"}
     inventory = inventory_of(tmp_path, {"db1": {"ha": ha, "certificates_ca_directory": str(tmp_path / ".pki")}})
     secrets = tmp_path / "group_vars" / "all" / "secrets.yml"
     secrets.parent.mkdir(parents=True)
@@ -231,7 +232,7 @@ def test_access_is_shown_without_any_secret(tmp_path):
     code, output = run(inventory, {"hosts": "holdfast", "tasks": [{"holdfast.ha.cluster_access": {}}]})
     lines = [" ".join(line.split()) for line in output.splitlines()]
     assert code == 0, output
-    assert "CA .pki/ca.crt, on the hosts /etc/holdfast/tls/ca.crt" in lines
+    assert "CA .pki/ca.crt, on the hosts /srv/tls/ca.crt" in lines
     assert "passwords group_vars/all/secrets.yml: ha_role_passwords for app; ha_secrets for all others" in lines
     assert any(line.startswith("ansible-playbook -i hosts.yml holdfast.ha.status shows") for line in lines)
     assert "never-show-me" not in output

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import deployed_look as sut
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
 
 from tests.unit.planting import make_host, needs_root
 
@@ -47,3 +49,33 @@ def test_whose_a_wished_directory_is_already():
         told = sut.taken_directories(asked)
         assert told.keys() == {"theirs", "linked"}
         assert told["theirs"].startswith(f"{host.precious} is daemon's")
+
+
+PATRONI = {"data_directory": "/data", "address": "2001:db8::11", "rest_port": 8009}
+
+
+class AskedError(Exception):
+    """The client that was made."""
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"ca": "/srv/ca.crt", "cert": "/srv/client.crt", "key": "/srv/host.key"}, None),
+        ({}, {"ca": "", "cert": "", "key": ""}),
+    ],
+)
+def test_patroni_is_asked_with_the_given_files(monkeypatch, given, expected):
+    def ask(client, *_request):
+        raise AskedError(client)
+
+    monkeypatch.setattr(HttpJsonClient, "request", ask)
+    monkeypatch.setattr(sut, "patroni_config", lambda _path: {})
+    monkeypatch.setattr(sut.deployed, "parse_patroni", lambda _config: SimpleNamespace(**PATRONI))
+    monkeypatch.setattr(sut, "postgresql", lambda *_arguments: True)
+    monkeypatch.setattr(sut, "psycopg2", None)
+    with pytest.raises(AskedError) as asked:
+        sut.look(SimpleNamespace(), {"tls": given})
+    client = asked.value.args[0]
+    assert client.base_url == "https://[2001:db8::11]:8009"
+    assert {name: getattr(client, name) for name in ("ca", "cert", "key")} == (expected or given)

@@ -13,6 +13,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni import (
     Cluster,
     Member,
     as_facts,
+    from_facts,
     merge_answers,
     nobody_creates,
     parse_member,
@@ -55,6 +56,8 @@ def test_facts_are_plain() -> None:
     assert [member["name"] for member in facts["members"]] == EXPECTED
     assert facts["members"][0]["server_version"] == 170004
     assert yaml.safe_load(yaml.safe_dump(facts)) == facts
+    assert as_facts(from_facts(facts)) == facts
+    assert from_facts({}) == Cluster()
 
 
 @pytest.mark.parametrize(("lag", "parsed"), [(0, 0), (17, 17), ("unknown", None), (None, None)])

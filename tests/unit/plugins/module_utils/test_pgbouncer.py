@@ -26,6 +26,7 @@ class Session:
     def __init__(self, host: str) -> None:
         self.host = host
         self.closed = False
+        self.columns: tuple[str, ...] = ()
 
     def close(self) -> None:
         self.closed = True
@@ -47,12 +48,13 @@ class Consoles:
         self._fail(settings["host"], "open")
         return Session(settings["host"])
 
-    def answer(self, session: Session, command: str, _values: Any, _seconds: float) -> None:
+    def answer(self, session: Session, command: str, _values: Any, _seconds: float) -> list[tuple[Any, ...]]:
         assert not session.closed
         self.told.append((session.host, command))
         if command in {"PAUSE", "RESUME"}:
             self.paused[session.host] = command == "PAUSE"
         self._fail(session.host, command)
+        return []
 
     def _fail(self, host: str, command: str) -> None:
         failures = self._failures.get((host, command))

@@ -10,7 +10,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils import vrrp
 
 LINKS = json.dumps(
     [
-        {"ifname": "lo", "addr_info": [{"local": "127.0.0.1"}, {"local": "::1"}]},
+        {"ifname": "lo", "addr_info": [{"local": "127.0.0.1"}, {"local": "::1"}, {"local": "198.18.0.9"}]},
         {
             "ifname": "eth0",
             "addr_info": [
@@ -33,6 +33,7 @@ LINKS = json.dumps(
         ("198.18.0.21", "eth0"),
         ("198.18.0.100/24", "eth0"),
         ("198.18.0.10", None),
+        ("198.18.0.9", None),
         ("2001:db8::100/64", "eth0"),
         ("2001:0DB8:0:0::100", "eth0"),
         ("2001:db8::bad", None),

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import patroni_api
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ClusterError
-from ansible_collections.holdfast.ha.plugins.modules.patroni_reset import name_member, reset
+from ansible_collections.holdfast.ha.plugins.modules.patroni_reset import name_member, reset, take_leave
 
 
 class FakeStore:
@@ -21,6 +21,10 @@ class FakeStore:
         self.dying = {f"members/{name}" for name in dying or ()}
         self.looks = 0
         self.named: str | None = None
+        self.leads = "db1"
+
+    def leader(self) -> str:
+        return self.leads
 
     def permit(self, member: str, seconds: int) -> bool:
         assert seconds > 60
@@ -87,3 +91,38 @@ def test_a_member_is_named_where_no_cluster_is_known(keys: set[str], may: bool, 
     store = FakeStore(set(keys))
     assert name_member(cast(Any, store), "db2", dry_run) is may
     assert store.named == ("db2" if may and not dry_run else None)
+
+
+MEMBERS = {"members/db1", "members/db3"}
+
+
+@pytest.mark.parametrize(
+    ("dying", "stopped"), [(set(), ("db3",)), ({"db3"}, ())], ids=["it was stopped", "its lease runs out"]
+)
+def test_the_key_of_a_member_that_left_goes(dying: set[str], stopped: tuple[str, ...]) -> None:
+    store = FakeStore(KEYS | MEMBERS, dying)
+    assert take_leave(cast(Any, store), "db3", stopped, 5, dry_run=False) == ("members/db3",)
+    assert store.keys == KEYS | {"members/db1"}
+
+
+def test_a_member_that_lives_keeps_its_key() -> None:
+    store = FakeStore(KEYS | MEMBERS)
+    with pytest.raises(ClusterError, match="still alive on db3"):
+        take_leave(cast(Any, store), "db3", (), 0.01, dry_run=False)
+    assert store.keys == KEYS | MEMBERS
+
+
+def test_a_leader_keeps_its_key() -> None:
+    store = FakeStore(KEYS | MEMBERS)
+    with pytest.raises(ClusterError, match="switch over first"):
+        take_leave(cast(Any, store), "db1", ("db1",), 5, dry_run=False)
+
+
+def test_a_member_that_is_gone_is_no_change() -> None:
+    assert take_leave(cast(Any, FakeStore(KEYS)), "db3", (), 0, dry_run=False) == ()
+
+
+def test_check_mode_keeps_the_key() -> None:
+    store = FakeStore(KEYS | MEMBERS)
+    assert take_leave(cast(Any, store), "db3", ("db3",), 0, dry_run=True) == ("members/db3",)
+    assert store.keys == KEYS | MEMBERS

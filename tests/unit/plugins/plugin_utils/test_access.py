@@ -32,6 +32,7 @@ def text(pools, postgresql=POSTGRESQL, pooler=None, files=FILES):
         "postgresql": postgresql,
         "pooler": pooler,
         "members": [balancer],
+        "tls": {"ca": "/srv/tls/ca.crt"},
     }
     return [" ".join(line.split()) for line in cluster_text(ha, files).splitlines()]
 
@@ -51,7 +52,7 @@ def test_pools_are_told_with_what_they_serve():
         "192.0.2.21 port 5001 PostgreSQL, reads only (the standbys)",
         "192.0.2.100 port 6432 PgBouncer in session mode, reads and writes",
         "192.0.2.21 port 80 web (pool web)",
-        "CA pki/ca.crt, on the hosts /etc/holdfast/tls/ca.crt",
+        "CA pki/ca.crt, on the hosts /srv/tls/ca.crt",
         "passwords secrets.yml (ansible-vault view): ha_role_passwords for web; ha_secrets for all others",
         f'connect psql "{connection}"',
     ]

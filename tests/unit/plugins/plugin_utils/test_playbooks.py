@@ -41,6 +41,9 @@ PLAYS = [
     for play in yaml.safe_load(path.read_text())
     if "hosts" in play
 ]
+ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb")
+"""What the plays of rolling work give each other."""
+INCLUDED = r"(?:include|import)_tasks: (?:\"{{ rolling__tasks }}/)?([^\s\"]+\.yml)"
 LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
 READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")
 
@@ -59,10 +62,15 @@ def test_every_play_asks_for_its_hosts(path, play):
 def read_names(path):
     """Return what a playbook and the tasks that it includes read and may be absent."""
     text = re.sub(r"(?m)#.*$", "", path.read_text())
-    included = re.findall(r"include_tasks: (\S+\.yml)", text)
+    included = re.findall(INCLUDED, text)
     return set(READ.findall(text) + LOOKED_UP.findall(text)).union(
         *(read_names(path.parent / name) for name in included)
     )
+
+
+def importing(path):
+    """Return the playbooks that import a playbook."""
+    return [book.stem for book in PLAYBOOKS if f"import_playbook: {path.name}" in book.read_text()]
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
@@ -74,6 +82,7 @@ def test_every_extra_variable_of_a_playbook_is_declared(path):
     facts = yaml.safe_load((ROOT / "playbooks" / "vars" / "run.yml").read_text())
     known = {
         *interface().playbooks[path.stem],
+        *(name for book in importing(path) for name in interface().playbooks[book]),
         *roles,
         *facts,
         "preflight_goes_on",
@@ -81,14 +90,23 @@ def test_every_extra_variable_of_a_playbook_is_declared(path):
         "inventory_hostname",
         "start_from",
         "start_from_timeout",
+        *ROLLING,
     }
     assert own <= known
+
+
+def whole(path):
+    """Return the text of a playbook with what it imports, includes and reads."""
+    text = re.sub(r"(?m)#.*$", "", path.read_text())
+    named = [*re.findall(INCLUDED, text), *re.findall(r"import_playbook: (\S+\.yml)", text)]
+    listed = [name for names in re.findall(r"vars_files: \[(.*)\]", text) for name in names.split(", ")]
+    return text + "".join(whole(path.parent / name) for name in [*named, *listed])
 
 
 @pytest.mark.parametrize("path", PLAYBOOKS, ids=lambda path: path.stem)
 def test_every_declared_extra_variable_is_read(path):
     declared = yaml.safe_load((ROOT / "meta" / "playbooks.yml").read_text()).get(path.stem, {}).get("options", {})
-    text = path.read_text() + "".join(role.read_text() for role in (ROOT / "roles" / "clone").rglob("*.yml"))
+    text = whole(path) + "".join(role.read_text() for role in (ROOT / "roles" / "clone").rglob("*.yml"))
     unread = {name for name in declared if not re.search(rf"[{{('~ ]{name}\b(?!=)", re.sub("#.*", "", text))}
     assert not unread
 
@@ -121,7 +139,7 @@ def test_every_variable_of_a_role_is_read_where_the_playbooks_run_it(role):
 
 def test_declared_playbooks_exist():
     declared = yaml.safe_load((ROOT / "meta" / "playbooks.yml").read_text())
-    assert set(declared) <= {*(path.stem for path in PLAYBOOKS), "tasks/status"}
+    assert set(declared) <= {*(path.stem for path in PLAYBOOKS), "tasks/evidence", "tasks/status", "tasks/switchover"}
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,16 @@ CASES = [
         id="Patroni's restart is due",
     ),
     pytest.param(
+        [(("db2", "probes", "timings", "patroni"), {"amended": False, "unchanged": True, "restart_due": False})],
+        [("db2", "Patroni runs without its amendments")],
+        id="Patroni is of another version than its amendments",
+    ),
+    pytest.param(
+        [(("db2", "probes", "timings", "patroni"), {"amended": False, "unchanged": True, "restart_due": True})],
+        [("db2", "Patroni has run since before its files changed")],
+        id="Patroni has not started with its amendments yet",
+    ),
+    pytest.param(
         [(("db*", *PATRONI, "cluster"), {}), (("db*", *PATRONI, "problems"), ["no member answers"])],
         [("postgresql", "no member answers")],
         id="no PostgreSQL",
@@ -764,3 +774,137 @@ def test_a_silent_pgbackrest_server_is_a_problem_unless_its_host_is():
     assert problems(reports) == [("db3", text)]
     reports["db3"]["unreachable"] = "timed out"
     assert ("db3", text) not in problems(reports)
+
+
+def protected(**changes):
+    return {
+        "policy": "own", "unprotected": [], "upgradable": [], "restarts": False, "reboots": False, **changes
+    }  # fmt: skip
+
+
+def rolling(**changes):
+    return {"stack": [], "units": [], "reboot": {"required": False, "reasons": []}, **changes}
+
+
+def package(name, security=False):
+    return {"name": name, "installed": "1", "candidate": "2", "security": security}
+
+
+def service(unit, *reasons, active=True):
+    return {"component": "etcd", "unit": unit, "active": active, "reasons": list(reasons)}
+
+
+FAILED = {"failed": True, "msg": "apt is broken"}
+NEWER = "its program was replaced"
+UPDATE_CASES = [
+    pytest.param({"db1": rolling(), "lb1": rolling()}, {}, [], id="nothing waits"),
+    pytest.param(
+        {"db1": rolling(stack=[package("etcd-server", security=True), package("patroni")]), "db2": FAILED},
+        {},
+        [
+            ("updates", "2 packages of the stack wait on db1, 1 for security: etcd-server, patroni", "update.yml"),
+            ("db2", "rolling can't be asked: apt is broken", "mend apt"),
+        ],
+        id="packages",
+    ),
+    pytest.param(
+        {host: rolling(stack=[package("haproxy")]) for host in ("lb1", "lb2")},
+        {},
+        [("updates", "1 package of the stack waits on lb1, lb2: haproxy", "update.yml")],
+        id="one package on two hosts",
+    ),
+    pytest.param(
+        {
+            "db1": rolling(units=[service("etcd.service", NEWER), service("haproxy.service")]),
+            "db2": rolling(units=[service("etcd.service", NEWER), service("patroni.service", "x", active=False)]),
+        },
+        {},
+        [("etcd.service on db1, db2", f"needs a restart: {NEWER}", "restart.yml")],
+        id="an older program",
+    ),
+    pytest.param(
+        {"db1": rolling(reboot={"required": True, "reasons": ["linux-image"]})},
+        {},
+        [("db1", "a reboot is pending: linux-image", "reboot.yml")],
+        id="a reboot",
+    ),
+    pytest.param(
+        {},
+        {"db1": protected(), "db2": FAILED},
+        [("db2", "protection can't be asked: apt is broken", "mend apt")],
+        id="protected",
+    ),
+    pytest.param(
+        {},
+        {host: protected(policy="absent", unprotected=["etcd.service", "patroni.service"]) for host in ("db1", "db2")},
+        [
+            (
+                "upgrades by others on db1, db2",
+                "may restart etcd.service, patroni.service",
+                "run playbooks/packages.yml with packages_protection: true",
+            )
+        ],
+        id="no protection",
+    ),
+    pytest.param(
+        {},
+        {"lb1": protected(policy="foreign", unprotected=["haproxy.service"], restarts=True)},
+        [
+            (
+                "upgrades by others on lb1",
+                "may restart haproxy.service, as its own policy-rc.d allows",
+                "let /usr/sbin/policy-rc.d answer 101",
+            ),
+            ("upgrades by others on lb1", "needrestart may restart services of the stack", "packages.yml"),
+        ],
+        id="a user's policy",
+    ),
+    pytest.param(
+        {},
+        {"lb1": protected(upgradable=[f"p{number}" for number in range(9)], reboots=True)},
+        [
+            (
+                "upgrades by others on lb1",
+                "unattended-upgrades replaces p0, p1, p2, p3, p4 and 4 more",
+                "packages.yml",
+            ),
+            ("upgrades by others on lb1", "unattended-upgrades reboots hosts by itself", "reboot.yml"),
+        ],
+        id="unattended-upgrades",
+    ),
+]
+
+
+@pytest.mark.parametrize(("updates", "protection", "expected"), UPDATE_CASES)
+def test_what_waits_and_what_others_may_do_are_notices(updates, protection, expected):
+    reports = lab()
+    before = problems(reports)
+    for probe, answers in (("rolling", updates), ("protection", protection)):
+        for host, answer in answers.items():
+            reports[host]["probes"][probe] = answer
+    (cluster,) = observe(reports)
+    found = [item for item in notices(cluster, LIMITS) if not item.subject.startswith("replication slot")]
+    assert [(item.subject, item.text) for item in found] == [(subject, text) for subject, text, _fix in expected]
+    assert all(fix in item.fix for item, (_subject, _text, fix) in zip(found, expected, strict=True))
+    assert problems(reports) == before
+
+
+def test_a_unit_that_a_problem_names_is_no_notice_too():
+    reports = lab()
+    reports["db1"]["probes"]["timings"] = {**timed.database(), "patroni": {"amended": True, "restart_due": True}}
+    reports["db1"]["probes"]["rolling"] = rolling(units=[service("patroni.service", NEWER)])
+    (cluster,) = observe(reports)
+    assert "Patroni has run since before its files changed" in [item.text for item in judge(cluster, LIMITS)]
+    assert not [item for item in notices(cluster, LIMITS) if "patroni.service" in item.subject]
+
+
+def test_the_document_has_what_waits():
+    reports = lab()
+    reports["db1"]["probes"]["rolling"] = rolling(stack=[package("patroni")], units=[service("etcd.service", NEWER)])
+    reports["db1"]["probes"]["protection"] = protected()
+    (cluster,) = observe(reports)
+    data = json.loads(json.dumps(as_data(cluster, [])))
+    assert data["updates"] == [
+        {"host": "db1", "packages": [package("patroni")], "units": {"etcd.service": [NEWER]}, "reboot": []}
+    ]
+    assert data["protection"] == [{"host": "db1", **protected()}]

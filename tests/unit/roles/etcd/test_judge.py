@@ -23,7 +23,7 @@ INPUTS: dict[str, Any] = {
     "etcd_name": "db1",
     "etcd_address": "192.0.2.11",
     "etcd_members": [{"name": "db1", "address": "192.0.2.11"}],
-    "etcd__member": {"peer_name_required": False, "found": {"empty": False}},
+    "etcd_member_result": {"peer_name_required": False, "found": {"empty": False}},
     "etcd__peer_settings": {},
 }
 

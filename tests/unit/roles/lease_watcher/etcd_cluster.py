@@ -9,6 +9,7 @@ import base64
 import contextlib
 import ipaddress
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -57,12 +58,20 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = DEADLIN
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now."""
+    """Ports that nobody listens on now.
+
+    They lie below those that the kernel gives to connections: one of these could have a member's port when it restarts.
+    """
+    free: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
+        for port in random.sample(range(20000, 32000), 1000):
+            each = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                each.bind(("127.0.0.1", port))
+                free.append(port)
+            if len(free) == count:
+                return free
+    raise OSError(f"fewer than {count} ports are free")
 
 
 def etcd_program() -> str:

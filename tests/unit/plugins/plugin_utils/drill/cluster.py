@@ -45,11 +45,18 @@ def ha(number: int, components: list[str]) -> dict[str, Any]:
             "port": 5432,
             "rest_port": 8008,
             "scope": "main",
+            "users": {"superuser": "chief", "rest": "operator"},
         },
         "pools": [
             {"name": "primary", "role": "primary", "port": 5000, **pool},
             {"name": "standby", "role": "standby", "port": 5001, **pool},
         ],
+        "tls": {
+            "ca": "/srv/tls/ca.crt",
+            "cert": "/srv/tls/host.crt",
+            "client_cert": "/srv/tls/client.crt",
+            "key": "/srv/tls/host.key",
+        },
         "vrrp": {"instances": [{"addresses": ["192.0.2.100/24"]}]},
     }
 

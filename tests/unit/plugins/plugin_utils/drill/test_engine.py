@@ -237,3 +237,17 @@ def test_the_settings_in_a_report_hold_no_secrets() -> None:
     shown = engine.settings_of({"ttl": 20, "postgresql": {"parameters": parameters}})
     assert "S3CRET" not in str(shown)
     assert (shown["ttl"], shown["work_mem"]) == (20, "4MB")
+
+
+def test_versions_are_asked_as_the_topology_s_superuser(monkeypatch) -> None:
+    asked: dict[str, list[str]] = {}
+
+    def call(host: str, _operation: str, *, argv: list[str]) -> dict[str, str]:
+        asked[argv[0]] = [host, *argv]
+        return {"out": f"{argv[0]} 17.6 (Debian)", "err": ""}
+
+    made = engine.Drill(plan(), threading.Event(), Spoken())
+    monkeypatch.setattr(made._crew, "call", call)
+    assert made._ask_versions()["PostgreSQL"] == "17.6"
+    assert asked["psql"][0] == "db1"
+    assert asked["psql"][-2:] == ["-U", "chief"]

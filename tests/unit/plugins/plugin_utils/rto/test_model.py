@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, COURSES
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import predict, unpredicted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import HANDOVERS, predict, unpredicted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.settings import Settings, Watcher
 
 from tests.unit.plugins.plugin_utils.rto.cluster import FLOOR
@@ -173,3 +173,12 @@ def test_where_the_seconds_go() -> None:
         "lease", "notice", "race", "promotion", "routing", "client", "slack",
     ]  # fmt: skip
     assert (found.largest.name, found.largest.median) == ("lease", pytest.approx(7.6))
+
+
+def test_an_address_that_is_handed_over_moves_sooner_than_one_that_is_lost() -> None:
+    (moved,) = predict(HANDOVERS, FLOOR).values()
+    assert [round(value, 2) for value in (moved.best, moved.median, moved.worst)] == [0.13, 0.25, 1.81]
+    assert moved.worst < ends(FLOOR, "balancer_power_loss")[2]
+    assert unpredicted(HANDOVERS, replace(FLOOR, vrrp=None)) == {
+        "virtual_ip_handed_over": "the cluster has no virtual IP"
+    }

@@ -69,7 +69,11 @@ INFO: demoted self because DCS is not accessible and I was a leader
 
 @pytest.mark.parametrize(
     "argv",
-    [commands.burn(30.0), commands.stall(40.0, "/data"), commands.pgbench(130.0, {"PGHOST": "192.0.2.100"}, ["-n"])],
+    [
+        commands.burn(30.0),
+        commands.stall(40.0, "/data", "chief"),
+        commands.pgbench(130.0, {"PGHOST": "192.0.2.100"}, ["-n"]),
+    ],
 )
 def test_everything_ends_by_itself(argv) -> None:
     assert argv[:2] == ["systemd-run", "--quiet"]
@@ -102,6 +106,15 @@ def test_the_journal_is_asked_for_what_is_read(line, wanted) -> None:
 
 
 def test_a_stalled_disk_is_the_database_user_s_work() -> None:
-    argv = commands.stall(40.0, "/srv/pg data")
+    argv = commands.stall(40.0, "/srv/pg data", "chief")
     assert "--uid=postgres" in argv
     assert '--property=ExecStopPost=rm -f "/srv/pg data/holdfast-soak-filler"' in argv
+
+
+def test_the_superuser_of_the_topology_checkpoints(tmp_path) -> None:
+    (tmp_path / "dd").symlink_to("/bin/true")
+    (tmp_path / "psql").write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nkill -TERM $PPID\n')
+    (tmp_path / "psql").chmod(0o755)
+    argv = commands.stall(40.0, "/data", "chief")
+    subprocess.run(argv[argv.index("--") + 1 :], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=False, timeout=30)
+    assert (tmp_path / "asked").read_text() == "-XAtq -h /var/run/postgresql -U chief -c CHECKPOINT postgres\n"

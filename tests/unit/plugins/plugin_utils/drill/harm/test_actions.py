@@ -191,7 +191,12 @@ def test_a_patroni_that_goes_on_proves_nothing(monkeypatch) -> None:
 
 
 SECRETS = {"patroni_rest": "rest", "postgresql_superuser": "super", "pgbouncer": "console"}
-POOLER = {"port": 6432, "mode": "transaction", "target": {"addresses": ["192.0.2.100"], "port": 5000}}
+POOLER = {
+    "port": 6432,
+    "mode": "transaction",
+    "users": {"lookup": "lookup", "admin": "warden"},
+    "target": {"addresses": ["192.0.2.100"], "port": 5000},
+}
 
 
 @pytest.mark.parametrize("pooler", [None, POOLER])
@@ -207,6 +212,10 @@ def test_a_switchover_is_the_users_own(pooler: dict[str, Any] | None) -> None:
     assert [one["name"] for one in agents.params["poolers"]] == ([*EXPECTED.databases] if pooler else [])
     assert agents.params["pool"] == ({"address": "192.0.2.100", "port": 5000} if pooler else None)
     assert agents.params["endpoints"][0] == "https://192.0.2.11:8008"
+    users = [agents.params[name] for name in ("username", "superuser", "pooler_username")]
+    assert users == ["operator", "chief", "warden" if pooler else None]
+    files = [agents.params[name] for name in ("ca", "cert", "key", "pooler_ca")]
+    assert files == ["/srv/tls/ca.crt", "/srv/tls/client.crt", "/srv/tls/host.key", "/srv/tls/ca.crt"]
     assert tools.heal() == []
     assert [told for told in agents.told if told[1] == "undo"] == [(host, "undo") for host, _arm in armed]
 

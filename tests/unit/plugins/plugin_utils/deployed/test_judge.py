@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from ansible.errors import AnsibleError, AnsibleUndefinedVariable
-from ansible_collections.holdfast.ha.plugins.plugin_utils import deployed as sut
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import judge as sut
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import UNITS
 
 from tests.unit.plugins.plugin_utils.conftest import merge
 
-ROOT = Path(__file__).resolve().parents[4]
+ROOT = Path(__file__).resolve().parents[5]
 CASES = yaml.safe_load((ROOT / "tests" / "unit" / "data" / "deployed_cases.yml").read_text(encoding="utf-8"))
 USERS = {"superuser": "postgres", "replication": "replicator", "rewind": "rewinder"}
 NOTHING = {
@@ -34,7 +35,7 @@ SAME = {"stored": True, "accepted": True}
 
 def deployed(ha):
     """Return what holdfast.ha.deployed_info tells of a host once the cluster stands."""
-    found = NOTHING | {"components": [name for name in sorted(sut.UNITS) if name in ha["components"]]}
+    found = NOTHING | {"components": [name for name in sorted(UNITS) if name in ha["components"]]}
     names = [member["name"] for member in ha["postgresql"]["members"]]
     if "etcd" in ha["components"]:
         found["etcd"] = {
@@ -87,7 +88,7 @@ def judged(build_case):
             seen = before.get(case.get("machines", {}).get(name, name), NOTHING)
             changes = merge(case.get("found_everywhere", {}), case.get("found", {}).get(name, {}))
             told = {"deployed": altered(seen, changes)} if name not in case.get("absent", ()) else None
-            hosts.append(sut.host_of(name, {"ha": ha, **case.get("variables", {})}, ROOT, told))
+            hosts.append(host_of(name, {"ha": ha, **case.get("variables", {})}, ROOT, told))
         accept = sut.words_of(case.get("accept"))
         return sut.judge(hosts, whole=not case.get("part", False), accept=accept)
 
@@ -113,45 +114,6 @@ def test_what_is_deployed_against_what_is_wished(case, judged):
         where = (item["host"], item["check"], item.get("level", "error"))
         assert any(where == tuple(one) and all(part in text for part in item["tells"]) for *one, text in told), told
     assert "never-show-me" not in str(told)
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "less"),
-    [
-        ({"full": "2", "full-type": "count"}, {"full": "2"}, []),
-        ({"full": "2"}, {"full": "3", "diff": "0"}, []),
-        ({"full": "10"}, {"full": "9"}, ["full"]),
-        ({"full": "2", "diff": "7"}, {"full": "2"}, []),
-        ({"full": "2"}, {"full": "2", "diff": "7"}, ["diff"]),
-        ({"full": "2", "archive": "3"}, {"full": "2", "archive": ""}, []),
-        ({"full": "2", "archive": ""}, {"full": "2", "archive": "3"}, ["archive"]),
-        ({"full": "2", "full-type": "count"}, {"full": "90", "full-type": "time"}, ["full_type"]),
-        ({"full": "2"}, {"full": "what no server takes"}, []),
-    ],
-)
-def test_what_keeps_less(before, after, less):
-    assert sut.keeps_less(before, after) == less
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "fewer"),
-    [
-        (14, 1, True),
-        (14, "1", True),
-        (14, "14", False),
-        (14, 30, False),
-        ({"daily": 30}, {"daily": 7}, True),
-        ({"daily": 30, "weekly": 4}, {"weekly": 4}, True),
-        ({}, {"daily": 7}, True),
-        ({"daily": 30}, {"daily": 30, "weekly": 1}, False),
-        ({"daily": 30}, {}, False),
-        ({"daily": 30}, {"daily": None}, False),
-        ({"daily": 30}, 7, False),
-        ({}, {}, False),
-    ],
-)
-def test_what_keeps_fewer_snapshots(before, after, fewer):
-    assert sut.keeps_fewer(before, after) is fewer
 
 
 NO_OPS = [
@@ -197,60 +159,26 @@ def test_what_archives_nothing_is_asked_about(judged, command, group_left):
     assert all("preflight_accept=no_archiving:lab" in one.finding.fix for one in told)
 
 
-def test_repositories_are_those_of_the_role():
-    variables = {
-        "ha_secrets": {"pgbackrest_cipher": " shared "},
-        "pgbackrest_repository_path": "/var/lib/pgbackrest",
-        "pgbackrest_cipher_type": "aes-256-cbc",
-    }
-    (plain,) = sut.wished_repositories(variables)
-    assert (plain["variable"], plain["place"], plain["cipher_pass"]) == (
-        "pgbackrest_cipher",
-        "/var/lib/pgbackrest",
-        "shared",
-    )
-    s3 = {"type": "s3", "path": "/r", "s3_bucket": "b", "s3_endpoint": "e", "cipher_pass": "own"}
-    s3 |= {"options": {"storage-port": 9000}}
-    sftp = {"type": "sftp", "path": "/r", "sftp_host": "nas", "sftp_port": 2222, "cipher_type": "none"}
-    several = sut.wished_repositories({**variables, "pgbackrest_repositories": [{"cipher_type": "none"}, s3, sftp]})
-    assert [(item["place"], item["cipher_pass"]) for item in several] == [
-        ("/var/lib/pgbackrest", ""),
-        ("s3:e:9000:b:/r", "own"),
-        ("sftp:nas:2222:/r", ""),
-    ]
-    assert several[1]["variable"] == "pgbackrest_repositories[1].cipher_pass"
-
-
-@pytest.mark.parametrize("error", [AnsibleError, AnsibleUndefinedVariable])
-def test_what_can_t_be_evaluated_is_not_shown(error):
-    class Secrets(dict):
-        def __getitem__(self, key):
-            raise error(f"no template: {super().__getitem__(key)}")
-
-    secrets = Secrets(etcd_root="never-show-me{{x")
-    host = sut.host_of("db1", {"ha": {"backup": None, "postgresql": None}, "ha_secrets": secrets}, ROOT)
-    assert "ha_secrets" not in host.variables
-    assert sut.wished(host)["secrets"] == {}
-
-
-def test_wal_is_pushed_by_the_command_that_the_playbook_sets():
-    push = yaml.safe_load((ROOT / "playbooks" / "vars" / "patroni.yml").read_text(encoding="utf-8"))
-    assert f"'{sut.PUSH}' ~" in push["patroni_archive_command"]
-
-
 def test_every_playbook_that_changes_a_part_compares_first():
     verbs = {
         "clone",
         "drill",
         "etcd_lost",
         "guard",
+        "maintenance",
         "preflight",
+        "reboot",
+        "remove_host",
+        "replace_host",
+        "restart",
         "restore",
+        "rolling",
         "secrets",
         "site",
         "soak",
         "status",
         "switchover",
+        "update",
     }
     for path in (ROOT / "playbooks").glob("*.yml"):
         first = yaml.safe_load(path.read_text(encoding="utf-8"))[0]
@@ -292,7 +220,7 @@ def test_whether_a_cluster_can_be_worked_on_without_hosts_that_are_down(build_ca
         told = (
             {"deployed": NOTHING | {"components": ["etcd"]} | found[name]} if name in found else {"unreachable": True}
         )
-        hosts.append(sut.host_of(name, {"ha": ha}, ROOT, told))
+        hosts.append(host_of(name, {"ha": ha}, ROOT, told))
     why = sut.why_not_without(hosts, {host.name for host in hosts} - {*found})
     assert expected in why
     assert bool(expected) is bool(why)
@@ -301,7 +229,7 @@ def test_whether_a_cluster_can_be_worked_on_without_hosts_that_are_down(build_ca
 def test_balancers_alone_need_no_quorum():
     ha = {"cluster": "x", "name": "lb1", "components": ["haproxy"], "etcd": None, "postgresql": None}
     told = {"deployed": NOTHING | {"components": ["haproxy"]}}
-    hosts = [sut.host_of("lb1", {"ha": ha}, ROOT, told), sut.host_of("lb2", {"ha": ha}, ROOT, {"unreachable": True})]
+    hosts = [host_of("lb1", {"ha": ha}, ROOT, told), host_of("lb2", {"ha": ha}, ROOT, {"unreachable": True})]
     assert sut.why_not_without(hosts, ["lb2"]) == ""
     assert sut.why_not_without(hosts[1:], ["lb2"]) != ""
 
@@ -322,13 +250,7 @@ def test_hosts_that_the_limit_leaves_out_are_taken_for_running(build_case, seen,
         told = {"deployed": NOTHING | {"components": ha["components"]}} if name in seen else {}
         if name in seen and name.startswith("db"):
             told["deployed"] |= {"etcd": STOPPED, "postgresql": DATA}
-        known.append(sut.host_of(name, {"ha": ha}, ROOT, {"unreachable": True} if name in down else told))
+        known.append(host_of(name, {"ha": ha}, ROOT, {"unreachable": True} if name in down else told))
     why = sut.why_not_without(known, down)
     assert expected in why
     assert bool(expected) is bool(why)
-
-
-def test_a_balancer_speaks_from_each_of_its_addresses():
-    instances = [{"source": "192.0.2.22"}, {"source": "2001:db8::22"}, {"source": None}]
-    hosts = [{"address": "192.0.2.21", "vrrp": None}, {"address": "192.0.2.22", "vrrp": {"instances": instances}}]
-    assert sut.own_addresses(hosts) == {"192.0.2.21", "192.0.2.22", "2001:db8::22"}

@@ -1,0 +1,131 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Empties one PgBouncer of its clients: waits until they leave, and closes those that don't while they are idle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import ANSWER_SECONDS, Pooler, PoolerError
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import psycopg2, sentence
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.2
+CONSOLE = "pgbouncer"
+"""The database of the admin console."""
+GONE = "client not found"
+
+
+@dataclass(frozen=True)
+class Client:
+    """A client that is logged in. Only PgBouncer 1.24 and later know clients by an ``id``.
+
+    An idle one has no server and waits for none: it is between transactions, in session mode before its first query.
+    ``since`` is when it last sent something, as sortable text.
+    """
+
+    id: int | None
+    idle: bool
+    since: str
+
+
+def clients(rows: Iterable[Mapping[str, Any]]) -> list[Client]:
+    """Return the clients in the answer to SHOW CLIENTS, without consoles and requests to cancel a query.
+
+    A connection that has not logged in, such as a health check, is not in that answer.
+    """
+    return [_client(row) for row in rows if row["database"] != CONSOLE and not row["state"].endswith("_cancel_req")]
+
+
+def _client(row: Mapping[str, Any]) -> Client:
+    # Before 1.25, PgBouncer calls idle clients active, too; only the link to a server tells.
+    idle = row["state"] in ("active", "idle") and not row["link"]
+    return Client(int(row["id"]) if "id" in row else None, idle, str(row["request_time"]))
+
+
+def next_to_close(found: Iterable[Client], chosen: frozenset[int]) -> Client | None:
+    """Return that of the chosen clients which has been idle longest, None when none is idle."""
+    idle = [client for client in found if client.idle and client.id in chosen]
+    return min(idle, key=lambda client: client.since, default=None)
+
+
+class Asking(Protocol):
+    """A console, as module_utils/pgbouncer.py has it."""
+
+    def ask(self, command: str, seconds: float) -> list[dict[str, Any]]:
+        """Give a command and return its rows."""
+
+
+@dataclass
+class Drain:
+    """One PgBouncer that is emptied. Every method raises PoolerError."""
+
+    pooler: Pooler
+    console: Asking
+    closed: int = 0
+
+    def look(self) -> list[Client]:
+        """Return the clients that are there."""
+        return clients(self._ask("SHOW CLIENTS"))
+
+    def version(self) -> str:
+        """Return PgBouncer's version, such as C(1.24.1)."""
+        rows = self._ask("SHOW VERSION")
+        return str(rows[0]["version"]).removeprefix("PgBouncer ").split(" ", 1)[0] if rows else "of unknown version"
+
+    def wait(self, seconds: float) -> list[Client]:
+        """Wait until no client is left or the time is over; return those that are."""
+        return _poll(self.look, lambda found: not found, seconds)
+
+    def close(self, found: Iterable[Client], seconds: float) -> list[Client]:
+        """Close these clients, each while it is idle, until the time is over; return all that are left.
+
+        Those that connect meanwhile stay: somebody still leads clients here, and would lead them here again.
+        """
+        chosen = frozenset(client.id for client in found if client.id is not None)
+
+        def closed_all(now: list[Client]) -> bool:
+            return not any(client.id in chosen for client in now)
+
+        def close_one() -> list[Client]:
+            now = self.look()
+            victim = next_to_close(now, chosen)
+            while victim is not None and time.monotonic() < deadline:
+                self._kill(victim)
+                now = self.look()
+                victim = next_to_close(now, chosen)
+            return now
+
+        deadline = time.monotonic() + seconds
+        return _poll(close_one, closed_all, seconds)
+
+    def _kill(self, client: Client) -> None:
+        try:
+            self._ask(f"KILL_CLIENT {client.id}")
+        except PoolerError as error:
+            if GONE not in str(error):
+                raise
+        else:
+            self.closed += 1
+
+    def _ask(self, command: str) -> list[dict[str, Any]]:
+        try:
+            return self.console.ask(command, ANSWER_SECONDS)
+        except (TimeoutError, psycopg2.Error) as error:
+            where = f"PgBouncer at {self.pooler.address}:{self.pooler.port}"
+            raise PoolerError(f"{where}: {command}: {sentence(error)}") from error
+
+
+def _poll(look: Callable[[], T], enough: Callable[[T], bool], seconds: float) -> T:
+    deadline = time.monotonic() + seconds
+    while True:
+        found = look()
+        left = deadline - time.monotonic()
+        if enough(found) or left <= 0:
+            return found
+        time.sleep(min(POLL_SECONDS, left))
