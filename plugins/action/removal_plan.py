@@ -66,6 +66,7 @@ class ActionModule(ActionBase):
         purge = [{"pattern": pattern} for pattern in plan.timers]
         data = asdict(plan) | {
             "timers": purge,
+            "units": [{"name": unit, "state": "stopped", "enabled": False} for unit in plan.units],
             "slot": slot_name(request.name),
             "endpoint": removal.rest_endpoint(seen, hosts),
         }

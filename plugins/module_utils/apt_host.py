@@ -216,7 +216,7 @@ def transact(command: Sequence[str], environment: Mapping[str, str]) -> tuple[in
     Its output goes to a file, and it has a session of its own, so that it ends well even if this process is killed.
     """
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # pylint: disable=ansible-bad-function
             command,
             stdin=subprocess.DEVNULL,
             stdout=output,

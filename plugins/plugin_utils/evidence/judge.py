@@ -301,5 +301,5 @@ def over(found: Tally, limits: Limits, where: str = "") -> Iterator[Breach]:
     failed = found.failed("pooled")
     if limits.pooled_errors is not None and failed > limits.pooled_errors:
         text = f"{counted(failed, 'transaction')} of pooled clients failed{where}, {limits.pooled_errors:g} may"
-        first = next(group.error for group in found.of("pooled") if group.failed)
+        first = next((group.error for group in found.of("pooled") if group.failed), "")
         yield Breach("over_budget", f"{text}; the first: {first}")

@@ -12,7 +12,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.maintenance import Mar
 from ansible_collections.holdfast.ha.plugins.module_utils.safe_path import UnsafePathError
 from ansible_collections.holdfast.ha.plugins.modules import maintenance_info
 
-MARK = Mark("db2", "2030-01-01 10:00 UTC", "a new disk, “soon”", "ann@admin1")
+MARK = Mark("db2", "2030-01-01 10:00 UTC", "a new disk, »soon«", "ann@admin1")
 
 
 def test_a_mark_is_read_as_it_was_written(tmp_path):

@@ -14,12 +14,12 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.life import P
 def test_marks_are_read_as_they_were_made(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     assert desk.marks() == []
-    desk.mark("db1", "restart “Patroni”", BEGIN)
-    desk.mark("db1", "restart “Patroni”", END)
+    desk.mark("db1", "restart »Patroni«", BEGIN)
+    desk.mark("db1", "restart »Patroni«", END)
     with (tmp_path / "marks.jsonl").open("a") as stream:
         stream.write('{"at": 1.0, "ho')
     begin, end = desk.marks()
-    assert (begin.host, begin.text, begin.edge, end.edge) == ("db1", "restart “Patroni”", BEGIN, END)
+    assert (begin.host, begin.text, begin.edge, end.edge) == ("db1", "restart »Patroni«", BEGIN, END)
     assert begin.at <= end.at
 
 

@@ -400,7 +400,7 @@ def test_a_host_that_an_interrupted_run_left_out_comes_first(harm, db3, needed, 
     assert (refused(made), hosts(made)) == ([], order)
     assert [list(step.out) for step in made.steps] == [
         signs,
-        *([] for _ in order[1:]),
+        *([] for _other in order[1:]),
     ]
     assert made.steps[0].as_data()["out"] is True
 
