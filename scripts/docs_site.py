@@ -43,7 +43,16 @@ GROUPS = {
     ),
     "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
     "Fail over": ("failover", "lease-watcher", "patroni-amendments", "pooler", "balancers", "prediction"),
-    "Prove": ("drill", "drill-report", "soak", "tested", "measurements", "performance", "comparison"),
+    "Prove": (
+        "drill",
+        "drill-report",
+        "soak",
+        "tested",
+        "measurements",
+        "measurements-updates",
+        "performance",
+        "comparison",
+    ),
 }
 FENCED = re.compile(r"(^ *```.*?^ *```$)", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]\[]*(?:\[[^\]]*\][^\]\[]*)*)\]\((?P<target>[^)\s]+)\)")
