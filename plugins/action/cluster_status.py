@@ -63,7 +63,7 @@ class ActionModule(ActionBase):
         healthy = bool(found) and not problems
         result |= {"healthy": healthy, "problems": problems}
         if not arguments["final"] and not healthy:
-            return result
+            return result | {"clusters": data}
         document = json.dumps({"healthy": healthy, "clusters": data}, indent=2)
         if arguments["file"]:
             Path(arguments["file"]).write_text(document + "\n", encoding="utf-8")

@@ -128,7 +128,8 @@ def main() -> None:
     try:
         module.exit_json(**(work.predict() if module.check_mode else work.apply()))
     except UnfinishedError as error:
-        module.fail_json(msg=f"{error}. Run it again once that is mended", upgraded=error.upgraded)
+        told = f"{error}. Run it again once that is mended"
+        module.fail_json(msg=told, changed=bool(error.upgraded), upgraded=error.upgraded)
     except (AptError, apt_plan.RefusedError, OSError, ValueError) as error:
         module.fail_json(msg=str(error), upgraded=[])
 
