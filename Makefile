@@ -49,7 +49,7 @@ lab-next-version: bootstrap ## A next version of the lab's installed packages (P
 .PHONY: maintenance
 maintenance: lab-next-version ## Update the lab to a next version and reboot its hosts, under load; reports in reports/
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/update.yml -e update_scope=stack -e evidence=true
-	@$(BIN)/ansible-playbook -i $(LAB) playbooks/reboot.yml -e reboot_all=true -e evidence=true
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/reboot.yml -e reboot_all=true -e reboot_recent=0 -e evidence=true
 	@$(BIN)/python -m lab.next_version down
 
 .PHONY: drill

@@ -219,7 +219,7 @@ def test_an_update_of_everything_costs_pooled_clients_nothing_but_time(whole: Wh
 
 def test_a_reboot_of_every_host(tmp_path: Path) -> None:
     before = boots()
-    done = run_playbook(REBOOT, "-e", "reboot_all=true", *watched(tmp_path, pooled_errors=0))
+    done = run_playbook(REBOOT, "-e", "reboot_all=true", "-e", "reboot_recent=0", *watched(tmp_path, pooled_errors=0))
     found = report(tmp_path)
     assert done.code == 0, done.output[-6000:]
     assert_no_row_lost(found)
@@ -323,7 +323,7 @@ def test_a_second_controller_is_refused_and_the_first_goes_on(tmp_path: Path) ->
     log = tmp_path / "first.log"
     with running(log, UPDATE, *UNWATCHED) as first:
         wait_until(lambda: "TASK [Hold the lock]" in log.read_text(), seconds=600, what="the work on the first host")
-        second = run_playbook(REBOOT, "-e", "reboot_all=true", *UNWATCHED)
+        second = run_playbook(REBOOT, "-e", "reboot_all=true", "-e", "reboot_recent=0", *UNWATCHED)
         looked = run_playbook(UPDATE, "--check")
         assert first.poll() is None, "the first run ended before the second one was refused"
     for refused in (second, looked):
@@ -487,14 +487,14 @@ def test_bad_input_is_refused_before_anything_is_touched(
 
 
 def test_some_hosts_by_the_limit_are_refused() -> None:
-    done = run_playbook(REBOOT, "--limit", "db1", "-e", "reboot_all=true", *UNWATCHED)
+    done = run_playbook(REBOOT, "--limit", "db1", "-e", "reboot_all=true", "-e", "reboot_recent=0", *UNWATCHED)
     assert_refused(done, "--limit")
 
 
 def test_a_paused_patroni_is_refused() -> None:
     before = state()
     with paused():
-        done = run_playbook(REBOOT, *options(reboot_all=True, rolling_wait=5, evidence=False))
+        done = run_playbook(REBOOT, *options(reboot_all=True, reboot_recent=0, rolling_wait=5, evidence=False))
     assert_refused(done, "Refused before anything was touched", "Patroni is paused")
     assert state() == before
 
@@ -503,7 +503,7 @@ def test_a_host_that_is_down_is_refused() -> None:
     """Of a balancer, whose absence nothing else suffers from."""
     before = starts()
     with off("lb2"):
-        done = run_playbook(REBOOT, *options(reboot_all=True, rolling_wait=5, evidence=False))
+        done = run_playbook(REBOOT, *options(reboot_all=True, reboot_recent=0, rolling_wait=5, evidence=False))
     assert_refused(done, "Refused before anything was touched", "lb2: unreachable")
     after = starts()
     assert [lane for lane in LANES if lane[0] != "lb2" and after[lane] != before[lane]] == []
@@ -512,7 +512,9 @@ def test_a_host_that_is_down_is_refused() -> None:
 def test_a_running_backup_is_waited_for(tmp_path: Path) -> None:
     """It begins after the plan was made, and has ended before its host reboots."""
     before, kept, log = boots()["backup1"], backups()[-1], tmp_path / "run.log"
-    with running(log, REBOOT, *options(reboot_all=True, rolling_only="backup1", evidence=False)) as process:
+    with running(
+        log, REBOOT, *options(reboot_all=True, reboot_recent=0, rolling_only="backup1", evidence=False)
+    ) as process:
         wait_until(lambda: "TASK [Hold the lock]" in log.read_text(), seconds=300, what="the host's turn")
         on_node("backup1", "systemctl", "start", "--no-block", "pgbackrest-backup@full.service")
     assert process.returncode == 0, log.read_text()[-6000:]

@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
 NOTHING = {
     "update": "Nothing to update{where}: no newer package is known, and no service runs outdated files.",
     "restart": "Nothing to restart{where}: no service runs outdated files.",
-    "reboot": "Nothing to reboot{where}: no host requires it, or all have been rebooted.",
+    "reboot": "Nothing to reboot{where}: no host requires it, or all have been up for less than reboot_recent.",
     "maintenance": "Nothing to lead away{where}: what stops in maintenance does not run.",
 }
 DONE = {"update": "updated", "restart": "restarted", "reboot": "rebooted", "maintenance": "taken out"}

@@ -57,7 +57,7 @@ def test_the_whole_plan():
     [
         ("update", (), "Nothing to update: no newer package is known, and no service runs outdated files."),
         ("restart", ("db1", "db2"), "Nothing to restart on db1, db2: no service runs outdated files."),
-        ("reboot", (), "Nothing to reboot: no host requires it, or all have been rebooted."),
+        ("reboot", (), "Nothing to reboot: no host requires it, or all have been up for less than reboot_recent."),
     ],
 )
 def test_nothing_to_do_is_one_sentence(verb, only, expected):
