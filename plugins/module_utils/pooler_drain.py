@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import ANSWER_SECONDS, Pooler, PoolerError
@@ -16,6 +16,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session imp
 T = TypeVar("T")
 
 POLL_SECONDS = 0.2
+WATCH_SECONDS = 0.001
+QUIET_SECONDS = 1.0
+"""A client that has been idle for so long is not expected to send in the next moment."""
 CONSOLE = "pgbouncer"
 """The database of the admin console."""
 GONE = "client not found"
@@ -48,10 +51,38 @@ def _client(row: Mapping[str, Any]) -> Client:
     return Client(int(row["id"]) if "id" in row else None, idle, str(row["request_time"]))
 
 
-def next_to_close(found: Iterable[Client], chosen: frozenset[int]) -> Client | None:
-    """Return that of the chosen clients which has been idle longest, None when none is idle."""
-    idle = [client for client in found if client.idle and client.id in chosen]
-    return min(idle, key=lambda client: client.since, default=None)
+@dataclass
+class Moments:
+    """When a client can be closed without a query on its way: right after a transaction, or when it has long been idle.
+
+    A client that sends regularly is closed in the look that finds its transaction ended. Looks are a millisecond
+    apart, so most of its pause is still to come.
+    """
+
+    chosen: frozenset[int]
+    _busy: set[int] = field(default_factory=set)
+    _idle: dict[int, tuple[str, float]] = field(default_factory=dict)
+
+    def best(self, found: Collection[Client], at: float, pressed: bool = False) -> int | None:
+        """Return the client to close now, None for none yet.
+
+        at: seconds on a steady clock; pressed: whether any idle client will do, the one idle longest.
+        """
+        idle = [client for client in found if client.idle and client.id in self.chosen]
+        ended = [client.id for client in idle if self._has_just_ended(client, at)]
+        self._busy = {client.id for client in found if not client.idle and client.id is not None}
+        quiet = [client.id for client in idle if at - self._idle[client.id or 0][1] >= QUIET_SECONDS]
+        longest = sorted(idle, key=lambda client: client.since) if pressed else []
+        return next(iter([*ended, *quiet, *(client.id for client in longest)]), None)
+
+    def _has_just_ended(self, client: Client, at: float) -> bool:
+        """Note an idle client; return whether it sent something since the last look."""
+        number = client.id or 0
+        since, _seen = self._idle.setdefault(number, (client.since, at))
+        ended = number in self._busy or since != client.since
+        if ended:
+            self._idle[number] = (client.since, at)
+        return ended
 
 
 class Asking(Protocol):
@@ -87,26 +118,26 @@ class Drain:
 
         Those that connect meanwhile stay: somebody still leads clients here, and would lead them here again.
         """
-        chosen = frozenset(client.id for client in found if client.id is not None)
+        moments = Moments(frozenset(client.id for client in found if client.id is not None))
+        deadline = time.monotonic() + seconds
+        pressed = deadline - seconds / 2
 
         def closed_all(now: list[Client]) -> bool:
-            return not any(client.id in chosen for client in now)
+            return not any(client.id in moments.chosen for client in now)
 
         def close_one() -> list[Client]:
-            now = self.look()
-            victim = next_to_close(now, chosen)
-            while victim is not None and time.monotonic() < deadline:
-                self._kill(victim)
-                now = self.look()
-                victim = next_to_close(now, chosen)
-            return now
+            now, at = self.look(), time.monotonic()
+            victim = moments.best(now, at, at >= pressed)
+            if victim is None or at >= deadline:
+                return now
+            self._kill(victim)
+            return [client for client in now if client.id != victim]
 
-        deadline = time.monotonic() + seconds
-        return _poll(close_one, closed_all, seconds)
+        return _poll(close_one, closed_all, seconds, WATCH_SECONDS)
 
-    def _kill(self, client: Client) -> None:
+    def _kill(self, client: int) -> None:
         try:
-            self._ask(f"KILL_CLIENT {client.id}")
+            self._ask(f"KILL_CLIENT {client}")
         except PoolerError as error:
             if GONE not in str(error):
                 raise
@@ -121,11 +152,11 @@ class Drain:
             raise PoolerError(f"{where}: {command}: {sentence(error)}") from error
 
 
-def _poll(look: Callable[[], T], enough: Callable[[T], bool], seconds: float) -> T:
+def _poll(look: Callable[[], T], enough: Callable[[T], bool], seconds: float, pause: float = POLL_SECONDS) -> T:
     deadline = time.monotonic() + seconds
     while True:
         found = look()
         left = deadline - time.monotonic()
         if enough(found) or left <= 0:
             return found
-        time.sleep(min(POLL_SECONDS, left))
+        time.sleep(min(pause, left))

@@ -12,8 +12,9 @@ author: Holdfast contributors (@holdfast)
 description:
   - Waits for clients to leave. Those that renew their connections now and then leave by themselves once the balancers
     lead no new ones here, see M(holdfast.ha.haproxy_server).
-  - Closes the others afterwards, one after another, and only between two transactions. A client that sends a query in
-    that very moment gets an error instead; the query is not executed.
+  - Closes the others afterwards, one after another, and only between two transactions, each right after it ended one
+    or when it has been idle for a second. In the second half of O(timeout) any idle client is closed. A client that
+    sends a query in that very moment gets an error instead; the query is not executed.
   - Before version 1.24, PgBouncer can't close single clients. The module only waits then (RV(hint)).
   - Connections to the admin console, health checks and requests to cancel a query don't count as clients.
 attributes:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import pooler_drain
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Pooler, PoolerError
-from ansible_collections.holdfast.ha.plugins.module_utils.pooler_drain import Client, Drain, clients, next_to_close
+from ansible_collections.holdfast.ha.plugins.module_utils.pooler_drain import Client, Drain, Moments, clients
 from ansible_collections.holdfast.ha.plugins.modules.pooler_drain import empty
 
 
@@ -99,16 +99,32 @@ def test_what_is_no_client() -> None:
     assert clients([row(3, database="pgbouncer"), *cancels]) == []
 
 
-def test_the_one_idle_longest_is_closed_first() -> None:
-    found = [
-        Client(1, True, "b"),
-        Client(2, False, "a"),
-        Client(3, True, "a"),
-        Client(4, True, "c"),
-        Client(5, True, ""),
-    ]
-    assert next_to_close(found, frozenset({1, 2, 3, 4})) == found[2]
-    assert next_to_close(found, frozenset({2})) is None
+def best(moments: Moments, at: float, *found: Client, pressed: bool = False) -> int | None:
+    return moments.best(found, at, pressed)
+
+
+def test_a_client_is_closed_in_the_look_that_finds_its_transaction_ended() -> None:
+    moments = Moments(frozenset({1, 2}))
+    assert best(moments, 0.0, Client(1, True, "a"), Client(2, False, "a")) is None
+    assert best(moments, 0.1, Client(1, True, "a"), Client(2, True, "a")) == 2
+    assert best(moments, 0.2, Client(1, True, "a"), Client(2, True, "a")) is None
+    assert best(moments, 0.3, Client(1, True, "b"), Client(2, True, "a")) == 1
+    assert best(moments, 0.4, Client(1, True, "b"), Client(3, True, "a")) is None
+
+
+def test_a_client_that_is_long_idle_is_closed() -> None:
+    moments = Moments(frozenset({1}))
+    assert [best(moments, at, Client(1, True, "a")) for at in (0.0, 0.9, 1.0)] == [None, None, 1]
+
+
+def test_only_a_chosen_client_is_closed() -> None:
+    moments = Moments(frozenset({2}))
+    assert best(moments, 0.0, Client(1, True, "a"), pressed=True) is None
+
+
+def test_when_time_presses_the_one_idle_longest_is_closed() -> None:
+    found = [Client(1, True, "b"), Client(2, False, "a"), Client(3, True, "a")]
+    assert best(Moments(frozenset({1, 2, 3})), 0.0, *found, pressed=True) == 3
 
 
 def test_nobody_is_there() -> None:
@@ -124,7 +140,7 @@ def test_clients_that_stay_are_closed_while_idle() -> None:
     ends: list[Callable[[dict[int, dict[str, Any]]], object]] = [lambda rows: None] * 5
     console = Console({1: row(1), 2: row(2, link="0x1")}, [*ends, lambda rows: rows[2].update(link="")])
     assert drained(console, patience=0, timeout=9) == {"changed": True, "waited": 0.0, "left": 0, "closed": 2}
-    assert console.killed == [1, 2]
+    assert console.killed == [2, 1]
 
 
 def test_a_transaction_that_does_not_end_is_left() -> None:
@@ -146,7 +162,7 @@ def test_one_that_left_in_that_moment_is_not_counted() -> None:
     console = Console({1: row(1)})
     drain = Drain(Pooler("db1", "192.0.2.11", 6432), console)
     assert drain.close([Client(1, True, "")], 0) == clients([row(1)])  # no time, nobody closed
-    drain._kill(Client(7, True, ""))
+    drain._kill(7)
     assert (drain.closed, console.killed) == (0, [])
 
 

@@ -1,0 +1,244 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Hosts come, leave and take another's place, while clients write. Needs the lab, two hours.
+
+Spare hosts are bare at first. The lab is whole afterwards.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backup_lab import PLAYBOOKS, STANZA, as_postgres, stopwatch
+from lab_cluster import (
+    DATABASES,
+    ENGINE,
+    INVENTORY,
+    ROOT,
+    SITE,
+    Run,
+    attempt,
+    leader,
+    on_node,
+    run_playbook,
+    wait_until,
+)
+
+from lab import inventory
+
+REMOVE, REPLACE, STATUS = (PLAYBOOKS / f"{name}.yml" for name in ("remove_host", "replace_host", "status"))
+WATCH, PROBE = (Path(__file__).with_name(name) for name in ("watch.yml", "etcd_probe.py"))
+SPARES = ROOT / "lab/spares.yml"
+OTHER = ROOT / ".lab/other-hosts"
+ETCD_ADDRESSES = [f"198.51.100.{number}" for number in (11, 12, 13, 16, 17)]
+LONGEST_WITHOUT_QUORUM = 5.0
+"""Seconds without a linearizable read anywhere: an election of a leader that lost power, in the profile balanced."""
+
+
+def lab_nodes(verb: str, file: Path, *names: str) -> None:
+    """Create or remove containers."""
+    subprocess.run([sys.executable, "-m", "lab.nodes", verb, str(file), *names], cwd=ROOT, check=True)
+
+
+def bare(*names: str) -> None:
+    """Bare hosts with these names."""
+    for name in names:
+        file = INVENTORY / "hosts.yml" if name in (*DATABASES, "lb1", "lb2", "backup1") else SPARES
+        lab_nodes("down", file, name)
+        lab_nodes("up", file, name)
+
+
+def off(name: str) -> None:
+    """Cut a host's power."""
+    subprocess.run([ENGINE, "kill", f"holdfast-{name}"], check=True, capture_output=True)
+
+
+def run(playbook: Path, *arguments: str, hosts: Path = OTHER) -> Run:
+    """Run a playbook that must succeed."""
+    done = run_playbook(playbook, *arguments, inventory=hosts)
+    assert done.code == 0, done.output[-6000:]
+    return done
+
+
+def settled(hosts: Path = OTHER) -> None:
+    """One more run changes nothing, and the cluster is healthy."""
+    again = run(SITE, hosts=hosts)
+    assert not any(again.changed.values()), again.changed
+    run(STATUS, "-e", "status_wait=120", hosts=hosts)
+
+
+def members() -> dict[str, str]:
+    """Patroni's members and their states."""
+    told = on_node(leader_node(), "patronictl", "-c", "/etc/patroni/config.yml", "list", "--format", "json")
+    return {member["Member"]: member["State"] for member in json.loads(told)}
+
+
+def leader_node() -> str:
+    """A database host that runs."""
+    for name in (*DATABASES, "db4", "db5"):
+        done = attempt(name, "systemctl", "is-active", "patroni.service")
+        if done.returncode == 0:
+            return name
+    raise AssertionError("no database host runs")
+
+
+@contextmanager
+def watched(directory: Path, hosts: Sequence[str], inventory_at: Path = OTHER) -> Iterator[dict[str, Any]]:
+    """Have clients write and read; the block's value has their report afterwards."""
+    told = ["-e", json.dumps({"watch_directory": str(directory), "watch_hosts": list(hosts)})]
+    run(WATCH, "-e", "watch=begin", *told, hosts=INVENTORY)
+    found: dict[str, Any] = {}
+    try:
+        yield found
+    finally:
+        ended = run_playbook(WATCH, "-e", "watch=end", *told, inventory=inventory_at)
+    assert ended.code == 0, ended.output[-6000:]
+    found.update(json.loads((directory / "evidence.json").read_text())["whole"])
+    waits = {kind: (one["longest_wait"], one["failed"]) for kind, one in found["clients"].items()}
+    print(f"acknowledged {found['acknowledged']}, lost {found['lost']}, longest wait and failures {waits}")
+    assert found["acknowledged"] > 0
+    assert (found["lost"], found["missing"], found["duplicated"]) == (0, 0, 0)
+
+
+@contextmanager
+def sampled_quorum(node: str, seconds: int = 1500) -> Iterator[None]:
+    """Ask etcd's members on every half second for a linearizable read; never long without one."""
+    log = "/root/etcd-probe.log"
+    on_node(node, "rm", "-f", log, f"{log}.stop")
+    start = ("systemd-run", "--unit=etcd-probe", "--collect", "python3", "-c", PROBE.read_text(), log, str(seconds))
+    on_node(node, *start, *ETCD_ADDRESSES)
+    try:
+        yield
+    finally:
+        on_node(node, "touch", f"{log}.stop")
+        wait_until(
+            lambda: attempt(node, "systemctl", "is-active", "etcd-probe.service").returncode != 0,
+            seconds=20,
+            what="the end of the probe",
+        )
+    samples = [json.loads(line) for line in on_node(node, "cat", log).splitlines()]
+    good = [sample["at"] for sample in samples if sample["healthy"]]
+    gap = max(later - earlier for earlier, later in itertools.pairwise(good))
+    least = min(len(sample["healthy"]) for sample in samples)
+    print(f"etcd: {len(samples)} samples, at least {least} healthy, at most {gap:.1f} s without a linearizable read")
+    assert gap <= LONGEST_WITHOUT_QUORUM
+
+
+@pytest.fixture(autouse=True, scope="module")
+def whole() -> Iterator[None]:
+    """The lab as it was, and no spare host."""
+    yield
+    for name in ("db4", "db5", "etcd4", "etcd5", "lb3", "backup2"):
+        lab_nodes("down", SPARES, name)
+    shutil.rmtree(OTHER, ignore_errors=True)
+    settled(INVENTORY)
+
+
+# Growing and shrinking
+
+
+def test_etcd_grows_to_five_and_the_databases_to_four(tmp_path: Path) -> None:
+    bare("db4", "etcd4", "etcd5")
+    inventory.write(OTHER, add={"db4": ["postgresql"], "etcd4": ["etcd"], "etcd5": ["etcd"]})
+    with sampled_quorum("db2"), watched(tmp_path, ["db4", "etcd4", "etcd5"]), stopwatch("grown"):
+        run(SITE)
+    assert sorted(members()) == ["db1", "db2", "db3", "db4"]
+    settled()
+
+
+def test_etcd_shrinks_to_three_and_the_databases_to_two(tmp_path: Path) -> None:
+    with sampled_quorum("db2"), watched(tmp_path, ["db4", "etcd4", "etcd5", "db3"]):
+        for name in ("etcd4", "etcd5", "db4"):
+            left = [other for other in ("etcd4", "etcd5") if other > name] if name.startswith("etcd") else []
+            inventory.write(
+                OTHER,
+                add={**{other: ["etcd"] for other in left}, **({"db4": ["postgresql"]} if name != "db4" else {})},
+            )
+            with stopwatch(f"{name} removed"):
+                run(REMOVE, "-e", f"remove={name}")
+        inventory.write(OTHER, remove={"db3": ["postgresql"]})
+        with stopwatch("db3 removed as a database"):
+            run(REMOVE, "-e", "remove=db3")
+    assert sorted(members()) == ["db1", "db2"]
+    settled()
+    with stopwatch("db3 added"):
+        run(SITE, hosts=INVENTORY)
+    settled(INVENTORY)
+
+
+# Replacing
+
+
+def etcd_leader() -> str:
+    """The etcd member that leads."""
+    for name in DATABASES:
+        text = on_node(name, "etcdctl", *ETCDCTL, "endpoint", "status", "--write-out=json")
+        status = json.loads(text)[0]["Status"]
+        if status["leader"] == status["header"]["member_id"]:
+            return name
+    raise AssertionError("no etcd member leads")
+
+
+ETCDCTL = (
+    "--endpoints=https://127.0.0.1:2379",
+    "--cacert=/etc/holdfast/tls/ca.crt",
+    "--cert=/etc/holdfast/tls/client.crt",
+    "--key=/etc/holdfast/tls/host.key",
+)
+
+
+def replaced(old: str, new: str, tmp_path: Path, *, dead: bool) -> None:
+    """One command has the new host take the place of the old one, and the way back makes the lab whole again."""
+    bare(new)
+    inventory.write(OTHER, replace={old: new})
+    with watched(tmp_path, [old, new]):
+        if dead:
+            off(old)
+        with stopwatch(f"{old}, {'dead' if dead else 'alive'}, replaced by {new}"):
+            run(REPLACE, "-e", f"replace={old}", "-e", f"by={new}")
+    settled()
+
+
+def back(old: str, new: str) -> None:
+    """The old name again, on a bare host, in the place of the new one that lives."""
+    bare(old)
+    with stopwatch(f"{new}, alive, replaced by {old}"):
+        run(REPLACE, "-e", f"replace={new}", "-e", f"by={old}", hosts=INVENTORY)
+    settled(INVENTORY)
+
+
+def test_a_dead_primary(tmp_path: Path) -> None:
+    name = leader()
+    replaced(name, "db4", tmp_path, dead=True)
+    back(name, "db4")
+
+
+def test_a_dead_leader_of_etcd(tmp_path: Path) -> None:
+    name = etcd_leader()
+    replaced(name, "db5", tmp_path, dead=True)
+    back(name, "db5")
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_a_balancer(tmp_path: Path, dead: bool) -> None:
+    holder = next(name for name in ("lb1", "lb2") if "198.51.100.100" in on_node(name, "ip", "-brief", "address"))
+    replaced(holder, "lb3", tmp_path, dead=dead)
+    back(holder, "lb3")
+
+
+@pytest.mark.parametrize("dead", [False, True])
+def test_the_repository_host(tmp_path: Path, dead: bool) -> None:
+    replaced("backup1", "backup2", tmp_path, dead=dead)
+    info = json.loads(on_node("backup2", *as_postgres("pgbackrest", STANZA, "info", "--output=json")))
+    assert info[0]["status"]["code"] == 0
+    back("backup1", "backup2")
