@@ -136,7 +136,8 @@ DONE = [
 
 def test_the_summary_of_a_run_that_went_well():
     waits = [{"clients": "pooled", "seconds": 0.812, "failed": 0}, {"clients": "direct", "seconds": 2, "failed": 3}]
-    lines = list(summary_lines("update", [{"host": "db3"}, {"host": "db2"}], DONE, [Left("db1", "needs a reboot")], waits))
+    steps = [{"host": "db3"}, {"host": "db2"}]
+    lines = list(summary_lines("update", steps, DONE, [Left("db1", "needs a reboot")], waits))
     assert text(lines).splitlines() == [
         "Updated: 2 hosts in 35 s",
         "  1  db3  1 package upgraded; restarted etcd.service  4.2 s",
