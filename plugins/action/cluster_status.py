@@ -33,11 +33,14 @@ def judged(
     return cluster, judge(cluster, limits, out), notices(cluster, limits)
 
 
-def of_the_play(hosts: Sequence[str], variables: Mapping[str, Any]) -> list[str]:
-    """Return the hosts of those clusters that have a host in the play."""
+def hosts_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
+    """Return the hosts of the clusters to judge; for rolling work, of those that have a host in the play."""
+    hosts = variables["groups"].get(arguments["group"], [])
     clusters = {host: variables["hostvars"][host]["ha"]["cluster"] for host in hosts}
-    taking_part = {clusters.get(host) for host in variables["ansible_play_hosts_all"]}
-    return [host for host in hosts if clusters[host] in taking_part]
+    judged = set(clusters.values() if arguments["clusters"] is None else arguments["clusters"])
+    if arguments["purpose"] == "rolling":
+        judged &= {clusters.get(host) for host in variables["ansible_play_hosts_all"]}
+    return [host for host in hosts if clusters[host] in judged]
 
 
 class ActionModule(ActionBase):
@@ -51,10 +54,8 @@ class ActionModule(ActionBase):
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
-        hosts = variables["groups"].get(arguments["group"], [])
-        if arguments["purpose"] == "rolling":
-            hosts = of_the_play(hosts, variables)
-        reports = {host: report(variables["hostvars"][host], arguments["register"]) for host in hosts}
+        hostvars, register = variables["hostvars"], arguments["register"]
+        reports = {host: report(hostvars[host], register) for host in hosts_of(arguments, variables)}
         limits = Limits(**{limit.name: arguments[limit.name] for limit in fields(Limits)})
         chosen = limits, arguments["purpose"], arguments["without"]
         found = [judged(cluster, *chosen) for cluster in observe(reports)]

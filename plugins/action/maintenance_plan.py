@@ -42,7 +42,8 @@ class ActionModule(ActionBase):
         if not arguments["asked"]:
             seen = maintained(known)
             others = [item.host for item in seen if item.left_out]
-            return {**result, "others": others, "half": [item.half for item in seen if not item.agreed]}
+            half = [{"cluster": known[item.host].cluster, "text": item.half} for item in seen if not item.agreed]
+            return {**result, "others": others, "half": half}
         now = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
         by = f"{getpass.getuser()}@{socket.gethostname()}"
         out, back, reason = (str(arguments[name]).strip() for name in ("out", "back", "reason"))

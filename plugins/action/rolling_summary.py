@@ -28,5 +28,5 @@ class ActionModule(ActionBase):
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         done = arguments["done"]
         left = [*not_done(arguments["steps"], done), *(Left(**item) for item in arguments["left"])]
-        show([summary_lines(arguments["verb"], done, left, arguments["waits"], arguments["failed"])])
+        show([summary_lines(arguments["verb"], arguments["steps"], done, left, arguments["waits"])])
         return {**result, "left": [item.as_data() for item in left]}

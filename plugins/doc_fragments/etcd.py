@@ -28,3 +28,16 @@ attributes:
     support: full
     membership: [holdfast.ha.etcd]
 """
+
+    MEMBER = r"""
+options:
+  endpoint:
+    description: Client URL of the member on this host, one of O(endpoints).
+    type: str
+    required: true
+  endpoints:
+    description: Client URLs of all members.
+    type: list
+    elements: str
+    required: true
+"""

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils import apt_plan
 from ansible_collections.holdfast.ha.plugins.module_utils.apt_plan import Known, Package, Simulation, Upgrade
@@ -38,6 +39,13 @@ CONSERVATIVE = (
 KEEP_CONFFILES = ("-o", "Dpkg::Options::=--force-confold", "-o", "Dpkg::Use-Pty=0")
 COMPLETE = ("dpkg", "--configure", "--pending", "--force-confold")
 LOCKED = ("lock was locked by", "Could not get lock", "Unable to lock", "Unable to acquire")
+SPEC: dict[str, Any] = {
+    "names": {"type": "list", "elements": "str", "default": []},
+    "versions": {"type": "dict", "default": {}},
+    "allow_downgrade": {"type": "bool", "default": False},
+    "lock_timeout": {"type": "int", "default": 60},
+}
+"""The options of the documentation fragment holdfast.ha.upgrade."""
 POLL_SECONDS = 0.2
 LAST_LINES = 15
 

@@ -14,9 +14,33 @@ SERVING = ("up", "unchecked")
 # The bit of srv_admin_state for a drain that was asked for; others are a maintenance, or follow from the configuration
 # or a tracked server.
 FORCED_DRAIN = 0x08
+COLUMNS = ("be_name", "srv_name", "srv_admin_state", "srv_uweight", "srv_iweight")
 
-Flags = Mapping[tuple[str, str], int]
-"""By pool and server, the administrative state as HAProxy's bits."""
+
+@dataclass(frozen=True)
+class Held:
+    """What HAProxy was told about a server: ``flags`` are the bits of its administrative state.
+
+    ``weight`` is the present one, ``declared`` that of the configuration.
+    """
+
+    flags: int = 0
+    weight: int = 1
+    declared: int = 1
+
+    @property
+    def drained(self) -> bool:
+        """Whether somebody drained it."""
+        return bool(self.flags & FORCED_DRAIN)
+
+    @property
+    def ours(self) -> bool:
+        """Whether holdfast.ha.haproxy_server drained it: it also takes the weight. Administrators do one of both."""
+        return self.drained and self.weight == 0 and self.declared > 0
+
+
+Holds = Mapping[tuple[str, str], Held]
+"""By pool and server."""
 
 
 class RefusedError(Exception):
@@ -48,13 +72,13 @@ class Plan:
     left: tuple[str, ...] = ()
 
 
-def plan(pools: Collection[Pool], flags: Flags, wish: Wish) -> Plan:
+def plan(pools: Collection[Pool], holds: Holds, wish: Wish) -> Plan:
     """Return the plan for a server. Raises RefusedError for names that HAProxy doesn't know."""
     chosen = _chosen(pools, wish)
-    held = {pool.name: flags.get((pool.name, wish.server), 0) for pool in chosen}
+    held = {pool.name: holds.get((pool.name, wish.server), Held()) for pool in chosen}
     if not wish.drained:
-        return Plan(change=tuple(name for name, state in held.items() if state & FORCED_DRAIN))
-    before = [name for name, state in held.items() if state & FORCED_DRAIN]
+        return Plan(change=tuple(name for name, state in held.items() if state.ours))
+    before = [name for name, state in held.items() if state.drained]
     serving = [pool for pool in chosen if _serves(_server(pool, wish.server))]
     by_name = {pool.name: pool for pool in pools}
     change = [pool.name for pool in serving if _has_others(pool, by_name, wish)]
@@ -101,12 +125,12 @@ def sessions_left(pools: Iterable[Pool], server: str, drained: Collection[str]) 
     return {pool.name: _server(pool, server).sessions for pool in pools if pool.name in drained}
 
 
-def parse_servers_state(text: str) -> Flags:
+def parse_servers_state(text: str) -> Holds:
     """Return what ``show servers state`` says; ValueError when it is not that."""
     lines = text.splitlines()
     header = next((line for line in lines if line.startswith("# ")), "")
     columns = header.removeprefix("# ").split()
-    if not {"be_name", "srv_name", "srv_admin_state"} <= set(columns):
+    if not set(COLUMNS) <= set(columns):
         raise ValueError(f"'show servers state' answered {text[:80]!r} instead of a table")
     rows = [dict(zip(columns, line.split(), strict=False)) for line in lines[lines.index(header) + 1 :] if line]
-    return {(row["be_name"], row["srv_name"]): int(row["srv_admin_state"]) for row in rows}
+    return {(row["be_name"], row["srv_name"]): Held(*(int(row[name]) for name in COLUMNS[2:])) for row in rows}

@@ -45,6 +45,10 @@ options:
     type: str
     choices: [status, rolling]
     default: status
+  clusters:
+    description: Names of the clusters to judge. Without it, all.
+    type: list
+    elements: str
   without:
     description:
       - Names of hosts that are meant to be out. They and what follows from their absence are no problem.

@@ -23,16 +23,8 @@ attributes:
     description: Shows the leader before and after.
 extends_documentation_fragment:
   - holdfast.ha.etcd
+  - holdfast.ha.etcd.member
 options:
-  endpoint:
-    description: Client URL of the member on this host, one of O(endpoints).
-    type: str
-    required: true
-  endpoints:
-    description: Client URLs of all members.
-    type: list
-    elements: str
-    required: true
   password:
     description: Password of etcd's user root, where authentication is on.
     type: str

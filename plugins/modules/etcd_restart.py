@@ -22,16 +22,8 @@ attributes:
     description: There is nothing to compare.
 extends_documentation_fragment:
   - holdfast.ha.etcd
+  - holdfast.ha.etcd.member
 options:
-  endpoint:
-    description: Client URL of the member on this host, one of O(endpoints).
-    type: str
-    required: true
-  endpoints:
-    description: Client URLs of all members.
-    type: list
-    elements: str
-    required: true
   others:
     description:
       - Those of O(endpoints) that may be down, such as those whose hosts are not in this run.

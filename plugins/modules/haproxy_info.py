@@ -148,26 +148,37 @@ pools:
         since:
           description: Seconds since the state last changed.
           type: int
+        drained:
+          description: Whether M(holdfast.ha.haproxy_server) drained it.
+          type: bool
 """
 
 from dataclasses import asdict
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import ask, parse_info, parse_stat
+from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import Pool, ask, parse_info, parse_stat
+from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import Holds, parse_servers_state
 
 
 def load(path: str, timeout: float) -> dict[str, Any]:
     """What the module returns for the HAProxy behind the socket."""
     try:
-        info, stat = ask(path, "show info", timeout), ask(path, "show stat", timeout)
+        info, stat, state = (ask(path, f"show {what}", timeout) for what in ("info", "stat", "servers state"))
     except OSError as error:
         return {"running": False, "error": f"{path}: {error}", "pools": []}
+    holds = parse_servers_state(state)
     return {
         "running": True,
         "process": asdict(parse_info(info)),
-        "pools": [asdict(pool) for pool in parse_stat(stat)],
+        "pools": [shown(pool, holds) for pool in parse_stat(stat)],
     }
+
+
+def shown(pool: Pool, holds: Holds) -> dict[str, Any]:
+    """A pool as plain data, with who drained its servers."""
+    ours = {name for (where, name), held in holds.items() if where == pool.name and held.ours}
+    return {**asdict(pool), "servers": [{**asdict(one), "drained": one.name in ours} for one in pool.servers]}
 
 
 def main() -> None:

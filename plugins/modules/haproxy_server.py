@@ -36,8 +36,8 @@ options:
   state:
     description:
       - V(drained) sends new sessions to others.
-      - V(ready) ends that. A maintenance that somebody else began for the server stays. Its health checks decide
-        whether it serves.
+      - V(ready) ends that, but neither a drain nor a maintenance that somebody else began. A drain is this module's if
+        the server also lacks its weight. Its health checks decide whether it serves.
     type: str
     choices: [ready, drained]
     required: true
@@ -106,6 +106,7 @@ waited:
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,8 +122,8 @@ from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import (
 
 ANSWER_SECONDS = 5.0
 POLL_SECONDS = 0.2
-# HAProxy's rules use-server ignore the state drain, but may ask for the weight. What a killed module leaves half done
-# has the state drain, by which the next one knows it.
+# HAProxy's rules use-server ignore the state drain, but may ask for the weight. Both together tell this module's drain
+# from an administrator's.
 SETTINGS = {True: ("state drain", "weight 0%"), False: ("weight 100%", "state ready")}
 
 ARGUMENTS: dict[str, Any] = {
@@ -150,8 +151,7 @@ class Runtime:
         pools = self.pools()
         made = plan(pools, parse_servers_state(ask(self.path, "show servers state", ANSWER_SECONDS)), wish)
         for pool in () if check_mode else made.change:
-            for setting in SETTINGS[wish.drained]:
-                self.set(f"{pool}/{wish.server}", setting)
+            self.set(f"{pool}/{wish.server}", SETTINGS[wish.drained])
         started = time.monotonic()
         left = sessions_left(pools if check_mode else self.pools(), wish.server, made.drained)
         while not check_mode and any(left.values()) and time.monotonic() - started < seconds:
@@ -166,11 +166,11 @@ class Runtime:
             "waited": round(time.monotonic() - started, 3),
         }
 
-    def set(self, server: str, setting: str) -> None:
-        """Set the state or the weight of a server, given as POOL/NAME."""
-        answer = ask(self.path, f"set server {server} {setting}", ANSWER_SECONDS).strip()
-        if answer:
-            raise RefusedError(f"HAProxy did not set {server} to {setting}: {answer}")
+    def set(self, server: str, settings: Sequence[str]) -> None:
+        """Set the state and the weight of a server, given as POOL/NAME, at once; one alone would be nobody's."""
+        answer = ask(self.path, "; ".join(f"set server {server} {setting}" for setting in settings), ANSWER_SECONDS)
+        if told := " ".join(answer.split()):
+            raise RefusedError(f"HAProxy did not set {server} to {' and '.join(settings)}: {told}")
 
 
 def main() -> None:

@@ -78,10 +78,12 @@ others:
   type: list
   elements: str
 half:
-  description: The hosts of all clusters of which only a minority says that they are in maintenance, one sentence each.
+  description:
+    - The hosts of all clusters of which only a minority says that they are in maintenance. Each has its C(cluster), and
+      a C(text), one sentence with the fix.
   returned: when not asked
   type: list
-  elements: str
+  elements: dict
 silent:
   description: Names of hosts that give no answer, of all clusters.
   returned: when asked

@@ -24,6 +24,8 @@ attributes:
   diff_mode:
     support: full
     description: Shows the versions before and after.
+extends_documentation_fragment:
+  - holdfast.ha.upgrade
 options:
   scope:
     description:
@@ -32,29 +34,6 @@ options:
     type: str
     choices: [stack, system, security]
     default: stack
-  names:
-    description:
-      - The packages of the stack, as in C(ha.packages). Those that are not installed are ignored.
-      - All installed packages that are built from the same source belong to them. A package without files of its own
-        brings in those that it depends on and that are named after it, as C(postgresql) does C(postgresql-17).
-    type: list
-    elements: str
-    default: []
-  versions:
-    description:
-      - Exact versions of packages, whatever they belong to, instead of the newest ones. One that is not installed has
-        no effect.
-      - Fails before anything is changed if the host can't install one of them.
-    type: dict
-    default: {}
-  allow_downgrade:
-    description: Whether O(versions) may name a version that is older than the installed one.
-    type: bool
-    default: false
-  lock_timeout:
-    description: How long to wait for another package manager, in seconds.
-    type: int
-    default: 60
 seealso:
   - module: holdfast.ha.rolling_info
 """
@@ -107,7 +86,7 @@ withheld:
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import apt_plan
-from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import LOCALE, Apt, AptError
+from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import LOCALE, SPEC, Apt, AptError
 from ansible_collections.holdfast.ha.plugins.module_utils.apt_upgrade import UnfinishedError, Upgrading
 
 
@@ -116,10 +95,7 @@ def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "scope": {"type": "str", "choices": ["stack", "system", "security"], "default": "stack"},
-            "names": {"type": "list", "elements": "str", "default": []},
-            "versions": {"type": "dict", "default": {}},
-            "allow_downgrade": {"type": "bool", "default": False},
-            "lock_timeout": {"type": "int", "default": 60},
+            **SPEC,
         },
         supports_check_mode=True,
     )

@@ -22,15 +22,9 @@ attributes:
   diff_mode:
     support: none
     description: Changes nothing.
+extends_documentation_fragment:
+  - holdfast.ha.upgrade
 options:
-  names:
-    description:
-      - The packages of the stack, as in C(ha.packages). Those that are not installed are ignored.
-      - All installed packages that are built from the same source belong to them. A package without files of its own
-        brings in those that it depends on and that are named after it, as C(postgresql) does C(postgresql-17).
-    type: list
-    elements: str
-    default: []
   units:
     description: The services to look at.
     type: list
@@ -45,25 +39,10 @@ options:
         description: The name of its unit.
         type: str
         required: true
-  versions:
-    description:
-      - Exact versions of packages, whatever they belong to, instead of the newest ones. One that is not installed has
-        no effect.
-      - Fails if the host can't install one of them.
-    type: dict
-    default: {}
-  allow_downgrade:
-    description: Whether O(versions) may name a version that is older than the installed one.
-    type: bool
-    default: false
   refresh:
     description: Whether to fetch the package lists first; never done in check mode.
     type: bool
     default: false
-  lock_timeout:
-    description: How long to wait for another package manager, in seconds.
-    type: int
-    default: 60
 seealso:
   - module: holdfast.ha.packages_upgrade
 """
@@ -147,7 +126,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import apt_plan, service_age
-from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import LOCALE, Apt, AptError, lists_age
+from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import LOCALE, SPEC, Apt, AptError, lists_age
 
 
 def load(module: AnsibleModule) -> dict[str, Any]:
@@ -195,7 +174,7 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(
         argument_spec={
-            "names": {"type": "list", "elements": "str", "default": []},
+            **SPEC,
             "units": {
                 "type": "list",
                 "elements": "dict",
@@ -205,10 +184,7 @@ def main() -> None:
                     "unit": {"type": "str", "required": True},
                 },
             },
-            "versions": {"type": "dict", "default": {}},
-            "allow_downgrade": {"type": "bool", "default": False},
             "refresh": {"type": "bool", "default": False},
-            "lock_timeout": {"type": "int", "default": 60},
         },
         supports_check_mode=True,
     )

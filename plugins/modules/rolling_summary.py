@@ -28,7 +28,9 @@ options:
     choices: [update, restart, reboot]
     required: true
   steps:
-    description: The steps that M(holdfast.ha.rolling_plan) returned; those that are not in O(done) are left to do.
+    description:
+      - The steps that M(holdfast.ha.rolling_plan) returned. Those that are not in O(done) are left to do; the run
+        stopped at the first of them.
     type: list
     elements: dict
     default: []
@@ -64,12 +66,6 @@ options:
       clients: {description: "The kind of clients, such as C(pooled).", type: str, required: true}
       seconds: {description: Their longest wait., type: float, required: true}
       failed: {description: Their failed transactions., type: int, default: 0}
-  failed:
-    description: Where the run stopped, if it did.
-    type: dict
-    suboptions:
-      host: {description: Name of the host., type: str, required: true}
-      text: {description: "What went wrong, and what to do.", type: str, required: true}
 seealso:
   - module: holdfast.ha.rolling_plan
 """

@@ -6,32 +6,47 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-MODULES = Path(__file__).resolve().parents[1] / "modules"
+PLUGINS = Path(__file__).resolve().parents[1]
+MODULES = PLUGINS / "modules"
+FRAGMENTS = "holdfast.ha."
+"""What the names of the collection's own documentation fragments begin with."""
 IN_SPECS = ("type", "elements", "choices", "default", "required")
 
 
 def documentation(path: Path) -> dict[str, Any]:
     """The parsed C(DOCUMENTATION) of a plugin's source, {} where the file has none."""
-    if not path.is_file():
-        return {}
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.Assign) and any(getattr(item, "id", "") == "DOCUMENTATION" for item in node.targets):
+    return _assigned(ast.parse(path.read_text(encoding="utf-8")).body, "DOCUMENTATION") if path.is_file() else {}
+
+
+def fragment(name: str) -> dict[str, Any]:
+    """The parsed documentation fragment with the name FILE or FILE.PART."""
+    file, _dot, part = name.removeprefix(FRAGMENTS).partition(".")
+    source = ast.parse((PLUGINS / "doc_fragments" / f"{file}.py").read_text(encoding="utf-8"))
+    bodies = [node.body for node in source.body if isinstance(node, ast.ClassDef)]
+    return _assigned(bodies[0], part.upper() or "DOCUMENTATION")
+
+
+def _assigned(body: Iterable[ast.stmt], name: str) -> dict[str, Any]:
+    for node in body:
+        if isinstance(node, ast.Assign) and any(getattr(item, "id", "") == name for item in node.targets):
             return yaml.safe_load(ast.literal_eval(node.value)) or {}
     return {}
 
 
 @cache
 def module_options(module: str) -> Mapping[str, Mapping[str, Any]]:
-    """The documented options of one of the collection's modules."""
-    options: dict[str, Mapping[str, Any]] = documentation(MODULES / f"{module}.py")["options"]
-    return options
+    """The documented options of one of the collection's modules, with those of its fragments."""
+    found = documentation(MODULES / f"{module}.py")
+    own = [name for name in found.get("extends_documentation_fragment", ()) if name.startswith(FRAGMENTS)]
+    parts = [*map(fragment, own), found]
+    return {name: option for part in parts for name, option in part.get("options", {}).items()}
 
 
 def argument_spec(module: str) -> dict[str, Any]:

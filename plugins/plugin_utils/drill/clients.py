@@ -150,7 +150,10 @@ class Clients:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             try:
-                if leader := self._gatekeeper.look().leader:
+                leader = self._gatekeeper.look().leader
+                if leader and leader not in self._expected.databases:
+                    return False
+                if leader:
                     self.execute(leader, f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
                     return True
             except (SessionLostError, AgentError):
@@ -204,14 +207,22 @@ class Clients:
 
     def presence(self, leader: str, table: str, members: Sequence[str] | None = None) -> tuple[Presence, ...]:
         """Return each member's rows, once it has replayed all WAL that the leader has now; of all by default."""
-        written = str(self._crew.sql(leader, FLUSHED)[0][0])
+        written = str(self._read(leader, FLUSHED)[0][0])
         found = []
         for host in self._expected.databases if members is None else members:
             if host != leader:
                 self._patience.until(partial(self._replayed, host, written), 60.0, f"{host} to replay {written}")
-            rows = self._crew.sql(host, FOUND.format(table=table), patience=90.0, seconds=60.0)
+            rows = self._read(host, FOUND.format(table=table), patience=90.0, seconds=60.0)
             found.append(Presence(host, {(writer, int(sequence)): int(count) for writer, sequence, count in rows}))
         return tuple(found)
+
+    def _read(self, host: str, statement: str, *, patience: float = 15.0, seconds: float = 5.0) -> Any:
+        """Return a query's rows on a member; a leader that the plan lacks is reached as clients reach it."""
+        if host in self._expected.databases:
+            return self._crew.sql(host, statement, patience=patience, seconds=seconds)
+        there = self.settings(self._plan.pool("primary"), sslmode="require")
+        asked = {"settings": there, "statement": statement, "values": [], "seconds": seconds}
+        return self._crew.call(self._plan.client, "ask", patience, **asked)
 
     def _replayed(self, host: str, lsn: str) -> bool:
         try:

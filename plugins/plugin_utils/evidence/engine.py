@@ -25,6 +25,7 @@ from pathlib import Path
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.engine import host_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import (
+    PRIMARY_ROLES,
     Expected,
     Probes,
     View,
@@ -83,7 +84,20 @@ class Lookout(Gatekeeper):
         """Return the present roles, even where no majority of the hosts at the begin can name the leader."""
         probes = self.probe()
         seen = view(self._expected, probes)
-        return seen if seen.leader else replace(seen, leader=claimant(self._expected, probes))
+        if seen.leader:
+            return seen
+        return replace(seen, leader=claimant(self._expected, probes) or newcomer(self._expected, probes))
+
+
+def newcomer(expected: Expected, probes: Probes) -> str:
+    """Return the leader that joined later, if all hosts that answer name the same one."""
+    named = {
+        name
+        for host in expected.databases
+        for name, role, *_rest in part(probes, host, "patroni").get("members") or []
+        if role in PRIMARY_ROLES
+    }
+    return "".join(named - {*expected.databases}) if len(named) == 1 else ""
 
 
 def claimant(expected: Expected, probes: Probes) -> str:
@@ -165,6 +179,7 @@ class Evidence:
         self._primary, self._begun = self._gatekeeper.look().leader or leader, self._recorder.now()
 
     def _leader(self) -> str:
+        """Return the leader, with a session to it; one that joined later has none."""
         found: list[str] = []
 
         def known() -> bool:
@@ -172,7 +187,8 @@ class Evidence:
             return bool(found)
 
         self._patience.until(known, LEADER_SECONDS, "the members to agree on a leader")
-        self._patience.until(lambda: self._crew.on(found[0]), LEADER_SECONDS, f"a session to the leader {found[0]}")
+        if found[0] in self._expected.databases:
+            self._patience.until(lambda: self._crew.on(found[0]), LEADER_SECONDS, f"a session to the leader {found[0]}")
         return found[0]
 
     def _remove_left(self, leader: str) -> None:
@@ -232,23 +248,24 @@ class Evidence:
 
     def _count(self, leader: str) -> tuple[Presence, ...]:
         members = self._members(leader)
-        for host in members:
+        for host in filter(self._expected.databases.__contains__, members):
             self._patience.until(partial(self._crew.on, host), SESSION_SECONDS, f"a session to {host}")
         return self._clients.presence(leader, self._table, members)
 
     def _members(self, leader: str) -> list[str]:
-        """Return the members that run by Patroni and that the inventory had at the begin; others are noted."""
-        told = part(self._gatekeeper.probe(), leader, "patroni").get("members") or []
-        known = {name for name, _role, state, *_rest in told if state != "stopped"}
+        """Return the leader, and the running members that the inventory had at the begin; others are noted."""
+        probes, databases = self._gatekeeper.probe(), self._expected.databases
+        views = (part(probes, host, "patroni").get("members") for host in (leader, *databases))
+        known = {name for name, _role, state, *_rest in next(filter(None, views), []) if state != "stopped"}
         self._notes += [
             f"{host}: no running member of the cluster at the end; its rows were not counted"
-            for host in sorted({*self._expected.databases} - known)
+            for host in sorted({*databases} - known)
         ]
         self._notes += [
             f"{host}: a member that the inventory lacked at the begin; its rows were not counted"
-            for host in sorted(known - {*self._expected.databases})
+            for host in sorted(known - {*databases, leader})
         ]
-        return [host for host in self._expected.databases if host in known]
+        return [*(host for host in databases if host in known), *({leader} - {*databases})]
 
     def _ledger(self, ended: float, leader: str, presence: tuple[Presence, ...]) -> Ledger:
         return Ledger(
@@ -282,7 +299,9 @@ class Evidence:
 
     def _clean_up(self) -> None:
         if not self._clients.remove_table():
-            self._note("its schema could not be removed: no leader; a later evidence removes it, or drop it by hand")
+            self._note(
+                "its schema stays: there is no session to a leader; a later evidence removes it, or drop it by hand"
+            )
         self._crew.end()
 
     def _report(self, ledger: Ledger) -> int:

@@ -110,16 +110,16 @@ def no_heir(step: Step, reason: str) -> Problem:
 
 
 def left_out(host: Host, survey: Survey, hosts: Sequence[Host]) -> tuple[str, ...]:
-    """Return the signs that an interrupted run left a host out: stopped units, and servers that balancers hold back."""
+    """Return the signs that an interrupted run left a host out: stopped units, and servers that it drained."""
     stopped = [f"{unit.name} does not run" for unit in survey.units if not unit.active]
     return (*stopped, *held_back(host.name, hosts))
 
 
 def held_back(name: str, hosts: Sequence[Host]) -> Iterator[str]:
-    """Yield the balancers that have a host's server drained or in maintenance."""
+    """Yield the balancers on which a run drained a host's server. What an administrator drained, no run brings back."""
     for balancer in hosts:
         found: Sequence[Mapping[str, Any]] = (balancer.answer("haproxy") or {}).get("pools", ())
         servers = [(pool["name"], server) for pool in found for server in pool["servers"] if server["name"] == name]
-        pools = [pool for pool, server in servers if server["state"] in {"drain", "maint"}]
+        pools = [pool for pool, server in servers if server.get("drained")]
         if pools:
             yield f"{balancer.name} holds it back in {', '.join(pools)}"

@@ -146,17 +146,18 @@ def refusal_lines(plan: Plan) -> Iterator[Line]:
 
 def summary_lines(
     verb: str,
+    steps: Sequence[Mapping[str, Any]],
     done: Sequence[Mapping[str, Any]],
     left: Sequence[Left],
     waits: Sequence[Mapping[str, Any]] = (),
-    failed: Mapping[str, Any] | None = None,
 ) -> Iterator[Line]:
     """Yield what a run has done, where it stopped, what it left, and how long clients waited.
 
+    :arg steps: {host} of each step of the plan; the run stopped at the first that is not done.
     :arg done: {host, upgraded: [{name, from, to}], restarted: [unit], rebooted, seconds} of each host, in order.
     :arg waits: {clients, seconds, failed} of each kind of clients; failed transactions.
-    :arg failed: {host, text}, None when all went well.
     """
+    failed = next(iter(undone(steps, done)), None)
     yield (
         f"{DONE[verb].capitalize()}: {count_hosts(done)}" if done else f"No host was {DONE[verb]}",
         RED if failed else GREEN,
@@ -168,8 +169,8 @@ def summary_lines(
         text = f"  {item['clients']} clients: longest wait {seconds:.2f} s, {lost} failed transactions"
         yield text, RED if lost else None
     if failed:
-        yield f"  Stopped at {failed['host']}: {failed['text']}", RED
-        yield "  The rest was not touched. playbooks/status.yml shows the state; run the same command again.", RED
+        yield f"  Stopped at {failed}: its work failed, see above. The others serve.", RED
+        yield "  The rest was not touched. playbooks/status.yml shows the state. Mend it and run the same again.", RED
     yield from left_lines(left)
 
 
@@ -192,6 +193,11 @@ def done_cells(item: Mapping[str, Any]) -> Row:
 
 
 def not_done(steps: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) -> list[Left]:
-    """Return the hosts whose turn did not come, or did not end."""
+    """Return the hosts whose turn did not come, or did not end, as what is left to do."""
+    return [Left(host, "its turn did not come, or was not over") for host in undone(steps, done)]
+
+
+def undone(steps: Sequence[Mapping[str, Any]], done: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the hosts of steps that are not done."""
     hosts = {item["host"] for item in done}
-    return [Left(step["host"], "its turn did not come, or was not over") for step in steps if step["host"] not in hosts]
+    return [step["host"] for step in steps if step["host"] not in hosts]

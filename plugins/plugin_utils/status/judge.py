@@ -47,6 +47,7 @@ RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days 
 NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
 KEPT_BY_SLOT = 2**30
 """Bytes of WAL that an idle slot may retain before it is a problem."""
+HAVE_SERVE = "give HAProxy's runtime socket there `set server {}/{} state ready`, unless a run is under way"
 SERVICES = {"haproxy": "haproxy", "vrrp": "keepalived"}
 ROLLING_PROBES = ("etcd", "postgresql", *SERVICES)
 """The probes without which nobody can tell whether the next host may be taken out."""
@@ -290,7 +291,10 @@ def judge_pools(pools: Sequence[Pool]) -> Iterator[Problem]:
         if pool.expected is None:
             continue
         for name in sorted(set(pool.expected) - set(pool.up)):
-            yield Problem(subject, f"{name} is down but should serve", f"see what {name} answers to its check")
+            if name in pool.held:
+                yield Problem(subject, f"{name} is held back but should serve", HAVE_SERVE.format(pool.name, name))
+            else:
+                yield Problem(subject, f"{name} is down but should serve", f"see what {name} answers to its check")
         for name in sorted(set(pool.up) - set(pool.expected)):
             yield Problem(subject, f"{name} is up but should not serve", "wait for the next check, then look again")
 

@@ -123,7 +123,10 @@ class VirtualIp:
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A pool as one balancer sees it; expected are the servers that should be up, None when unknown."""
+    """A pool as one balancer sees it; expected are the servers that should be up, None when unknown.
+
+    held are those of down that are drained or in maintenance at HAProxy.
+    """
 
     name: str
     port: int
@@ -131,6 +134,7 @@ class Pool:
     up: tuple[str, ...]
     down: tuple[str, ...]
     expected: tuple[str, ...] | None
+    held: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,6 +180,7 @@ def observe_pools(hosts: Sequence[Host], postgresql: PostgreSql | None) -> Itera
                 up=tuple(sorted(server["name"] for server in servers if server["state"] == "up")),
                 down=tuple(sorted(server["name"] for server in servers if server["state"] != "up")),
                 expected=expected_servers(wanted, postgresql),
+                held=tuple(sorted(server["name"] for server in servers if server["state"] in {"drain", "maint"})),
             )
 
 

@@ -40,7 +40,11 @@ def inventory(tmp_path):
         (["-e", "maintenance_out=db2", "-e", "maintenance_back=db1"], "a run does one of both"),
         (["-e", "maintenance_out=db9"], "maintenance_out = 'db9': is no host of a cluster. Fix: give one of db"),
         (["-e", "maintenance_back=db2", "-e", "maintenance_reason=x"], "belongs to maintenance_out"),
-        (["-e", "maintenance_out=db2", "--limit", "db2"], "leaves out db1, web1, and this is done as a whole"),
+        (["-e", "maintenance_out=db2", "--limit", "db2"], "--limit leaves out db1 of the cluster a. Fix: run without"),
+        (
+            ["-e", "maintenance_out=db2", "--limit", "web1"],
+            "is a host of the cluster a, which takes no part in this run",
+        ),
         (["-e", "maintenance_host=db2"], "maintenance_host"),
         (["-e", "maintenance_out=db2", "-e", "maintenance_resaon=x"], "did you mean 'maintenance_reason'"),
     ],

@@ -47,6 +47,7 @@ class Agent:
             "timings": lambda: read_timings(is_active),
             "run": run,
             "sql": self._sql,
+            "ask": ask,
             "reach": reach,
             "request": self._request,
             "sample": self._sample,

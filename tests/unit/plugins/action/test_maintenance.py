@@ -72,7 +72,8 @@ def test_who_is_in_maintenance_is_told_without_a_wish(tmp_path, names, on, other
     for host in () if on is None else variables.keys() - {*on}:
         variables[host]["maintenance_host"] = {"marks": []}
     told = asked(tmp_path, variables, {"asked": False})
-    assert (told["others"], len(told["half"])) == (others, half)
+    assert (told["others"], [item["cluster"] for item in told["half"]]) == (others, ["lab"] * half)
+    assert all(item["text"].startswith("db3 is half in maintenance: ") for item in told["half"])
 
 
 def test_the_gate_and_the_status_excuse_it(tmp_path):

@@ -101,13 +101,34 @@ def test_the_gate_knows_who_is_meant_to_be_out(tmp_path):
     assert code == 0, output
 
 
+@pytest.mark.parametrize(
+    ("clusters", "limit", "told"),
+    [
+        (None, (), ["web-n2: unreachable"]),
+        (["lab"], (), []),
+        (["web"], (), ["web-n2: unreachable"]),
+        (["lab", "web"], (), ["web-n2: unreachable"]),
+        (None, ("--limit", ",".join(reports(LAB))), []),
+        (["web"], ("--limit", ",".join(reports(LAB))), ["no host has a cluster"]),
+    ],
+)
+def test_another_cluster_does_not_close_the_gate(tmp_path, clusters, limit, told):
+    found = reports(LAB) | reports(THREE, "n1", "n1", "n1", name="web", prefix="web-")
+    found["web-n2"] |= {"unreachable": "no route to host", "probes": None}
+    gate = {"purpose": "rolling", "format": "none", **({"clusters": clusters} if clusters else {})}
+    task = {"holdfast.ha.cluster_status": gate, "run_once": True}
+    inventory = inventory_of(tmp_path, variables_of(found))
+    code, output = run(inventory, {"hosts": "holdfast", "tasks": [task]}, *limit)
+    assert (code != 0) is bool(told), output
+    assert all(text in output for text in told)
+
+
 def test_the_summary_tells_what_was_done_and_what_is_left(tmp_path):
     arguments = {
         "verb": "update",
         "steps": [{"host": "db3"}, {"host": "db2"}],
         "done": [{"host": "db3", "restarted": ["etcd.service"], "seconds": 2.5}],
         "waits": [{"clients": "pooled", "seconds": 0.4}],
-        "failed": {"host": "db2", "text": "etcd does not answer"},
     }
     tasks = [
         {"holdfast.ha.rolling_summary": arguments, "register": "summary"},
@@ -117,5 +138,5 @@ def test_the_summary_tells_what_was_done_and_what_is_left(tmp_path):
     assert code == 0, output
     assert "Updated: 1 host in 2 s\n  1  db3  restarted etcd.service  2.5 s\n" in output
     assert "  pooled clients: longest wait 0.40 s, 0 failed transactions\n" in output
-    assert "  Stopped at db2: etcd does not answer\n" in output
+    assert "  Stopped at db2: its work failed, see above. The others serve.\n" in output
     assert "db2 is left" in output

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import Pool, Server
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy_drain import (
     FORCED_DRAIN,
+    Held,
     Plan,
     RefusedError,
     Wish,
@@ -21,7 +22,7 @@ STATE = """\
 1
 # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight
 3 primary 1 db1 127.0.0.1 2 0 1 1
-3 primary 2 db2 127.0.0.1 0 8 1 1
+3 primary 2 db2 127.0.0.1 0 8 0 1
 4 primary.checks 1 db1 127.0.0.1 2 0 1 1
 
 """
@@ -57,11 +58,16 @@ POOLS = (
 )
 
 
+OURS = Held(FORCED_DRAIN, 0)
+DRAINED = Held(FORCED_DRAIN)
+MAINTAINED = Held(0x01)
+
+
 def drained(server: str, *pools: str, **fallbacks: str) -> Wish:
     return Wish(server, True, pools or None, fallbacks)
 
 
-PLANS: dict[str, tuple[Any, dict[tuple[str, str], int], Wish, Plan]] = {
+PLANS: dict[str, tuple[Any, dict[tuple[str, str], Held], Wish, Plan]] = {
     "a standby leaves the pools that lead clients to it": (
         POOLS,
         {},
@@ -102,35 +108,51 @@ PLANS: dict[str, tuple[Any, dict[tuple[str, str], int], Wish, Plan]] = {
     ),
     "drained before": (
         (pool("standby", db2="drain", db3="up"),),
-        {("standby", "db2"): FORCED_DRAIN},
+        {("standby", "db2"): OURS},
+        drained("db2"),
+        Plan(drained=("standby",)),
+    ),
+    "drained by somebody else before": (
+        (pool("standby", db2="drain", db3="up"),),
+        {("standby", "db2"): DRAINED},
         drained("db2"),
         Plan(drained=("standby",)),
     ),
     "drained before, and down since": (
         (pool("standby", db2="down", db3="up"),),
-        {("standby", "db2"): FORCED_DRAIN},
+        {("standby", "db2"): OURS},
         drained("db2"),
         Plan(drained=("standby",)),
     ),
     "in maintenance of somebody else": (
         (pool("standby", db2="maint", db3="up"),),
-        {("standby", "db2"): 0x01},
+        {("standby", "db2"): MAINTAINED},
         drained("db2"),
         Plan(),
     ),
     "back": (
         POOLS,
-        {("standby", "db2"): FORCED_DRAIN, ("pooled", "db2"): 0x01, ("primary", "db2"): 0x20},
+        {("standby", "db2"): OURS, ("pooled", "db2"): MAINTAINED, ("primary", "db2"): Held(0x20)},
         Wish("db2", False, None, {}),
         Plan(change=("standby",)),
+    ),
+    "back, but for what somebody else did": (
+        POOLS,
+        {
+            ("standby", "db2"): DRAINED,
+            ("pooled", "db2"): Held(0, 0),
+            ("primary", "db2"): Held(FORCED_DRAIN, 0, 0),
+        },
+        Wish("db2", False, None, {}),
+        Plan(),
     ),
     "back before": (POOLS, {}, Wish("db2", False, None, {}), Plan()),
 }
 
 
-@pytest.mark.parametrize(("pools", "flags", "wish", "expected"), PLANS.values(), ids=PLANS)
-def test_plan(pools: Any, flags: dict[tuple[str, str], int], wish: Wish, expected: Plan) -> None:
-    assert plan(pools, flags, wish) == expected
+@pytest.mark.parametrize(("pools", "holds", "wish", "expected"), PLANS.values(), ids=PLANS)
+def test_plan(pools: Any, holds: dict[tuple[str, str], Held], wish: Wish, expected: Plan) -> None:
+    assert plan(pools, holds, wish) == expected
 
 
 @pytest.mark.parametrize(
@@ -152,7 +174,7 @@ def test_sessions_left() -> None:
 
 def test_servers_state() -> None:
     found = parse_servers_state(STATE)
-    assert found == {("primary", "db1"): 0, ("primary", "db2"): FORCED_DRAIN, ("primary.checks", "db1"): 0}
+    assert found == {("primary", "db1"): Held(), ("primary", "db2"): OURS, ("primary.checks", "db1"): Held()}
 
 
 def test_servers_state_refuses_other_text() -> None:

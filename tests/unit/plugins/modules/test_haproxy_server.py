@@ -20,6 +20,7 @@ from ansible_collections.holdfast.ha.plugins.modules import haproxy_server
 
 STATES = {"ready": 0, "drain": FORCED_DRAIN, "maint": 0x01}
 HEADER = "# pxname,svname,scur,stot,status,weight,act,bck,lastchg,check_status,check_code,check_duration,last_chk,addr"
+STATE_HEADER = "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_iweight"
 
 
 @dataclass
@@ -30,6 +31,7 @@ class HAProxy:
     up: dict[tuple[str, str], bool]
     sessions: int = 2
     admin: dict[tuple[str, str], int] = field(default_factory=dict)
+    weight: dict[tuple[str, str], int] = field(default_factory=dict)
     told: list[str] = field(default_factory=list)
     answer: str = "\n"
 
@@ -46,14 +48,21 @@ class HAProxy:
         if command == "show stat":
             return self.stat()
         if command == "show servers state":
-            rows = [f"1 {pool} 1 {name} ::1 2 {self.admin.get((pool, name), 0)}" for pool, name in self.up]
-            return "\n".join(("1", "# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state", *rows, ""))
+            rows = [
+                f"1 {one[0]} 1 {one[1]} ::1 2 {self.admin.get(one, 0)} {self.weight.get(one, 1)} 1" for one in self.up
+            ]
+            return "\n".join(("1", STATE_HEADER, *rows, ""))
+        return "".join(map(self.set, command.split("; ")))
+
+    def set(self, command: str) -> str:
         self.told.append(command)
         if self.answer == "\n":
             _set, _server, server, what, value = command.split()
             pool, name = server.split("/")
             if what == "state":
                 self.admin[pool, name] = STATES[value]
+            else:
+                self.weight[pool, name] = int(value == "100%")
         return self.answer
 
     def stat(self) -> str:
@@ -61,8 +70,8 @@ class HAProxy:
             self.sessions = max(0, self.sessions - 1)
         rows = [HEADER]
         for (pool, name), up in self.up.items():
-            drained = self.admin.get((pool, name), 0) & FORCED_DRAIN
-            status = ("DRAIN" if drained else "UP") if up else "DOWN"
+            told = {FORCED_DRAIN: "DRAIN", STATES["maint"]: "MAINT"}
+            status = told.get(self.admin.get((pool, name), 0), "UP") if up else "DOWN"
             rows.append(f"{pool},{name},{self.sessions if up else 0},9,{status},1,1,0,5,,,,,::1")
         rows += [f"{pool},BACKEND,0,0,UP,1,1,0,5,,,,," for pool in dict.fromkeys(pool for pool, _name in self.up)]
         return "\n".join((*rows, ""))
@@ -108,6 +117,16 @@ def test_out_and_back(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> N
     assert haproxy.told[2:] == ["set server standby/db2 weight 100%", "set server standby/db2 state ready"]
 
 
+@pytest.mark.parametrize("state", ["drain", "maint"])
+def test_what_an_administrator_holds_back_stays(
+    haproxy: HAProxy, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    haproxy.admin["standby", "db2"] = STATES[state]
+    for wanted in ("drained", "ready"):
+        assert not run(capsys, server="db2", socket=haproxy.path, state=wanted)["changed"]
+    assert haproxy.told == []
+
+
 def test_waits_until_the_sessions_have_ended(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> None:
     haproxy.sessions = 6
     asked = {"server": "db2", "state": "drained", "socket": haproxy.path}
@@ -125,7 +144,8 @@ def test_the_primary_stays_in_its_pool(haproxy: HAProxy, capsys: pytest.CaptureF
 def test_an_answer_is_a_refusal(haproxy: HAProxy, capsys: pytest.CaptureFixture[str]) -> None:
     haproxy.answer = "Permission denied\n"
     found = run(capsys, server="db2", state="drained", socket=haproxy.path)
-    assert found["msg"] == "HAProxy did not set standby/db2 to state drain: Permission denied"
+    told = "HAProxy did not set standby/db2 to state drain and weight 0%: Permission denied Permission denied"
+    assert found["msg"] == told
 
 
 def test_haproxy_that_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

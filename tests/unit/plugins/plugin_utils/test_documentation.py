@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.holdfast.ha.plugins.action import drill, soak
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
 
 
 @pytest.mark.parametrize(
@@ -18,6 +19,21 @@ from ansible_collections.holdfast.ha.plugins.action import drill, soak
 def test_defaults_come_from_the_documentation(given, expected) -> None:
     validated = ArgumentSpecValidator(given).validate({"cluster": "lab"}).validated_parameters
     assert expected.items() <= validated.items()
+
+
+@pytest.mark.parametrize(
+    ("module", "names"),
+    [
+        ("packages_upgrade", {"scope", "versions", "lock_timeout"}),
+        ("etcd_leader", {"away_from", "endpoint", "ca_path"}),
+        ("pgbackrest_info", {"stanza"}),
+        ("cluster_status", {"clusters"}),
+    ],
+)
+def test_a_module_has_the_options_of_its_fragments(module, names) -> None:
+    options = module_options(module)
+    assert names <= options.keys()
+    assert all("description" in option for option in options.values())
 
 
 @pytest.mark.parametrize(

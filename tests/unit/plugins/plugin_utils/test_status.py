@@ -264,7 +264,7 @@ CASES = [
     ),
     pytest.param(
         [(("lb2", "probes", "haproxy", "pools", 1, "servers", 2, "state"), "maint")],
-        [("pool standby on lb2", "db3 is down but should serve")],
+        [("pool standby on lb2", "db3 is held back but should serve")],
         id="standby in maintenance",
     ),
     pytest.param(

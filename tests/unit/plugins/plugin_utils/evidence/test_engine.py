@@ -59,6 +59,8 @@ class Hosts(Cluster):
     def call(self, host: str, operation: str, *_patience: float, **arguments: Any) -> Any:  # type: ignore[override]
         if operation == "reach":
             return {"psycopg2": True, "errors": [""] * len(arguments["servers"])}
+        if operation == "ask":
+            return self.sql(arguments["settings"]["host"], arguments["statement"])
         assert (host, operation) == ("client1", "load")
         self.jobs = arguments["jobs"]
         threading.Thread(target=self._write, daemon=True).start()
@@ -225,6 +227,29 @@ def test_a_host_that_left_the_cluster_is_noted(
         "db3: no running member of the cluster at the end; its rows were not counted",
         "db9: a member that the inventory lacked at the begin; its rows were not counted",
     ]
+
+
+@pytest.mark.parametrize("off", [(), ("db1", "db3")], ids=["named by a majority", "by the one that is left"])
+def test_a_leader_that_joined_later(engine: Callable[..., Engine], tmp_path: Path, off: tuple[str, ...]) -> None:
+    made = engine()
+    made.start()
+    assert within(5.0, lambda: made.hosts.acknowledged > 3)
+    members = [["db2", "quorum_standby", "running", 5], ["db9", "leader", "running", 5]]
+    told = {"members": members, "primary": False}
+    made.hosts.broken = {f"{host}_patroni": {} if host in off else told for host in DATABASES}
+    made.hosts.off |= {*off}
+    made.hosts.loses = 2
+    made.desk.ask_to_finish()
+    result = made.result()
+    assert (result["lost"], result["failure"]) == (
+        1,
+        "1 acknowledged row not on the leader db9: writer-1/2 [lost_acknowledged]",
+    )
+    asked = [one.partition(":")[0] for one in made.hosts.statements if " count(*) FROM holdfast_evidence_" in one]
+    assert asked == ["db2", (plan({}).drill.pool("primary") or {})["addresses"][0]]
+    notes = json.loads((tmp_path / "evidence.json").read_text())["notes"]
+    assert notes[-1].startswith("its schema stays: there is no session to a leader")
+    assert not [note for note in notes if note.startswith("db9")]
 
 
 def test_what_keeps_it_from_beginning_is_told(engine: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch) -> None:

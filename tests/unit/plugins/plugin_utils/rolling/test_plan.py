@@ -341,11 +341,12 @@ def test_an_unhealthy_cluster_that_needs_nothing_is_not_refused():
     assert (refused(made), hosts(made)) == ([], [])
 
 
-def out_in_pools(found, host):
+def out_in_pools(found, host, drained=True):
     for balancer in ("lb1", "lb2"):
         for pool in found[balancer]["probes"]["haproxy"]["pools"]:
             for server in pool["servers"]:
-                server["state"] = "maint" if server["name"] == host else server["state"]
+                if server["name"] == host:
+                    server.update(state="drain", drained=drained)
 
 
 def stopped_database(found, host):
@@ -409,7 +410,16 @@ def test_a_host_that_is_out_is_brought_back_only_if_it_is_named():
     found = reports(LAB)
     out_in_pools(found, "db3")
     surveys = {host: needs(report["ha"], [NEWER] if host == "db2" else []) for host, report in found.items()}
-    assert refused(planned(found, surveys, only=("db2",)))[0][1] == "db3 is down but should serve"
+    assert refused(planned(found, surveys, only=("db2",)))[0][1] == "db3 is held back but should serve"
+
+
+def test_what_an_administrator_drained_is_not_left_by_a_run():
+    found = reports(LAB)
+    out_in_pools(found, "db3", drained=False)
+    surveys = {host: needs(report["ha"], [NEWER] if host == "db2" else []) for host, report in found.items()}
+    (problem, *_more) = planned(found, surveys).refused
+    assert problem.text == "db3 is held back but should serve"
+    assert "`set server standby/db3 state ready`" in problem.fix
 
 
 def test_two_hosts_that_are_out_are_refused():

@@ -136,7 +136,8 @@ DONE = [
 
 def test_the_summary_of_a_run_that_went_well():
     waits = [{"clients": "pooled", "seconds": 0.812, "failed": 0}, {"clients": "direct", "seconds": 2, "failed": 3}]
-    lines = list(summary_lines("update", DONE, [Left("db1", "needs a reboot")], waits))
+    steps = [{"host": "db3"}, {"host": "db2"}]
+    lines = list(summary_lines("update", steps, DONE, [Left("db1", "needs a reboot")], waits))
     assert text(lines).splitlines() == [
         "Updated: 2 hosts in 35 s",
         "  1  db3  1 package upgraded; restarted etcd.service  4.2 s",
@@ -153,17 +154,17 @@ def test_the_summary_of_a_run_that_went_well():
 def test_the_summary_of_a_run_that_stopped():
     steps = [{"host": host} for host in ("db3", "db2", "db1")]
     left = not_done(steps, DONE[:1])
-    lines = text(summary_lines("reboot", DONE[:1], left, (), {"host": "db2", "text": "it did not come back"}))
+    lines = text(summary_lines("reboot", steps, DONE[:1], left))
     assert lines.splitlines() == [
         "Rebooted: 1 host in 4 s",
         "  1  db3  1 package upgraded; restarted etcd.service  4.2 s",
-        "  Stopped at db2: it did not come back",
-        "  The rest was not touched. playbooks/status.yml shows the state; run the same command again.",
+        "  Stopped at db2: its work failed, see above. The others serve.",
+        "  The rest was not touched. playbooks/status.yml shows the state. Mend it and run the same again.",
         "",
         "Left to do:",
         "  - db2, db1: its turn did not come, or was not over",
     ]
-    assert text(summary_lines("restart", [], [])) == "No host was restarted"
+    assert text(summary_lines("restart", [], [], [])) == "No host was restarted"
 
 
 def test_a_balancer_alone_has_no_switchover_to_predict():
