@@ -253,7 +253,7 @@ class Service:
             survey.step(keys[name], now)
 
     def _report(self, failed: Mapping[str, str]) -> None:
-        """Tell the journal what fails, and what does no longer, once each."""
+        """Write to the journal what fails, and what no longer does, once each."""
         for name, reason in failed.items():
             if self._told.get(name) != reason:
                 self.tell(f"{name}: {reason}")
