@@ -53,8 +53,9 @@ class Settings:
 
 def parse(document: Mapping[str, Any]) -> Settings:
     """Return the settings of a document; raises KeyError for one that is missing."""
-    values = {item.name: document[item.name] for item in fields(Settings)}
-    return Settings(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    values = ((item.name, document[item.name]) for item in fields(Settings))
+    given: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in values}
+    return Settings(**given)
 
 
 def load(path: str) -> Settings:
