@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+MARKS = "pg_wal/archive_status"
+"""PostgreSQL's directory of marks, in its data directory."""
 READY = "*.ready"
 ERROR = "*.error"
 
@@ -28,15 +30,19 @@ def read_queue(data_directory: Path, spool: Path, stanza: str, now: float) -> Qu
 
     Raises OSError for a directory that can't be read; one that isn't there has no queue.
     """
-    marked = list(_times(data_directory / "pg_wal" / "archive_status"))
-    age = max(0, int(now - min(marked))) if marked else None
-    return Queue(len(marked), age, _error(spool / "archive" / stanza / "out"))
+    return marked(data_directory / MARKS, now, _error(spool / "archive" / stanza / "out"))
+
+
+def marked(directory: Path, now: float, error: str = "") -> Queue:
+    """Read the queue of PostgreSQL's directory MARKS; raises OSError."""
+    times = list(_times(directory))
+    return Queue(len(times), max(0, int(now - min(times))) if times else None, error)
 
 
 def _times(directory: Path) -> Iterator[float]:
     for path in directory.glob(READY):
         try:
-            yield path.stat().st_mtime
+            yield path.lstat().st_mtime
         except FileNotFoundError:  # archived meanwhile
             continue
 

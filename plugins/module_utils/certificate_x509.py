@@ -23,6 +23,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.certificate import all
 
 Key = Any
 
+AUTHORITIES = "ca.crt"
+"""The name of a file with several authorities, one of which is enough."""
+
 
 def new_key() -> Key:
     """Return a new ECDSA P-256 private key."""
@@ -48,6 +51,17 @@ def ends(pem: bytes) -> list[datetime]:
     """Return the last moment of validity of each certificate in a PEM text; raise ValueError on a malformed one."""
     texts = all_certificates(pem.decode("utf-8", "replace"))
     return [_end(x509.load_pem_x509_certificate(text.encode())) for text in texts]
+
+
+def end_of(name: str, pem: bytes) -> int:
+    """Return when the first of a file's certificates expires, the last one in AUTHORITIES, in seconds since the epoch.
+
+    Raises ValueError for a malformed or missing one.
+    """
+    found = ends(pem)
+    if not found:
+        raise ValueError("holds no certificate")
+    return int((max if name == AUTHORITIES else min)(found).timestamp())
 
 
 def _end(certificate: Any) -> datetime:

@@ -20,7 +20,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
+from ansible_collections.holdfast.ha.plugins.module_utils import managed_files, safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.component import (
     MARK,
     UNIT_PROPERTIES,
@@ -284,6 +284,13 @@ class Host:
             if change.wanted.kind is Kind.NOTHING:
                 safe_path.remove(change.wanted.path)  # a unit's link goes when the unit is disabled
 
+    def remember(self, wanted: Collection[WantedPath]) -> None:
+        """Record what was written, so that drift shows; the record is no configuration, hence never a change."""
+        known = managed_files.load()
+        new = managed_files.updated(known, wanted)
+        if new != known:
+            managed_files.save(new)
+
     def _make_directory(self, change: PathChange) -> None:
         path = change.wanted.path
         if change.found.kind in (Kind.FILE, Kind.OTHER):
@@ -419,6 +426,7 @@ def converge(module: UnloggedModule, host: Host) -> dict[str, Any]:
         # systemd can't stop a timer whose unit file is gone.
         host.apply_units(units, ends)
         host.remove_paths(path_plan)
+        host.remember(wanted)
 
     if needs_daemon_reload(changed_paths, found.values()) and not module.check_mode:
         host.daemon_reload()

@@ -13,6 +13,11 @@ from itertools import pairwise
 
 TIMER_PROPERTIES = ("Id", "ActiveState", "ActiveEnterTimestamp", "RandomizedDelayUSec", "TimersCalendar")
 SERVICE_PROPERTIES = ("Id", "ActiveState")
+PATTERNS = ("holdfast-job-*.timer", "pgbackrest-backup@*.timer", "holdfast-restore-verify.timer")
+"""The names of the jobs' timers."""
+ITERATIONS = 15  # enough for a schedule by the week
+# The schedule's own time zone moves the runs, not the time between them.
+CALENDAR_ENVIRONMENT = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
 RUNNING = ("active", "activating", "reloading", "deactivating")
 SECONDS = {
     "us": 1e-6, "ms": 1e-3, "s": 1, "min": 60, "h": 3600, "d": 86400, "day": 86400, "days": 86400,
@@ -59,6 +64,16 @@ def moment(text: str) -> float:
 def span(text: str) -> float:
     """Return systemd's `1h 30min` in seconds."""
     return sum(float(number) * SECONDS.get(unit, 0) for number, unit in re.findall(r"([\d.]+)\s*([a-z]+)", text))
+
+
+def calendar_command(timer: Timer) -> list[str]:
+    """Return the command, to be run with CALENDAR_ENVIRONMENT, whose output longest_gap() reads."""
+    return ["systemd-analyze", "calendar", f"--iterations={ITERATIONS}", "--", *timer.calendars[:1]]
+
+
+def counts_from(timer: Timer, last_success: float | None) -> float | None:
+    """Return from when a job's allowed age counts: its last success, or its timer's start if that is later."""
+    return max((moment for moment in (last_success, timer.active_since) if moment), default=None)
 
 
 def longest_gap(shown: str) -> float | None:

@@ -5,10 +5,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+Run = Callable[[Sequence[str]], tuple[int, str, str]]
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 """The program that maintainer scripts ask before they act on a service; at most one exists."""
@@ -16,6 +20,10 @@ POLICY = Path("/usr/sbin/policy-rc.d")
 MARK = "Managed by Ansible (holdfast.ha.packages)"
 """What the role's own policy-rc.d says of itself."""
 
+UNATTENDED = Path("/usr/bin/unattended-upgrade")
+NEEDRESTART = Path("/usr/sbin/needrestart")
+EXCEPTIONS = Path("/etc/needrestart/conf.d/holdfast.conf")
+ASK = ("timeout", "10", "sh", "-c", '"$0" "$1" "$2"')
 ABSENT, OWN, FOREIGN = "absent", "own", "foreign"
 FORBIDDEN = 101
 ACTIONS = ("stop", "start", "restart", "try-restart")
@@ -24,6 +32,42 @@ ACTIONS = ("stop", "start", "restart", "try-restart")
 _BLACKLIST = re.compile(r'^Unattended-Upgrade::Package-Blacklist::[^ ]* "(.*)";$', re.MULTILINE)
 _REBOOT = re.compile(r'^Unattended-Upgrade::Automatic-Reboot "(.*)";$', re.MULTILINE)
 _TRUE = frozenset({"1", "yes", "true", "with", "on", "enable"})
+
+
+@dataclass(frozen=True)
+class Found:
+    """Whose policy-rc.d a host has, the units on which upgrades may act, the packages that unattended-upgrades may
+    replace, whether needrestart may restart units, and whether unattended-upgrades reboots the host."""
+
+    policy: str
+    unprotected: list[str]
+    upgradable: list[str]
+    restarts: bool
+    reboots: bool
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether upgrades by others leave everything alone."""
+        return not (self.unprotected or self.upgradable or self.restarts or self.reboots)
+
+
+def look(packages: Sequence[str], units: Sequence[str], run: Run) -> Found:
+    """Ask a host about its stack; raises OSError."""
+
+    def ask(unit: str, action: str) -> int:
+        return run([*ASK, str(POLICY), unit, action])[0]
+
+    there = UNATTENDED.exists()
+    configuration = run(["apt-config", "dump", "Unattended-Upgrade"]) if there else (0, "", "")
+    if configuration[0]:
+        raise OSError(f"apt-config exited with {configuration[0]}: {configuration[2].strip()}")
+    return Found(
+        policy=policy(),
+        unprotected=unprotected(units, ask) if os.access(POLICY, os.X_OK) else list(units),
+        upgradable=upgradable(packages, configuration[1]) if there else [],
+        restarts=NEEDRESTART.exists() and not EXCEPTIONS.exists(),
+        reboots=reboots(configuration[1]),
+    )
 
 
 def policy(path: Path = POLICY) -> str:

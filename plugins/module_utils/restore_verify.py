@@ -7,7 +7,7 @@
 
 Restores the newest backup into a scratch directory, replays to the end of the archive on a private server, checks it,
 and removes everything again; then the same with an older backup and a random point in time. Several repositories take
-turns. Writes a record (see Record). Exit code 0 means that everything passed.
+turns. Writes a record (restore_record.py). Exit code 0 means that everything passed.
 """
 
 # A program that runs without Ansible.
@@ -26,12 +26,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import (
     Backup,
     PgBackRestError,
@@ -59,6 +58,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_instance im
     recovery_settings,
     shell_words,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_record import Record, read_record
 
 MEGABYTE = 10**6
 SPARE_BYTES = 2**30  # for the WAL that recovery fetches
@@ -105,40 +105,6 @@ class Job:
     canary_limit: int
     timeout: int
     older: str = "none"
-
-
-@dataclass
-class Record:
-    """The result of one verification: times are seconds since the epoch, durations seconds, sizes bytes.
-
-    ``repository`` is the number of the verified repository. ``older`` is the older backup that was verified last, in
-    this verification or an earlier one, ``turns`` the same by repository.
-    """
-
-    stanza: str
-    started: int
-    result: str = "failed"
-    error: str = ""
-    backup: str = ""
-    backup_type: str = ""
-    backup_finished: int = 0
-    finished: int = 0
-    bytes: int = 0
-    megabytes_per_second: float = 0.0
-    last_transaction: str | None = None
-    archive_end: str | None = None
-    checksums: str = "not run"
-    amcheck: str = "not run"
-    assertions: int = 0
-    canary: int | None = None
-    canary_age: int | None = None
-    older: str = ""
-    older_target: str = ""
-    older_result: str = "not run"
-    last_passed: int | None = None
-    repository: int = 0
-    turns: dict[str, str] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
 
 
 def parse_job(document: Mapping[str, Any]) -> Job:
@@ -421,14 +387,6 @@ def clean(job: Job) -> None:
             _remove(path)
         else:
             path.unlink(missing_ok=True)
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """Return the record of a file, None where there is none that can be read."""
-    try:
-        return asdict(Record(**json.loads(safe_path.read(path) or b"")))
-    except (safe_path.UnsafePathError, OSError, ValueError, TypeError):
-        return None
 
 
 def verify(job: Job) -> Record:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,6 +114,22 @@ def reasons(
         *(f"{path} changed since its start" for path in _changed_since(service, root)),
         *(["systemd has not read its unit files since they changed"] if service.found.needs_daemon_reload else []),
     ]
+
+
+def look(
+    units: Sequence[str], packages: Mapping[str, Package], run: Callable[[Sequence[str]], tuple[int, str, str]]
+) -> list[tuple[Service, list[str]]]:
+    """Ask a host for its units, in the given order, and why each is to be restarted; raises OSError, ValueError.
+
+    packages: those installed; run: runs a command in the locale C.
+    """
+    code, shown, error = run([*SHOW, *units]) if units else (0, "", "")
+    if code:
+        raise OSError(f"systemctl exited with {code}: {error.strip()}")
+    services = parse_services(units, shown)
+    scripts = sorted({script for service in services if (script := script_of(service))})
+    owners = parse_owners(run(["dpkg-query", "--search", *scripts])[1]) if scripts else {}
+    return [(service, reasons(service, packages, owners)) for service in services]
 
 
 def replaced(service: Service, root: Path) -> tuple[list[str], list[str]]:

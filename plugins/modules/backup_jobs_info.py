@@ -84,19 +84,21 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils.job_record import Record, job_of, read_record
 from ansible_collections.holdfast.ha.plugins.module_utils.job_schedule import (
+    CALENDAR_ENVIRONMENT,
+    PATTERNS,
     RUNNING,
     SERVICE_PROPERTIES,
     TIMER_PROPERTIES,
     Timer,
     allowed_age,
+    calendar_command,
+    counts_from,
     longest_gap,
     parse_blocks,
     parse_timer,
 )
 
 UNITS = Path("/etc/systemd/system")
-PATTERNS = ("holdfast-job-*.timer", "pgbackrest-backup@*.timer", "holdfast-restore-verify.timer")
-ITERATIONS = 15  # enough for a schedule by the week
 
 
 def timers_of(names: list[str], directory: Path = UNITS) -> list[str]:
@@ -110,14 +112,14 @@ def describe(
 ) -> dict[str, Any]:
     """Return the report of one job."""
     now = time.time()
-    since = [when for when in (record.last_success if record else None, timer.active_since) if when]
+    since = counts_from(timer, record.last_success if record else None)
     return {
         "name": job_of(unit),
         "unit": unit,
         "scheduled": timer.active_since is not None,
         "running": service.get("ActiveState") in RUNNING,
         "age": max(0, round(now - record.finished)) if record else None,
-        "success_age": max(0, round(now - max(since))) if since else None,
+        "success_age": max(0, round(now - since)) if since else None,
         "allowed": allowed_age(timer, gap, record.seconds if record else 0.0),
         "record": asdict(record) if record else None,
     }
@@ -136,10 +138,9 @@ class Host:
 
     def gap(self, timer: Timer) -> float | None:
         """Return the longest time between two runs of a timer."""
-        # The schedule's own time zone moves the runs, not the time between them.
-        environment = {"TZ": "UTC", "LC_ALL": "C.UTF-8"}
-        command = ["systemd-analyze", "calendar", f"--iterations={ITERATIONS}", "--", *timer.calendars[:1]]
-        return longest_gap(self.module.run_command(command, environ_update=environment)[1]) if timer.calendars else None
+        if not timer.calendars:
+            return None
+        return longest_gap(self.module.run_command(calendar_command(timer), environ_update=CALENDAR_ENVIRONMENT)[1])
 
 
 def main() -> None:

@@ -53,18 +53,13 @@ from ansible.module_utils.basic import AnsibleModule, missing_required_lib
 from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509 as crypto
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 
-AUTHORITIES = "ca.crt"
-
 
 def describe(path: Path, now: float) -> dict[str, Any]:
     """Return one file's name, end and error."""
     try:
-        ends = crypto.ends(safe_path.read(path) or b"")
+        end = crypto.end_of(path.name, safe_path.read(path) or b"")
     except (OSError, ValueError, safe_path.UnsafePathError) as error:
         return {"name": path.name, "not_after": None, "remaining": None, "error": str(error)}
-    if not ends:
-        return {"name": path.name, "not_after": None, "remaining": None, "error": "holds no certificate"}
-    end = int((max if path.name == AUTHORITIES else min)(ends).timestamp())
     return {"name": path.name, "not_after": end, "remaining": int(end - now), "error": ""}
 
 

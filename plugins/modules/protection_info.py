@@ -72,39 +72,23 @@ reboots:
   sample: false
 """
 
-import os
-from pathlib import Path
+from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import protection
 
-UNATTENDED = Path("/usr/bin/unattended-upgrade")
-NEEDRESTART = Path("/usr/sbin/needrestart")
-EXCEPTIONS = Path("/etc/needrestart/conf.d/holdfast.conf")
-# Maintainer scripts ask in a shell, which also runs a script without an interpreter's name.
-ASK = ("timeout", "10", "sh", "-c", '"$0" "$1" "$2"')
 _NAMES = {"type": "list", "elements": "str", "default": []}
 
 
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec={"packages": _NAMES, "units": _NAMES}, supports_check_mode=True)
-
-    def ask(unit: str, action: str) -> int:
-        return int(module.run_command([*ASK, str(protection.POLICY), unit, action])[0])
-
-    units = module.params["units"]
-    configuration = ""
-    if UNATTENDED.exists():
-        configuration = module.run_command(["apt-config", "dump", "Unattended-Upgrade"], check_rc=True)[1]
-    module.exit_json(
-        changed=False,
-        policy=protection.policy(),
-        unprotected=protection.unprotected(units, ask) if os.access(protection.POLICY, os.X_OK) else units,
-        upgradable=protection.upgradable(module.params["packages"], configuration) if UNATTENDED.exists() else [],
-        restarts=NEEDRESTART.exists() and not EXCEPTIONS.exists(),
-        reboots=protection.reboots(configuration),
-    )
+    given = module.params
+    try:
+        found = protection.look(given["packages"], given["units"], lambda command: module.run_command(list(command)))
+    except OSError as error:
+        module.fail_json(msg=str(error))
+    module.exit_json(changed=False, **asdict(found))
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import read_record
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_record import read_record
 
 
 def problem_of(record: dict[str, Any] | None, started: int, unit: str, failure: str) -> str | None:

@@ -77,7 +77,7 @@ import time
 from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import read_record
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_record import read_record
 
 
 def main() -> None:

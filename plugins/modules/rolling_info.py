@@ -153,20 +153,19 @@ def packages(apt: Apt, known: apt_plan.Known, given: dict[str, Any]) -> dict[str
 
 def units(module: AnsibleModule, known: apt_plan.Known, asked: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Return the units with the reasons to restart them."""
-    names = [one["unit"] for one in asked]
-    shown = module.run_command([*service_age.SHOW, *names], environ_update=LOCALE, check_rc=True)[1] if names else ""
-    services = service_age.parse_services(names, shown)
-    scripts = sorted({script for service in services if (script := service_age.script_of(service))})
-    owned = module.run_command(["dpkg-query", "--search", *scripts], environ_update=LOCALE)[1] if scripts else ""
-    owners = service_age.parse_owners(owned)
+    found = service_age.look(
+        [one["unit"] for one in asked],
+        known.packages,
+        lambda command: module.run_command(list(command), environ_update=LOCALE),
+    )
     return [
         {
             "component": one["component"],
             "unit": one["unit"],
             "active": service.found.running,
-            "reasons": service_age.reasons(service, known.packages, owners),
+            "reasons": reasons,
         }
-        for one, service in zip(asked, services, strict=True)
+        for one, (service, reasons) in zip(asked, found, strict=True)
     ]
 
 

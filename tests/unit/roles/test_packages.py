@@ -12,8 +12,13 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.holdfast.ha.plugins.module_utils.protection import MARK, POLICY, reboots, upgradable
-from ansible_collections.holdfast.ha.plugins.modules.protection_info import EXCEPTIONS
+from ansible_collections.holdfast.ha.plugins.module_utils.protection import (
+    EXCEPTIONS,
+    MARK,
+    POLICY,
+    reboots,
+    upgradable,
+)
 
 from tests.unit.roles.render import evaluate, render
 

@@ -49,6 +49,7 @@ WITHOUT_PATHS = {
     "clone/clone.service.j2": "the directory has letters, digits and ._+- only: module_utils/clone.py",
     "haproxy/drop-in.conf.j2": "paths of vars/main.yml",
     "lease_watcher/service.j2": "paths of vars/main.yml",
+    "metrics/holdfast-metrics.service.j2": "paths of vars/main.yml",
     "pgbackrest/pgbackrest.service.j2": "paths of vars/main.yml",
     "pgbouncer/service.j2": "paths of vars/main.yml",
 }

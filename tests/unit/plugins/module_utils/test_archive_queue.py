@@ -46,6 +46,14 @@ def test_a_clock_that_was_set_back(server: Path) -> None:
     assert read(server).age == 0
 
 
+def test_a_link_among_the_marks_is_not_followed(server: Path) -> None:
+    mark(server, "old", 5000)
+    path = server / "data/pg_wal/archive_status/000000010000000000000002.ready"
+    path.symlink_to(server / "data/pg_wal/archive_status/old")
+    os.utime(path, (NOW - 90, NOW - 90), follow_symlinks=False)
+    assert read(server) == Queue(1, 90, "")
+
+
 def test_the_reason(server: Path) -> None:
     out = server / "spool/archive/lab/out"
     (out / "000000010000000000000002.error").write_text("103\nunable to find\n  a valid repository")

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils import protection
 from ansible_collections.holdfast.ha.plugins.module_utils.protection import (
     MARK,
     policy,
@@ -70,3 +71,40 @@ def test_packages_that_unattended_upgrades_may_replace() -> None:
 )
 def test_whether_it_reboots(configuration: str, expected: bool) -> None:
     assert reboots(configuration) is expected
+
+
+@pytest.mark.parametrize(
+    ("there", "configuration", "expected"),
+    [
+        ((), "", protection.Found(protection.OWN, ["b.service"], [], False, False)),
+        (("needrestart",), "", protection.Found(protection.OWN, ["b.service"], [], True, False)),
+        (("needrestart", "exceptions"), "", protection.Found(protection.OWN, ["b.service"], [], False, False)),
+        (("unattended",), "", protection.Found(protection.OWN, ["b.service"], ["x"], False, False)),
+        (
+            ("unattended",),
+            'Unattended-Upgrade::Package-Blacklist:: "x";\nUnattended-Upgrade::Automatic-Reboot "true";',
+            protection.Found(protection.OWN, ["b.service"], [], False, True),
+        ),
+    ],
+)
+def test_a_host_is_asked(tmp_path, monkeypatch, there, configuration, expected):
+    def run(command):
+        return (
+            (0, configuration, "") if command[0] == "apt-config" else (101 if command[-2] == "a.service" else 0, "", "")
+        )
+
+    for name in ("policy", *there):
+        (tmp_path / name).write_text(protection.MARK)
+        (tmp_path / name).chmod(0o755)
+    for constant, name in (("UNATTENDED", "unattended"), ("NEEDRESTART", "needrestart"), ("EXCEPTIONS", "exceptions")):
+        monkeypatch.setattr(protection, constant, tmp_path / name)
+    monkeypatch.setattr(protection, "POLICY", tmp_path / "policy")
+    monkeypatch.setattr(protection, "policy", lambda: protection.OWN)
+    assert protection.look(["x"], ["a.service", "b.service"], run) == expected
+    assert protection.look([], [], run).is_complete == (not (expected.restarts or expected.reboots))
+
+
+def test_an_apt_that_fails_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr(protection, "UNATTENDED", tmp_path)
+    with pytest.raises(OSError, match="apt-config exited with 100: broken"):
+        protection.look([], [], lambda command: (100, "", "broken"))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.holdfast.ha.plugins.module_utils.restore_verify import read_record
+from ansible_collections.holdfast.ha.plugins.module_utils.restore_record import read_record
 from ansible_collections.holdfast.ha.plugins.modules import archive_queue_info, postgresql_position_info
 
 from tests.unit.planting import USER, Host, make_host, needs_root
