@@ -8,16 +8,20 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed import declared
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import words_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import UNITS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.pgbackrest_plan import OWN_DIRECTORY
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling import removal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
 
+ROOT = Path(__file__).resolve().parents[2]
 ARGUMENTS = argument_spec("removal_plan")
 
 
@@ -40,6 +44,14 @@ def leaving_of(host: removal.Host | None, seen: Mapping[str, Any]) -> removal.Le
     return removal.Leaving(found.get("deployed"), {} if backups.get("failed") else backups, error)
 
 
+def places_of(name: str | None, variables: Mapping[str, Any]) -> list[str]:
+    """Return where a host is to have repositories, by its evaluated variables."""
+    if name not in variables["groups"]["all"] or "ha" not in variables["hostvars"][name]:
+        return []
+    wished = declared.host_of(name, variables["hostvars"][name], ROOT)
+    return [repository["place"] for repository in declared.wished_repositories(wished.variables)]
+
+
 class ActionModule(ActionBase):
     """Find the host, then judge its removal and return the steps."""
 
@@ -56,6 +68,9 @@ class ActionModule(ActionBase):
         name, seen, problems = removal.judge_name(request, clusters)
         result |= {"known": bool(name), "address": seen.address, "wished": json.dumps({"units": UNITS})}
         result |= {"in_inventory": request.name in variables["groups"]["all"], "cluster": name}
+        if not name and not problems and arguments["leaving"]:
+            name, seen = removal.stray(request, clusters, leaving_of(None, arguments["leaving"]))
+            result |= {"known": bool(name), "cluster": name}
         if problems or not name or arguments["leaving"] is None:
             return result | refused(request, problems) | ({} if name or problems else {"steps": []})
         hosts = clusters[name]
@@ -67,6 +82,7 @@ class ActionModule(ActionBase):
         data = asdict(plan) | {
             "timers": purge,
             "units": [{"name": unit, "state": "stopped", "enabled": False} for unit in plan.units],
+            "directories": [{"path": place, **OWN_DIRECTORY} for place in plan.copies],
             "slot": slot_name(request.name),
             "endpoint": removal.rest_endpoint(seen, hosts),
         }
@@ -92,6 +108,8 @@ class ActionModule(ActionBase):
             name=name,
             address=address,
             by=arguments["by"] or "",
+            joined=arguments["joined"],
+            places=places_of(arguments["by"], variables),
             data=arguments["data"] or "",
             accept=words_of(arguments["accept"]),
             hosts=list(variables["groups"]["all"]),

@@ -49,6 +49,8 @@ PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
 REQUIRED = "ETCD_PEER_CERT_ALLOWED_HOSTNAME"
 MEMBERSHIP_CHANGES = {Join.ADD, Join.REPLACE}
+NOT_YET = ("unhealthy cluster", "not enough started members", "in sync with leader")
+"""What etcd answers for some seconds after a change of its members, and to the promotion of a learner that lags."""
 
 
 class RefusedError(Exception):
@@ -56,7 +58,7 @@ class RefusedError(Exception):
 
 
 class Joiner:
-    """A member without data that joins the cluster."""
+    """A member that joins the cluster: without data, or as a learner whose vote an interrupted run still owes it."""
 
     def __init__(self, module: AnsibleModule) -> None:
         params = module.params
@@ -73,19 +75,20 @@ class Joiner:
             EtcdClient(self.tls.client(https_url(address, params["client_port"]), HTTP_TIMEOUT))
             for address in others.values()
         ]
-        self.looked_at = LookedAt.of(params["token"], params["looked_at"])
+        self.looked_at = LookedAt.of(params["token"], params["looked_at"] or ())
         self.deadline = time.monotonic() + params["timeout"]
 
     def run(self) -> dict[str, Any]:
         """Change the membership where needed, write the permit, and return the module's result."""
         join, members = self.decide()
         if join is None or self.has_data():
-            return result(self.module)
+            return self.with_vote(result(self.module))
         if join not in MEMBERSHIP_CHANGES or self.module.check_mode:
             return self.permit(join, members)
         with stopped(self.module):
             # A start that an earlier run permitted may have just been under way.
-            return result(self.module) if self.has_data() else self.permit(join, self.change_membership())
+            done = result(self.module) if self.has_data() else self.permit(join, self.change_membership())
+        return self.with_vote(done)
 
     def decide(self) -> tuple[Join | None, tuple[Member, ...]]:
         """Return how the member joins, or None when it has data meanwhile, and the members that the others know."""
@@ -119,13 +122,33 @@ class Joiner:
         return result(self.module, changed=True, join=join.value, diff=diff)
 
     def change_membership(self) -> tuple[Member, ...]:
-        """Remove the member whose data is lost, add it again, and return the resulting members."""
+        """Remove the member whose data is lost, add it again, and return the resulting members.
+
+        It is added as a learner: a member that has not started yet must not count for the quorum.
+        """
         client = self.admin()
         lost = find_member(self.me, client.members())
         if lost is not None:
             self.patiently(client, "/v3/cluster/member/remove", {"ID": str(lost.id)})
-        self.patiently(client, "/v3/cluster/member/add", {"peerURLs": [self.me.url]})
+        self.patiently(client, "/v3/cluster/member/add", {"peerURLs": [self.me.url], "isLearner": True})
         return client.members()
+
+    def is_learner(self) -> bool:
+        """Return whether the others know the member as one without a vote."""
+        known = (find_member(self.me, members) for members in self.ask_others().values())
+        return any(member is not None and member.learner for member in known)
+
+    def with_vote(self, done: dict[str, Any]) -> dict[str, Any]:
+        """Give a learner its vote once it has caught up, unless in check mode; return the module's result."""
+        if not self.is_learner():
+            return done
+        if not self.module.check_mode:
+            self.deadline = max(self.deadline, time.monotonic() + self.module.params["timeout"])
+            client = self.admin()
+            member = find_member(self.me, client.members())
+            if member is not None and member.learner:
+                self.patiently(client, "/v3/cluster/member/promote", {"ID": str(member.id)})
+        return done | {"changed": True}
 
     def has_data(self) -> bool:
         """Return whether the member has been started meanwhile."""
@@ -143,12 +166,12 @@ class Joiner:
         return client.login(ROOT, self.module.params["root_password"]) or client
 
     def patiently(self, client: EtcdClient, path: str, body: dict[str, Any]) -> None:
-        """Call the gateway until it accepts: after a change etcd refuses the next one for some seconds."""
+        """Call the gateway until it accepts; etcd refuses a change that is not safe yet."""
         while True:
             try:
                 client.call(path, body)
             except EndpointError as error:
-                if "unhealthy cluster" not in error.message or time.monotonic() > self.deadline:
+                if not any(text in error.message for text in NOT_YET) or time.monotonic() > self.deadline:
                     raise
                 time.sleep(POLL_SECONDS)
             else:
@@ -220,11 +243,14 @@ def result(module: AnsibleModule, **more: Any) -> dict[str, Any]:
     data = has_data(module)
     empty = not data and running_data_directory(module) != params["data_directory"]
     found = {"name": params["name"], "token": params["token"], "empty": empty}
-    return {"changed": False, "has_data": data, "found": found, "join": None, **more}
+    return {"changed": False, "has_data": data, "learner": False, "found": found, "join": None, **more}
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
-    """Remove an earlier run's permit, and return whether there is data; raise RefusedError if it is elsewhere."""
+    """Remove an earlier run's permit, and return whether there is data and a vote.
+
+    Raises RefusedError if the data is elsewhere.
+    """
     permit = Path(module.params["permit_path"])
     left = permit.exists()
     if left and not module.check_mode:
@@ -232,7 +258,8 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     found = result(module, changed=left)
     if not found["has_data"]:
         refuse_other_data_directory(module)
-    return found
+        return found
+    return found | {"learner": Joiner(module).is_learner()}
 
 
 def refuse_other_data_directory(module: AnsibleModule) -> None:

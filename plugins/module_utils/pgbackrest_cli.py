@@ -282,7 +282,8 @@ def patiently(attempt: Callable[[], Answer], deadline: Deadline, passing: frozen
 def client_of(module: AnsibleModule) -> PgBackRest:
     """Return the client that a module's parameters describe."""
     return PgBackRest(
-        run_command=lambda argv: module.run_command(list(argv), cwd="/", environ_update=ENVIRONMENT),
+        # It shows the beginning of a file that it can't read, which may be encrypted.
+        run_command=lambda argv: module.run_command(list(argv), cwd="/", environ_update=ENVIRONMENT, errors="replace"),
         user=module.params["user"],
         config=module.params["config"],
     )

@@ -17,6 +17,9 @@ description:
   - Where there is no data, call it again after etcd is started, and pass the first call's results of all hosts in
     O(looked_at). It asks the other members. If they know the member as started, its data is lost. The module then
     removes it from the cluster and adds it again. If they don't know it, the module adds it.
+  - A member is added as a learner, which doesn't count for the quorum. The module waits until it has started and caught
+    up, and then gives it a vote. etcd refuses that before. So the unit must be enabled to restart until its start is
+    permitted. A learner that an interrupted run left (RV(learner)) gets its vote by the second call.
   - When no member answers, the cluster is created only if all members were checked and none has data. Otherwise the
     module waits for the members with data, and fails when they don't answer in time.
   - With O(peer_name) it also returns whether members may refuse peers without that name (RV(peer_name_required)). They
@@ -98,7 +101,7 @@ options:
     type: list
     elements: dict
   timeout:
-    description: Seconds to wait for the other members to answer, and to accept a change of the membership.
+    description: Seconds to wait for the other members to answer, and to accept a change, and for a learner to catch up.
     type: float
     default: 30
 """
@@ -127,7 +130,8 @@ EXAMPLES = r"""
   holdfast.ha.etcd_member:
     <<: *member
     looked_at: "{{ ansible_play_hosts | map('extract', hostvars, ['member', 'found']) | list }}"
-  when: not member.has_data
+  throttle: 1
+  when: not member.has_data or member.learner
 """
 
 RETURN = r"""
@@ -135,8 +139,12 @@ peer_name_required:
   description: Whether the member must refuse peers whose certificate lacks O(peer_name).
   returned: success
   type: bool
+learner:
+  description: Whether the member has data and no vote yet. Not told by a call with O(looked_at).
+  returned: success
+  type: bool
 has_data:
-  description: Whether the member has data; if so, nothing was done.
+  description: Whether the member has data; if so, nothing was done but giving a learner its vote.
   returned: success
   type: bool
 found:

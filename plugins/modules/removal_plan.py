@@ -37,6 +37,10 @@ options:
   by:
     description: A host of the cluster that takes its place.
     type: str
+  joined:
+    description: Whether O(by) must have joined by now, with a vote in etcd and a database that streams.
+    type: bool
+    default: false
   data:
     description: O(name) again, to remove its data, too.
     type: str
@@ -113,6 +117,40 @@ trace:
   description: What the cluster still has of the host.
   returned: with O(leaving)
   type: dict
+joins:
+  description: Whether O(by) joins before the host leaves, because that is alive.
+  returned: with O(leaving)
+  type: bool
+copies:
+  description: Directories of repositories that O(by) takes over by a copy.
+  returned: with O(leaving)
+  type: list
+  elements: str
+directories:
+  description: The same, as M(holdfast.ha.component) takes them.
+  returned: with O(leaving)
+  type: list
+  elements: dict
+drains:
+  description: The balancers that drain the host in their pools.
+  returned: with O(leaving)
+  type: list
+  elements: str
+vips:
+  description: The virtual IPs that the host may hold, each with its prefix length.
+  returned: with O(leaving)
+  type: list
+  elements: str
+balancers:
+  description: The hosts among which virtual IPs move.
+  returned: with O(leaving)
+  type: list
+  elements: str
+networks:
+  description: Where the host connects from.
+  returned: with O(leaving)
+  type: list
+  elements: str
 heir:
   description: The standby to switch over to, empty unless the host leads.
   returned: with O(leaving)

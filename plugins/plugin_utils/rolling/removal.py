@@ -56,13 +56,16 @@ class Host:
 class Request:
     """What the user wants: the host to remove, and how the controller reaches it ("" where it is not known).
 
-    by: the host that takes its place, "" for none. data: the name given to remove its data, too. accept: the words of
-    preflight_accept. hosts: the names of all hosts in the inventory.
+    by: the host that takes its place, "" for none; joined: that one must have joined by now; places: where it is to
+    have repositories. data: the name given to
+    remove its data, too. accept: the words of preflight_accept. hosts: the names of all hosts in the inventory.
     """
 
     name: str
     address: str = ""
     by: str = ""
+    joined: bool = False
+    places: Sequence[str] = ()
     data: str = ""
     accept: Sequence[str] = ()
     hosts: Sequence[str] = ()
@@ -117,13 +120,21 @@ class Trace:
 class Plan:
     """What to do; every part is empty when it needs nothing. The runners are hosts that stay and work for the cluster.
 
-    others: what the inventory lacks besides. all_stream: every member that stays leads or streams, so that none needs
-    the slot of an absent one to be kept.
+    joins: another host joins before this one leaves. copies: directories of repositories that it takes over. drains:
+    the balancers with it in a pool. vips: the virtual IPs that it may hold; balancers: those among which they move.
+    networks: where it connects from. others: what the inventory lacks besides. all_stream: every member that stays
+    leads or streams, so that none needs the slot of an absent one to be kept.
     """
 
     cluster: str = ""
     trace: Trace = field(default_factory=Trace)
     alive: bool = False
+    joins: bool = False
+    copies: tuple[str, ...] = ()
+    drains: tuple[str, ...] = ()
+    vips: tuple[str, ...] = ()
+    balancers: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
     heir: str = ""
     units: tuple[str, ...] = ()
     timers: tuple[str, ...] = ()
@@ -294,6 +305,30 @@ def judge_place(request: Request, host: Host | None, seen: Trace, hosts: Sequenc
         )
 
 
+def stray(request: Request, clusters: Mapping[str, Sequence[Host]], leaving: Leaving) -> tuple[str, Trace]:
+    """Return the cluster of a host that only its own units tell of, and what it runs; "" for a host without any.
+
+    So an interrupted run goes on that had taken the host off all others, but not stopped everything there.
+    """
+    found = leaving.deployed or {}
+    runs = (*found.get("components", ()), *(["backup"] if places_of(leaving) else []))
+    chosen = [name for name, hosts in clusters.items() if scopes(found) <= {scope_of(hosts)}]
+    if not runs or len(chosen) != 1:
+        return "", Trace()
+    return chosen[0], Trace(runs=runs, address=request.address)
+
+
+def scopes(found: Result) -> set[str]:
+    """Return the clusters that Patroni and pgBackRest on a host serve."""
+    patroni, backup = (found.get(part) or {} for part in ("patroni", "pgbackrest"))
+    return {name for name in (patroni.get("scope"), backup.get("stanza")) if name}
+
+
+def scope_of(hosts: Sequence[Host]) -> str:
+    """Return the name under which Patroni and pgBackRest serve a cluster, "" where it has no databases."""
+    return next((host.ha["postgresql"]["scope"] for host in hosts if host.ha.get("postgresql")), "")
+
+
 def judge_removal(request: Request, hosts: Sequence[Host], seen: Trace, leaving: Leaving) -> list[Problem]:
     """Return why a host that a cluster still has can't be removed now."""
     return [
@@ -303,7 +338,8 @@ def judge_removal(request: Request, hosts: Sequence[Host], seen: Trace, leaving:
         *judge_databases(request, hosts, seen, leaving),
         *judge_backup(hosts),
         *judge_repository(request, hosts, seen, leaving),
-        *judge_successor(request, hosts, seen),
+        *judge_successor(request, hosts, seen, leaving),
+        *judge_joined(request, hosts, seen),
     ]
 
 
@@ -321,12 +357,11 @@ def judge_identity(request: Request, hosts: Sequence[Host], seen: Trace, leaving
         fix = "give Ansible root's rights (become) and Python 3.11 or newer there"
         yield Problem("remove", request.name, f"answers, but can't be examined: {leaving.error}", fix)
     found = leaving.deployed or {}
-    scope = next((host.ha["postgresql"]["scope"] for host in hosts if host.ha.get("postgresql")), "")
-    patroni, etcd, backup = (found.get(part) or {} for part in ("patroni", "etcd", "pgbackrest"))
+    patroni, etcd = (found.get(part) or {} for part in ("patroni", "etcd"))
     fix = "correct remove, or remove_address"
     for name in {patroni.get("name"), etcd.get("name")} - {None, "", request.name}:
         yield Problem("remove", request.name, f"at {seen.address} answers {name}", fix)
-    for other in {patroni.get("scope"), backup.get("stanza")} - {None, "", scope}:
+    for other in scopes(found) - {scope_of(hosts)}:
         yield Problem("remove", request.name, f"is a host of the cluster {other}", "use that cluster's inventory")
 
 
@@ -364,18 +399,23 @@ def judge_databases(request: Request, hosts: Sequence[Host], seen: Trace, leavin
         what = "can't be reached, but its Patroni is alive, or was until less than its ttl ago"
         yield Problem("remove", name, what, "stop patroni there, or wait half a minute and run this again")
         return
-    yield from judge_standbys(name, hosts, view)
+    yield from judge_standbys(name, hosts, view, joins=joins(request, leaving) and not request.joined)
 
 
-def judge_standbys(name: str, hosts: Sequence[Host], view: Result) -> Iterator[Problem]:
-    """Yield why the standbys that stay can't carry the cluster."""
+def joins(request: Request, leaving: Leaving) -> bool:
+    """Return whether another host joins before this one leaves; a dead one serves nobody meanwhile."""
+    return bool(request.by) and leaving.alive
+
+
+def judge_standbys(name: str, hosts: Sequence[Host], view: Result, *, joins: bool) -> Iterator[Problem]:
+    """Yield why the standbys that stay can't carry the cluster; one that joins before is still to be counted."""
     synchronous = synchronous_mode(hosts)
     able = heirs(name, hosts, view)
     leads = view["leader"] == name
     if leads and not able:
         fix = f"bring a standby back, or add one to the inventory; {STATUS}"
         yield Problem("remove", name, "leads, and no standby that stays is able to lead", fix)
-    elif synchronous and len(streaming(name, hosts, view)) < 1 + leads:
+    elif synchronous and not joins and len(streaming(name, hosts, view)) < 1 + leads:
         fix = "add another standby first: the group postgresql, then playbooks/site.yml"
         fix += f" -e preflight_accept=etcd_members:{hosts[0].ha['cluster']},postgresql_members:{hosts[0].ha['cluster']}"
         yield Problem("remove", name, "is, or would leave, the last synchronous standby", fix)
@@ -429,11 +469,31 @@ def judge_repository(request: Request, hosts: Sequence[Host], seen: Trace, leavi
     word = f"{BACKUP_REPOSITORY if successor else NO_ARCHIVING}:{cluster}"
     if any(stanza.get("locked") for stanza in leaving.backups.get("stanzas", ())):
         yield Problem("remove", request.name, "takes a backup", "run this again when it has ended")
-    if word in request.accept:
+    if word in request.accept or keeps_backups(request, leaving):
         return
     what = f"has the repository: {describe_backups(leaving)}. "
     what += f"{successor} starts with a new full backup" if successor else "No WAL is archived any more"
     yield Problem("remove", request.name, what, f"put it back; if it is intended: -e preflight_accept={word}")
+
+
+def keeps_backups(request: Request, leaving: Leaving) -> bool:
+    """Return whether the new host has all repositories of the old one, by a copy or because they are elsewhere."""
+    found = places_of(leaving)
+    return joins(request, leaving) and bool(found) and {*found} <= {*request.places}
+
+
+def places_of(leaving: Leaving) -> Sequence[str]:
+    """Return where the host has repositories, as directories or as what names a store elsewhere."""
+    return ((leaving.deployed or {}).get("pgbackrest") or {}).get("places") or ()
+
+
+def copies(request: Request, hosts: Sequence[Host], seen: Trace, leaving: Leaving) -> tuple[str, ...]:
+    """Return the directories to copy; none once the new host is a repository host, because it takes backups then."""
+    new = next((host for host in hosts if host.name == request.by), None)
+    is_taken = new is None or bool((deployed(new, "pgbackrest") or {}).get("places"))
+    if is_taken or "backup" not in seen.groups or not keeps_backups(request, leaving):
+        return ()
+    return tuple(place for place in places_of(leaving) if place.startswith("/"))
 
 
 def describe_backups(leaving: Leaving) -> str:
@@ -446,10 +506,17 @@ def describe_backups(leaving: Leaving) -> str:
     return f"{len(labels)} backups ({labels[0]} to {labels[-1]}) and their WAL are out of use, and stay there"
 
 
-def judge_successor(request: Request, hosts: Sequence[Host], seen: Trace) -> Iterator[Problem]:
+def judge_successor(request: Request, hosts: Sequence[Host], seen: Trace, leaving: Leaving) -> Iterator[Problem]:
     """Yield why the host that takes the place can't."""
     if not request.by:
         return
+    if request.by == request.name:
+        yield Problem("by", request.by, "is the host to replace", "name the new one; its own name needs site.yml only")
+        return
+    others = [one for one in strangers(hosts) if one not in {request.name, seen.address}]
+    if joins(request, leaving) and others:
+        what = f"can't join, because the inventory also lacks {', '.join(others)}"
+        yield Problem("by", request.by, what, "put these back, or remove them first with playbooks/remove_host.yml")
     host = next((one for one in hosts if one.name == request.by), None)
     if host is None:
         what = f"is no host of the cluster {hosts[0].ha['cluster']}"
@@ -461,6 +528,23 @@ def judge_successor(request: Request, hosts: Sequence[Host], seen: Trace) -> Ite
         yield Problem("by", request.by, what, f"put it into the groups of {', '.join(missing)}")
     if host.down:
         yield Problem("by", request.by, "can't be reached", "start it, or mend its network or SSH")
+    for other in scopes(host.deployed) - {scope_of(hosts)}:
+        yield Problem("by", request.by, f"is a host of the cluster {other}", "remove it there first, or take another")
+
+
+def judge_joined(request: Request, hosts: Sequence[Host], seen: Trace) -> Iterator[Problem]:
+    """Yield what the new host lacks for the old one to leave, and that the old one leads again."""
+    if not request.joined:
+        return
+    by, view = request.by, cluster_view(hosts)
+    voters = {member["name"] for member in etcd_members(hosts) if not member.get("learner")}
+    serving = {view.get("leader")} | {item["name"] for item in streaming(request.name, hosts, view)} if view else set()
+    if seen.peer_url and by not in voters:
+        yield Problem("by", by, "has no vote in etcd yet", f"run this again; {STATUS}")
+    if seen.member and by not in serving:
+        yield Problem("by", by, "does not stream yet", f"run this again; {STATUS}")
+    if view.get("leader") == request.name:
+        yield Problem("replace", request.name, "leads again", "run this again")
 
 
 def make_plan(request: Request, hosts: Sequence[Host], seen: Trace, leaving: Leaving) -> Plan:
@@ -470,25 +554,61 @@ def make_plan(request: Request, hosts: Sequence[Host], seen: Trace, leaving: Lea
     view = cluster_view(hosts)
     cluster = hosts[0].ha["cluster"]
     gone = {request.name, seen.address}
+    own = (leaving.deployed or {}).get("components", ())
+    first = joins(request, leaving)
+    drains = (*seen.pools, *([request.name] if "haproxy" in own else [])) if leaving.alive and seen.pools else ()
     return Plan(
         cluster=cluster,
         trace=seen,
         alive=leaving.alive,
+        joins=first,
+        copies=copies(request, hosts, seen, leaving),
+        drains=drains,
+        vips=virtual_ips(hosts) if "keepalived" in {*own} - {*keeps} else (),
+        balancers=(*with_component(hosts, "keepalived"), request.name),
+        networks=(f"{seen.address}/{128 if ':' in seen.address else 32}",) if seen.address else (),
         heir=next(iter(heirs(request.name, hosts, view)), "") if view.get("leader") == request.name else "",
         units=units(keeps) if leaving.alive else (),
         timers=tuple(f"{SYSTEMD}/{name}.timer" for name in TIMERS) if leaving.alive and not declared else (),
         remove=tuple(doomed(request, leaving, keeps)),
         etcd_runner=runner(hosts, "etcd") if seen.peer_url else "",
         patroni_runner=runner(hosts, "postgresql") if "postgresql" in seen.groups else "",
-        accept=(f"keepalived_members:{cluster}",) if seen.peers else (),
+        accept=(
+            *(f"{part}_members:{cluster}" for part in confirmed(seen, first and not request.joined)),
+            *(
+                [f"{BACKUP_REPOSITORY}:{cluster}"]
+                if "backup" in seen.groups and keeps_backups(request, leaving)
+                else []
+            ),
+        ),
         others=tuple(one for one in strangers(hosts) if one not in gone),
         all_stream=all_stream(request.name, hosts, view),
     )
 
 
+def confirmed(seen: Trace, first: bool) -> list[str]:
+    """Return the components whose differences from the inventory site.yml takes for intended.
+
+    first: it runs before the host leaves.
+    """
+    peers = ["keepalived"] if seen.peers else []
+    return sorted({*seen.groups, *seen.runs, *peers} - {"backup"}) if first else peers
+
+
+def virtual_ips(hosts: Sequence[Host]) -> tuple[str, ...]:
+    """Return the virtual IPs of a cluster, each with its prefix length."""
+    instances = next((host.ha["vrrp"]["instances"] for host in hosts if host.ha.get("vrrp")), ())
+    return tuple(dict.fromkeys(address for instance in instances for address in instance["addresses"]))
+
+
+def with_component(hosts: Sequence[Host], component: str) -> tuple[str, ...]:
+    """Return the hosts with a component that can be reached."""
+    return tuple(host.name for host in hosts if component in host.ha["components"] and not host.down)
+
+
 def runner(hosts: Sequence[Host], component: str) -> str:
     """Return the first host with a component that can be reached, "" without one."""
-    return next((host.name for host in hosts if component in host.ha["components"] and not host.down), "")
+    return next(iter(with_component(hosts, component)), "")
 
 
 def units(keeps: Sequence[str]) -> tuple[str, ...]:
@@ -520,6 +640,14 @@ def describe(request: Request, plan: Plan) -> list[str]:
     """Return the steps as sentences."""
     name, seen = request.name, plan.trace
     steps = [f"switch over to {plan.heir}, because {name} leads"] if plan.heir else []
+    steps += [f"copy the repository in {', '.join(plan.copies)} to {request.by}"] if plan.copies else []
+    steps += (
+        [f"{request.by} joins: with a vote in etcd once it has caught up, and a database that streams"]
+        if plan.joins
+        else []
+    )
+    steps += [f"drain {name} in the pools of {', '.join(plan.drains)}, and its pooler"] if plan.drains else []
+    steps += [f"lead virtual IPs from {name} to another balancer"] if plan.vips else []
     if seen.peer_url:
         steps.append(f"remove the member {name} from etcd; if it leads, another one leads first")
     if plan.units:
@@ -533,7 +661,7 @@ def describe(request: Request, plan: Plan) -> list[str]:
     later = {"pools": seen.pools, "VRRP peers": seen.peers, "pgBackRest's settings": seen.repository}
     places = [f"{what} of {', '.join(hosts)}" for what, hosts in later.items() if hosts]
     steps.append(f"site.yml: take it off {'; '.join([*places, 'pg_hba.conf and certificates of the others'])}")
-    if request.by:
+    if request.by and not plan.joins:
         steps[-1] += f"; {request.by} joins"
     return steps
 

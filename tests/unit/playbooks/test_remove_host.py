@@ -15,7 +15,14 @@ from tests.unit.playbooks.test_targets import ROOT, run
 NAMES = ("db1", "db2", "lb1")
 MEMBERS = [{"name": name, "address": f"127.0.0.1{number}"} for number, name in enumerate(NAMES[:2], 1)]
 TLS = {"ca": "/none", "cert": "/none", "client_cert": "/none", "key": "/none"}
-ASKED = ("Find the hosts in maintenance", "Read what is deployed", "Ask every host", "Ask the host itself")
+ASKED = (
+    "Find the hosts in maintenance",
+    "Read what is deployed",
+    "Ask etcd, Patroni, PostgreSQL, HAProxy and pgBackRest",
+    "Ask the host itself",
+    "Keep a second run away",
+)
+PLAYBOOKS = ROOT / "playbooks"
 
 
 def peer(number):
@@ -60,18 +67,23 @@ def verb(tmp_path):
         children = {name: {"hosts": dict.fromkeys(hosts)} for name, hosts in groups.items()}
         children["holdfast"] = {"hosts": {name: host(name, etcd) for name in NAMES}}
         inventory.write_text(json.dumps({"all": {"children": children, "vars": {"ha_secrets": {}}}}))
-        plays = yaml.safe_load((ROOT / "playbooks" / "remove_host.yml").read_text())
-        look, work, *_end = (play for play in plays if "import_playbook" not in play)
-        look["tasks"] = [task for task in look["tasks"] if task["name"] not in ASKED]
+        plays = {play["name"]: play for play in yaml.safe_load((PLAYBOOKS / "remove_host.yml").read_text())}
+        look, work = plays["Find the host, and judge its removal"], plays["Stop the host"]
+        judging = yaml.safe_load((PLAYBOOKS / "tasks/judge_removal.yml").read_text())
+        tasks = [
+            part
+            for task in look["tasks"]
+            for part in (judging if "judge_removal" in task.get("ansible.builtin.import_tasks", "") else [task])
+        ]
+        look["tasks"] = [task for task in tasks if task["name"] not in ASKED]
         # It is down: nothing answers.
         judge = next(task for task in look["tasks"] if task["name"] == "Judge the removal")
         judge["holdfast.ha.removal_plan"]["leaving"] = {"unreachable": True}
-        work["vars_files"] = [str(ROOT / "playbooks" / name) for name in work["vars_files"]]
         work["tasks"] = [task for task in work["tasks"] if task["name"].startswith("Stop")]
         work["tasks"] += [
             {"name": "Plan", "ansible.builtin.debug": {"msg": "{{ remove__plan.etcd_runner | default('-') }}"}}
         ]
-        given = next(iter(yaml.safe_load((ROOT / "playbooks" / f"{playbook}.yml").read_text()))).get("vars", {})
+        given = next(iter(yaml.safe_load((PLAYBOOKS / f"{playbook}.yml").read_text()))).get("vars", {})
         book = tmp_path / "book.yml"
         book.write_text(json.dumps([play | {"vars": play.get("vars", {}) | given} for play in (look, work)]))
         return run(inventory, book, "--check", *arguments)

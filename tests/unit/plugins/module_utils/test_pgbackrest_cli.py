@@ -392,16 +392,17 @@ def test_another_error_says_nothing_of_disks() -> None:
     assert "disk" not in Answer("backup", 56, "ERROR: no primary", "").error
 
 
-def test_what_a_module_runs_keeps_its_memory() -> None:
+def test_what_a_module_runs_keeps_its_memory_and_prints_text() -> None:
     given: list[dict[str, Any]] = []
 
     def run_command(_argv: list[str], **options: Any) -> tuple[int, str, str]:
-        given.append(options["environ_update"])
+        given.append(options)
         return 0, "{}", ""
 
     module: Any = SimpleNamespace(params={"user": "postgres", "config": None}, run_command=run_command)
     client_of(module).run("info")
-    assert given == [{"LC_ALL": "C.UTF-8", **KEEPS_MEMORY}]
+    assert given[0]["environ_update"] == {"LC_ALL": "C.UTF-8", **KEEPS_MEMORY}
+    assert given[0]["errors"] == "replace"
 
 
 CONFIG = """

@@ -17,6 +17,7 @@ ADDRESSES = {f"db{number}": f"198.51.100.1{number}" for number in range(1, 6)}
 ADDRESSES |= {"lb1": "198.51.100.21", "lb2": "198.51.100.22", "backup1": "198.51.100.31"}
 COMPONENTS = {name: ["etcd", "postgresql"] for name in ("db1", "db2", "db3")}
 COMPONENTS |= {"lb1": ["haproxy", "keepalived"], "lb2": ["haproxy", "keepalived"], "backup1": ["backup"]}
+VIRTUAL = "198.51.100.100/24"
 SYNCHRONOUS = {"synchronous_mode": "quorum"}
 
 
@@ -45,10 +46,11 @@ def probes_of(case, parts, ha):
     etcd = [peer(name) for name in case.get("etcd", [item["name"] for item in ha["etcd"]["members"]])]
     healthy = {item["name"]: item["name"] not in case.get("unhealthy", ()) for item in ha["etcd"]["members"]}
     endpoints = [{"name": name, "healthy": is_healthy, "leader": name == "db1"} for name, is_healthy in healthy.items()]
+    pooled = case.get("pooled", ())
     answers = {
         "etcd": {"leader": "db1", "endpoints": endpoints, "members": etcd},
         "postgresql": {"cluster": view_of(case, ha["postgresql"]["members"]), "config": SYNCHRONOUS},
-        "haproxy": {"pools": []},
+        "haproxy": {"pools": [{"servers": [{"name": one, "address": f"{ADDRESSES[one]}:6432"} for one in pooled]}]},
         "backup": {"stanzas": [{"locked": case.get("locked", False), "backups": []}]},
     }
     found = {part: answers[part] for part in answers if part in parts}
@@ -66,12 +68,14 @@ def lab(case):
         components = {name: parts for name, parts in components.items() if name in stay}
     hosts = []
     for name, parts in components.items():
-        ha = {"cluster": "lab", "name": name, "address": ADDRESSES[name], "components": parts, "vrrp": None}
+        ha = {"cluster": "lab", "name": name, "address": ADDRESSES[name], "components": parts}
+        ha |= {"vrrp": {"instances": [{"addresses": [VIRTUAL]}]} if "keepalived" in parts else None}
         ha |= {"etcd": {"members": members(components, "etcd"), "peer_port": 2380}}
         ha |= {"postgresql": {"members": members(components, "postgresql"), "scope": "lab", "rest_port": 8008}}
         found = {"components": case.get("runs", {}).get(name, parts)}
         found["vrrp_peers"] = [ADDRESSES["lb2" if name == "lb1" else "lb1"]] if "keepalived" in parts else []
         found["pgbackrest"] = {"hosts": [ADDRESSES["backup1"]]} if "postgresql" in parts else None
+        found |= case.get("deployed", {}).get(name, {})
         hosts.append(removal.Host(name, ha, False, probes_of(case, parts, ha), found))
     return hosts
 
@@ -86,8 +90,9 @@ def leaving_of(case, hosts):
     store["wal_directory"] = f"{store['data_directory']}/member/wal"
     patroni = {"name": name, "scope": case.get("scope", "lab")}
     data = {"data_directory": "/var/lib/postgresql/lab"}
-    backup = {"stanza": case.get("scope", "lab"), "places": []}
-    return removal.Leaving({"patroni": patroni, "etcd": store, "postgresql": data, "pgbackrest": backup})
+    backup = {"stanza": case.get("scope", "lab"), "places": case.get("repository", [])}
+    found = {"patroni": patroni, "etcd": store, "postgresql": data, "pgbackrest": backup}
+    return removal.Leaving(found | {"components": case.get("own", [])})
 
 
 def request_of(case):
@@ -95,6 +100,8 @@ def request_of(case):
         name=case["remove"],
         address=case.get("address", ""),
         by=case.get("by", ""),
+        joined=case.get("joined", False),
+        places=case.get("places", ()),
         data=case.get("data", ""),
         accept=case.get("accept", ()),
         hosts=list(COMPONENTS),
@@ -162,3 +169,34 @@ def test_the_steps_are_told(step, text):
     plan = removal.make_plan(request_of(case), hosts, seen, leaving_of(case, hosts))
     assert removal.describe(request_of(case), plan)[step].startswith(text)
     assert removal.rest_endpoint(seen, hosts) == "https://198.51.100.13:8008"
+
+
+def test_a_replacement_says_who_joins_before():
+    case = next(item for item in CASES if item["name"] == "a living host is replaced")
+    hosts = lab(case)
+    _name, seen, _problems = removal.judge_name(request_of(case), {"lab": hosts})
+    told = removal.describe(request_of(case), removal.make_plan(request_of(case), hosts, seen, leaving_of(case, hosts)))
+    assert told[0].startswith("db2 joins: with a vote in etcd")
+    assert "joins" not in told[-1]
+
+
+@pytest.mark.parametrize(
+    ("own", "repository", "scope", "runs"),
+    [
+        (["haproxy", "keepalived"], [], "lab", ("haproxy", "keepalived")),
+        ([], ["/var/lib/pgbackrest"], "lab", ("backup",)),
+        (["haproxy"], [], "shop", None),
+        ([], [], "lab", None),
+    ],
+)
+def test_a_host_that_only_its_own_units_tell_of(own, repository, scope, runs):
+    case = {"remove": "db9", "address": "198.51.100.99", "alive": "db9", "own": own}
+    case |= {"repository": repository, "scope": scope}
+    name, seen = removal.stray(request_of(case), {"lab": lab(case)}, leaving_of(case, []))
+    assert (name, seen.runs) == (("lab", runs) if runs else ("", ()))
+
+
+def test_whose_a_stray_balancer_is_must_be_clear():
+    case = {"remove": "lb9", "address": "198.51.100.99"}
+    leaving = removal.Leaving({"components": ["haproxy"]})
+    assert removal.stray(request_of(case), {"lab": lab(case), "shop": lab(case)}, leaving)[0] == ""
