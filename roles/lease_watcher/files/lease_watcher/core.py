@@ -212,6 +212,20 @@ def is_near(rules: Rules, sight: Sight, seen: Round) -> bool:
     return seen.steady and patience is not None and unrenewed(sight, seen) >= patience - AHEAD
 
 
+def is_quiet(sight: Sight, seen: Round, member: str, seconds: float) -> bool:
+    """Return whether a member has led Patroni, and renewed, under the same leader of etcd for some seconds."""
+    leadership = seen.after.leadership
+    return (
+        seen.steady
+        and leadership is not None
+        and leadership.member == member
+        and seen.after.settings is not None
+        and not seen.after.settings.paused
+        and unrenewed(sight, seen) < max(LEAST_SECONDS, seen.after.settings.loop_wait + 1)
+        and seen.ended - sight.since >= seconds
+    )
+
+
 def fencing_patience(seconds: int, settings: Settings | None) -> int:
     """Return the seconds without a renewal after which the command is asked; a healthy leader renews earlier."""
     return max(LEAST_SECONDS, seconds, settings.loop_wait + 1 if settings else 0)

@@ -25,6 +25,7 @@ from lease_watcher.core import (
     TimeToLive,
     Wait,
     is_near,
+    is_quiet,
     judge,
     look,
     needed,
@@ -33,6 +34,7 @@ from lease_watcher.core import (
 )
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import GatewayError
+from lease_watcher.handover import Handover
 from lease_watcher.presence import Presence
 
 FRESH = 0.5  # the maximum age of a decision when it is carried out, in seconds
@@ -63,6 +65,7 @@ class Watcher:
     rules: Rules
     fencing: Fencing
     presence: Presence
+    handover: Handover = field(default_factory=lambda: Handover({}, "", 0))
     tell: Callable[[str], None] = lambda message: print(message, flush=True)
     clock: Callable[[], float] = time.monotonic
     sight: Sight | None = None
@@ -103,7 +106,15 @@ class Watcher:
             self.tell(
                 f"{verdict.leadership.member} has not renewed for {verdict.unrenewed:.1f} s: asking whether it is off"
             )
+        elif is_quiet(sight, seen, self.handover.member, self.handover.after):
+            self.handover.offer(seen.after.etcd_member)
+        self._report_handover()
         return pause(self.rules, sight, seen)
+
+    def _report_handover(self) -> None:
+        outcome = self.handover.poll()
+        if outcome is not None:
+            self._say("handover", outcome)
 
     def _ask_fencing(self, seen: Round) -> None:
         status = self.fencing.poll()

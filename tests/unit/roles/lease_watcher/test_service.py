@@ -143,6 +143,44 @@ def test_a_revocation_that_fails_is_told_and_not_repeated_blindly():
     assert sum(line.startswith("could not revoke") for line in watcher.said) == 1
 
 
+@dataclass
+class Offers:
+    """Notes when the leadership of etcd may be moved."""
+
+    store: Store
+    member: str = "db1"
+    after: float = 60.0
+    times: list[float] = field(default_factory=list)
+
+    def offer(self, own: int) -> None:
+        assert own == READING.etcd_member
+        self.times.append(self.store.now)
+
+    def poll(self) -> str | None:
+        return None
+
+
+def test_etcds_leadership_may_move_after_a_minute_of_quiet_and_after_a_freeze_of_another():
+    store = Store()
+    watcher = watcher_of(store)
+    watcher.handover = Offers(store)
+
+    def renewed_for(seconds: float) -> None:
+        until = store.now + seconds
+        while store.now < until:
+            store.renewed = store.now
+            store.now += watcher.step()
+
+    renewed_for(60)
+    assert watcher.handover.times == []
+    renewed_for(2)
+    assert watcher.handover.times
+    watcher.handover.times.clear()
+    store.now += 5
+    renewed_for(59)
+    assert watcher.handover.times == []
+
+
 def until(condition, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not condition():
