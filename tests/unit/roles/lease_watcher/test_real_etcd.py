@@ -138,11 +138,11 @@ def test_a_leader_that_renews_keeps_its_lease(cluster):
 def test_etcds_leadership_leaves_the_host_of_patronis_leader(cluster, all_are_up):
     lease, leader = cluster.grant(TTL), cluster.leader()
     cluster.lead("db1", lease)
-    watcher = watch(cluster, leader)
+    watcher = watch(cluster, leader, Rules(seconds=TTL - 1, stall=LATE, interval=0.2))
     clients = {member.client: cluster.gateway(member) for member in cluster.members}
     watcher.handover = Handover(clients, "db1", after=1)
     if not all_are_up:
-        cluster.follower().signal(signal.SIGSTOP)
+        cluster.follower().kill()
     with renewing(cluster, lease):
         assert drive(watcher, lambda: any("etcd's leadership" in line for line in watcher.said)), watcher.said
     assert (cluster.leader() is leader) == (not all_are_up)
@@ -461,6 +461,7 @@ class TestTheProcess:
             "access": {**access, "username": "lease_watcher", "password": PASSWORD},
             "prefix": PREFIX,
             "fencing": {"command": [], "timeout": TIMEOUT, "members": ["db1"]},
+            "handover": {"endpoints": [], "member": "db1", "after": 60},
         }
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config))
