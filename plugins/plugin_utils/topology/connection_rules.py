@@ -40,8 +40,8 @@ def check_connections(cluster: Cluster, inventory: Inventory, defaults: Mapping[
 
 def _declared(variable: str, cluster: Cluster, inventory: Inventory) -> list[int]:
     """The different values that hosts of the cluster set."""
-    values = (inventory.hosts[host.name].get(variable) for host in cluster.hosts)
-    return sorted({int(value) for value in values if str(value).isdecimal()})
+    values = (str(inventory.hosts[host.name].get(variable)) for host in cluster.hosts)
+    return sorted({int(value) for value in values if value.isdecimal()})
 
 
 def _silence(cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any]) -> tuple[int, str]:

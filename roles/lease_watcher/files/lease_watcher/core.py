@@ -212,17 +212,16 @@ def is_near(rules: Rules, sight: Sight, seen: Round) -> bool:
     return seen.steady and patience is not None and unrenewed(sight, seen) >= patience - AHEAD
 
 
-def is_quiet(sight: Sight, seen: Round, member: str, seconds: float) -> bool:
-    """Return whether a member has led Patroni, and renewed, under the same leader of etcd for some seconds."""
-    leadership = seen.after.leadership
+def renews(sight: Sight, seen: Round, member: str) -> bool:
+    """Return whether a member leads Patroni and renews its lease as usual."""
+    leadership, settings = seen.after.leadership, seen.after.settings
     return (
         seen.steady
         and leadership is not None
         and leadership.member == member
-        and seen.after.settings is not None
-        and not seen.after.settings.paused
-        and unrenewed(sight, seen) < max(LEAST_SECONDS, seen.after.settings.loop_wait + 1)
-        and seen.ended - sight.since >= seconds
+        and settings is not None
+        and not settings.paused
+        and unrenewed(sight, seen) < max(LEAST_SECONDS, settings.loop_wait + 1)
     )
 
 

@@ -17,6 +17,7 @@ from typing import Protocol
 
 from lease_watcher.gateway import GatewayError, Status
 
+LOOKS = 4  # within the time for which all must be well
 LAG = 50  # raft entries that a member may be behind; a healthy one is behind by those under way
 
 
@@ -77,51 +78,72 @@ class Client(Protocol):
 
 
 class Handover:
-    """Asks the members and moves the leadership beside the rounds, and not again for some seconds.
+    """Asks the members and moves the leadership beside the rounds.
 
-    member is the name of Patroni's member on this host, after the seconds for which all must have been quiet. Without
-    clients it never does anything.
+    member is the name of Patroni's member on this host, after the seconds for which every look must have found all
+    well. Without clients it never does anything.
     """
 
     def __init__(self, clients: Mapping[str, Client], member: str, after: float) -> None:
         self._clients = clients
         self._again = 0.0
+        self._well_since: float | None = None
         self._thread: threading.Thread | None = None
         self._outcome: str | None = None
         self.member = member
         self.after = after
 
-    def offer(self, own: int) -> None:
-        """Start to ask, unless that was done just now; own is the id of this host's member."""
+    def offer(self, own: int, *, quiet: bool) -> None:
+        """Start a look, unless the last one was just now.
+
+        Args:
+            own: the id of this host's member
+            quiet: whether the leaders have been the same for so long that one may be moved
+        """
         now = time.monotonic()
         if not self._clients or now < self._again or (self._thread is not None and self._thread.is_alive()):
             return
-        self._again = now + self.after
-        self._thread = threading.Thread(target=self._run, args=(own,), daemon=True)
+        self._again = now + self.after / LOOKS
+        self._thread = threading.Thread(target=self._run, args=(own, quiet), daemon=True)
         self._thread.start()
+
+    def forget(self) -> None:
+        """Begin again: something was not well."""
+        self._well_since = None
 
     def poll(self) -> str | None:
         """Return what came of it, once; None while there is nothing to tell."""
         outcome, self._outcome = self._outcome, None
         return outcome
 
-    def _run(self, own: int) -> None:
+    def _run(self, own: int, quiet: bool) -> None:
         try:
-            self._outcome = self.hand_over(own)
+            self._outcome = self.look(own, quiet)
         except (GatewayError, KeyError, TypeError, ValueError) as error:
-            self._outcome = f"etcd's leadership stays on this host: {error}"
-        finally:
-            for client in self._clients.values():
-                client.close()
+            self._outcome = self._stay(str(error))
 
-    def hand_over(self, own: int) -> str | None:
-        """Do it once; return what came of it, None where another member leads. Raise GatewayError."""
+    def look(self, own: int, quiet: bool) -> str | None:
+        """Look once, and move the leadership if it is time; return what is to be told. Raise GatewayError."""
         seen = {endpoint: _status(client) for endpoint, client in self._clients.items()}
-        verdict = decide(own, seen)
+        verdict, now = decide(own, seen), time.monotonic()
         if isinstance(verdict, Stay):
-            return f"etcd's leadership stays on this host: {verdict.reason}" if verdict.reason else None
+            return self._stay(verdict.reason)
+        since = self._well_since  # read once: the rounds may forget it meanwhile
+        self._well_since = since = now if since is None else since
+        if not quiet or now - since < self.after:
+            return None
+        self._well_since = None
         self._clients[verdict.leader].move_leader(verdict.heir)
         return f"moved etcd's leadership away from Patroni's leader, to {verdict.to} (after term {verdict.term})"
+
+    def _stay(self, reason: str) -> str | None:
+        """Begin again, with new connections and logins if something is wrong."""
+        self._well_since = None
+        if not reason:
+            return None
+        for client in self._clients.values():
+            client.close()
+        return f"etcd's leadership stays on this host: {reason}"
 
 
 def _status(client: Client) -> Status | None:

@@ -25,11 +25,11 @@ from lease_watcher.core import (
     TimeToLive,
     Wait,
     is_near,
-    is_quiet,
     judge,
     look,
     needed,
     pause,
+    renews,
     unrenewed,
 )
 from lease_watcher.fencing import Fencing
@@ -106,12 +106,15 @@ class Watcher:
             self.tell(
                 f"{verdict.leadership.member} has not renewed for {verdict.unrenewed:.1f} s: asking whether it is off"
             )
-        elif is_quiet(sight, seen, self.handover.member, self.handover.after):
-            self.handover.offer(seen.after.etcd_member)
-        self._report_handover()
+        self._hand_over(sight, seen)
         return pause(self.rules, sight, seen)
 
-    def _report_handover(self) -> None:
+    def _hand_over(self, sight: Sight, seen: Round) -> None:
+        """Look, and tell what came of the last look."""
+        if renews(sight, seen, self.handover.member):
+            self.handover.offer(seen.after.etcd_member, quiet=seen.ended - sight.since >= self.handover.after)
+        else:
+            self.handover.forget()
         outcome = self.handover.poll()
         if outcome is not None:
             self._say("handover", outcome)
@@ -170,6 +173,7 @@ class Watcher:
         self.sight = None
         self.fencing.forget()
         self.presence.forget()
+        self.handover.forget()
         self.store.close()
         self._say("etcd", reason)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 from lease_watcher.__main__ import build
-from lease_watcher.core import Leadership, Reading, Round, Settings, Sight, TimeToLive, is_quiet
+from lease_watcher.core import Leadership, Reading, Round, Settings, Sight, TimeToLive, renews
 from lease_watcher.gateway import GatewayError, Status, parse_status
 from lease_watcher.handover import LAG, Handover, Move, Stay, decide
 
@@ -56,20 +56,19 @@ def round_of(reading=READING, remaining=19, after=None, ended=100.0):
 
 
 @pytest.mark.parametrize(
-    ("seen", "since", "quiet"),
+    ("seen", "renewing"),
     [
-        pytest.param(round_of(), 40.0, True, id="for a minute"),
-        pytest.param(round_of(), 40.1, False, id="not quite for a minute"),
-        pytest.param(round_of(remaining=16), 0.0, False, id="a late renewal"),
-        pytest.param(round_of(after=replace(READING, term=4)), 0.0, False, id="an election"),
-        pytest.param(round_of(replace(READING, leadership=None)), 0.0, False, id="no leader"),
-        pytest.param(round_of(replace(READING, leadership=Leadership("db2", 7, 100))), 0.0, False, id="led elsewhere"),
-        pytest.param(round_of(replace(READING, settings=Settings(paused=True))), 0.0, False, id="Patroni is paused"),
-        pytest.param(round_of(replace(READING, settings=None)), 0.0, False, id="no configuration"),
+        pytest.param(round_of(), True, id="as usual"),
+        pytest.param(round_of(remaining=16), False, id="a late renewal"),
+        pytest.param(round_of(after=replace(READING, term=4)), False, id="an election"),
+        pytest.param(round_of(replace(READING, leadership=None)), False, id="no leader"),
+        pytest.param(round_of(replace(READING, leadership=Leadership("db2", 7, 100))), False, id="led elsewhere"),
+        pytest.param(round_of(replace(READING, settings=Settings(paused=True))), False, id="Patroni is paused"),
+        pytest.param(round_of(replace(READING, settings=None)), False, id="no configuration"),
     ],
 )
-def test_when_all_is_quiet(seen, since, quiet):
-    assert is_quiet(Sight(READING, since=since, at=seen.ended), seen, "db1", 60) == quiet
+def test_whether_patronis_leader_is_well(seen, renewing):
+    assert renews(Sight(READING, since=0.0, at=seen.ended), seen, "db1") == renewing
 
 
 @dataclass
@@ -92,39 +91,73 @@ class Client:
         self.closed += 1
 
 
-def offered(handover: Handover) -> str | None:
+def look(handover: Handover, *, quiet: bool = True) -> str | None:
     """Offer it once, and wait for what comes of it."""
-    handover.offer(1)
+    handover._again = 0.0
+    handover.offer(1, quiet=quiet)
     assert handover._thread is not None
     handover._thread.join(5)
     return handover.poll()
 
 
-def test_only_the_leader_is_asked_and_once_in_a_while():
-    clients = {name: Client(status) for name, status in ALL.items()}
-    handover = Handover(clients, "db1", after=60)
-    assert offered(handover) == "moved etcd's leadership away from Patroni's leader, to m2 (after term 3)"
-    assert [client.moved for client in clients.values()] == [[2], [], []]
-    assert [client.closed for client in clients.values()] == [1, 1, 1]
-    assert offered(handover) is None
-    handover._again = time.monotonic()
-    offered(handover)
-    assert clients["m1"].moved == [2, 2]
+def clients(**changed: Client) -> dict[str, Client]:
+    return {name: changed.get(name, Client(status)) for name, status in ALL.items()}
+
+
+def well_for(handover: Handover, seconds: float) -> None:
+    assert handover._well_since is not None
+    handover._well_since = time.monotonic() - seconds
+
+
+def test_the_leadership_moves_when_all_was_well_for_a_minute_and_not_again_at_once():
+    known = clients()
+    handover = Handover(known, "db1", after=60)
+    assert look(handover) is None
+    well_for(handover, 59)
+    assert look(handover) is None
+    well_for(handover, 60)
+    assert look(handover) == "moved etcd's leadership away from Patroni's leader, to m2 (after term 3)"
+    assert look(handover) is None
+    assert [client.moved for client in known.values()] == [[2], [], []]
+
+
+def test_it_does_not_move_while_a_leader_is_new():
+    known = clients()
+    handover = Handover(known, "db1", after=60)
+    look(handover)
+    well_for(handover, 600)
+    assert look(handover, quiet=False) is None
+    assert known["m1"].moved == []
 
 
 @pytest.mark.parametrize(
     ("error", "told"),
-    [(GatewayError("nothing"), "m2 gives no answer"), (GatewayError("permission denied", 403), "permission denied")],
+    [(GatewayError("nothing"), "m3 gives no answer"), (GatewayError("permission denied", 403), "permission denied")],
 )
-def test_a_member_that_does_not_answer_as_wished_keeps_all_as_it_is(error, told):
-    clients = {"m1": Client(OWN), "m2": Client(error)}
-    assert told in (offered(Handover(clients, "db1", after=60)) or "")
-    assert clients["m1"].moved == []
+def test_one_bad_look_begins_again(error, told):
+    known = clients(m3=Client(OWN))
+    handover = Handover(known, "db1", after=60)
+    look(handover)
+    well_for(handover, 600)
+    known["m3"].answer = error
+    assert told in (look(handover) or "")
+    known["m3"].answer = ALL["m3"]
+    assert look(handover) is None
+    assert known["m1"].moved == []
+    assert {client.closed for client in known.values()} == {1}
+
+
+def test_a_look_is_not_repeated_at_once():
+    handover = Handover(clients(), "db1", after=60)
+    look(handover)
+    thread = handover._thread
+    handover.offer(1, quiet=True)
+    assert handover._thread is thread
 
 
 def test_without_clients_nothing_is_done():
     handover = Handover({}, "db1", after=60)
-    handover.offer(1)
+    handover.offer(1, quiet=True)
     assert handover._thread is None
 
 
