@@ -42,7 +42,15 @@ GROUPS = {
         "root-paths",
     ),
     "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
-    "Fail over": ("failover", "lease-watcher", "patroni-amendments", "pooler", "balancers", "prediction"),
+    "Fail over": (
+        "failover",
+        "lease-watcher",
+        "connections",
+        "patroni-amendments",
+        "pooler",
+        "balancers",
+        "prediction",
+    ),
     "Prove": (
         "drill",
         "drill-report",

@@ -4,7 +4,8 @@
 """The timings in the files that a host's services run with: HAProxy, keepalived, lease watcher, etcd, Patroni's unit.
 
 Parsed on the host, because two of the files hold secrets: only numbers leave it. All times are in seconds. For Patroni,
-also whether it runs with the present files, because nothing restarts it when they change, and with its amendments.
+also whether it runs with the present files, because nothing restarts it when they change, and with its amendments. For
+the kernel's settings, also whether they are those of their file.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils import kernel_settings
 from ansible_collections.holdfast.ha.plugins.module_utils.haproxy import CHECKS
 
 Timings = dict[str, Any]
@@ -159,6 +161,7 @@ PARSERS: Mapping[str, tuple[str, Callable[[str], Timings]]] = {
     "lease_watcher": (LEASE_WATCHER, parse_lease_watcher),
     "etcd": (ETCD, parse_etcd),
     "patroni": (PATRONI, parse_patroni),
+    "connections": (kernel_settings.PATH, kernel_settings.parse),
 }
 
 
@@ -173,6 +176,9 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
     if found["patroni"] and runs(PATRONI_UNIT):
         amended = is_amended(root)
         found["patroni"] = {"amended": amended, "unchanged": found["patroni"]["amended"] and not amended}
+    if kept := found["connections"]:
+        live = kernel_settings.live(kept, root)
+        found["connections"] = {name: {"kept": value, "live": live.get(name)} for name, value in kept.items()}
     return found
 
 

@@ -13,6 +13,7 @@ description:
   - Reads the intervals, timeouts and thresholds of HAProxy, keepalived, the lease watcher and etcd from their
     configuration files. Returns nothing else from these files.
   - Also returns whether Patroni runs with its amendments, and whether it needs a restart to apply its files.
+  - Also returns the kernel's settings of the role connections.
 attributes:
   check_mode:
     support: full
@@ -61,6 +62,13 @@ patroni:
   returned: success
   type: dict
   sample: {amended: true, unchanged: false, restart_due: false}
+connections:
+  description:
+    - The kernel's settings by name, C(kept) as in the file that is applied at boot, and C(live) as they are now.
+    - Null on a host without the file.
+  returned: success
+  type: dict
+  sample: {net.ipv4.tcp_retries2: {kept: "5", live: "5"}}
 """
 
 from ansible.module_utils.basic import AnsibleModule

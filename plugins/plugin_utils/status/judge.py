@@ -40,6 +40,7 @@ LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository h
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 # The repository host reports the archive; the other probes may be absent.
 UNJUDGED = ("archive", "objects", "protection", "queue", "rolling", "timings")
+BOUND = "run playbooks/connections.yml; if it comes back, look for another file in /etc/sysctl.d that sets it"
 RESTART_PATRONI = "run playbooks/restart.yml"
 AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 AUTHORITY = "ca.crt"
@@ -69,6 +70,7 @@ def judge(cluster: Cluster, limits: Limits, without: Collection[str] = ()) -> li
         *idle_slots(seen.hosts, lambda kept: kept >= KEPT_BY_SLOT),
         *judge_services(seen.hosts),
         *restarts_due(seen.hosts),
+        *judge_connections(seen.hosts),
         *judge_virtual_ips(seen.virtual_ips),
         *judge_adverts(seen.hosts),
         *judge_pools(seen.pools),
@@ -258,6 +260,20 @@ def restarts_due(hosts: Sequence[Host]) -> Iterator[Problem]:
             yield Problem(host.name, "Patroni has run since before its files changed", RESTART_PATRONI)
         elif patroni.get("unchanged"):
             yield Problem(host.name, "Patroni runs without its amendments", AMENDMENTS)
+
+
+def judge_connections(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield the hosts whose kernel does not have the settings that were laid down."""
+    for host in hosts:
+        settings = (host.answer("timings") or {}).get("connections") or {}
+        wrong = [f"{name} is {item['live']}, not {item['kept']}" for name, item in settings.items() if differs(item)]
+        if wrong:
+            yield Problem(host.name, "; ".join(wrong), BOUND)
+
+
+def differs(setting: Mapping[str, str]) -> bool:
+    """Say whether the kernel has another value than the file."""
+    return setting["live"] != setting["kept"]
 
 
 def judge_virtual_ips(virtual_ips: Sequence[VirtualIp]) -> Iterator[Problem]:

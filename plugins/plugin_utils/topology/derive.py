@@ -62,7 +62,7 @@ def derive_host(
         "certificate": certificate(cluster, host, labels),
         "tls": TLS,
         "etcd": etcd(cluster, host),
-        "timing": timing_dict(cluster.profile),
+        "timing": timing_dict(cluster.profile, cluster.lease_watch),
         "lease_watch": lease_watch(cluster),
         "pooler": pooler(cluster),
         "postgresql": postgresql(cluster, host, roles),

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.tcp import DATA_MS, SYN_MS, fewest_retries
+
 DEFAULT_PROFILE = "balanced"
 
 
@@ -91,8 +93,28 @@ def patroni_defaults(profile: str, defaults: Mapping[str, Any]) -> dict[str, Any
     return {**defaults, **{f"patroni_{name}": value for name, value in PROFILES[profile].patroni.items()}}
 
 
-def timing_dict(profile: str) -> dict[str, Any]:
-    """The profile in the format of C(ha.timing): its name, and the settings of each role."""
+def connections(silence: int) -> dict[str, int]:
+    """The kernel's retries with which a connection just outlasts the silence, in seconds, of a lost leader.
+
+    With fewer, clients' connections would break in a disturbance that the cluster bears. With more, connections that
+    a longer disturbance left half open hold up what follows: data wait for the next attempt, even when the peer is
+    back.
+    """
+    return {
+        "tcp_retries2": fewest_retries(silence, DATA_MS),
+        "tcp_syn_retries": fewest_retries(silence, SYN_MS),
+    }
+
+
+def timing_dict(profile: str, lease_watch: int | None) -> dict[str, Any]:
+    """The profile in the format of C(ha.timing): its name, and the settings of each role.
+
+    :arg lease_watch: the seconds after which a silent leader's lease is revoked; without them it ends after its ttl.
+    """
     timing = PROFILES[profile]
     parts = ("patroni", "etcd", "haproxy", "keepalived", "vrrp_check")
-    return {"profile": profile, **{part: dict(getattr(timing, part)) for part in parts}}
+    return {
+        "profile": profile,
+        **{part: dict(getattr(timing, part)) for part in parts},
+        "connections": connections(lease_watch or timing.patroni["ttl"]),
+    }

@@ -28,6 +28,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     text_problems,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.connection_rules import check_connections
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.derive import pools
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import VARIABLE as DYNAMIC
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import (
@@ -87,6 +88,7 @@ def check_variables(cluster: Cluster, inventory: Inventory, roles: Mapping[str, 
     _check_timing(cluster, inventory, roles.get("patroni"), problems)
     if "patroni" in roles:
         check_lease_watch(cluster, inventory, roles["patroni"].defaults, problems)
+        check_connections(cluster, inventory, roles["patroni"].defaults, problems)
     if "haproxy" in roles:
         option = _element(roles["haproxy"].options["haproxy_pools"])
         for pool in pools(cluster):

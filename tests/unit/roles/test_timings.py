@@ -10,7 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.module_utils import timings
+from ansible_collections.holdfast.ha.plugins.module_utils import kernel_settings, timings
 
 from tests.unit.roles.render import ROLES, render
 
@@ -146,6 +146,15 @@ def test_a_watcher_counts_only_while_it_runs_and_keeps_its_secret(host, runs, to
     found = timings.read(lambda unit: runs, root)
     assert found["lease_watcher"] == told
     assert "secret" not in repr(found)
+
+
+@pytest.mark.parametrize(("live", "told"), [("5", "5"), ("15", "15"), (None, None)])
+def test_the_kernel_s_settings_are_compared_with_their_file(host, live, told):
+    root = host(kernel_settings.PATH, kernel_settings.render({"net.ipv4.tcp_retries2": "5"}, ""))
+    if live:
+        host("/proc/sys/net/ipv4/tcp_retries2", f"{live}\n")
+    found = timings.read(lambda unit: True, root)
+    assert found["connections"] == {"net.ipv4.tcp_retries2": {"kept": "5", "live": told}}
 
 
 @pytest.mark.parametrize(

@@ -212,6 +212,19 @@ def is_near(rules: Rules, sight: Sight, seen: Round) -> bool:
     return seen.steady and patience is not None and unrenewed(sight, seen) >= patience - AHEAD
 
 
+def renews(sight: Sight, seen: Round, member: str) -> bool:
+    """Return whether a member leads Patroni and renews its lease as usual."""
+    leadership, settings = seen.after.leadership, seen.after.settings
+    return (
+        seen.steady
+        and leadership is not None
+        and leadership.member == member
+        and settings is not None
+        and not settings.paused
+        and unrenewed(sight, seen) < max(LEAST_SECONDS, settings.loop_wait + 1)
+    )
+
+
 def fencing_patience(seconds: int, settings: Settings | None) -> int:
     """Return the seconds without a renewal after which the command is asked; a healthy leader renews earlier."""
     return max(LEAST_SECONDS, seconds, settings.loop_wait + 1 if settings else 0)

@@ -42,6 +42,21 @@ class Access:
     timeout: float
 
 
+@dataclass(frozen=True)
+class Status:
+    """An etcd member by its own account: ids of itself and its leader (0: none), term and index of raft.
+
+    votes: whether it is no learner; sound: whether it reports no fault, such as an alarm.
+    """
+
+    member: int
+    leader: int
+    term: int
+    index: int
+    votes: bool
+    sound: bool
+
+
 class Gateway:
     """Reads Patroni's keys below a prefix with etcd's quorum behind it, and revokes a lease."""
 
@@ -94,6 +109,17 @@ class Gateway:
                 raise
             return False
         return True
+
+    def status(self) -> Status:
+        """Return the member's status; raise GatewayError.
+
+        From etcd 3.5.28 and 3.6 on, some versions answer only the user root, and so they do in move_leader().
+        """
+        return parse_status(self._call("/v3/maintenance/status", {}))
+
+    def move_leader(self, member: int) -> None:
+        """Have another member lead etcd; only the leader can. Raise GatewayError."""
+        self._call("/v3/maintenance/transfer-leadership", {"targetID": str(member)})
 
     def close(self) -> None:
         """Drop the connection and the login; the next call opens new ones.
@@ -165,6 +191,18 @@ def parse_reading(answer: Mapping[str, Any]) -> Reading:
         revision=int(header["revision"]),
         leadership=_leadership(leader),
         settings=parse_settings(_decode(config["value"]) if config and "value" in config else None),
+    )
+
+
+def parse_status(answer: Mapping[str, Any]) -> Status:
+    """Return the status in the answer, which leaves out what is 0 or false."""
+    return Status(
+        member=int(answer["header"]["member_id"]),
+        leader=int(answer.get("leader", 0)),
+        term=int(answer.get("raftTerm", 0)),
+        index=int(answer.get("raftIndex", 0)),
+        votes=not answer.get("isLearner"),
+        sound=not answer.get("errors"),
     )
 
 

@@ -29,10 +29,12 @@ from lease_watcher.core import (
     look,
     needed,
     pause,
+    renews,
     unrenewed,
 )
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import GatewayError
+from lease_watcher.handover import Handover
 from lease_watcher.presence import Presence
 
 FRESH = 0.5  # the maximum age of a decision when it is carried out, in seconds
@@ -63,6 +65,7 @@ class Watcher:
     rules: Rules
     fencing: Fencing
     presence: Presence
+    handover: Handover = field(default_factory=lambda: Handover({}, "", 0))
     tell: Callable[[str], None] = lambda message: print(message, flush=True)
     clock: Callable[[], float] = time.monotonic
     sight: Sight | None = None
@@ -103,7 +106,18 @@ class Watcher:
             self.tell(
                 f"{verdict.leadership.member} has not renewed for {verdict.unrenewed:.1f} s: asking whether it is off"
             )
+        self._hand_over(sight, seen)
         return pause(self.rules, sight, seen)
+
+    def _hand_over(self, sight: Sight, seen: Round) -> None:
+        """Look, and tell what came of the last look."""
+        if renews(sight, seen, self.handover.member):
+            self.handover.offer(seen.after.etcd_member, quiet=seen.ended - sight.since >= self.handover.after)
+        else:
+            self.handover.forget()
+        outcome = self.handover.poll()
+        if outcome is not None:
+            self._say("handover", outcome)
 
     def _ask_fencing(self, seen: Round) -> None:
         status = self.fencing.poll()
@@ -159,6 +173,7 @@ class Watcher:
         self.sight = None
         self.fencing.forget()
         self.presence.forget()
+        self.handover.forget()
         self.store.close()
         self._say("etcd", reason)
 

@@ -566,6 +566,16 @@ def test_jobs_that_can_not_be_asked_are_a_problem():
     assert problems(reports) == [("backup1", "jobs can't be asked: boom")]
 
 
+@pytest.mark.parametrize(
+    ("live", "wrong"),
+    [("5", []), ("15", [("lb1", "net.ipv4.tcp_retries2 is 15, not 5")])],
+)
+def test_a_kernel_without_the_settings_of_its_file_is_a_problem(live, wrong):
+    reports = lab()
+    reports["lb1"]["probes"]["timings"]["connections"] = {"net.ipv4.tcp_retries2": {"kept": "5", "live": live}}
+    assert problems(reports) == wrong
+
+
 def with_certificates(**days):
     reports = lab()
     for host, remaining in days.items():

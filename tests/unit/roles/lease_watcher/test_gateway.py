@@ -41,6 +41,8 @@ class Connection:
         ("/v3/kv/txn", Gateway.read),
         ("/v3/lease/timetolive", lambda gateway: gateway.time_to_live(7)),
         ("/v3/kv/range", lambda gateway: gateway.member("db1")),
+        ("/v3/maintenance/status", Gateway.status),
+        ("/v3/maintenance/transfer-leadership", lambda gateway: gateway.move_leader(3)),
         ("/v3/lease/grant", lambda gateway: gateway.set_aside(LEADERSHIP, Member("db1", {}, 5))),
     ],
 )

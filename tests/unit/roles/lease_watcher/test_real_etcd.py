@@ -26,6 +26,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdCl
 from lease_watcher.core import Leadership, Rules
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import Gateway, GatewayError
+from lease_watcher.handover import Handover
 from lease_watcher.presence import Presence
 from lease_watcher.service import Watcher
 
@@ -130,6 +131,21 @@ def test_a_leader_that_renews_keeps_its_lease(cluster):
     watcher = watch(cluster, cluster.follower())
     with renewing(cluster, lease, every=1.0):
         assert not drive(watcher, lambda: revoked(watcher), seconds=3 * SECONDS)
+    assert cluster.holds("leader")
+
+
+@pytest.mark.parametrize("all_are_up", [True, False])
+def test_etcds_leadership_leaves_the_host_of_patronis_leader(cluster, all_are_up):
+    lease, leader = cluster.grant(TTL), cluster.leader()
+    cluster.lead("db1", lease)
+    watcher = watch(cluster, leader, Rules(seconds=TTL - 1, stall=LATE, interval=0.2))
+    clients = {member.client: cluster.gateway(member) for member in cluster.members}
+    watcher.handover = Handover(clients, "db1", after=1)
+    if not all_are_up:
+        cluster.follower().kill()
+    with renewing(cluster, lease):
+        assert drive(watcher, lambda: any("etcd's leadership" in line for line in watcher.said)), watcher.said
+    assert (cluster.leader() is leader) == (not all_are_up)
     assert cluster.holds("leader")
 
 
@@ -445,6 +461,7 @@ class TestTheProcess:
             "access": {**access, "username": "lease_watcher", "password": PASSWORD},
             "prefix": PREFIX,
             "fencing": {"command": [], "timeout": TIMEOUT, "members": ["db1"]},
+            "handover": {"endpoints": [], "member": "db1", "after": 60},
         }
         path = tmp_path / "config.json"
         path.write_text(json.dumps(config))

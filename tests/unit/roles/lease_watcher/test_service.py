@@ -143,6 +143,63 @@ def test_a_revocation_that_fails_is_told_and_not_repeated_blindly():
     assert sum(line.startswith("could not revoke") for line in watcher.said) == 1
 
 
+@dataclass
+class Offers:
+    """Notes when etcd's leadership may be moved."""
+
+    store: Store
+    member: str = "db1"
+    after: float = 60.0
+    quiet: list[float] = field(default_factory=list)
+    forgotten: int = 0
+
+    def offer(self, own: int, *, quiet: bool) -> None:
+        assert own == READING.etcd_member
+        self.quiet += [self.store.now] if quiet else []
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    def poll(self) -> str | None:
+        return None
+
+
+def test_etcds_leadership_may_move_after_a_minute_without_a_change_or_a_gap():
+    store = Store()
+    watcher = watcher_of(store)
+    watcher.handover = Offers(store)
+
+    def renewed_for(seconds: float) -> None:
+        until = store.now + seconds
+        while store.now < until:
+            store.renewed = store.now
+            store.now += watcher.step()
+
+    renewed_for(60)
+    assert watcher.handover.quiet == []
+    renewed_for(2)
+    assert watcher.handover.quiet
+    watcher.handover.quiet.clear()
+    store.now += 5
+    renewed_for(59)
+    assert watcher.handover.quiet == []
+
+
+@pytest.mark.parametrize("trouble", ["silence", "etcd"])
+def test_what_troubles_the_leader_begins_the_looks_again(trouble):
+    store = Store()
+    watcher = watcher_of(store)
+    watcher.handover = Offers(store)
+    watcher.step()
+    assert watcher.handover.forgotten == 0
+    if trouble == "etcd":
+        store.fails.add("read")
+        watcher.step()
+    else:
+        go(watcher, store, 3.5)
+    assert watcher.handover.forgotten > 0
+
+
 def until(condition, seconds=10.0):
     deadline = time.monotonic() + seconds
     while not condition():

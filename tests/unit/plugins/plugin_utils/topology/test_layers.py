@@ -12,13 +12,14 @@ import pytest
 
 TOPOLOGY = Path(__file__).resolve().parents[5] / "plugins" / "plugin_utils" / "topology"
 LAYERS = (
+    ("tcp",),
     ("components", "timing", "document", "dynamic_configuration", "job_rules", "option_types", "repositories"),
     ("schema", "roles"),
     ("model",),
     ("hosts", "pool_targets", "vrrp"),
     ("pools",),
     ("parse", "derive"),
-    ("addresses", "lease_rules", "ports", "required_secrets", "sql_names", "vrrp_rules"),
+    ("addresses", "connection_rules", "lease_rules", "ports", "required_secrets", "sql_names", "vrrp_rules"),
     ("validate", "variables"),
     ("build",),
 )
