@@ -60,12 +60,11 @@ class Program:
     def _unpack(self) -> str:
         """Download and unpack the package; return why that failed, "" when it didn't."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        download = ["apt-get", "-q", "download", self.package]
         for prepare in ([], ["apt-get", "-q", "update"]):
             if prepare:
                 subprocess.run(prepare, capture_output=True, check=False)
-            done = subprocess.run(
-                ["apt-get", "-q", "download", self.package], cwd=self.folder, capture_output=True, text=True, check=False
-            )
+            done = subprocess.run(download, cwd=self.folder, capture_output=True, text=True, check=False)
             packages = sorted(self.folder.glob(f"{self.package}_*.deb"))
             if packages:
                 subprocess.run(["dpkg-deb", "--extract", packages[-1], self.folder], check=True)
