@@ -81,12 +81,12 @@ def both_tests(name: str, rule: Mapping[str, Any], both: Mapping[str, Any]) -> I
             yield _test(name, rule, kind, both[kind])
 
 
-def write(folder: Path, wanted: list[dict[str, Any]]) -> Iterator[Path]:
-    """Write the limits, and a file of tests for each interval; yield the latter."""
+def write(folder: Path, rules: Path, wanted: list[dict[str, Any]]) -> Iterator[Path]:
+    """Write the limits, and a file of tests of a file of rules for each interval; yield the latter."""
     (folder / "limits.yml").write_text(render("prometheus", "limits.yml.j2", {}), encoding="utf-8")
     for interval in sorted({test["interval"] for test in wanted}):
         document = {
-            "rule_files": [str(folder / "limits.yml"), *map(str, RULES)],
+            "rule_files": [str(folder / "limits.yml"), str(rules)],
             "evaluation_interval": interval,
             "tests": [test for test in wanted if test["interval"] == interval],
         }

@@ -20,6 +20,7 @@ from tests.unit.roles.render import ROLES, evaluate, render
 
 ROOT = ROLES.parent
 ALERTS, CASES = alerts(), cases()
+RULES_BY_NAME = {path.stem: path for path in RULES}
 ALWAYS = {"Watchdog"}
 RECORDED = [line.split() for line in (Path(__file__).parent / "metrics.txt").read_text(encoding="utf-8").splitlines()]
 OURS = {
@@ -56,8 +57,10 @@ def test_promtool_accepts_the_limits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted({case["file"] for case in CASES.values()}))
 def test_each_alert_fires_when_it_should_and_not_otherwise(file: str, tmp_path: Path) -> None:
-    wanted = [test for name in CASES if CASES[name]["file"] == file for test in both_tests(name, ALERTS[name], CASES[name])]
-    for path in write(tmp_path, wanted):
+    wanted = [
+        test for name in CASES if CASES[name]["file"] == file for test in both_tests(name, ALERTS[name], CASES[name])
+    ]
+    for path in write(tmp_path, RULES_BY_NAME[file], wanted):
         assert promtool("test", "rules", str(path)) == ""
 
 
