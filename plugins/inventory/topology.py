@@ -87,6 +87,11 @@ options:
                   - Group of the one host with the pgBackRest repository.
                   - For example V(backup).
                 type: str
+              monitoring:
+                description:
+                  - Group of the one host with Prometheus and Alertmanager, which may have other components.
+                  - For example V(monitoring).
+                type: str
           network:
             description:
               - Networks in which hosts and virtual addresses must lie. Without it balancers must lie in
@@ -451,6 +456,54 @@ options:
                   - Integer from 1 to 65535.
                 type: int
                 default: 6432
+              node_exporter:
+                description:
+                  - Metrics of the host.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9100
+              postgres_exporter:
+                description:
+                  - Metrics of PostgreSQL.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9187
+              pgbouncer_exporter:
+                description:
+                  - Metrics of PgBouncer.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9127
+              pgbackrest_exporter:
+                description:
+                  - Metrics of the backups.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9854
+              blackbox_exporter:
+                description:
+                  - Metrics of the probes through the virtual addresses.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9115
+              haproxy_metrics:
+                description:
+                  - Metrics of HAProxy.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 8406
+              prometheus:
+                description:
+                  - Prometheus.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9090
+              alertmanager:
+                description:
+                  - Alertmanager.
+                  - Integer from 1 to 65535.
+                type: int
+                default: 9093
           allow_single_etcd:
             description:
               - Whether a single etcd member is allowed, which survives no failure.
@@ -509,6 +562,32 @@ options:
                   - Whether clients get a pooler of another host than the primary's, as long as one is up.
                 type: bool
                 default: true
+          monitoring:
+            description:
+              - Metrics of every host, over TLS with client certificates. V(true) takes all defaults, and
+                is the default where the group C(monitoring) exists. V(false) has neither exporters nor
+                Prometheus.
+              - Boolean or mapping.
+            type: raw
+            suboptions:
+              external:
+                description:
+                  - Whether a Prometheus of your own reads the metrics. Then there are exporters only.
+                type: bool
+                default: false
+              interval:
+                description:
+                  - Seconds between two readings.
+                  - Integer from 5 to 300.
+                type: int
+                default: 15
+              without:
+                description:
+                  - Exporters that don't run. Debian 12 has no package of V(pgbackrest). The one of the
+                    host always runs.
+                  - V(postgres), V(pgbouncer), V(pgbackrest) or V(blackbox), or a list of them, for example
+                    V([pgbackrest]).
+                type: raw
   # end
 """
 

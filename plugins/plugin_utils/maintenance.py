@@ -12,10 +12,10 @@ from difflib import get_close_matches
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.maintenance import DIRECTORY, Mark
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, MONITORS
 
-STAYS = frozenset({"etcd", "lease_watcher", "backup"})
-"""The components that run on while their host is up. Their loss costs a quorum, or the backups."""
+STAYS = frozenset({"etcd", "lease_watcher", "backup", *MONITORS})
+"""The components that run on while their host is up. Their loss costs a quorum, the backups or the metrics."""
 LAST = "haproxy"
 """The component that stops last: without its HAProxy, nobody can drain the host again after an interrupted run."""
 LONGEST_REASON = 200

@@ -8,6 +8,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,8 @@ def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = 
     ports: list[dict[str, Any]] = []
     for component in installed_on(ha["components"], everywhere):
         units = list(component.units)
-        for port in (port for port in component.ports if port.binds != "chosen"):
+        is_open = [port for port in component.ports if not port.asked_by or ha[port.asked_by]]
+        for port in (port for port in is_open if port.binds != "chosen"):
             addresses = [ha["address"], "127.0.0.1"] if port.binds == "own" else []
             ports.append(_port(_number(port, component.role, ha, variables or {}), port.service, units, addresses))
         if component.name == "haproxy":
@@ -60,8 +63,7 @@ def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = 
 def _number(port: Port, role: str, ha: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
     """Return a port's number from the cluster, the host's variables or the role's default."""
     if port.path:
-        part, key = port.path.split(".")
-        return int(ha[part][key])
+        return int(reduce(getitem, port.path.split("."), ha))
     return int(variables[port.name] if port.name in variables else role_defaults(COLLECTION, role)[port.name])
 
 

@@ -226,15 +226,15 @@ class Section(Shape[T]):
 
 
 @dataclass(frozen=True)
-class Switch(Shape[T]):
+class Switch(Shape[T | Literal[False]]):
     """A section; C(true) stands for all of its defaults, C(false) for its absence."""
 
     declaration: type[T]
 
-    def read(self, node: Node) -> T | None:
-        """The declaration's instance, or None where it is off."""
+    def read(self, node: Node) -> T | Literal[False] | None:
+        """The declaration's instance, or False where it is off."""
         if node.value is False:
-            return None
+            return False
         return self.declaration() if node.value is True else read(self.declaration, node)
 
 

@@ -18,18 +18,27 @@ from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.members import own_addresses, undeclared_in_etcd
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import BACKUP_REPOSITORY, NO_ARCHIVING
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problem
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS, EXPORTERS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
 
 Result = Mapping[str, Any]
 STATUS = "playbooks/status.yml shows what is wrong"
 SYSTEMD = "/etc/systemd/system"
-STOPS = ("keepalived", "haproxy", "pgbouncer", "lease_watcher", "postgresql", "etcd", "backup")
+STOPS = (
+    "keepalived",
+    "haproxy",
+    "pgbouncer",
+    "lease_watcher",
+    "postgresql",
+    "etcd",
+    "backup",
+    *(f"{name}_exporter" for name in EXPORTERS),
+)
 """Components in the order in which they stop: what leads clients to a host before what serves them."""
 BESIDE = {"keepalived": ("keepalived-filter.service",)}
 """Units that a component has besides those of the registry."""
 TIMERS = ("holdfast-job-*", "pgbackrest-backup@*", "holdfast-canary", "holdfast-restore-verify")
-MEMBER_OF = ("etcd", "postgresql", "haproxy", "backup")
+MEMBER_OF = ("etcd", "postgresql", "haproxy", "backup", "prometheus")
 """Components with a group of their own."""
 
 
@@ -107,7 +116,7 @@ class Trace:
         database = self.member or self.pools or self.slot
         seen = {"etcd": self.peer_url, "postgresql": database, "haproxy": self.peers, "backup": self.repository}
         runs = {"haproxy" if part == "keepalived" else part for part in self.runs}
-        return tuple(name for name in MEMBER_OF if seen[name] or name in runs)
+        return tuple(name for name in MEMBER_OF if seen.get(name) or name in runs)
 
     def __bool__(self) -> bool:
         return bool(self.groups)

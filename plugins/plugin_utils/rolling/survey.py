@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -116,7 +117,7 @@ def own_packages() -> Mapping[str, frozenset[str]]:
     """Return the components of each package that a role installs."""
     found: dict[str, frozenset[str]] = {}
     for component in COMPONENTS:
-        for role in component.roles:
-            for package in role_defaults(COLLECTION, role).get(packages_variable(role)) or ():
-                found[package] = found.get(package, frozenset()) | {component.name}
+        of_roles = [role_defaults(COLLECTION, role).get(packages_variable(role)) or () for role in component.roles]
+        for package in (*component.packages, *itertools.chain(*of_roles)):
+            found[package] = found.get(package, frozenset()) | {component.name}
     return found

@@ -30,6 +30,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.units import duration, size
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.updates import judge_protection, judge_updates
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import MONITORS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
 
 RUN_SITE = "run playbooks/site.yml"
@@ -67,6 +68,7 @@ def judge(cluster: Cluster, limits: Limits, without: Collection[str] = ()) -> li
         *pending_restarts(seen.postgresql),
         *idle_slots(seen.hosts, lambda kept: kept >= KEPT_BY_SLOT),
         *judge_services(seen.hosts),
+        *judge_monitoring(seen.hosts),
         *restarts_due(seen.hosts),
         *judge_virtual_ips(seen.virtual_ips),
         *judge_adverts(seen.hosts),
@@ -247,6 +249,15 @@ def judge_services(hosts: Sequence[Host]) -> Iterator[Problem]:
             answer = host.answer(probe)
             if answer is not None and not answer.get("running"):
                 yield Problem(host.name, f"{service} does not run", RUN_SITE)
+
+
+def judge_monitoring(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield the services of the monitoring that don't run: nobody would be told of what they watch."""
+    for host in hosts:
+        for item in (host.answer("rolling") or {}).get("units", ()):
+            if item["component"] in MONITORS and not item["active"]:
+                name = item["unit"].removesuffix(".service")
+                yield Problem(host.name, f"{name} does not run", f"look at `journalctl -u {name}` there; {RUN_SITE}")
 
 
 def restarts_due(hosts: Sequence[Host]) -> Iterator[Problem]:

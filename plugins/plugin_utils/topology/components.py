@@ -20,7 +20,8 @@ class Port:
 
     C(name): a key of C(clusters.<name>.ports), found in C(ha) at C(path); without a path a variable of the role.
     C(service): the program that listens. C(binds): to C(all) addresses, to the host's C(own) and the loopback one, or
-    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL on it.
+    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL on it. C(asked_by):
+    the field of the cluster, and key of C(ha), without which it is closed.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Port:
     path: str = ""
     binds: Literal["all", "own", "chosen"] = "all"
     is_database: bool = False
+    asked_by: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,11 +52,13 @@ class Secret:
 class Component:
     """A component.
 
-    C(roles): the role that runs it, then others whose packages it needs.
+    C(roles): the role that runs it, then others whose packages it needs. C(packages): its own, where its role runs
+    several components.
 
-    Hosts: those of a user's group, unless C(beside) names components. Then they are the hosts of the first one, if the
-    cluster has all of these and sets the field C(asked_by). C(installed_beside): hosts of the named component also get
-    this one's packages and ports, if the cluster has a host of this one.
+    Hosts: those of a user's group, which C(groups) of the topology names by C(group), or by the component's name. Where
+    C(beside) names components, they are the hosts of the first one, if the cluster has all of these and sets the field
+    C(asked_by). With C(everywhere) they are all hosts of a cluster that sets the field. C(installed_beside): hosts of
+    the named component also get this one's packages and ports, if the cluster has a host of this one.
 
     C(units): those that may own its ports; the first one is its service. C(configuration): the file that identifies a
     host which left the group.
@@ -69,7 +73,10 @@ class Component:
 
     name: str
     roles: tuple[str, ...]
+    packages: tuple[str, ...] = ()
+    group: str = ""
     beside: tuple[str, ...] = ()
+    everywhere: bool = False
     asked_by: str = ""
     installed_beside: str = ""
     units: tuple[str, ...] = ()
@@ -89,8 +96,37 @@ class Component:
         """The role that runs it."""
         return self.roles[0]
 
+    @property
+    def is_grouped(self) -> bool:
+        """Whether a group of the user's has its hosts."""
+        return not self.beside and not self.everywhere
+
+    @property
+    def key(self) -> str:
+        """The key of C(groups) in the topology that names this group."""
+        return self.group or self.name
+
 
 DECLARE = "declare it in clusters.<name>"
+MONITOR = "prometheus"
+"""The operating system's user that reads statistics of PostgreSQL and PgBouncer, and its SQL role."""
+
+
+def _exporter(name: str, *beside: str, sql_roles: Mapping[str, str] | None = None) -> Component:
+    """An exporter of Debian's: on all hosts, or beside another component."""
+    return Component(
+        f"{name}_exporter",
+        roles=("exporters",),
+        packages=(f"prometheus-{name}-exporter",),
+        beside=beside,
+        everywhere=not beside,
+        asked_by="monitoring",
+        units=(f"holdfast-{name}-exporter.service",),
+        other_units=(f"prometheus-{name}-exporter.service",),
+        ports=(Port(f"{name}_exporter", f"the {name} exporter", f"monitoring.ports.{name}_exporter", binds="own"),),
+        sql_roles=sql_roles or {},
+    )
+
 
 COMPONENTS = (
     Component(
@@ -173,10 +209,13 @@ COMPONENTS = (
         ports=(
             Port("haproxy_stats_port", "haproxy", binds="chosen"),
             Port("haproxy_monitor_port", "haproxy", binds="chosen"),
+            Port("haproxy_metrics", "haproxy", "monitoring.ports.haproxy_metrics", binds="own", asked_by="monitoring"),
         ),
         secrets=(Secret("haproxy_stats"),),
         behind_vips=True,
         wired={
+            "haproxy_metrics_addresses": f"{DECLARE}.monitoring",
+            "haproxy_metrics_port": f"{DECLARE}.ports.haproxy_metrics",
             "haproxy_pools": f"{DECLARE}.pools",
             "haproxy_stats_password": "set ha_secrets.haproxy_stats",
         },
@@ -230,13 +269,39 @@ COMPONENTS = (
         secrets=(Secret("pgbackrest_cipher"),),
         is_client=True,
     ),
+    Component(
+        "prometheus",
+        roles=("prometheus",),
+        group="monitoring",
+        units=("prometheus.service",),
+        ports=(Port("prometheus", "prometheus", "monitoring.ports.prometheus"),),
+    ),
+    Component(
+        "alertmanager",
+        roles=("alertmanager",),
+        beside=("prometheus",),
+        asked_by="monitoring",
+        units=("prometheus-alertmanager.service",),
+        ports=(Port("alertmanager", "alertmanager", "monitoring.ports.alertmanager"),),
+    ),
+    _exporter("node"),
+    _exporter("postgres", "postgresql", sql_roles={"exporters_username": MONITOR}),
+    _exporter("pgbouncer", "pgbouncer"),
+    _exporter("pgbackrest", "backup"),
+    _exporter("blackbox", "prometheus"),
 )
 """All components, in the order of deployment."""
+
+MONITORS = ("prometheus", *(component.name for component in COMPONENTS if component.asked_by == "monitoring"))
+"""The components of the monitoring."""
+
+EXPORTERS = tuple(name.removesuffix("_exporter") for name in MONITORS if name.endswith("_exporter"))
+"""The exporters, without the ending of their components' names."""
 
 COMMON_ROLE = "certificates"
 """The role that every host of a cluster needs."""
 
-PACKAGE_ROLES = (COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))
+PACKAGE_ROLES = tuple(dict.fromkeys((COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))))
 """Roles with a variable for their packages, to which a host's own variable adds."""
 
 ROLES = (*PACKAGE_ROLES, "backup_jobs", "job_record", "packages", "restore_verify")

@@ -20,6 +20,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import is_address
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import ETCD_PEERS, Cluster, Host, Pool
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.monitoring import monitoring
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pool_targets import common_networks
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import pool_dict, primary_pool
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
@@ -69,6 +70,7 @@ def derive_host(
         "pools": pools(cluster),
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
+        "monitoring": monitoring(cluster, host),
     }
 
 
@@ -86,9 +88,11 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 
 def packages(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> list[str]:
     """All Debian packages of the roles of the host's components, and those that its variables add, sorted."""
-    needed = [COMMON_ROLE, *(role for component in cluster.installed(host) for role in component.roles)]
+    installed = cluster.installed(host)
+    needed = [COMMON_ROLE, *(role for component in installed for role in component.roles)]
     wanted = (package for role in needed if role in roles for package in roles[role].defaults[packages_variable(role)])
-    return sorted({*wanted, *(package for role in needed for package in host.packages.get(role, ()))})
+    own = (package for component in installed for package in component.packages)
+    return sorted({*wanted, *own, *(package for role in needed for package in host.packages.get(role, ()))})
 
 
 def count_labels(clusters: Iterable[Cluster]) -> Mapping[str, int]:

@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
     Port,
     installed_on,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Monitoring, Pooler, Ports
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
@@ -150,6 +150,7 @@ class Cluster:
     lease_watch_declared: bool = False
     """Whether the user chose it, directly or with a profile. The default waits longer if Patroni's timing requires."""
     pooler: Pooler | None = None
+    monitoring: Monitoring | None = None
 
     @property
     def path(self) -> str:
@@ -172,8 +173,9 @@ class Cluster:
         return [component for component in COMPONENTS if component.name in self.members]
 
     def port(self, port: Port) -> int | None:
-        """The number of a component's port, None where a variable of its role sets it."""
-        number: int | None = getattr(self.ports, port.name) if port.path else None
+        """The number of a component's port, None where it is closed or a variable of its role sets it."""
+        is_open = not port.asked_by or getattr(self, port.asked_by)
+        number: int | None = getattr(self.ports, port.name) if port.path and is_open else None
         return number
 
     def components(self, host: str) -> list[str]:

@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, Problems
-from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import Text, keys, read
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import Text, read
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology import schema
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import read_host
@@ -45,11 +45,14 @@ def parse(document: Any, inventory: Inventory, problems: Problems) -> tuple[Clus
 def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Inventory) -> Cluster:
     vips = _vips(declared)
     members = read_members(declared.groups, place.at("groups", None), inventory)
+    monitoring = _monitoring(declared.monitoring, members)
+    pooler = declared.pooler or None
     profile = declared.profile or DEFAULT_PROFILE
     has_lease = "postgresql" in members and "etcd" in members
     lease_watch = _lease_watch(declared.lease_watch, PROFILES[profile].lease_watch if has_lease else None)
-    members |= members_beside(members, {"vips": vips, "lease_watch": lease_watch, "pooler": declared.pooler})
-    around = Surroundings(members, declared.ports, tuple(declared.vips or ()), inventory, declared.pooler)
+    asked = {"vips": vips, "lease_watch": lease_watch, "pooler": pooler, "monitoring": monitoring}
+    members = with_others(members, asked, monitoring.without if monitoring else ())
+    around = Surroundings(members, declared.ports, tuple(declared.vips or ()), inventory, pooler)
     networks = declared.network or tuple(dict.fromkeys(vip.address.network for vip in vips))
     return Cluster(
         name=name,
@@ -68,8 +71,18 @@ def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Invent
         profile=profile,
         lease_watch=lease_watch,
         lease_watch_declared=declared.profile is not None or declared.lease_watch is not None,
-        pooler=declared.pooler,
+        pooler=pooler,
+        monitoring=monitoring,
     )
+
+
+def _monitoring(
+    declared: schema.Monitoring | Literal[False] | None, members: Mapping[str, tuple[Host, ...]]
+) -> schema.Monitoring | None:
+    """How the cluster is monitored, None where it is not."""
+    if declared is None:
+        return schema.Monitoring() if "prometheus" in members else None
+    return declared or None
 
 
 def _lease_watch(declared: int | Literal[False] | None, default: int | None) -> int | None:
@@ -98,27 +111,34 @@ def declares_pools(pools: Any) -> bool:
 
 def read_members(groups: schema.Groups | None, place: Node, inventory: Inventory) -> dict[str, tuple[Host, ...]]:
     """Hosts by component. Without C(groups), every group with a component's name counts."""
-    components = list(keys(schema.Groups))
+    components = {component.key: component.name for component in COMPONENTS if component.is_grouped}
     if groups is None:
-        named = {component: component for component in components if component in inventory.groups}
+        named = {key: key for key in components if key in inventory.groups}
     else:
-        named = {component: group for component in components if (group := getattr(groups, component)) is not None}
+        named = {key: group for key in components if (group := getattr(groups, key)) is not None}
     return {
-        component: tuple(
-            read_host(host, inventory, place.problems)
-            for host in _group(component, place.at(component, group), inventory)
+        components[key]: tuple(
+            read_host(host, inventory, place.problems) for host in _group(key, place.at(key, group), inventory)
         )
-        for component, group in named.items()
+        for key, group in named.items()
     }
 
 
-def members_beside(members: Mapping[str, tuple[Host, ...]], asked: Mapping[str, Any]) -> dict[str, tuple[Host, ...]]:
-    """Hosts of the components that run beside others, if the cluster's field requests them."""
-    return {
-        component.name: members[component.beside[0]]
-        for component in COMPONENTS
-        if component.beside and asked[component.asked_by] and members.keys() >= {*component.beside}
-    }
+def with_others(
+    members: Mapping[str, tuple[Host, ...]], asked: Mapping[str, Any], without: Collection[str]
+) -> dict[str, tuple[Host, ...]]:
+    """The hosts by component, with the components that run beside others or everywhere where a field requests them.
+
+    :arg without: exporters that are not wanted.
+    """
+    found = {name: hosts for name, hosts in members.items() if name != "prometheus" or asked["monitoring"]}
+    everywhere = {host.name: host for hosts in found.values() for host in hosts}
+    everyone = tuple(everywhere[name] for name in sorted(everywhere))
+    refused = {f"{name}_exporter" for name in without}
+    for component in (one for one in COMPONENTS if not one.is_grouped and one.name not in refused):
+        if asked[component.asked_by] and found.keys() >= {*component.beside}:
+            found[component.name] = everyone if component.everywhere else found[component.beside[0]]
+    return found
 
 
 def _group(component: str, node: Node, inventory: Inventory) -> list[str]:

@@ -35,6 +35,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import 
     Text,
     key,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import EXPORTERS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE, PROFILES
 
 POSTGRESQL = "postgresql"
@@ -65,6 +66,11 @@ class Groups:
     )
     haproxy: Any = key(GROUP, "Group of the balancers. With C(vips) keepalived runs there as well.", example="haproxy")
     backup: Any = key(GROUP, "Group of the one host with the pgBackRest repository.", example="backup")
+    monitoring: Any = key(
+        GROUP,
+        "Group of the one host with Prometheus and Alertmanager, which may have other components.",
+        example="monitoring",
+    )
 
 
 @dataclass(frozen=True)
@@ -243,6 +249,14 @@ class Ports:
     etcd_client: int = key(PORT, "etcd, for its clients.", default=2379)
     etcd_peer: int = key(PORT, "etcd, between its members.", default=2380)
     pgbouncer: int = key(PORT, "PgBouncer.", default=6432)
+    node_exporter: int = key(PORT, "Metrics of the host.", default=9100)
+    postgres_exporter: int = key(PORT, "Metrics of PostgreSQL.", default=9187)
+    pgbouncer_exporter: int = key(PORT, "Metrics of PgBouncer.", default=9127)
+    pgbackrest_exporter: int = key(PORT, "Metrics of the backups.", default=9854)
+    blackbox_exporter: int = key(PORT, "Metrics of the probes through the virtual addresses.", default=9115)
+    haproxy_metrics: int = key(PORT, "Metrics of HAProxy.", default=8406)
+    prometheus: int = key(PORT, "Prometheus.", default=9090)
+    alertmanager: int = key(PORT, "Alertmanager.", default=9093)
 
 
 @dataclass(frozen=True)
@@ -260,6 +274,24 @@ class Pooler:
         Boolean(),
         "Whether clients get a pooler of another host than the primary's, as long as one is up.",
         default=True,
+    )
+
+
+@dataclass(frozen=True)
+class Monitoring:
+    """Metrics of every host, for Prometheus."""
+
+    external: bool = key(
+        Boolean(),
+        "Whether a Prometheus of your own reads the metrics. Then there are exporters only.",
+        default=False,
+    )
+    interval: int = key(Integer(5, 300), "Seconds between two readings.", default=15)
+    without: tuple[str, ...] = key(
+        ListOf(Choice(EXPORTERS[1:]), or_one=True),
+        "Exporters that don't run. Debian 12 has no package of V(pgbackrest). The one of the host always runs.",
+        default=(),
+        example=["pgbackrest"],
     )
 
 
@@ -329,11 +361,16 @@ class Cluster:
         " synchronous replication (C(docs/lease-watcher.md) says why).",
         example=8,
     )
-    pooler: Pooler | None = key(
+    pooler: Pooler | Literal[False] | None = key(
         Switch(Pooler),
         "PgBouncer beside every PostgreSQL. Each one reaches the primary through the first pool with the role"
         " V(primary). V(true) takes all defaults. A pool with C(service) V(pgbouncer)"
         " replaces the pool V(pooled).",
+    )
+    monitoring: Monitoring | Literal[False] | None = key(
+        Switch(Monitoring),
+        "Metrics of every host, over TLS with client certificates. V(true) takes all defaults, and is the default where"
+        " the group C(monitoring) exists. V(false) has neither exporters nor Prometheus.",
     )
 
 

@@ -17,7 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp_rules im
 def validate(clusters: tuple[Cluster, ...], inventory: Inventory, problems: Problems) -> None:
     """Note every problem of each cluster, and of the clusters together."""
     for cluster in clusters:
-        for check in (_parts, check_pooled, _etcd_size, _repository, _host_names, _member_names, _candidates):
+        for check in CHECKS:
             check(cluster, problems)
     _one_cluster_each(clusters, problems)
     check_addresses(clusters, inventory, problems)
@@ -61,11 +61,23 @@ def _etcd_size(cluster: Cluster, problems: Problems) -> None:
         problems.add(where, count, "is a single etcd member, whose loss stops the cluster", fix)
 
 
-def _repository(cluster: Cluster, problems: Problems) -> None:
-    hosts = [host.name for host in cluster.of("backup")]
-    if len(hosts) > 1:
-        where = f"{cluster.path}.groups.backup"
-        problems.add(where, hosts, "has several repository hosts", "keep one host in the group")
+def _single_hosts(cluster: Cluster, problems: Problems) -> None:
+    for component, group, what in (("backup", "backup", "repository"), ("prometheus", "monitoring", "monitoring")):
+        hosts = [host.name for host in cluster.of(component)]
+        if len(hosts) > 1:
+            where = f"{cluster.path}.groups.{group}"
+            problems.add(where, hosts, f"has several {what} hosts", "keep one host in the group")
+
+
+def _monitoring(cluster: Cluster, problems: Problems) -> None:
+    where = f"{cluster.path}.monitoring"
+    has_server = "prometheus" in cluster.members
+    if cluster.monitoring and cluster.monitoring.external and has_server:
+        what = f"is true, but {cluster.path}.groups.monitoring names a host for Prometheus"
+        problems.add(f"{where}.external", True, what, "remove one of the two")
+    elif cluster.monitoring and not cluster.monitoring.external and not has_server:
+        fix = f"name a group of one host in {cluster.path}.groups.monitoring, or set {where}.external to true"
+        problems.add(where, OPAQUE, "has no host for Prometheus", fix)
 
 
 def _host_names(cluster: Cluster, problems: Problems) -> None:
@@ -104,3 +116,7 @@ def _one_cluster_each(clusters: tuple[Cluster, ...], problems: Problems) -> None
                 fix = "give each cluster groups of its own, and put every host into one cluster's"
                 problems.add(f"{cluster.path}.groups", host.name, f"is already a member of {home[host.name]}", fix)
             home.setdefault(host.name, cluster.path)
+
+
+CHECKS = (_parts, check_pooled, _etcd_size, _single_hosts, _monitoring, _host_names, _member_names, _candidates)
+"""The rules for one cluster."""

@@ -178,3 +178,14 @@ def test_no_other_frontend_leads_more_clients_to_a_pool() -> None:
     assert found["frontend web"][0] == "tcp-request connection set-var(sess.holdfast_client) src"
     assert found["backend rw"][0] == "tcp-request content reject unless holdfast_clients"
     assert found["backend rw.checks"] == ["tcp-request content reject"]
+
+
+def test_metrics_are_only_for_clients_with_a_certificate() -> None:
+    assert "prometheus-exporter" not in render("haproxy", "haproxy.cfg.j2", {})
+    text = render("haproxy", "haproxy.cfg.j2", {"haproxy_metrics_addresses": ["192.0.2.1"]})
+    (section,) = [part for part in text.split("\n\n") if "prometheus-exporter" in part]
+    (bind,) = [line.strip() for line in section.splitlines() if line.strip().startswith("bind")]
+    files = "crt /etc/holdfast/tls/host.crt ca-file /etc/holdfast/tls/ca.crt"
+    assert bind == f"bind 192.0.2.1:8406 ssl {files} verify required"
+    assert section.startswith("frontend metrics")
+    assert "ssl-load-extra-del-ext" in text

@@ -10,6 +10,7 @@ from patroni_start import (
     etcd_errors,
     handover,
     leader_key,
+    metrics,
     permit,
     postmaster,
     promotion,
@@ -114,5 +115,10 @@ AMENDMENTS = (
             "patroni.api:RestApiHandler.wbufsize",
         ),
         connections.replacements,
+    ),
+    Amendment(
+        "metrics are only for clients with a certificate",
+        ("patroni.api:RestApiHandler.do_GET_metrics",),
+        metrics.replacements,
     ),
 )

@@ -15,6 +15,7 @@ HA = {
     "pools": [{"port": 5000, "addresses": ["198.51.100.100"]}],
     "address": "198.51.100.11",
     "pooler": {"port": 6432},
+    "monitoring": None,
     "members": [{"components": ["etcd", "postgresql", "haproxy"]}, {"components": ["backup"]}],
 }
 
@@ -41,6 +42,15 @@ def test_no_repository_needs_no_port():
 def test_a_role_s_port_is_the_host_s_own():
     (port,) = sut.expected_ports(HA | {"components": ["backup"]}, {"pgbackrest_tls_port": "8433"})
     assert port == {"port": 8433, "component": "pgbackrest", "units": ["pgbackrest.service"], "addresses": []}
+
+
+def test_haproxy_s_metrics_have_a_port_only_where_they_are_read():
+    watched = {"monitoring": {"ports": {"haproxy_metrics": 8406, "node_exporter": 9100}}}
+    ports = sut.expected_ports(HA | watched | {"components": ["haproxy", "node_exporter"]})
+    assert [(port["port"], port["units"]) for port in ports if port["port"] != 5000] == [
+        (8406, ["haproxy.service"]),
+        (9100, ["holdfast-node-exporter.service"]),
+    ]
 
 
 def test_the_pooler_leaves_virtual_addresses_to_haproxy():

@@ -27,6 +27,14 @@ SERVERS = [{"name": name, "address": f"198.51.100.1{number}"} for number, name i
 SLOTS = [{"name": "db2", "active": True, "retained": 0}, {"name": "db3", "active": False, "retained": 2**31}]
 
 
+NOTHING_WAITS = {"stack": [], "reboot": {"required": False, "reasons": []}}
+
+
+def unit(component, active=False):
+    name = f"holdfast-{component.replace('_', '-')}.service"
+    return {"component": component, "unit": name, "active": active, "reasons": []}
+
+
 def topology(*components):
     return {
         "cluster": "lab",
@@ -249,6 +257,12 @@ CASES = [
     pytest.param(
         [(("lb2", "probes", "vrrp", "running"), False)], [("lb2", "keepalived does not run")], id="keepalived dead"
     ),
+    pytest.param(
+        [(("lb2", "probes", "rolling"), {**NOTHING_WAITS, "units": [unit("node_exporter"), unit("prometheus", True)]})],
+        [("lb2", "holdfast-node-exporter does not run")],
+        id="an exporter dead",
+    ),
+    pytest.param([(("lb2", "probes", "rolling"), {**NOTHING_WAITS, "units": [unit("etcd")]})], [], id="not a monitor"),
     pytest.param(
         [(("lb2", "probes", "vrrp", "held"), ["198.51.100.100/24"])],
         [("virtual IP 198.51.100.100", "held by lb1 and lb2")],

@@ -15,7 +15,7 @@ LAYERS = (
     ("components", "timing", "document", "dynamic_configuration", "job_rules", "option_types", "repositories"),
     ("schema", "roles"),
     ("model",),
-    ("hosts", "pool_targets", "vrrp"),
+    ("hosts", "monitoring", "pool_targets", "vrrp"),
     ("pools",),
     ("parse", "derive"),
     ("addresses", "lease_rules", "ports", "required_secrets", "sql_names", "vrrp_rules"),

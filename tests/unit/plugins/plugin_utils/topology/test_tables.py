@@ -8,14 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import keys
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     COMPONENTS,
+    EXPORTERS,
     PACKAGE_ROLES,
     ROLES,
     packages_variable,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.monitoring import JOBS, PORTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Groups
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import PROFILES, patroni_defaults
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import FLOOR, WIRED
@@ -48,14 +51,35 @@ def test_the_units_and_the_files_of_a_component_are_its_role_s(component):
 
 
 def test_a_component_s_hosts_are_a_group_in_the_schema_or_those_of_others():
-    assert list(keys(Groups)) == [component.name for component in COMPONENTS if not component.beside]
+    assert list(keys(Groups)) == [component.key for component in COMPONENTS if component.is_grouped]
 
 
 def test_a_component_beside_others_follows_a_field_of_the_cluster():
     names = [component.name for component in COMPONENTS]
-    for component in (component for component in COMPONENTS if component.beside):
+    for component in (component for component in COMPONENTS if not component.is_grouped):
         assert {*component.beside} <= {*names[: names.index(component.name)]}
         assert component.asked_by in Cluster.__dataclass_fields__
+
+
+def test_an_exporter_has_a_row_in_each_table(roles):
+    components = {component.name: component for component in COMPONENTS if component.role == "exporters"}
+    assert [*components] == [f"{name}_exporter" for name in EXPORTERS]
+    assert roles["exporters"].options["exporters_names"]["choices"] == list(EXPORTERS)
+    table = yaml.safe_load((ROLES_FOLDER / "exporters/vars/main.yml").read_text())["exporters__table"]
+    for row in table:
+        component = components[f"{row['name']}_exporter"]
+        own, listens = f"{row['package']}.service", getattr(Ports(), component.name)
+        assert component.packages == (row["package"],)
+        assert (component.units, component.other_units, listens) == ((row["unit"],), (own,), row["port"])
+    assert len(table) == len(components)
+
+
+def test_what_is_monitored_is_a_component_with_its_port():
+    ports = {component.name: [port.name for port in component.ports] for component in COMPONENTS}
+    for component, port in ((name, port) for name, (_job, port) in JOBS.items()):
+        assert port in ports[component]
+    served = {port.name for component in COMPONENTS for port in component.ports if port.path.startswith("monitoring.")}
+    assert served == {*PORTS}
 
 
 def test_what_is_wired_is_a_variable_that_the_playbooks_set(roles):
