@@ -35,6 +35,8 @@ GROUPS = {
         "playbooks",
         "preflight",
         "status",
+        "alerts",
+        "alerts-upkeep",
         "maintenance",
         "updates",
         "switchover",
