@@ -35,6 +35,7 @@ GROUPS = {
         "playbooks",
         "preflight",
         "status",
+        "monitoring",
         "alerts",
         "alerts-upkeep",
         "maintenance",

@@ -8,8 +8,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +61,10 @@ def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = 
 def _number(port: Port, role: str, ha: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
     """Return a port's number from the cluster, the host's variables or the role's default."""
     if port.path:
-        return int(reduce(getitem, port.path.split("."), ha))
+        found: Any = ha
+        for key in port.path.split("."):
+            found = found[key]
+        return int(found)
     return int(variables[port.name] if port.name in variables else role_defaults(COLLECTION, role)[port.name])
 
 

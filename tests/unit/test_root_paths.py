@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "root-paths.md").read_text(encoding="utf-8")
 UNITS = {
     "alertmanager/drop-in.conf.j2": "prometheus-alertmanager.service.d/holdfast.conf",
+    "exporters/exporter.service.j2": "holdfast-NAME-exporter.service",
     "backup_jobs/job.service.j2": "holdfast-job-NAME.service",
     "clone/clone.service.j2": "holdfast-clone-PORT.service",
     "etcd/holdfast.conf.j2": "etcd.service.d/holdfast.conf",
