@@ -70,7 +70,7 @@ soak: bootstrap ## No unwanted failover: the lab under load and starvation (MINU
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/soak.yml -e soak_confirm=lab -e soak_minutes=$(MINUTES)
 
 .PHONY: test
-test: bootstrap browser etcd ## All checks: lint, types, units, docs, sanity, then the Molecule scenarios in containers
+test: bootstrap browser etcd promtool ## All checks: lint, types, units, docs, sanity, then the Molecule scenarios in containers
 	@$(BIN)/python -m scripts.check lint types unit docs
 	@$(BIN)/python -m scripts.check sanity
 	@$(MAKE) --no-print-directory molecule
@@ -83,7 +83,11 @@ browser: bootstrap ## Chromium for the tests of the drill's report
 etcd: bootstrap ## An etcd for the tests of the lease watcher
 	@$(BIN)/python -m scripts.etcd
 
-unit: etcd
+.PHONY: promtool
+promtool: bootstrap ## promtool and amtool for the tests of the alert rules
+	@$(BIN)/python -m scripts.promtool
+
+unit: etcd promtool
 .PHONY: lint types unit docs sanity
 lint types unit docs sanity: bootstrap ## One kind of check
 	@$(BIN)/python -m scripts.check $@
@@ -139,7 +143,7 @@ site: bootstrap ## The docs site, in .cache/site/html
 	@$(BIN)/python -m scripts.docs_site
 
 .PHONY: matrix
-matrix: bootstrap browser etcd ## Sanity and units with ansible-core 2.19, 2.20 and 2.21 (CORES=2.19 CHECKS=sanity for some)
+matrix: bootstrap browser etcd promtool ## Sanity and units with ansible-core 2.19, 2.20 and 2.21 (CORES=2.19 CHECKS=sanity for some)
 	@$(BIN)/python -m scripts.matrix $(CORES) $(CHECKS)
 
 .PHONY: amendments

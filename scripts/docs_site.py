@@ -36,6 +36,8 @@ GROUPS = {
         "preflight",
         "status",
         "monitoring",
+        "alerts",
+        "alerts-upkeep",
         "maintenance",
         "updates",
         "switchover",

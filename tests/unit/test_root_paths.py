@@ -15,6 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "root-paths.md").read_text(encoding="utf-8")
 UNITS = {
+    "alertmanager/drop-in.conf.j2": "prometheus-alertmanager.service.d/holdfast.conf",
     "exporters/exporter.service.j2": "holdfast-NAME-exporter.service",
     "backup_jobs/job.service.j2": "holdfast-job-NAME.service",
     "clone/clone.service.j2": "holdfast-clone-PORT.service",
@@ -26,6 +27,7 @@ UNITS = {
     "lease_watcher/service.j2": "holdfast-lease-watcher.service",
     "patroni/drop-in.conf.j2": "patroni.service.d/holdfast.conf",
     "pgbouncer/service.j2": "holdfast-pgbouncer.service",
+    "prometheus/drop-in.conf.j2": "prometheus.service.d/holdfast.conf",
 }
 SCRIPTS = {
     "haproxy/save-state.py.j2": "save-state.py",

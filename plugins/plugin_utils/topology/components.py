@@ -275,6 +275,14 @@ COMPONENTS = (
         group="monitoring",
         units=("prometheus.service",),
         ports=(Port("prometheus", "prometheus", "monitoring.ports.prometheus"),),
+        is_client=True,
+        wired={
+            "prometheus_alertmanagers": f"{DECLARE}.groups.monitoring",
+            "prometheus_interval": f"{DECLARE}.monitoring.interval",
+            "prometheus_port": f"{DECLARE}.ports.prometheus",
+            "prometheus_probes": f"{DECLARE}.pools",
+            "prometheus_targets": f"{DECLARE}.groups",
+        },
     ),
     Component(
         "alertmanager",
@@ -283,6 +291,7 @@ COMPONENTS = (
         asked_by="monitoring",
         units=("prometheus-alertmanager.service",),
         ports=(Port("alertmanager", "alertmanager", "monitoring.ports.alertmanager"),),
+        wired={"alertmanager_port": f"{DECLARE}.ports.alertmanager"},
     ),
     _exporter("node"),
     _exporter("postgres", "postgresql", sql_roles={"exporters_username": MONITOR}),

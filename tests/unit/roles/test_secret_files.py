@@ -105,6 +105,13 @@ def job(secret: str) -> list[str]:
     return [documents[0]["password"], documents[0]["environment"]["TOKEN"], documents[1]["password"]]
 
 
+def alertmanager(secret: str) -> list[str]:
+    given = [{"name": "a", "email": {"auth_password": secret}, "webhook": {"url": secret}}]
+    document = yaml.safe_load(render("alertmanager", "alertmanager.yml.j2", {"alertmanager_receivers": given}))
+    receiver = document["receivers"][1]
+    return [receiver["email_configs"][0]["auth_password"], receiver["webhook_configs"][0]["url"]]
+
+
 READERS: Mapping[str, tuple[Any, str]] = {
     "patroni": (patroni, "ha_secrets.postgresql_superuser"),
     "pgbackrest": (pgbackrest, "ha_secrets.pgbackrest_cipher"),
@@ -112,6 +119,7 @@ READERS: Mapping[str, tuple[Any, str]] = {
     "lease_watcher": (lease_watcher, "ha_secrets.etcd_lease_watcher"),
     "haproxy": (haproxy, "ha_secrets.haproxy_stats"),
     "job": (job, "ha_secrets.etcd_root"),
+    "alertmanager": (alertmanager, "alertmanager_receivers"),
 }
 
 

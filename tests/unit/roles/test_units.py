@@ -41,6 +41,8 @@ UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "job": ("backup_jobs", "job.service.j2", {"job": JOB, "job_record_textfile": ODD}),
     "backup": ("pgbackrest", "pgbackrest-backup@.service.j2", inputs("backup1", job_record_textfile=ODD)),
     "patroni": ("patroni", "drop-in.conf.j2", {"patroni_data_directory": ODD}),
+    "alertmanager": ("alertmanager", "drop-in.conf.j2", {"alertmanager_data_directory": ODD}),
+    "prometheus": ("prometheus", "drop-in.conf.j2", {"prometheus_data_directory": ODD}),
     "canary": ("pgbackrest", "holdfast-canary.service.j2", inputs("db1", pgbackrest_socket_directory=ODD)),
 }
 # Nothing that a user names by a path gets into these.
