@@ -138,7 +138,7 @@ def lag(name: str, greatest: float, end: int = DAY // STEP, unknown: range = ran
 def alert(name: str, severity: str, host: str, summary: str, since: str, **status: bool) -> dict[str, Any]:
     """Return an alert of holdfast.ha.prometheus_info."""
     labels = {"alertname": name, "severity": severity, "host": host, "cluster": "lab"}
-    notes = {"summary": summary, "runbook_url": f"docs/alerts.md#{name.lower()}"}
+    notes = {"summary": summary, "runbook_url": f"https://docs.example/alerts.md#{name.lower()}"}
     return {"labels": labels, "annotations": notes, "since": since, "silenced": False, "inhibited": False, **status}
 
 

@@ -63,7 +63,7 @@ def test_a_lab_in_trouble() -> None:
         "of the last day with a primary 98.859 %",
         "without one for about 15 min",
         "alerts firing 3",
-        "page HostDown db2 db2 answers no scrape docs/alerts.md#hostdown 58 min",
+        "page HostDown db2 db2 answers no scrape what to do 58 min",
         "inhibited ExporterDown db2",
         "primary_power_loss WITHOUT END etcd has no member to spare",
         "updates : 1 package of the stack waits on backup1",
@@ -76,7 +76,18 @@ def test_the_same_state_gives_the_same_page() -> None:
 
 
 def test_nothing_from_elsewhere_and_nothing_active() -> None:
-    assert not re.search(r"<script|https?://|url\(|@import", labs.page(labs.troubled()))
+    assert not re.search(
+        r"<script|<link (?!rel=\"icon\" href=\"data:,\")|src=|url\(|@import", labs.page(labs.troubled())
+    )
+
+
+def test_an_alert_leads_to_its_runbook_only_by_https() -> None:
+    reports = labs.troubled()
+    alerts = reports["backup1"]["probes"]["prometheus"]["alerts"]
+    assert '<a href="https://docs.example/alerts.md#hostdown">' in labs.page(reports)
+    for alert in alerts:
+        alert["annotations"]["runbook_url"] = "javascript:x()"
+    assert "javascript" not in labs.page(reports)
 
 
 def test_names_are_escaped() -> None:
