@@ -122,6 +122,14 @@ reference: bootstrap ## Generate docs/variables.md, docs/playbooks.md and the fi
 	@$(BIN)/python -m scripts.generate_variables_reference
 	@$(BIN)/python -m scripts.generate_playbooks_reference
 
+.PHONY: dashboards
+dashboards: bootstrap ## Generate docs/dashboards from the descriptions in scripts/dashboards
+	@$(BIN)/python -m scripts.dashboards.generate
+
+.PHONY: dashboards-check
+dashboards-check: bootstrap ## Ask the lab's Prometheus for every panel, and require data (PROMETHEUS=http://... CLUSTER=main)
+	@$(BIN)/python -m scripts.dashboards.check $(or $(PROMETHEUS),$(LAB)) $(CLUSTER)
+
 .PHONY: release
 release: bootstrap ## Build the collection for publication, in .cache/release
 	@$(BIN)/python -m scripts.release build

@@ -17,12 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "collections"))
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.page import TEMPLATES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import LEGEND, timeline
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Ledger, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.pages.template import palette
 
 BEFORE, AFTER = 3.0, 3.0
 """Seconds shown before the injection, and after the last event."""
@@ -99,8 +99,7 @@ def entry(at: int, kind: str, text: str, width: float, top: float) -> str:
 
 def colours() -> str:
     """Return the report's colours, light and dark."""
-    css = (TEMPLATES / "report.css").read_text(encoding="utf-8")
-    return re.sub(r"\s+", " ", css[: css.index("* {")])
+    return re.sub(r"\s+", " ", palette())
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the generators of references share: the files are written, or compared with `--check`."""
+"""What generators share: the files are written, or compared with `--check`."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def write_or_check(wanted: Mapping[Path, str], arguments: list[str]) -> int:
-    """Write files by path, or with --check name those that differ; return the exit status."""
+def write_or_check(wanted: Mapping[Path, str], arguments: list[str], make: str = "reference") -> int:
+    """Write files by path, or with --check name those that differ and the target that makes them; return the exit
+    status.
+    """
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is out of date: run `make reference`")
+            print(f"{path.relative_to(ROOT)} is out of date: run `make {make}`")
         return 1 if stale else 0
     for path in stale:
         path.write_text(wanted[path], encoding="utf-8")

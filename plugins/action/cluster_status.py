@@ -8,29 +8,31 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.controller_file import replace
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.judge import judge, notices, rolling_problems
-from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Cluster, Limits, Problem
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Cluster, Limits
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.observe import observe
+from ansible_collections.holdfast.ha.plugins.plugin_utils.status.page.document import Judged, as_page
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import as_data, as_lines, sentence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.reports import report, show
 
 ARGUMENTS = argument_spec("cluster_status")
 
 
-def judged(
-    cluster: Cluster, limits: Limits, purpose: str, without: Sequence[str]
-) -> tuple[Cluster, list[Problem], list[Problem]]:
+def judged(cluster: Cluster, limits: Limits, purpose: str, without: Sequence[str]) -> Judged:
     """Return a cluster with its problems and notices."""
     out = {*without, *cluster.in_maintenance}
     if purpose == "rolling":
-        return cluster, rolling_problems(cluster, limits, out), []
-    return cluster, judge(cluster, limits, out), notices(cluster, limits)
+        return Judged(cluster, rolling_problems(cluster, limits, out), [])
+    return Judged(cluster, judge(cluster, limits, out), notices(cluster, limits))
 
 
 def hosts_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
@@ -41,6 +43,15 @@ def hosts_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> list
     if arguments["purpose"] == "rolling":
         judged &= {clusters.get(host) for host in variables["ansible_play_hosts_all"]}
     return [host for host in hosts if clusters[host] in judged]
+
+
+def write_page(path: str, found: Sequence[Judged], lag: int) -> None:
+    """Write the page. Raises AnsibleActionFail."""
+    text = as_page(found, lag, datetime.now().astimezone())
+    try:
+        replace(Path(path), text.encode(), mode=0o666, keep_mode=True)
+    except OSError as error:
+        raise AnsibleActionFail(f"page: {error}; name a file that can be written, such as status.html") from error
 
 
 class ActionModule(ActionBase):
@@ -68,6 +79,8 @@ class ActionModule(ActionBase):
         document = json.dumps({"healthy": healthy, "clusters": data}, indent=2)
         if arguments["file"]:
             Path(arguments["file"]).write_text(document + "\n", encoding="utf-8")
+        if arguments["page"] and not self._task.check_mode:
+            write_page(arguments["page"], found, limits.lag)
         if arguments["format"] == "json":
             Display().display(document)
         elif arguments["format"] == "table":

@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import os
 import stat
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +26,7 @@ from ansible.parsing.vault import (
 )
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible_collections.holdfast.ha.plugins.plugin_utils.controller_file import replace
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders, secrets_files
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
@@ -81,35 +80,6 @@ def read(path: Path) -> bytes | None:
         return path.read_bytes()
     except FileNotFoundError:
         return None
-
-
-def write(path: Path, content: bytes) -> None:
-    """Replace a file, or the target of a link, atomically.
-
-    The file keeps its owner and group, an encrypted one also its mode; a new one is readable by its owner only.
-    """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, staged = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            keep_attributes(path.stat(), staged, is_encrypted(content))
-        Path(staged).replace(path)
-    except BaseException:
-        Path(staged).unlink(missing_ok=True)
-        raise
-
-
-def keep_attributes(found: os.stat_result, staged: str, mode: bool) -> None:
-    """Give a file another's owner and group, and its mode if asked for."""
-    if (found.st_uid, found.st_gid) != (os.geteuid(), os.getegid()):
-        os.chown(staged, found.st_uid, found.st_gid)
-    if mode:
-        Path(staged).chmod(stat.S_IMODE(found.st_mode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +146,7 @@ class ActionModule(ActionBase):
         is_loose = before is not None and not is_encrypted(content) and stat.S_IMODE(path.stat().st_mode) != MODE
         if not self._task.check_mode:
             if content != before:
-                write(path, content)
+                replace(path, content, mode=MODE, keep_mode=is_encrypted(content))
             elif is_loose:
                 path.chmod(MODE)
         Display().display(report(str(path), protection(content), plan))

@@ -20,6 +20,7 @@ attributes:
   check_mode:
     support: full
     description: Can run in check_mode and return changed status without changing anything but O(file).
+      O(page) is not written.
   diff_mode:
     support: none
     description: Will return details on what has changed when in diff mode.
@@ -28,7 +29,8 @@ options:
     description:
       - The variable in which each host's result of M(holdfast.ha.gather) was registered.
       - Its probes must be named C(etcd), C(postgresql), C(haproxy), C(vrrp), C(timings), C(backup),
-        C(archive), C(queue), C(verification), C(jobs), C(certificates) and C(maintenance).
+        C(archive), C(queue), C(verification), C(jobs), C(certificates) and C(maintenance). For O(page),
+        C(prometheus) is used, too.
     type: str
     default: status__host
   group:
@@ -64,6 +66,13 @@ options:
     default: table
   file:
     description: A file on the controller to write the JSON document to.
+    type: path
+  page:
+    description:
+      - A file on the controller to write the state to as one HTML page that needs nothing else. It is replaced
+        atomically and keeps its mode. In check mode it is not written.
+      - With the probe C(prometheus), the result of M(holdfast.ha.prometheus_info) on the host of Prometheus, the page
+        also has the last day and the alerts.
     type: path
   final:
     description: With V(false), an unhealthy cluster prints nothing and is no failure, so that the task can be retried.

@@ -40,7 +40,7 @@ LOOK_AT_ARCHIVING = "bring the repository host back; look at /var/log/pgbackrest
 LOOK_AT_SERVER = "look at `journalctl -u pgbackrest` there; let the repository host reach it (pgbackrest_tls_port)"
 VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-verify` there"
 # The repository host reports the archive; the other probes may be absent.
-UNJUDGED = ("archive", "objects", "protection", "queue", "rolling", "timings")
+UNJUDGED = ("archive", "objects", "prometheus", "protection", "queue", "rolling", "timings")
 BOUND = "run playbooks/connections.yml; if it comes back, look for another file in /etc/sysctl.d that sets it"
 RESTART_PATRONI = "run playbooks/restart.yml"
 AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -85,29 +85,32 @@ def sentence(problem: Problem) -> str:
 
 def rows(cluster: Cluster) -> Iterator[Row]:
     """Yield the table's rows: part, subject, state, details."""
+    for title, items in parts(cluster):
+        yield from titled(title, items)
+
+
+def parts(cluster: Cluster) -> Iterator[tuple[str, list[Row]]]:
+    """Yield the parts that the cluster has, with their rows: subject, state, details."""
     if cluster.redundancy:
-        yield from titled("redundancy", map(redundancy_row, cluster.redundancy))
+        yield "redundancy", list(map(redundancy_row, cluster.redundancy))
     if cluster.postgresql:
-        yield from titled("postgresql", map(member_row, cluster.postgresql.members))
+        yield "postgresql", list(map(member_row, cluster.postgresql.members))
     if cluster.etcd:
-        yield from titled("etcd", etcd_rows(cluster.etcd))
-    yield from titled("virtual IP", map(virtual_ip_row, cluster.virtual_ips))
-    yield from titled("pool", map(pool_row, sorted(cluster.pools, key=lambda pool: pool.port)))
+        yield "etcd", list(etcd_rows(cluster.etcd))
+    yield "virtual IP", list(map(virtual_ip_row, cluster.virtual_ips))
+    yield "pool", list(map(pool_row, sorted(cluster.pools, key=lambda pool: pool.port)))
     if cluster.repository:
-        yield from titled("backup", repository_rows(cluster.repository))
+        yield "backup", list(repository_rows(cluster.repository))
     if cluster.jobs:
-        yield from titled("job", map(job_row, cluster.jobs))
+        yield "job", list(map(job_row, cluster.jobs))
     if cluster.certificates:
-        yield from titled("certificate", certificate_rows(cluster.certificates))
+        yield "certificate", list(certificate_rows(cluster.certificates))
 
 
-def titled(title: str, items: Iterable[Row]) -> Iterator[Row]:
+def titled(title: str, items: Sequence[Row]) -> Iterator[Row]:
     """Yield rows with the title before the first; a single row that says so when there are none."""
-    number = -1
-    for number, item in enumerate(items):
+    for number, item in enumerate(items or [["none"]]):
         yield ["" if number else title, *item]
-    if number < 0:
-        yield [title, "none"]
 
 
 def switch(value: bool | None) -> str:

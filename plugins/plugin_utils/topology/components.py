@@ -293,6 +293,14 @@ COMPONENTS = (
         ports=(Port("alertmanager", "alertmanager", "monitoring.ports.alertmanager"),),
         wired={"alertmanager_port": f"{DECLARE}.ports.alertmanager"},
     ),
+    Component(
+        "metrics",
+        roles=("metrics",),
+        everywhere=True,
+        asked_by="monitoring",
+        units=("holdfast-metrics.service",),
+        wired={"metrics_state": f"{DECLARE}.monitoring"},
+    ),
     _exporter("node"),
     _exporter("postgres", "postgresql", sql_roles={"exporters_username": MONITOR}),
     _exporter("pgbouncer", "pgbouncer"),
@@ -313,7 +321,7 @@ COMMON_ROLE = "certificates"
 PACKAGE_ROLES = tuple(dict.fromkeys((COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))))
 """Roles with a variable for their packages, to which a host's own variable adds."""
 
-ROLES = (*PACKAGE_ROLES, "backup_jobs", "connections", "job_record", "metrics", "packages", "restore_verify")
+ROLES = (*PACKAGE_ROLES, "backup_jobs", "connections", "job_record", "packages", "restore_verify")
 """Roles whose variables are checked; each variable begins with its role's name."""
 
 SECRETS = tuple(secret for component in COMPONENTS for secret in component.secrets)

@@ -136,18 +136,18 @@ def test_what_a_playbook_of_ones_own_gives_is_judged(inventory, imported, argume
 def test_what_the_inventory_declares_as_foreign_is_so_on_the_command_line_and_back(tmp_path):
     folder = tmp_path / "inventory"
     folder.mkdir()
-    hosts = {"db1": {"ansible_host": "192.0.2.1", "ha_foreign_variables": "status_page", "patroni_exporter_port": 1}}
+    hosts = {"db1": {"ansible_host": "192.0.2.1", "ha_foreign_variables": "status_board", "patroni_exporter_port": 1}}
     (folder / "hosts.yml").write_text(json.dumps({"all": {"children": {"haproxy": {"hosts": hosts}}}}))
     web = {"port": 80, "service": "web", "servers": [{"name": "web1", "address": "192.0.2.9", "port": 80}]}
     topology = {"plugin": "holdfast.ha.topology", "clusters": {"a": {"pools": {"web": web}}}}
     (folder / "topology.ha.yml").write_text(json.dumps(topology))
-    book, extra = ROOT / "playbooks" / "etcd.yml", {"ha_secrets": SECRETS, "status_page": "x", "status_room": "x"}
+    book, extra = ROOT / "playbooks" / "etcd.yml", {"ha_secrets": SECRETS, "status_board": "x", "status_room": "x"}
     _code, output = run(folder, book, "-e", json.dumps(extra))
     assert "patroni_exporter_port: is not a variable of the role patroni" in output
     _code, output = run(folder, book, "-e", json.dumps(extra | {"ha_foreign_variables": ["patroni_exporter_*"]}))
     assert "patroni_exporter_port" not in output
     assert "status_room: is an unknown variable" in output
-    assert "status_page: " not in output
+    assert "status_board: " not in output
 
 
 @pytest.mark.parametrize("playbook", ["site", "postgresql", "status"])

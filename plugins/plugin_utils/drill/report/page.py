@@ -17,8 +17,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.pages.template import environment
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import sentence
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -44,22 +44,16 @@ class Picture:
 def as_page(run: Run, words: Words | None = None) -> str:
     """Return the HTML document, by default in the words of a drill."""
     words = words or DRILL
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(seconds=seconds, title=words.title, counted=counted, plain=plain, sentence=sentence)
-    environment.globals.update(
+    templates = environment(TEMPLATES)
+    templates.filters.update(seconds=seconds, title=words.title, counted=counted, plain=plain, sentence=sentence)
+    templates.globals.update(
         flat=flat,
         strip=strip,
         pictures=partial(pictures, origin=words.origin),
         lengths=lengths,
         runs=partial(runs, clients=words.clients),
     )
-    template = environment.get_template("report.html.j2")
+    template = templates.get_template("report.html.j2")
     return template.render(run=run, words=words, legend=(*LEGEND, *words.legend))
 
 

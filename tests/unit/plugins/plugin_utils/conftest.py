@@ -1,11 +1,11 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Builds a topology from the good base and a case's changes."""
+"""Builds a topology from the good base and a case's changes; starts a browser."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, load_roles
+from playwright.sync_api import Browser, sync_playwright
+
+from tests.unit.plugins.plugin_utils.browsing import CHROMIUM
 
 UNIT = Path(__file__).resolve().parents[2]
 BASE = yaml.safe_load((UNIT / "data" / "topology_base.yml").read_text(encoding="utf-8"))
@@ -64,3 +67,12 @@ def merge(base: Any, changes: Any) -> Any:
         return deepcopy(changes)
     merged = {**deepcopy(base), **{key: merge(base.get(key), value) for key, value in changes.items()}}
     return {key: value for key, value in merged.items() if value is not None}
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,42 +15,19 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import fi
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
+from tests.unit.plugins.plugin_utils.browsing import (
+    KINDS,
+    NARROW,
+    NEEDS_CHROMIUM,
+    OVERLAPPING_TEXTS,
+    TEXTS_OF_LOW_CONTRAST,
+    opened,
+)
 from tests.unit.plugins.plugin_utils.drill.ledgers import recorded
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-LAPTOP = {"width": 1366, "height": 768}
-NARROW = {"width": 800, "height": 768}
-
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt-get install chromium")
-
-TEXTS_OF_LOW_CONTRAST = """() => {
-  const channel = value => value <= 10.3 ? value / 3294 : ((value / 255 + 0.055) / 1.055) ** 2.4;
-  const light = colour => {
-    const [red, green, blue] = colour.match(/[0-9.]+/g).map(Number).map(channel);
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
-  };
-  const behind = element => {
-    for (; element; element = element.parentElement) {
-      const colour = getComputedStyle(element).backgroundColor;
-      if (colour !== 'rgba(0, 0, 0, 0)') return colour;
-    }
-    return 'rgb(255, 255, 255)';
-  };
-  const own = element => [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
-  return [...document.querySelectorAll('body *:not(svg *):not(code)')].filter(own).filter(element => {
-    const [one, other] = [light(getComputedStyle(element).color), light(behind(element))].sort((a, b) => b - a);
-    return (one + 0.05) / (other + 0.05) < 4.5;
-  }).map(element => element.textContent.trim());
-}"""
-OVERLAPPING_TEXTS = """() => [...document.querySelectorAll('figure svg')].flatMap(svg => {
-  const boxes = [...svg.querySelectorAll('text')].map(text => [text.textContent, text.getBoundingClientRect()])
-    .filter(([, box]) => box.width);
-  return boxes.flatMap(([one, a], number) => boxes.slice(number + 1).filter(([, b]) =>
-    a.left < b.right - 1 && b.left < a.right - 1 && a.top < b.bottom - 3 && b.top < a.bottom - 3)
-    .map(([other]) => `${one} / ${other}`));
-})"""
+pytestmark = NEEDS_CHROMIUM
 
 
 @pytest.fixture(scope="module")
@@ -62,26 +38,10 @@ def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     return (directory / "report.html").as_uri()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(params=["light", "dark", "narrow"])
+@pytest.fixture(params=KINDS)
 def page(request: pytest.FixtureRequest, browser: Browser, address: str) -> Iterator[Page]:
-    narrow = request.param == "narrow"
-    page = browser.new_page(viewport=NARROW if narrow else LAPTOP, color_scheme="light" if narrow else request.param)
-    page.complaints = []  # type: ignore[attr-defined]
-    page.requests = []  # type: ignore[attr-defined]
-    page.on("console", lambda message: page.complaints.append(message.text))
-    page.on("pageerror", lambda error: page.complaints.append(str(error)))
-    page.on("request", lambda asked: page.requests.append(asked.url))
-    page.goto(address)
-    yield page
-    page.close()
+    with opened(browser, address, request.param) as page:
+        yield page
 
 
 @pytest.fixture
