@@ -46,7 +46,7 @@ def leaving_of(host: removal.Host | None, seen: Mapping[str, Any]) -> removal.Le
 
 def places_of(name: str | None, variables: Mapping[str, Any]) -> list[str]:
     """Return where a host is to have repositories, by its evaluated variables."""
-    if name not in variables["groups"]["all"] or "ha" not in variables["hostvars"][name]:
+    if name is None or name not in variables["groups"]["all"] or "ha" not in variables["hostvars"][name]:
         return []
     wished = declared.host_of(name, variables["hostvars"][name], ROOT)
     return [repository["place"] for repository in declared.wished_repositories(wished.variables)]

@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, Protocol
 
 PART = ".holdfast-part"
 """Ends the name of a file while it is received."""
@@ -30,6 +30,22 @@ POLL_SECONDS = 0.5
 
 Found = Mapping[str, Sequence[int]]
 """By path a file's size in bytes, and its time of change in nanoseconds."""
+
+
+class Stream(Protocol):
+    """A connection, as a buffered file."""
+
+    def read(self, size: int, /) -> bytes:
+        """Return as many bytes, fewer at the end."""
+
+    def readline(self) -> bytes:
+        """Return a line with its end."""
+
+    def write(self, data: bytes, /) -> int:
+        """Write bytes."""
+
+    def flush(self) -> None:
+        """Send what is written."""
 
 
 class CopyError(Exception):
@@ -69,7 +85,7 @@ def refuse_outside(path: str, places: Sequence[str]) -> None:
         raise CopyError(f"the sender names {path}, which is not below {', '.join(places)}")
 
 
-def send(stream: BinaryIO, places: Sequence[str], seconds: float) -> dict[str, Any]:
+def send(stream: Stream, places: Sequence[str], seconds: float) -> dict[str, Any]:
     """Send what the other host lacks, for some seconds but at least one file; return the module's result."""
     ends = time.monotonic() + seconds
     wanted = missing(scan(places), _read(stream))
@@ -85,7 +101,7 @@ def send(stream: BinaryIO, places: Sequence[str], seconds: float) -> dict[str, A
     return {"files": sent, "bytes": size, "done": done}
 
 
-def _send_file(stream: BinaryIO, path: str) -> int:
+def _send_file(stream: Stream, path: str) -> int:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -103,7 +119,7 @@ def _send_file(stream: BinaryIO, path: str) -> int:
     return status.st_size
 
 
-def receive(stream: BinaryIO, places: Sequence[str]) -> dict[str, Any]:
+def receive(stream: Stream, places: Sequence[str]) -> dict[str, Any]:
     """Store what the other host sends; return the module's result."""
     _write(stream, scan(places))
     files = size = 0
@@ -116,7 +132,7 @@ def receive(stream: BinaryIO, places: Sequence[str]) -> dict[str, Any]:
     return {"files": files, "bytes": size, "done": head["done"]}
 
 
-def _store(stream: BinaryIO, head: Mapping[str, Any]) -> None:
+def _store(stream: Stream, head: Mapping[str, Any]) -> None:
     path = Path(head["path"])
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}{PART}")
@@ -135,12 +151,12 @@ def _store(stream: BinaryIO, head: Mapping[str, Any]) -> None:
     part.replace(path)
 
 
-def _write(stream: BinaryIO, message: Mapping[str, Any]) -> None:
+def _write(stream: Stream, message: Mapping[str, Any]) -> None:
     stream.write(json.dumps(message).encode() + b"\n")
     stream.flush()
 
 
-def _read(stream: BinaryIO) -> dict[str, Any]:
+def _read(stream: Stream) -> dict[str, Any]:
     line = stream.readline()
     if not line:
         raise CopyError("the other host ended the connection; its own message says why")
@@ -160,22 +176,28 @@ def context(params: Mapping[str, Any]) -> ssl.SSLContext:
 
 
 @contextmanager
-def connected(params: Mapping[str, Any], tls: ssl.SSLContext) -> Iterator[BinaryIO]:
+def connected(params: Mapping[str, Any], tls: ssl.SSLContext) -> Iterator[Stream]:
     """Yield a connection with the peer, whose certificate has its name. Raises CopyError."""
     deadline = time.monotonic() + params["timeout"]
     try:
         plain = _accept(params, deadline) if params["role"] == "receive" else _connect(params, deadline)
         plain.settimeout(SILENCE_SECONDS)
         is_receiver = params["role"] == "receive"
-        name = None if is_receiver else params["address"]
-        with plain, tls.wrap_socket(plain, server_side=is_receiver, server_hostname=name) as wire:
-            subject = dict(pair for part in (wire.getpeercert() or {}).get("subject", ()) for pair in part)
-            if subject.get("commonName") != params["peer"]:
-                raise CopyError(f"{subject.get('commonName')} answers instead of {params['peer']}")
+        host = None if is_receiver else params["address"]
+        with plain, tls.wrap_socket(plain, server_side=is_receiver, server_hostname=host) as wire:
+            name = common_name(wire.getpeercert() or {})
+            if name != params["peer"]:
+                raise CopyError(f"{name} answers instead of {params['peer']}")
             with wire.makefile("rwb") as stream:
                 yield stream
     except (OSError, ValueError) as error:
         raise CopyError(f"{params['peer']}: {error}") from error
+
+
+def common_name(certificate: Mapping[str, Any]) -> str:
+    """Return the common name in a certificate as ssl has it, "" without one."""
+    pairs = (pair for part in certificate.get("subject", ()) for pair in part)
+    return next((str(value) for key, value in pairs if key == "commonName"), "")
 
 
 def _accept(params: Mapping[str, Any], deadline: float) -> socket.socket:

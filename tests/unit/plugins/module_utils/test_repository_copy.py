@@ -118,3 +118,9 @@ def test_a_path_elsewhere_is_refused(path):
     with pytest.raises(copying.CopyError, match="not below /srv/repository"):
         copying.refuse_outside(path, ["/srv/repository"])
     copying.refuse_outside("/srv/repository/a..b", ["/srv/repository"])
+
+
+def test_the_peer_is_known_by_its_common_name():
+    subject = ((("organizationName", "x"),), (("commonName", "backup1"),))
+    assert copying.common_name({"subject": subject}) == "backup1"
+    assert copying.common_name({}) == ""
