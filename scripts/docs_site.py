@@ -38,6 +38,7 @@ GROUPS = {
         "maintenance",
         "updates",
         "switchover",
+        "logs",
         "security",
         "root-paths",
     ),
