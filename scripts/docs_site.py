@@ -41,6 +41,7 @@ GROUPS = {
         "maintenance",
         "updates",
         "switchover",
+        "logs",
         "security",
         "root-paths",
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.stopwatch import Stopwatch
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.alerting import Alerting
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import Fault, Target, Until
@@ -56,6 +57,7 @@ class Conductor:
         gatekeeper: Gatekeeper,
         etcd: EtcdAdmin,
         clients: Clients,
+        alerting: Alerting,
     ) -> None:
         self._plan = plan
         self._expected = expected
@@ -66,12 +68,14 @@ class Conductor:
         self._gatekeeper = gatekeeper
         self._etcd = etcd
         self._clients = clients
+        self._alerting = alerting
 
     def conduct(self, fault: Fault, repetition: int) -> Ledger:
         """Inject one fault once; raises GateError, NotProvenError or StoppedError, after healing in every case."""
         self._patience.label = f"{fault.name} {repetition}"
         watch = Stopwatch()
         before = self._ready(fault)
+        self._alerting.await_calm(fault)
         table = self._clients.make_table(before.leader)
         self._recorder.reset(self._crew.offset(self._plan.client))
         begun = self._recorder.now()
@@ -128,6 +132,7 @@ class Conductor:
         proof = fault.action.inject(self._tools, harm.targets, before)
         self._patience.tell(f"injected: {proof}")
         self._hold(fault, before, harm.injected)
+        self._alerting.await_fired(fault, harm.targets, harm.injected)
         harm.cut = self._tools.cut()
         harm.proof = "; ".join(filter(None, [proof, fault.action.still(self._tools, harm.targets)]))
 
@@ -169,6 +174,7 @@ class Conductor:
         """Wait until the cluster is healthy, and return the whole record."""
         after, recovery = self._gatekeeper.wait("after", since=harm.healed)
         self._await_flow(STEADY_SECONDS, 60.0, "steady writes after healing")
+        self._alerting.await_settled(fault, harm.healed, recovery)
         ended = self._last_claim(after.leader, harm.healed)
         self._clients.end()
         watch.end("gate after")
@@ -186,6 +192,7 @@ class Conductor:
             primary_after=after.leader,
             **self._recorder.records(begun, ended),
             pooled_pool=(self._plan.pooled or {}).get("name", ""),
+            monitor=self._plan.monitor,
             events=self._events(fault, before, harm),
             presence=presence,
             recovery=recovery,

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.masking import mask
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.alerting import Alerting
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
@@ -93,6 +94,7 @@ class Drill:
         self._clients = Clients(
             plan=plan, expected=expected, crew=self._crew, patience=patience, gatekeeper=self._gatekeeper
         )
+        self._alerting = Alerting(plan, self._recorder, self._tools, patience)
         self._conductor = Conductor(
             plan=plan,
             expected=expected,
@@ -103,6 +105,7 @@ class Drill:
             gatekeeper=self._gatekeeper,
             etcd=EtcdAdmin(password=plan.secrets["etcd_root"], crew=self._crew, gatekeeper=self._gatekeeper),
             clients=self._clients,
+            alerting=self._alerting,
         )
         self._results: list[Result] = []
         self._unjudged: list[Unjudged] = []
@@ -151,7 +154,7 @@ class Drill:
                 raise
             ledger_file.write(ledger, directory / f"{fault.name}-{number}.ledger.json.gz")
             budget = self._budget(fault.name)
-            verdict = analysis.judge(ledger, budget)
+            verdict = analysis.judge(ledger, budget, self._alerting.wanted(fault))
             self._results.append((ledger, verdict, budget))
             self._speaker.tell(self._sentence(verdict))
 

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.power impor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.processes import Kill, ServiceDown, Suspend
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.switchover import Switchover
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import budgets
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import Alerts, Due
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import until_healed, within
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import model as rto
@@ -71,9 +72,10 @@ class Lasting:
 class Fault:
     """The complete declaration of one fault.
 
-    title: a description; target: the hosts; action: the harm; lasting: the duration; budget: the permitted outage;
-    course: how the cluster recovers, on which the prediction is based, or why there is none; takes: the redundancy that
-    is lost meanwhile; headline: whether the status shows the prediction.
+    title: a description; target: the hosts; action: the harm; lasting: the duration, in a monitored cluster also until
+    the alerts fire; budget: the permitted outage; course: how the cluster recovers, on which the prediction is based,
+    or why there is none; alerts: those that must and may fire, no other one; takes: the redundancy that is lost
+    meanwhile; headline: whether the status shows the prediction.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Fault:
     lasting: Lasting
     budget: budgets.Rule
     course: Course | str
+    alerts: Alerts
     takes: Takes | None = None
     headline: bool = False
 
@@ -149,6 +152,40 @@ def moved(stages: rto.Stages) -> Course:
 SILENT = taken_over(partial(rto.after_silence, taken_out=rto.taken_out_silent))
 UNHEARD = taken_over(partial(rto.after_silence, taken_out=rto.taken_out_demoted))
 
+# The names and the seconds are those of the rules in roles/prometheus/files/rules.
+
+LINGERING = frozenset({"EtcdElectsOften", "JobFailed", "PostgreSQLRestarted", "PrimaryChanged"})
+"""What is told for some time after it has happened, by any fault."""
+STALLED = frozenset({"NoPrimary", "PoolEmpty", "ProbeFails"})
+"""What a long outage of the writes raises."""
+MEMBER = frozenset({
+    "EtcdNoSpare", "MemberDown", "NoStandby", "NoSynchronousStandby", "PatroniCutFromEtcd", "PoolerDown",
+    "StandbyNotStreaming", "UnitDown",
+})  # fmt: skip
+"""What a database host raises that is lost, or comes back."""
+BALANCER = frozenset({"OneBalancer", "ProbeFails", "UnitDown"})
+EVERYTHING = STALLED | MEMBER | BALANCER | {"AddressLost", "EtcdNoQuorum", "HostDown", "RepositoryUnusable"}
+NOTICED = 20.0
+"""Seconds from the end of a rule's "for" until Alertmanager knows, beside the scrapes."""
+
+
+def due(seconds: float, *names: str) -> Due:
+    """Return that one of these alerts must fire, whose rules wait so many seconds."""
+    return Due(names, seconds + NOTICED)
+
+
+def raises(*must: Due, may: frozenset[str] = frozenset()) -> Alerts:
+    """Return the alerts of a fault."""
+    return Alerts(must, may, LINGERING)
+
+
+NONE = raises()
+HOST_DOWN = due(30, "HostDown")
+PRIMARY_LOST = raises(HOST_DOWN, may=STALLED | MEMBER)
+PRIMARY_CUT = raises(due(60, "HostDown", "PatroniCutFromEtcd"), may=STALLED | MEMBER)
+CRASHED = raises(due(0, "PrimaryChanged", "PostgreSQLRestarted"), may=STALLED)
+DISK_FULL = raises(due(60, "DiskNearlyFull"), may=STALLED | MEMBER)
+
 # fmt: off
 _FAULTS = (
     # The primary
@@ -157,6 +194,7 @@ _FAULTS = (
         Target.PRIMARY, PowerOff(), failover(5, 90),
         budget=within(lambda t: t.lease_takeover),
         course=SILENT,
+        alerts=PRIMARY_LOST,
         takes=Takes.PRIMARY,
         headline=True,
     ),
@@ -165,6 +203,7 @@ _FAULTS = (
         Target.PRIMARY_LEADING_ETCD, PowerOff(), failover(5, 90),
         budget=within(lambda t: t.lease_takeover + budgets.ETCD_ELECTION),
         course=taken_over(rto.with_etcd_leader),
+        alerts=PRIMARY_LOST,
         takes=Takes.PRIMARY,
         headline=True,
     ),
@@ -173,6 +212,7 @@ _FAULTS = (
         Target.PRIMARY, Freeze(), failover(5, 90),
         budget=within(lambda t: t.lease_takeover),
         course=SILENT,
+        alerts=raises(due(60, "HostDown", "MemberDown"), may=STALLED | MEMBER),
         takes=Takes.PRIMARY,
     ),
     Fault(
@@ -180,12 +220,14 @@ _FAULTS = (
         Target.PRIMARY, Suspend("patroni.service"), failover(10, 90),
         budget=within(lambda t: t.lease_takeover),
         course=taken_over(rto.patroni_hang),
+        alerts=raises(due(60, "MemberDown"), may=STALLED | MEMBER),
     ),
     Fault(
         "primary_isolated", "the primary is cut off from all other hosts",
         Target.PRIMARY, Isolate(Scope.EVERYBODY), failover(10, 60),
         budget=within(lambda t: t.lease_takeover),
         course=SILENT,
+        alerts=PRIMARY_LOST,
         takes=Takes.PRIMARY,
     ),
     Fault(
@@ -193,6 +235,7 @@ _FAULTS = (
         Target.PRIMARY, Isolate(Scope.PEERS), failover(10, 60),
         budget=within(lambda t: t.lease_takeover),
         course=UNHEARD,
+        alerts=PRIMARY_CUT,
         takes=Takes.PRIMARY,
     ),
     Fault(
@@ -200,12 +243,14 @@ _FAULTS = (
         Target.PRIMARY, Isolate(Scope.ETCD), failover(10, 60),
         budget=within(lambda t: t.lease_takeover),
         course=taken_over(rto.cut_from_etcd),
+        alerts=raises(due(60, "PatroniCutFromEtcd"), may=STALLED | MEMBER),
     ),
     Fault(
         "primary_cut_from_standbys", "the primary is cut off from its standbys only",
         Target.PRIMARY, Isolate(Scope.STANDBYS), seconds(20),
         budget=within(lambda t: t.standby_stall),
         course=stalled(rto.synchronous_stall),
+        alerts=raises(due(60, "NoStandby", "NoSynchronousStandby"), may=STALLED | MEMBER),
         headline=True,
     ),
     Fault(
@@ -213,6 +258,7 @@ _FAULTS = (
         Target.PRIMARY, Isolate(Scope.PEERS, one_way=True), failover(10, 60),
         budget=within(lambda t: max(t.lease_takeover, t.standby_stall)),
         course=UNHEARD,
+        alerts=PRIMARY_CUT,
         takes=Takes.PRIMARY,
     ),
     Fault(
@@ -220,6 +266,7 @@ _FAULTS = (
         Target.PRIMARY, Kill("postmaster"), writes(5, 60),
         budget=within(lambda t: t.crash),
         course=taken_over(rto.postmaster_killed),
+        alerts=CRASHED,
         headline=True,
     ),
     Fault(
@@ -227,30 +274,35 @@ _FAULTS = (
         Target.PRIMARY, Kill("patroni.service"), writes(10, 60),
         budget=within(lambda t: budgets.SERVICE_RESTART + t.takeover),
         course=Course(rto.patroni_killed),
+        alerts=NONE,
     ),
     Fault(
         "backend_segfault", "a backend of the primary crashes",
         Target.PRIMARY, Kill("backend", "SEGV"), writes(5, 60),
         budget=within(lambda t: t.crash),
         course=taken_over(rto.backend_segfault),
+        alerts=CRASHED,
     ),
     Fault(
         "data_disk_full", "the volume of the primary's data directory is full",
         Target.PRIMARY, FillDisk(wal=False), seconds(20),
         budget=until_healed(lambda t: t.takeover),
         course="only healing ends it",
+        alerts=DISK_FULL,
     ),
     Fault(
         "wal_disk_full", "the volume of the primary's WAL is full",
         Target.PRIMARY, FillDisk(wal=True), seconds(20),
         budget=within(lambda t: t.crash),
         course="PostgreSQL decides when it gives up, no setting does",
+        alerts=DISK_FULL,
     ),
     Fault(
         "switchover", "a planned switchover",
         Target.PRIMARY, Switchover(), failover(3, 60),
         budget=lambda t: Budget(writes=t.takeover, pooled=t.takeover, pooled_errors=0),
         course=taken_over(rto.switchover),
+        alerts=NONE,
         headline=True,
     ),
     # The standbys
@@ -259,12 +311,14 @@ _FAULTS = (
         Target.STANDBY, PowerOff(), seconds(15),
         budget=within(lambda t: t.one_standby_stall),
         course=stalled(rto.standby_lost),
+        alerts=raises(HOST_DOWN, may=MEMBER),
     ),
     Fault(
         "both_standbys_lost", "all standbys lose power",
         Target.ALL_STANDBYS, PowerOff(), seconds(25),
         budget=until_healed(lambda t: t.standby_stall),
         course="only healing ends it",
+        alerts=raises(HOST_DOWN, due(60, "NoStandby"), may=STALLED | MEMBER | {"EtcdNoQuorum"}),
     ),
     # etcd
     Fault(
@@ -272,12 +326,14 @@ _FAULTS = (
         Target.ETCD_LEADER, ServiceDown("etcd.service"), seconds(15),
         budget=within(lambda t: budgets.ETCD_ELECTION + t.end),
         course="writes go on, unless etcd's election outlasts retry_timeout",
+        alerts=raises(due(60, "EtcdNoSpare"), may=frozenset({"UnitDown"})),
     ),
     Fault(
         "etcd_quorum_lost", "etcd loses its quorum, and regains it",
         Target.ETCD_MAJORITY, ServiceDown("etcd.service"), seconds(30),
         budget=until_healed(lambda t: t.lease_takeover),
         course="only healing ends it",
+        alerts=raises(due(30, "EtcdNoQuorum"), may=STALLED | MEMBER),
     ),
     # The balancers
     Fault(
@@ -285,6 +341,7 @@ _FAULTS = (
         Target.VIP_HOLDER, PowerOff(), writes(5, 90),
         budget=within(lambda t: t.vip_move),
         course=moved(rto.balancer_silent),
+        alerts=raises(HOST_DOWN, may=BALANCER),
         takes=Takes.BALANCER,
         headline=True,
     ),
@@ -293,6 +350,7 @@ _FAULTS = (
         Target.VIP_HOLDER, Kill("haproxy.service"), writes(5, 60),
         budget=within(lambda t: t.vip_move),
         course=moved(rto.haproxy_killed),
+        alerts=NONE,
         headline=True,
     ),
     Fault(
@@ -300,6 +358,7 @@ _FAULTS = (
         Target.VIP_HOLDER, Kill("keepalived.service"), writes(10, 60),
         budget=within(lambda t: t.vip_move),
         course=moved(rto.keepalived_killed),
+        alerts=NONE,
         takes=Takes.BALANCER,
     ),
     Fault(
@@ -307,6 +366,7 @@ _FAULTS = (
         Target.VIP_HOLDER, Isolate(Scope.EVERYBODY), writes(10, 60),
         budget=within(lambda t: t.vip_move),
         course=moved(rto.balancer_silent),
+        alerts=raises(HOST_DOWN, may=BALANCER),
         takes=Takes.BALANCER,
     ),
     # The repository, and the whole
@@ -315,18 +375,21 @@ _FAULTS = (
         Target.BACKUP_HOST, PowerOff(), seconds(20),
         budget=within(lambda t: t.end),
         course="writes go on",
+        alerts=raises(HOST_DOWN, may=frozenset({"RepositoryUnusable", "UnitDown"})),
     ),
     Fault(
         "whole_cluster_power_loss", "every host loses power, and all start cold",
         Target.CLUSTER, PowerOff(), seconds(5),
         budget=until_healed(lambda t: budgets.COLD_START + t.lease_takeover),
         course="only healing ends it",
+        alerts=raises(may=EVERYTHING),
     ),
     Fault(
         "rolling_reboot", "every host is rebooted, one after the other",
         Target.ONE_BY_ONE, Reboot(), seconds(0),
         budget=within(lambda t: budgets.SHUTDOWN + t.lease_takeover),
         course="several faults in a row: see switchover and balancer_power_loss",
+        alerts=raises(may=EVERYTHING),
     ),
 )
 # fmt: on

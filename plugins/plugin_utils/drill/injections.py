@@ -54,6 +54,7 @@ def as_text(plan: Plan) -> str:
         f"Drill of cluster {plan.cluster}: {len(list(injections(plan)))} injections, written to {plan.directory}",
         f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
         f"  {how_provider(plan)}; dead-man timers of {plan.dead_man} s on the nodes",
+        *([f"  alerts from {plan.monitor}; every fault lasts until its alerts fire"] if plan.monitor else []),
         f"  each time: {'; '.join(ALWAYS)}; and the fault's own budget",
         "",
         table(list(rows(plan))),

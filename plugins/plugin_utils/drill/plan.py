@@ -11,6 +11,8 @@ from typing import Any
 
 SECRETS = ("etcd_root", "patroni_rest", "postgresql_superuser")
 LEAST_DEAD_MAN, MOST_DEAD_MAN = 60, 3600
+LONGEST_ALERT = 180
+"""Seconds beyond the scrapes until the last alert of any fault fires."""
 
 
 class Refusal(ValueError):  # noqa: N818 - a refusal is not an error
@@ -88,6 +90,23 @@ class Plan:
         return {node.name: node.ha["address"] for node in self.nodes if node.ha}
 
     @property
+    def monitor(self) -> str:
+        """The host whose Alertmanager tells the cluster's alerts, "" without one."""
+        return next((node.name for node in self.bearing("alertmanager")), "")
+
+    @property
+    def scrape_interval(self) -> float:
+        """The seconds between two scrapes of a monitored cluster, 0 without monitoring."""
+        hosts = [node.ha for node in self.bearing("alertmanager") if node.ha]
+        return float(hosts[0]["monitoring"]["interval"]) if hosts else 0.0
+
+    @property
+    def least_dead_man(self) -> int:
+        """The seconds that a fault may last: in a monitored cluster it waits for its alerts."""
+        waits = LONGEST_ALERT + 3 * self.scrape_interval + self.slack if self.monitor else 0
+        return LEAST_DEAD_MAN + int(waits)
+
+    @property
     def virtual_ips(self) -> list[str]:
         """The virtual IPs, without their prefix lengths."""
         instances = (self.topology.get("vrrp") or {}).get("instances") or []
@@ -142,8 +161,8 @@ def problems(plan: Plan) -> Iterator[str]:
         yield f"drill_repeat: {plan.repeat}: give 1 or more"
     if not plan.slack >= 0:
         yield f"drill_slack: {plan.slack:g}: give seconds, 0 or more"
-    if not LEAST_DEAD_MAN <= plan.dead_man <= MOST_DEAD_MAN:
-        yield f"drill_dead_man: {plan.dead_man}: give {LEAST_DEAD_MAN} to {MOST_DEAD_MAN} seconds"
+    if not plan.least_dead_man <= plan.dead_man <= MOST_DEAD_MAN:
+        yield f"drill_dead_man: {plan.dead_man}: give {plan.least_dead_man} to {MOST_DEAD_MAN} seconds"
     if plan.client not in {node.name for node in plan.nodes}:
         yield f"drill_client: {plan.client!r}: name a host of the inventory that is no part of the cluster"
     elif plan.node(plan.client).ha is not None:

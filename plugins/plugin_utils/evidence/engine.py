@@ -44,6 +44,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import 
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.process import OPERATIONAL, Speaker, in_words, trace
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Event, Ledger, Outcome, Presence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.steps import BEGUN
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.steps import ENDED as STEP_ENDED
@@ -280,6 +281,7 @@ class Evidence:
             primary_after=leader,
             **self._recorder.records(self._begun, ended),
             pooled_pool=(self._plan.drill.pooled or {}).get("name", ""),
+            monitor=self._plan.drill.monitor,
             events=self._steps(),
             presence=presence,
             clock_uncertainty=self._crew.describe(),
@@ -306,6 +308,7 @@ class Evidence:
 
     def _report(self, ledger: Ledger) -> int:
         found = judge(ledger, self._plan.limits, tuple(self._recorder.broken))
+        self._notes += [breach.text for breach in alerts.unseen(ledger)] if ledger.monitor else []
         one, five, fifteen = os.getloadavg()
         run = report.EvidenceRun(
             cluster=self._plan.drill.cluster,

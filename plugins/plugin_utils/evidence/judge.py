@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Broken
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import events
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts, events
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import measure, with_breaches
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.invariants import rows_kept
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
@@ -156,7 +156,8 @@ def judge(ledger: Ledger, limits: Limits, broken: Sequence[Broken] = ()) -> Foun
         tally(record, verdict, step, clients)
         for record, verdict, (_name, step) in zip(records, verdicts, parts, strict=True)
     ]
-    found = [list(breaches(ledger, limits, tallies[0])), *(list(step_breaches(one, limits)) for one in tallies[1:])]
+    broken_steps = (step_breaches(ledger, one, limits) for one in tallies[1:])
+    found = [list(breaches(ledger, limits, tallies[0])), *map(list, broken_steps)]
     budget = Budget(writes=None, pooled=limits.pooled_wait, pooled_errors=limits.pooled_errors)
     results = [
         (shown(ledger, record), with_breaches(verdict, broke), budget)
@@ -171,7 +172,7 @@ def judge(ledger: Ledger, limits: Limits, broken: Sequence[Broken] = ()) -> Foun
 def part(ledger: Ledger, name: str, step: Step) -> Ledger:
     """Return the record of a span: the attempts that ended in it, its samples and its rows."""
     begin, end = step.begin, step.end
-    rows, samples = ("writes", "reads", "naive", "pooled", "local_writes"), ("members", "balancers")
+    rows, samples = ("writes", "reads", "naive", "pooled", "local_writes"), ("members", "balancers", "alerts")
     records: dict[str, Any] = {
         **{key: tuple(row for row in getattr(ledger, key) if begin < row.ended <= end) for key in rows},
         **{key: tuple(sample for sample in getattr(ledger, key) if begin <= sample.at <= end) for key in samples},
@@ -263,11 +264,13 @@ def breaches(ledger: Ledger, limits: Limits, whole: Tally) -> Iterator[Breach]:
     """Yield what the whole work broke: rows, the record itself, and the limits."""
     yield from rows_kept(ledger, Budget(writes=None))
     yield from idle(ledger)
+    yield from paged(ledger, whole.step)
     yield from over(whole, limits)
 
 
-def step_breaches(found: Tally, limits: Limits) -> Iterator[Breach]:
+def step_breaches(ledger: Ledger, found: Tally, limits: Limits) -> Iterator[Breach]:
     """Yield what one step broke; the whole work's breaches have it, too."""
+    yield from paged(ledger, found.step)
     for rule, number, what in (
         ("lost_acknowledged", found.lost, "acknowledged row"),
         ("missing_on_standby", found.missing - found.lost, "acknowledged row"),
@@ -289,6 +292,13 @@ def idle(ledger: Ledger) -> Iterator[Breach]:
         if end - begin > IDLE_SECONDS:
             text = f"the writers tried nothing for {end - begin:.1f} s, from {begin - ledger.begun:.1f} s"
             yield Breach("blind", text)
+
+
+def paged(ledger: Ledger, step: Step) -> Iterator[Breach]:
+    """Yield the alerts that began to call somebody during the work, or a step of it."""
+    for one in alerts.pages(ledger):
+        if step.begin < one.begin <= step.end:
+            yield Breach("paged", f"the alert {one.alert} fired {one.begin - ledger.begun:.1f} s after the begin")
 
 
 def over(found: Tally, limits: Limits, where: str = "") -> Iterator[Breach]:

@@ -31,7 +31,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Jour
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.pgbench import GRACE_SECONDS, Pgbench
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakPlan, parse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.schedule import Disturbance, Kind, counts
-from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness, on
+from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.witness import Witness, alertmanager, on
 
 LOOK_SECONDS = 0.25
 HANDOVER_SECONDS = 25.0
@@ -187,7 +187,8 @@ class Soak:
 
     def _observers(self) -> list[str]:
         members = [f"PostgreSQL on {host}" for host in self._expected.databases]
-        return ["etcd", *members, *(f"addresses of {host}" for host in self._expected.balancers)]
+        alerts = [alertmanager(self._plan.monitor)] if self._plan.monitor else []
+        return ["etcd", *members, *(f"addresses of {host}" for host in self._expected.balancers), *alerts]
 
     def _state(self, key: str) -> State:
         probes = self._gatekeeper.probe()

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Outcome, Write
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import calls
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Alert, Outcome, Write
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.judge import Change, State
 from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.lease import Look
 
@@ -17,6 +18,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.lease import Look
 def on(address: str, host: str) -> str:
     """Return a balancer's hold on a virtual IP, in words."""
     return f"{address} on {host}"
+
+
+def alertmanager(host: str) -> str:
+    """Return the name of the observer that reads the alerts."""
+    return f"Alertmanager on {host}"
 
 
 class Witness(Recorder):
@@ -103,6 +109,15 @@ class Witness(Recorder):
             if held != had:
                 text = f"{address} {'came to' if held else 'left'} {host}"
                 self._changed(at(taken), "same holders", text)
+
+    def _alerts(self, host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
+        taken, told = row
+        if self._before is None or told is None:
+            return
+        self._saw(alertmanager(host), at(taken))
+        for alert in (Alert(*fields) for fields in told):
+            if calls(alert):
+                self._changed(at(taken), "no page", f"the alert {alert} fires")
 
     def _saw(self, observer: str, at: float) -> None:
         last = self._last_seen.get(observer)

@@ -321,7 +321,7 @@ COMMON_ROLE = "certificates"
 PACKAGE_ROLES = tuple(dict.fromkeys((COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))))
 """Roles with a variable for their packages, to which a host's own variable adds."""
 
-ROLES = (*PACKAGE_ROLES, "backup_jobs", "connections", "job_record", "packages", "restore_verify")
+ROLES = (*PACKAGE_ROLES, "backup_jobs", "connections", "job_record", "journal", "packages", "restore_verify")
 """Roles whose variables are checked; each variable begins with its role's name."""
 
 SECRETS = tuple(secret for component in COMPONENTS for secret in component.secrets)

@@ -35,7 +35,7 @@ CONTROLLER = {
     ".",
     "scripts/bootstrap",
 }
-HOSTS = {"cd", "export", "etcd", "etcdctl", "etcdutl", "psql"}
+HOSTS = {"cd", "export", "etcd", "etcdctl", "etcdutl", "journalctl", "pgbadger", "psql"}
 """On hosts with that component; the shell's own words besides."""
 MINE = "inventory/mine"
 """The reader's own, copied from one of ours."""

@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
 from tests.unit.roles.render import render
 from tests.unit.roles.test_wiring import evaluate
 
+LOGS = Path(__file__).resolve().parents[3] / "docs/logs.md"
 FACTS = {"distribution": "Debian", "distribution_major_version": "13", "memtotal_mb": 2048}
 GIVEN = {
     "ansible_facts": FACTS,
@@ -42,6 +45,17 @@ def test_a_data_directory_may_be_removed_while_replication_is_synchronous(mode, 
 def test_a_user_decides_it_all_the_same():
     dynamic = {"postgresql": {"remove_data_directory_on_rewind_failure": False}}
     assert not shared(patroni_dynamic_configuration=dynamic)["postgresql"]["remove_data_directory_on_rewind_failure"]
+
+
+def test_pgbadger_is_given_the_prefix_that_the_server_logs_with():
+    prefix = shared()["postgresql"]["parameters"]["log_line_prefix"]
+    assert f"--format stderr --prefix '{prefix}' " in LOGS.read_text()
+    assert f"| `log_line_prefix` | `{prefix}` |" in LOGS.read_text()
+
+
+def test_a_user_s_log_settings_win():
+    found = shared(patroni_parameters={"log_temp_files": 0})["postgresql"]["parameters"]
+    assert (found["log_temp_files"], found["log_lock_waits"]) == (0, "on")
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJ
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, connect, psycopg2, sentence
 from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import read as read_timings
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.alerts import AlertSampler
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.harm import Harms, dropped_packets, run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.load import Job, Load
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.probe import probe
@@ -27,7 +28,10 @@ SILENCE_SECONDS = 240.0  # a controller asks for the time every few seconds
 
 
 class Agent:
-    """One node's agent; configuration: name, and, where the node has them, etcd, patroni, tls, database, addresses."""
+    """One node's agent.
+
+    configuration: name, and, where the node has them, etcd, patroni, alertmanager, tls, database, addresses.
+    """
 
     def __init__(self, wire: Wire, configuration: Mapping[str, Any]) -> None:
         self._wire = wire
@@ -35,12 +39,15 @@ class Agent:
         tls = configuration.get("tls") or {}
         self._etcd = self._client(configuration.get("etcd"), tls)
         self._patroni = self._client(configuration.get("patroni"), tls)
+        cluster, alertmanager = configuration.get("alertmanager") or ("", None)
+        self._cluster = cluster
+        self._alertmanager = self._client(alertmanager, tls)
         self._database = configuration.get("database")
         self._addresses = configuration.get("addresses")
         self._heard = time.monotonic()
         self._harms = Harms()
         self._load: Load | None = None
-        self._samplers: list[BalancerSampler | MemberSampler] = []
+        self._samplers: list[AlertSampler | BalancerSampler | MemberSampler] = []
         self._operations: dict[str, Callable[..., Any]] = {
             "now": time.monotonic,
             "probe": self._probe,
@@ -145,6 +152,8 @@ class Agent:
             self._samplers.append(MemberSampler(self._wire, self._database, self._patroni, f"local-{self._name}"))
         if self._addresses is not None:
             self._samplers.append(BalancerSampler(self._wire, self._addresses))
+        if self._alertmanager:
+            self._samplers.append(AlertSampler(self._wire, self._alertmanager, self._cluster))
 
     def _local_writes(self, table: str) -> None:
         for sampler in self._samplers:

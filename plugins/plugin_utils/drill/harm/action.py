@@ -44,3 +44,7 @@ class Action(ABC):
     def darkens(self, tools: Tools) -> bool:  # noqa: ARG002
         """Return whether no process runs on the targets, so that they can't be observed."""
         return False
+
+    def lasts(self, tools: Tools) -> bool:  # noqa: ARG002
+        """Return whether the harm lasts until it is healed."""
+        return True

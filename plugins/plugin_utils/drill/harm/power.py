@@ -37,6 +37,10 @@ class PowerOff(Action):
         """No process runs on a host without power."""
         return True
 
+    def lasts(self, tools: Tools) -> bool:
+        """Whether the hosts stay off."""
+        return tools.provider.stays_off
+
 
 @dataclass(frozen=True, slots=True)
 class Freeze(Action):

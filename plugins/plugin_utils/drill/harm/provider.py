@@ -36,10 +36,12 @@ SERVICES = ("patroni.service", "etcd.service")
 class Provider(Protocol):
     """Takes hosts down and brings them back. Each method returns after that has happened, with its proof.
 
-    frozen_is_dark: whether no process runs on a frozen host, not even its agent.
+    frozen_is_dark: whether no process runs on a frozen host, not even its agent. stays_off: whether a host stays off
+    until power_on().
     """
 
     frozen_is_dark: bool
+    stays_off: bool
 
     def require(self) -> None:
         """Raise Refusal when this provider can't take the hosts down."""
@@ -67,6 +69,7 @@ class Containers:
     """The lab's nodes: containers of docker or podman on this machine."""
 
     frozen_is_dark = True
+    stays_off = True
 
     def __init__(self, plan: Plan, crew: Crew) -> None:
         self._engine = plan.engine
@@ -189,6 +192,7 @@ class Hosts:
     """Real hosts, which only their own kernel can take down: a power loss is an immediate reset."""
 
     frozen_is_dark = False
+    stays_off = False
 
     def __init__(self, plan: Plan, crew: Crew) -> None:
         self._crew = crew

@@ -38,4 +38,7 @@ def configuration(plan: Plan, node: Node) -> dict[str, Any]:
         }
     if node.has("keepalived"):
         wanted["addresses"] = plan.virtual_ips
+    if node.name == plan.monitor:
+        port = node.ha["monitoring"]["ports"]["alertmanager"]
+        wanted["alertmanager"] = [plan.cluster, https_url(node.ha["address"], port)]
     return wanted

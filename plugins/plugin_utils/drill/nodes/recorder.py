@@ -14,6 +14,8 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
+    Alert,
+    AlertSample,
     BalancerSample,
     MemberSample,
     Outcome,
@@ -24,6 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model im
 BREAK = 1.0
 MOST_RECORDS = 500_000
 RATE_SECONDS = 2.0
+STALE_ALERTS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,7 @@ class Recorder:
             self.local_writes: list[Write] = []
             self.members: list[MemberSample] = []
             self.balancers: list[BalancerSample] = []
+            self.alerts: list[AlertSample] = []
             self.broken: list[Broken] = []
             self._recent: deque[float] = deque()
             self._flow_begun: float | None = None
@@ -77,6 +81,7 @@ class Recorder:
             "local": self._local,
             "members": self._member,
             "balancers": self._balancer,
+            "alerts": self._alerts,
             "broken": self._break,
         }
 
@@ -95,7 +100,7 @@ class Recorder:
             **{name: tuple(getattr(self, name)) for name in rows},
             **{
                 name: tuple(sample for sample in getattr(self, name) if begun <= sample.at <= ended)
-                for name in ("members", "balancers")
+                for name in ("members", "balancers", "alerts")
             },
         }
 
@@ -132,6 +137,11 @@ class Recorder:
         """Return the time of a member's newest sample if Patroni claims in it to be primary, None otherwise."""
         newest = next((sample for sample in reversed(self.members) if sample.member == member), None)
         return newest.at if newest and newest.claims_primary else None
+
+    def firing(self) -> tuple[Alert, ...] | None:
+        """Return the alerts in the newest sample, None while Alertmanager does not answer."""
+        newest = self.alerts[-1] if self.alerts else None
+        return newest.alerts if newest and self.now() - newest.at < STALE_ALERTS else None
 
     def seen(self, host: str) -> list[float]:
         """Return the times at which a host was observed."""
@@ -176,6 +186,11 @@ class Recorder:
     def _member(self, host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         taken, recovering, claims, takes, timeline = row
         self.members.append(MemberSample(at(taken), host, recovering, claims, bool(takes), timeline))
+
+    def _alerts(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
+        taken, told = row
+        alerts = None if told is None else tuple(Alert(*alert) for alert in told)
+        self.alerts.append(AlertSample(at(taken), alerts))
 
     def _balancer(self, host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         taken, holds, up = row

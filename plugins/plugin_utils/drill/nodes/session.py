@@ -45,6 +45,7 @@ MODULES = (
     "plugin_utils/drill/agent/wire",
     "plugin_utils/drill/agent/load",
     "plugin_utils/drill/agent/sample",
+    "plugin_utils/drill/agent/alerts",
     "plugin_utils/drill/agent/probe",
     "plugin_utils/drill/agent/harm",
     "plugin_utils/drill/agent/main",

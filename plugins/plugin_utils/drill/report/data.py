@@ -82,6 +82,7 @@ def injection_data(ledger: Ledger, verdict: Verdict, budget: Budget) -> dict[str
         "lost": [list(key) for key in verdict.lost],
         "missing_on_standbys": [list(key) for key in verdict.missing],
         "duplicated": [list(key) for key in verdict.duplicated],
+        "alerts": [rounded(asdict(one)) for one in verdict.heard] if ledger.monitor else None,
         "breaches": [asdict(breach) for breach in verdict.breaches],
         "recorded": {name: after(ledger, getattr(ledger, name)) for name in ("begun", "healed", "ended")},
         "events": [{**asdict(event), "at": after(ledger, event.at)} for event in ledger.events],

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import Firing, firings, tells
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Ledger,
@@ -53,9 +54,9 @@ class Lane:
 
 
 def lanes(ledger: Ledger) -> list[list[Lane]]:
-    """Return the lanes in groups: steps, events, members, VIPs, pools; empty groups are left out."""
-    groups = [step_lanes(ledger), event_lanes(ledger), member_lanes(ledger), vip_lanes(ledger), pool_lanes(ledger)]
-    return [group for group in groups if group]
+    """Return the lanes in groups: steps, events, alerts, members, VIPs, pools; empty groups are left out."""
+    makers = (step_lanes, event_lanes, alert_lanes, member_lanes, vip_lanes, pool_lanes)
+    return [group for group in (make(ledger) for make in makers) if group]
 
 
 def step_lanes(ledger: Ledger) -> list[Lane]:
@@ -75,6 +76,28 @@ def event_lanes(ledger: Ledger) -> list[Lane]:
         for kind in kinds
     }
     return [Lane("VIP moved" if kind == "vip moved" else kind, marks=found) for kind, found in marks.items() if found]
+
+
+def alert_lanes(ledger: Ledger) -> list[Lane]:
+    """Return a lane for each alert that told somebody, with its name where it began."""
+    found: dict[tuple[str, str], list[Firing]] = {}
+    for one in firings(ledger, tells):
+        found.setdefault((one.alert.name, one.alert.host), []).append(one)
+    return [
+        Lane(
+            f"alert on {host}" if host else "alert",
+            tuple(alert_segment(ledger, one) for one in several),
+            tuple(Mark(one.begin - ledger.injected, name) for one in several if one.begin > ledger.injected),
+        )
+        for (name, host), several in found.items()
+    ]
+
+
+def alert_segment(ledger: Ledger, one: Firing) -> Segment:
+    """Return the span in which an alert fired; one that fired before the injection has its name inside."""
+    end = ledger.ended if one.end is None else one.end
+    text = one.alert.name if one.begin <= ledger.injected else ""
+    return Segment(one.begin - ledger.injected, end - ledger.injected, "alert", text)
 
 
 def member_lanes(ledger: Ledger) -> list[Lane]:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import LEGEND, timeline
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import alerts
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds, span
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import ALERT, LEGEND, timeline
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Result, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
@@ -46,15 +47,19 @@ def as_page(run: Run, words: Words | None = None) -> str:
     words = words or DRILL
     templates = environment(TEMPLATES)
     templates.filters.update(seconds=seconds, title=words.title, counted=counted, plain=plain, sentence=sentence)
+    templates.filters.update(span=span, heard=alerts.told)
     templates.globals.update(
         flat=flat,
         strip=strip,
         pictures=partial(pictures, origin=words.origin),
         lengths=lengths,
+        alerts=alerts.rows,
         runs=partial(runs, clients=words.clients),
     )
+    monitored = any(ledger.monitor for ledger, _verdict, _budget in run.results)
+    legend = (*LEGEND, *((ALERT,) if monitored else ()), *words.legend)
     template = templates.get_template("report.html.j2")
-    return template.render(run=run, words=words, legend=(*LEGEND, *words.legend))
+    return template.render(run=run, words=words, legend=legend)
 
 
 def lead(run: Run) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import alerts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run, Spread
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
@@ -25,6 +26,7 @@ HEAD = (
     "unknown",
     "verdict",
 )
+ALERT_HEAD = ("fault", "alert", "about", "fired after", "had to within", "ended after recovery", "")
 
 
 def as_table(run: Run) -> str:
@@ -33,6 +35,7 @@ def as_table(run: Run) -> str:
     injections = counted(len(run.results), "injection")
     lines = [f"Drill of {run.cluster}: {state}, {injections} judged in {run.seconds:.0f} s"]
     lines += [table(filled([HEAD, *(row(fault) for fault in run.faults)]))] if run.results else []
+    lines += ["", table([ALERT_HEAD, *map(alert_row, heard)])] if (heard := alerts.rows(run)) else []
     spent = ", ".join(f"{phase} {took:.0f} s" for phase, took in run.phases.items())
     lines += ["", f"Where the time went: {spent}"] if spent else []
     lines += section("The drill itself failed:", [run.failure] if run.failure else [])
@@ -65,6 +68,26 @@ def row(fault: FaultResult) -> list[str]:
         str(fault.total("unknown")),
         "ok" if fault.passed else f"FAILED: {', '.join(dict.fromkeys(breach.rule for breach in fault.breaches))}",
     ]
+
+
+def alert_row(row: alerts.Row) -> list[str]:
+    """Return the row of an alert of a fault."""
+    return [
+        row.fault,
+        row.alert or "none",
+        ", ".join(row.hosts),
+        span(row.fired),
+        seconds(row.due),
+        span(row.settled),
+        "kept quiet" if row.quiet else "",
+    ]
+
+
+def span(values: Spread | None) -> str:
+    """Return a number of seconds, or the smallest and the largest of several, a dash without any."""
+    if values is None:
+        return "–"
+    return seconds(values.median) if values.min == values.max else ends(values).strip("()")
 
 
 def seconds(value: float | None) -> str:

@@ -37,7 +37,8 @@ COLOURS = {
     for number, name in enumerate(
         ("ink", "muted", "grid", "write", "read", "gap", "gap-ink", "budget", "primary", "on-primary", "standby",
          "on-standby", "unlocked", "on-unlocked", "silent", "on-silent", "off", "on-off", "vip", "on-vip", "unreached",
-         "on-unreached", "pool", "on-pool", "writing", "paper", "error", "step", "on-step"),
+         "on-unreached", "pool", "on-pool", "writing", "paper", "error", "step", "on-step",
+         "alert", "on-alert"),
         1,
     )
 }  # fmt: skip
@@ -59,7 +60,8 @@ LEGEND = (
     ("unreached", "holds the VIP, cut off from all other hosts"),
     ("pool", "servers up in HAProxy's pool"),
 )
-"""The meaning of each colour, by its name."""
+ALERT = ("alert", "an alert fires")
+"""The meaning of each colour, by its name; the last one in monitored clusters."""
 
 
 def timeline(ledger: Ledger, verdict: Verdict, budget: Budget, name: str, origin: str = "the injection") -> str:

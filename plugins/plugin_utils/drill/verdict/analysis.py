@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import Alerts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.invariants import INVARIANTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     Breach,
@@ -29,10 +31,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.rows imp
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 
 
-def judge(ledger: Ledger, budget: Budget) -> Verdict:
-    """Return the cost of one injection and all breaches."""
+def judge(ledger: Ledger, budget: Budget, wanted: Alerts | None = None) -> Verdict:
+    """Return the cost of one injection and all breaches; wanted: its alerts, None to judge none."""
     verdict = measure(ledger)
-    return with_breaches(verdict, breaches(ledger, budget, verdict))
+    found = list(breaches(ledger, budget, verdict))
+    if wanted is None:
+        return with_breaches(verdict, found)
+    heard = alerts.heard(ledger, wanted)
+    return replace(verdict, heard=heard, breaches=(*found, *alerts.breaches(ledger, wanted)))
 
 
 def measure(ledger: Ledger) -> Verdict:

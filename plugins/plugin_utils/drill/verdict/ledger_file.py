@@ -8,11 +8,13 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
+    Alert,
+    AlertSample,
     BalancerSample,
     Event,
     Ledger,
@@ -33,9 +35,12 @@ TABLES: Mapping[str, type] = {
     "balancers": BalancerSample,
     "events": Event,
     "pooled": Write,
+    "alerts": AlertSample,
 }
-LATER = ("pooled",)
+LATER = ("pooled", "alerts")
 """Tables that files of older versions lack."""
+MONITORED = ("monitor", "alerts")
+"""What only the ledgers of monitored clusters have."""
 DECIMALS = 6  # microseconds
 
 
@@ -61,12 +66,13 @@ def read(path: Path) -> Ledger:
 
 def as_data(ledger: Ledger) -> dict[str, Any]:
     """Return a ledger as plain data."""
-    plain = {item.name: getattr(ledger, item.name) for item in fields(Ledger) if item.name not in TABLES}
+    left_out = () if ledger.monitor else MONITORED
+    names = [item.name for item in fields(Ledger) if item.name not in {*TABLES, *left_out, "presence"}]
     return {
         "format": FORMAT,
-        **{name: rounded(value) for name, value in plain.items() if name != "presence"},
+        **{name: rounded(getattr(ledger, name)) for name in names},
         "presence": {item.member: presence_rows(item) for item in ledger.presence},
-        **{name: table(record, getattr(ledger, name)) for name, record in TABLES.items()},
+        **{name: table(record, getattr(ledger, name)) for name, record in TABLES.items() if name not in left_out},
     }
 
 
@@ -100,7 +106,14 @@ def parse_plain(name: str, value: Any) -> Any:
 def table(record: type, items: Iterable[Any]) -> dict[str, Any]:
     """Return records as a table."""
     columns = [item.name for item in fields(record)]
-    return {"columns": columns, "rows": [[rounded(getattr(item, name)) for name in columns] for item in items]}
+    return {"columns": columns, "rows": [[flat(getattr(item, name)) for name in columns] for item in items]}
+
+
+def flat(value: Any) -> Any:
+    """Return a record's field; the alerts of a sample as the lists of their fields."""
+    if isinstance(value, tuple) and value and isinstance(value[0], Alert):
+        return [astuple(alert) for alert in value]
+    return rounded(value)
 
 
 def records(record: type, data: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -116,6 +129,8 @@ def parsed(row: dict[str, Any]) -> dict[str, Any]:
     if "holds" in row:
         row["holds"] = tuple(row["holds"])
         row["up"] = None if row["up"] is None else {pool: tuple(names) for pool, names in row["up"].items()}
+    if row.get("alerts") is not None:
+        row["alerts"] = tuple(Alert(*alert) for alert in row["alerts"])
     return row
 
 

@@ -76,6 +76,27 @@ class BalancerSample:
 
 
 @dataclass(frozen=True, slots=True)
+class Alert:
+    """An alert; host is "" where it is about the whole cluster, quiet when it is silenced or inhibited."""
+
+    name: str
+    severity: str
+    host: str = ""
+    quiet: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.name} on {self.host}" if self.host else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class AlertSample:
+    """The alerts that fire, asked from Alertmanager; None where it did not answer."""
+
+    at: float
+    alerts: tuple[Alert, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """An event: injected, detected, promoted, pool switched, vip moved, healed, rejoined."""
 
@@ -103,7 +124,8 @@ class Ledger:
     packets with the drill only and served no client; a partial or one-way cut does not count. recovery: {part: seconds
     from healing to its recovery, None if it did not recover}. write_pools lead to the primary, read_pools never do.
     phases: {the drill's phase: its seconds}. pooled: writes through the poolers, if there are any; a pooler does not
-    show which server took each. pooled_pool: the pool that leads to the poolers, "" for none.
+    show which server took each. pooled_pool: the pool that leads to the poolers, "" for none. monitor: the host whose
+    Alertmanager was asked, "" for none.
     """
 
     fault: str
@@ -134,6 +156,8 @@ class Ledger:
     phases: Mapping[str, float] = field(default_factory=dict)
     pooled: tuple[Write, ...] = ()
     pooled_pool: str = ""
+    monitor: str = ""
+    alerts: tuple[AlertSample, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +195,19 @@ class Breach:
 
 
 @dataclass(frozen=True, slots=True)
+class Heard(Alert):
+    """An alert that fired or had to, its times in seconds after the injection.
+
+    fired: None if it did not; settled: seconds after the recovery, less than 0 if before it, None while it fires; due:
+    the seconds by which it had to fire, None if it did not have to.
+    """
+
+    fired: float | None = None
+    settled: float | None = None
+    due: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The cost of one injection; a drill passes when no verdict has a breach.
 
@@ -196,3 +233,4 @@ class Verdict:
     resumed: float | None = None
     pooled_gap: float | None = None
     pooled_errors: int = 0
+    heard: tuple[Heard, ...] = ()

@@ -19,6 +19,7 @@ HOSTS = {
     "lb2": ["haproxy", "keepalived"],
     "backup1": ["backup"],
 }
+MONITORED = HOSTS | {"backup1": ["backup", "prometheus", "alertmanager"]}
 EXPECTED = Expected(
     etcd=DATABASES,
     databases=DATABASES,
@@ -57,6 +58,7 @@ def ha(number: int, components: list[str]) -> dict[str, Any]:
             "client_cert": "/srv/tls/client.crt",
             "key": "/srv/tls/host.key",
         },
+        "monitoring": {"interval": 15, "ports": {"alertmanager": 9093}} if "alertmanager" in components else None,
         "vrrp": {"instances": [{"addresses": ["192.0.2.100/24"]}]},
     }
 

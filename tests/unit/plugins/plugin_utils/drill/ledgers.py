@@ -8,7 +8,7 @@ Writes end at 10.0 and go on at 14.0 s; everybody is sampled every 0.2 s until 3
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,8 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
+    Alert,
+    AlertSample,
     BalancerSample,
     Budget,
     Event,
@@ -142,6 +144,23 @@ def ledger(**changes: Any) -> Ledger:
         phases={"gate before": 1.0, "fault": 10.0, "rows": 0.5},
     )
     return replace(calm, **changes)
+
+
+Span = tuple[Alert, float, float]
+
+
+def monitored(*spans: Span, silent: tuple[float, float] = (0.0, 0.0), **changes: Any) -> Ledger:
+    """A record in which these alerts fire from one time until before another; Alertmanager is silent in between."""
+    alerts = tuple(
+        AlertSample(at, None if silent[0] <= at < silent[1] else firing(spans, at))
+        for at in times(BEGUN, ENDED + 1.0, 1.0)
+    )
+    return ledger(**{"monitor": "backup1", "alerts": alerts, **changes})
+
+
+def firing(spans: Iterable[Span], at: float) -> tuple[Alert, ...]:
+    """The alerts that fire at a time."""
+    return tuple(alert for alert, begin, end in spans if begin <= at < end)
 
 
 @cache

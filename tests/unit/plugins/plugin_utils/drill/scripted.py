@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.alerting import Alerting
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.clients import Clients
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.conduct import Conductor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.etcd_admin import EtcdAdmin
@@ -69,23 +70,27 @@ class Cluster:
 class Parts:
     """What the engine puts together, around such a crew."""
 
-    def __init__(self, crew: Any) -> None:
+    def __init__(self, crew: Any, **changes: Any) -> None:
+        planned = plan(**changes)
         self.recorder = Recorder({})
         self.patience = Patience(self.recorder, threading.Event(), lambda _text: None)
         self.gatekeeper = Gatekeeper(
             expected=EXPECTED, archiving=True, crew=crew, patience=self.patience, now=self.recorder.now
         )
         self.clients = Clients(
-            plan=plan(), expected=EXPECTED, crew=crew, patience=self.patience, gatekeeper=self.gatekeeper
+            plan=planned, expected=EXPECTED, crew=crew, patience=self.patience, gatekeeper=self.gatekeeper
         )
+        self.tools = Tools(planned, EXPECTED, crew, provider(planned, crew), self.recorder.now)
+        self.alerting = Alerting(planned, self.recorder, self.tools, self.patience)
         self.conductor = Conductor(
-            plan=plan(),
+            plan=planned,
             expected=EXPECTED,
             crew=crew,
             recorder=self.recorder,
-            tools=Tools(plan(), EXPECTED, crew, provider(plan(), crew), self.recorder.now),
+            tools=self.tools,
             patience=self.patience,
             gatekeeper=self.gatekeeper,
             etcd=EtcdAdmin(password="secret", crew=crew, gatekeeper=self.gatekeeper),
             clients=self.clients,
+            alerting=self.alerting,
         )

@@ -9,11 +9,15 @@ from dataclasses import replace
 from unittest.mock import Mock
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, seconds
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill import alerting
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, Fault, seconds
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.harm.proof import NotProvenError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.patience import GateError
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import Alerts, Due
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Alert
 
+from tests.unit.plugins.plugin_utils.drill.cluster import MONITORED
 from tests.unit.plugins.plugin_utils.drill.scripted import NEW, OLD, Parts
 
 
@@ -98,3 +102,69 @@ def test_the_record_ends_with_a_claim_that_is_not_older_than_the_healing(cluster
     claims = iter([99.9, None, 100.2])
     monkeypatch.setattr(made.recorder, "claimed", lambda _leader: next(claims))
     assert made.conductor._last_claim("db1", 100.0) == 100.2
+
+
+WANTED = Alerts((Due(("HostDown",), 0.0),), settled=0.0)
+
+
+def with_alerts(cluster, action: Mock, *answers: list[str]) -> tuple[Parts, Fault]:
+    """A monitored cluster whose alerts change at every look, the last of them stay; a fault that wants one."""
+    made = steady(Parts(cluster, hosts=MONITORED, slack=5.0))
+    looks = list(answers)
+
+    def firing() -> tuple[Alert, ...]:
+        return tuple(Alert(name, "page") for name in (looks.pop(0) if len(looks) > 1 else looks[0]))
+
+    made.recorder.firing = firing  # type: ignore[method-assign]
+    fault = replace(CATALOGUE["standby_lost"], action=action, lasting=seconds(0), alerts=WANTED)
+    return made, fault
+
+
+def standing_action(made: list[str]) -> Mock:
+    return Mock(
+        inject=Mock(side_effect=lambda *_rest: made.append("injected") or "hit"),
+        still=Mock(return_value=""),
+        darkens=Mock(return_value=False),
+    )
+
+
+def test_a_fault_waits_for_calm_then_for_its_alert_then_for_its_end(cluster, monkeypatch) -> None:
+    told: list[str] = []
+    made, fault = with_alerts(cluster, standing_action(told), ["HostDown"], [], [], ["HostDown"], ["HostDown"], [])
+    heal = made.tools.heal
+    monkeypatch.setattr(made.tools, "heal", lambda: told.append("healed") or heal())
+    progress = made.patience.progress
+    monkeypatch.setattr(made.patience, "progress", lambda text: told.append(text) or progress(text))
+    ledger = made.conductor.conduct(fault, 1)
+
+    waits = [text for text in told if "alert" in text or text in {"injected", "healed"}]
+    assert waits == [
+        "waiting for alerts to end, and Alertmanager to answer",
+        "injected",
+        "waiting for the alert HostDown",
+        "healed",
+        "waiting for the alerts to end",
+    ]
+    assert ledger.monitor == "backup1"
+
+
+def test_an_alert_that_never_fires_ends_the_wait(cluster) -> None:
+    made, fault = with_alerts(cluster, standing_action([]), [])
+    made.alerting.wanted = lambda _fault: WANTED  # type: ignore[method-assign]
+    assert made.conductor.conduct(fault, 1).proof == "hit"
+
+
+def test_a_page_before_the_fault_keeps_the_gate_closed(cluster, monkeypatch) -> None:
+    monkeypatch.setattr(alerting, "CALM_SECONDS", 0.05)
+    made, fault = with_alerts(cluster, action := standing_action([]), ["DiskNearlyFull"])
+    with pytest.raises(GateError, match="alerts to end"):
+        made.conductor.conduct(fault, 1)
+    action.inject.assert_not_called()
+
+
+def test_without_monitoring_nothing_is_waited_for(cluster) -> None:
+    made = steady(Parts(cluster))
+    fault = replace(CATALOGUE["standby_lost"], action=standing_action([]), lasting=seconds(0))
+    assert made.alerting.wanted(fault) is None
+    ledger = made.conductor.conduct(fault, 1)
+    assert (ledger.monitor, ledger.alerts) == ("", ())

@@ -23,7 +23,7 @@ DRILL = (
     {"faults"},
     {"injections", "patience", "report", "targets"},
     {"gatekeeper", "process"},
-    {"clients", "etcd_admin"},
+    {"alerting", "clients", "etcd_admin"},
     {"conduct"},
     {"engine"},
 )

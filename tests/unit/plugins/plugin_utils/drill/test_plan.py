@@ -14,7 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import (
     usable_database,
 )
 
-from tests.unit.plugins.plugin_utils.drill.cluster import HOSTS, plan
+from tests.unit.plugins.plugin_utils.drill.cluster import HOSTS, MONITORED, plan
 
 
 def test_a_plan_comes_back_from_json() -> None:
@@ -28,6 +28,11 @@ REFUSED = {
     "less than nothing": ({"slack": -1.0}, "main", "drill_slack: -1: give seconds, 0 or more"),
     "no number": ({"slack": float("nan")}, "main", "drill_slack: nan: give seconds, 0 or more"),
     "hasty dead man": ({"dead_man": 5}, "main", "drill_dead_man: 5: give 60 to 3600 seconds"),
+    "dead man before an alert": (
+        {"dead_man": 200, "hosts": MONITORED},
+        "main",
+        "drill_dead_man: 200: give 285 to 3600 seconds",
+    ),
     "no client": ({"client": ""}, "main", "drill_client: '': name a host"),
     "client of the cluster": ({"client": "lb1"}, "main", "drill_client: 'lb1': it belongs to the cluster"),
     "one database": ({"hosts": {"db1": HOSTS["db1"]}}, "main", "one PostgreSQL host"),

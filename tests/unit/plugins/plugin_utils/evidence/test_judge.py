@@ -19,6 +19,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Broken
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
+    Alert,
     Event,
     Ledger,
     Outcome,
@@ -29,7 +30,16 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence import report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.judge import Found, judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.plan import Limits
 
-from tests.unit.plugins.plugin_utils.drill.ledgers import BEGUN, ENDED, MEMBERS, ledger, presence, times, write
+from tests.unit.plugins.plugin_utils.drill.ledgers import (
+    BEGUN,
+    ENDED,
+    MEMBERS,
+    ledger,
+    monitored,
+    presence,
+    times,
+    write,
+)
 from tests.unit.plugins.plugin_utils.evidence.test_plan import plan
 
 STEPS = (
@@ -116,6 +126,25 @@ def test_waits_and_failures_by_kind_and_step() -> None:
     assert waits["naive"][1] == pytest.approx(22.1 - 9.9)
     assert (whole.failed("pooled"), reboot.failed("pooled"), calm.failed("pooled")) == (1, 1, 0)
     assert whole.wait("pooled") == reboot.groups["pooled"].wait
+
+
+@pytest.mark.parametrize(
+    ("span", "whole", "steps"),
+    [
+        ((Alert("HostDown", "page", "db1"), 13.0, 24.0), 1, [0, 1]),
+        ((Alert("HostDown", "page", "db1"), 24.0, 26.0), 1, [0, 0]),
+        ((Alert("HostDown", "page", "db1"), BEGUN, 24.0), 0, [0, 0]),
+        ((Alert("HostDown", "page", "db1", quiet=True), 13.0, 24.0), 0, [0, 0]),
+        ((Alert("PrimaryChanged", "ticket"), 13.0, 24.0), 0, [0, 0]),
+    ],
+    ids=["in a step", "between", "from before", "quiet", "no page"],
+)
+def test_a_page_breaks_the_work_and_its_step(span: Any, whole: int, steps: list[int]) -> None:
+    record = monitored(span)
+    found = judged(monitor=record.monitor, alerts=record.alerts)
+    seconds = span[1] - BEGUN
+    assert broken(found) == [("paged", f"the alert HostDown on db1 fired {seconds:.1f} s after the begin")] * whole
+    assert [len(verdict.breaches) for _ledger, verdict, _budget in found.results[1:]] == steps
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ def member(at: float, *, recovering: bool | None = False, claims: bool | None = 
         ("lb2", "balancers", [101.0, [], None], ""),
         ("lb1", "balancers", [101.0, [], None], f"{VIP} left lb1"),
         ("lb2", "balancers", [101.0, [VIP], None], f"{VIP} came to lb2"),
+        ("backup1", "alerts", [101.0, None], ""),
+        ("backup1", "alerts", [101.0, [["DiskFillsSoon", "ticket", "db1", False]]], ""),
+        ("backup1", "alerts", [101.0, [["HostDown", "page", "db1", True]]], ""),
+        ("backup1", "alerts", [101.0, [["HostDown", "page", "db1", False]]], "the alert HostDown on db1 fires"),
     ],
 )
 def test_what_changes_is_kept_once(witness, host, stream, row, text) -> None:
@@ -82,6 +86,13 @@ def test_the_longest_gap_of_each_observer_until_now(witness, monkeypatch) -> Non
     witness.take("db1", "members", [member(101.0), member(102.0, recovering=None, claims=None)], HERE)
     monkeypatch.setattr(witness, "now", lambda: 106.0)
     assert witness.blind() == {"etcd": 3.0, "PostgreSQL on db1": 5.0, "addresses of lb1": 6.0}
+
+
+def test_alertmanager_is_an_observer_where_it_answers(witness, monkeypatch) -> None:
+    witness.watch(BEFORE, ("Alertmanager on backup1",))
+    witness.take("backup1", "alerts", [[101.0, []], [104.0, None]], HERE)
+    monkeypatch.setattr(witness, "now", lambda: 107.0)
+    assert witness.blind() == {"Alertmanager on backup1": 6.0}
 
 
 def test_nothing_is_compared_before_it_watches() -> None:

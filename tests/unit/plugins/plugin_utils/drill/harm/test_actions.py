@@ -127,6 +127,13 @@ def test_who_can_not_be_observed(fault: str, frozen_is_dark: bool, dark: bool) -
     assert CATALOGUE[fault].action.darkens(tools) is dark
 
 
+@pytest.mark.parametrize("stays_off", [True, False])
+def test_only_a_host_that_boots_by_itself_ends_its_fault(stays_off: bool) -> None:
+    tools = Tools(plan(), EXPECTED, Mock(), Mock(stays_off=stays_off), Mock())
+    assert CATALOGUE["primary_power_loss"].action.lasts(tools) is stays_off
+    assert CATALOGUE["primary_isolated"].action.lasts(tools)
+
+
 @pytest.mark.parametrize(
     ("devices", "reason"),
     [

@@ -7,7 +7,7 @@ import time
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.recorder import Recorder
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Outcome
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Alert, AlertSample, Outcome
 
 
 def row(sequence, begun, outcome="acknowledged", server="192.0.2.11"):
@@ -71,3 +71,18 @@ def test_when_a_host_was_observed() -> None:
     made.take("db1", "members", [[1.0, False, True, True, 4], [2.0, None, None, False, None]], Offset(0.0, 0.0))
     made.take("lb1", "balancers", [[3.0, [], None]], Offset(0.0, 0.0))
     assert (made.seen("db1"), made.seen("lb1"), made.seen("backup1")) == ([101.0, 102.0], [103.0], [])
+
+
+def test_the_alerts_that_fire_now() -> None:
+    made, now = recorder(), time.monotonic()
+    assert made.firing() is None
+    made.take("backup1", "alerts", [[now, [["HostDown", "page", "db1", False]]]], Offset(0.0, 0.0))
+    assert made.firing() == (Alert("HostDown", "page", "db1"),)
+    made.take("backup1", "alerts", [[now, None]], Offset(0.0, 0.0))
+    assert made.firing() is None
+    made.take("backup1", "alerts", [[now - 6, []]], Offset(0.0, 0.0))
+    assert made.firing() is None
+    assert made.records(now + 100, now + 200)["alerts"] == (
+        AlertSample(now + 100, (Alert("HostDown", "page", "db1"),)),
+        AlertSample(now + 100, None),
+    )

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.lanes import Lane, lanes, role
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import MemberSample
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Alert, MemberSample
 
-from tests.unit.plugins.plugin_utils.drill.ledgers import ledger
+from tests.unit.plugins.plugin_utils.drill.ledgers import ledger, monitored
 
 
 def lane(title: str) -> Lane:
@@ -53,6 +53,23 @@ def test_a_holder_that_is_cut_off_is_shown_as_such() -> None:
         (-5.0, 2.2, "holds it"),
         (2.2, 5.2, "holds it, cut off"),
         (5.2, 20.0, "holds it"),
+    ]
+
+
+def test_alerts_stand_between_events_and_members() -> None:
+    watchdog = (Alert("Watchdog", "info"), 0, 40)
+    down, quiet = Alert("HostDown", "page", "db1"), Alert("MemberDown", "ticket", "db1", quiet=True)
+    record = monitored((down, 13, 24), (down, 26, 28), (quiet, 13, 24), (Alert("OneBalancer", "page"), 0, 40), watchdog)
+    before, alarms = lanes(record)[0], lanes(record)[1]
+    assert before[0].title == "injected"
+    assert [lane.title for lane in alarms] == ["alert", "alert on db1"]
+    assert [[(part.begin, part.end, part.text) for part in lane.segments] for lane in alarms] == [
+        [(-5.0, 20.0, "OneBalancer")],
+        [(3.0, 14.0, ""), (16.0, 18.0, "")],
+    ]
+    assert [[(mark.at, mark.text) for mark in lane.marks] for lane in alarms] == [
+        [],
+        [(3.0, "HostDown"), (16.0, "HostDown")],
     ]
 
 

@@ -13,8 +13,10 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import BUDGETS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import Alerts, Due
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import Timings, default_budget
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Alert, Budget
 from playwright.sync_api import Browser, Page
 
 from tests.unit.plugins.plugin_utils.browsing import (
@@ -25,16 +27,21 @@ from tests.unit.plugins.plugin_utils.browsing import (
     TEXTS_OF_LOW_CONTRAST,
     opened,
 )
-from tests.unit.plugins.plugin_utils.drill.ledgers import recorded
+from tests.unit.plugins.plugin_utils.drill.ledgers import monitored, recorded
 
 pytestmark = NEEDS_CHROMIUM
+
+ANY = Budget(writes=None)
 
 
 @pytest.fixture(scope="module")
 def address(run: Run, tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = tmp_path_factory.mktemp("page")
     real, budget = recorded("switchover-1"), default_budget(BUDGETS["switchover"], Timings())
-    report.write(replace(run, results=(*run.results, (real, judge(real, budget), budget))), directory)
+    wrong = monitored((Alert("ReplicationLag", "ticket", "db3"), 26, 40), fault="etcd_quorum_lost")
+    last = (wrong, judge(wrong, ANY, Alerts((Due(("EtcdNoQuorum",), 80.0),))), ANY)
+    results = (*run.results[:-1], last, (real, judge(real, budget), budget))
+    report.write(replace(run, results=results), directory)
     return (directory / "report.html").as_uri()
 
 
@@ -105,6 +112,22 @@ def test_no_column_is_empty(page: Page) -> None:
     heads = page.locator(".summary thead th").all_text_contents()
     assert "Via PgBouncermedian" not in heads
     assert heads[:2] == ["Fault", "Verdict"]
+
+
+def test_the_alerts_have_a_table_and_lanes(unfolded: Page) -> None:
+    rows = unfolded.locator(".heard tbody tr").evaluate_all(
+        "list => list.map(row => [...row.cells].map(cell => cell.textContent))"
+    )
+    assert rows == [
+        ["Primary power loss", "HostDown", "db1", "3.00 s", "5.00 s", "2.00 s"],
+        ["Primary power loss", "EtcdNoSpare", "the cluster", "5.00 s", "–", "0.00 s"],
+        ["Primary power loss", "MemberDownkept quiet by another or a silence", "db1", "4.00 s", "–", "2.00 s"],
+        ["etcd quorum lost", "EtcdNoQuorum", "the cluster", "–", "80.0 s", "–"],
+        ["etcd quorum lost", "ReplicationLag", "db3", "16.0 s", "–", "–"],
+    ]
+    shown = unfolded.locator("figure svg").first.locator("text").all_text_contents()
+    assert {"HostDown +3.00 s", "EtcdNoSpare +5.00 s", "alert on db1", "alert"} <= set(shown)
+    assert not any("MemberDown" in text or "Watchdog" in text for text in shown)
 
 
 def test_what_was_not_judged_is_in_the_summary(page: Page) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import ledger_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
+    Alert,
+    AlertSample,
     BalancerSample,
     Event,
     Ledger,
@@ -55,6 +58,18 @@ def test_a_ledger_comes_back(tmp_path) -> None:
     path = tmp_path / "ledger.json.gz"
     ledger_file.write(LEDGER, path)
     assert ledger_file.read(path) == LEDGER
+
+
+def test_the_alerts_of_a_monitored_cluster_come_back(tmp_path) -> None:
+    alerts = (
+        AlertSample(1.0, ()),
+        AlertSample(2.0, (Alert("HostDown", "page", "db1"), Alert("NoSpare", "page", quiet=True))),
+        AlertSample(3.0, None),
+    )
+    monitored = replace(LEDGER, monitor="backup1", alerts=alerts)
+    ledger_file.write(monitored, tmp_path / "ledger.json.gz")
+    assert ledger_file.read(tmp_path / "ledger.json.gz") == monitored
+    assert ledger_file.as_data(monitored).keys() - ledger_file.as_data(LEDGER).keys() == {"monitor", "alerts"}
 
 
 def test_an_older_ledger_has_no_cuts_no_phases_and_no_poolers() -> None:
