@@ -12,9 +12,6 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import EXPORTERS, MONITOR
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Host
 
-TEXTFILE_DIRECTORY = "/var/lib/holdfast/metrics"
-"""Where root's services put metrics for the node exporter."""
-
 JOBS = {
     "node_exporter": ("node", "node_exporter"),
     "postgresql": ("patroni", "patroni"),
@@ -49,7 +46,6 @@ def monitoring(cluster: Cluster, host: Host) -> dict[str, Any] | None:
         "interval": declared.interval,
         "server": {"name": servers[0].name, "address": servers[0].address} if servers else None,
         "user": MONITOR,
-        "textfile_directory": TEXTFILE_DIRECTORY,
         "ports": {name: number for name, number in asdict(cluster.ports).items() if name in PORTS},
         "exporters": [name for name in EXPORTERS if host in cluster.of(f"{name}_exporter")],
         "targets": list(targets(cluster)) if reads else [],

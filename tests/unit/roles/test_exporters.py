@@ -81,7 +81,7 @@ def test_an_exporter_is_no_more_than_it_must_be(name: str, user: str) -> None:
 def test_the_host_s_exporter_has_few_collectors() -> None:
     text = command("node")
     assert "--collector.disable-defaults" in text
-    assert '"--collector.textfile.directory=/var/lib/holdfast/metrics"' in text
+    assert '"--collector.textfile.directory=/run/holdfast-metrics"' in text
     assert text.count("--collector.") < 22
 
 
