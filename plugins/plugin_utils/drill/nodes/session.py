@@ -41,6 +41,8 @@ MODULES = (
     "module_utils/patroni_api",
     "module_utils/patroni_switchover",
     "module_utils/switchover",
+    "module_utils/safe_path",
+    "module_utils/kernel_settings",
     "module_utils/timings",
     "plugin_utils/drill/agent/wire",
     "plugin_utils/drill/agent/load",
@@ -54,6 +56,8 @@ BOOTSTRAP = """import json, sys, types
 given = json.loads(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))
 for name, source in given["modules"]:
     sys.modules[name] = module = types.ModuleType(name)
+    package, _, own = name.rpartition(".")
+    setattr(sys.modules.setdefault(package, types.ModuleType(package)), own, module)
     exec(compile(source, name, "exec"), module.__dict__)
 sys.modules[given["modules"][-1][0]].main(given["configuration"])
 """

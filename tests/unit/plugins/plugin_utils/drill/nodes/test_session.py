@@ -3,13 +3,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+import json
 import subprocess
+import sys
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import command, settle
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.session import BOOTSTRAP, command, settle, sources
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Node
 
 SUDO = """#!/bin/sh
@@ -43,6 +45,15 @@ def test_an_agent_behind_sudo_knows_where_its_session_comes_from(tmp_path, passw
 
 def test_an_agent_of_root_needs_no_sudo() -> None:
     assert "sudo" not in command(NODE)
+
+
+def test_the_agent_has_every_module_that_it_imports() -> None:
+    """Its host has no collection: what it lacks would be missed in the first call of a drill."""
+    stand_in = ("stand_in", "def main(configuration):\n    print(configuration)")
+    given = json.dumps({"modules": [*sources(), stand_in], "configuration": "started"})
+    argv = [sys.executable, "-I", "-S", "-c", BOOTSTRAP]
+    done = subprocess.run(argv, input=f"{len(given)}\n{given}", capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("started\n", "")
 
 
 def test_an_answer_to_a_closed_session_changes_nothing() -> None:
