@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,9 @@ class ActionModule(drill.ActionModule):
             raise Refusal("cluster: is not given: name the cluster whose clients are to be watched")
         shared = {name: arguments[name] for name in ("cluster", "client", "directory")}
         budgets = arguments["budgets"] or {}
+        drilled = self._plan({**DRILL, **shared}, variables)
         return EvidencePlan(
-            drill=self._plan({**DRILL, **shared}, variables),
+            drill=replace(drilled, nodes=tuple(node for node in drilled.nodes if node.name not in arguments["without"])),
             title=arguments["title"],
             hosts=tuple(arguments["hosts"]),
             longest=arguments["longest"],

@@ -54,6 +54,11 @@ options:
     type: list
     elements: str
     default: []
+  without:
+    description: Hosts of the cluster that are not asked, because they have not joined yet.
+    type: list
+    elements: str
+    default: []
   client:
     description:
       - The host outside the cluster that runs the clients; it needs python3-psycopg2.
