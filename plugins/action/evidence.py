@@ -76,8 +76,11 @@ class ActionModule(drill.ActionModule):
         shared = {name: arguments[name] for name in ("cluster", "client", "directory")}
         budgets = arguments["budgets"] or {}
         drilled = self._plan({**DRILL, **shared}, variables)
+        nodes = tuple(node for node in drilled.nodes if node.name not in arguments["without"])
         return EvidencePlan(
-            drill=replace(drilled, nodes=tuple(node for node in drilled.nodes if node.name not in arguments["without"])),
+            drill=replace(
+                drilled, nodes=tuple(node for node in drilled.nodes if node.name not in arguments["without"])
+            ),
             title=arguments["title"],
             hosts=tuple(arguments["hosts"]),
             longest=arguments["longest"],

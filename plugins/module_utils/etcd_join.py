@@ -49,8 +49,10 @@ PROBE_TIMEOUT = 2.0
 HTTP_TIMEOUT = 5.0
 REQUIRED = "ETCD_PEER_CERT_ALLOWED_HOSTNAME"
 MEMBERSHIP_CHANGES = {Join.ADD, Join.REPLACE}
-NOT_YET = ("unhealthy cluster", "not enough started members", "in sync with leader")
-"""What etcd answers for some seconds after a change of its members, and to the promotion of a learner that lags."""
+NOT_YET = ("unhealthy cluster", "not enough started members", "too many learner members")
+"""What etcd answers for some seconds after a change of its members, and while another member has no vote yet."""
+LAGS = ("in sync with leader", "request timed out", "no leader", "leader changed")
+"""What it answers to the promotion of a learner that lags, and around a change of its leader."""
 
 
 class RefusedError(Exception):
@@ -144,11 +146,27 @@ class Joiner:
             return done
         if not self.module.check_mode:
             self.deadline = max(self.deadline, time.monotonic() + self.module.params["timeout"])
-            client = self.admin()
-            member = find_member(self.me, client.members())
-            if member is not None and member.learner:
-                self.patiently(client, "/v3/cluster/member/promote", {"ID": str(member.id)})
+            self.promote()
         return done | {"changed": True}
+
+    def promote(self) -> None:
+        """Ask etcd's leader for the vote until the member has it.
+
+        Another member would pass the request on without its login, and the leader refuse it.
+        """
+        reason = "etcd has no leader among the other members"
+        while self.is_learner():
+            for client in self.other_clients:
+                try:
+                    if promoted(client.login(ROOT, self.module.params["root_password"]) or client, self.me):
+                        return
+                except EndpointError as error:
+                    if error.status is not None and not any(text in error.message for text in LAGS):
+                        raise
+                    reason = error.message
+            if time.monotonic() >= self.deadline:
+                raise RefusedError(f"{self.me.name} has no vote in etcd yet: {reason}. Run this again")
+            time.sleep(POLL_SECONDS)
 
     def has_data(self) -> bool:
         """Return whether the member has been started meanwhile."""
@@ -176,6 +194,18 @@ class Joiner:
                 time.sleep(POLL_SECONDS)
             else:
                 return
+
+
+def promoted(client: EtcdClient, me: Peer) -> bool:
+    """Promote a learner where the client's member leads, and return whether it has a vote; raise EndpointError."""
+    status = client.call("/v3/maintenance/status")
+    member = find_member(me, client.members())
+    if member is None or not member.learner:
+        return member is not None
+    if status["leader"] != status["header"]["member_id"]:
+        return False
+    client.call("/v3/cluster/member/promote", {"ID": str(member.id)})
+    return True
 
 
 def peer_names(module: AnsibleModule) -> PeerNames:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import etcd_join
@@ -31,8 +32,13 @@ class Store:
         self.refusals = list(refusals)
         self.calls = []
 
-    def call(self, path, body):
+    def call(self, path, body, asked):
+        """Answer as the member db1 or db2, of which the latter leads."""
+        if path.endswith("/status"):
+            return {"leader": "2", "header": {"member_id": asked.removeprefix("db")}}
         self.calls.append((path.rpartition("/")[2], body))
+        if path.endswith("/promote") and asked != "db2":
+            raise EndpointError(asked, 504, "etcdserver: request timed out")
         if path.endswith("/add"):
             url = body["peerURLs"][0]
             self.members += (Member(9, "", (url,), (), learner=body.get("isLearner", False)),)
@@ -51,9 +57,12 @@ def host(monkeypatch, tmp_path):
     monkeypatch.setattr(etcd_join, "POLL_SECONDS", 0)
 
     def run(store, work="join", data=False, check_mode=False):
+        def call(client, path, body=None):
+            return store.call(path, body, urlsplit(client.http.base_url).hostname)
+
         monkeypatch.setattr(etcd_join, "peer_members", lambda http: store.members)
         monkeypatch.setattr(EtcdClient, "unhealthy_because", lambda client: None)
-        monkeypatch.setattr(EtcdClient, "call", lambda client, path, body=None: store.call(path, body))
+        monkeypatch.setattr(EtcdClient, "call", call)
         monkeypatch.setattr(EtcdClient, "login", lambda client, name, password: None)
         monkeypatch.setattr(EtcdClient, "members", lambda client: store.members)
         if data:
@@ -95,7 +104,7 @@ def test_a_member_whose_data_is_lost_comes_back_as_a_learner(host):
 
 
 def test_a_member_that_lags_too_long_keeps_waiting_for_its_vote(host):
-    with pytest.raises(EndpointError, match="in sync with leader"):
+    with pytest.raises(etcd_join.RefusedError, match="in sync with leader"):
         host(Store(refusals=[LAGS] * 100_000))
 
 
