@@ -78,9 +78,7 @@ class ActionModule(drill.ActionModule):
         drilled = self._plan({**DRILL, **shared}, variables)
         nodes = tuple(node for node in drilled.nodes if node.name not in arguments["without"])
         return EvidencePlan(
-            drill=replace(
-                drilled, nodes=tuple(node for node in drilled.nodes if node.name not in arguments["without"])
-            ),
+            drill=replace(drilled, nodes=nodes),
             title=arguments["title"],
             hosts=tuple(arguments["hosts"]),
             longest=arguments["longest"],
