@@ -6,8 +6,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import LOSSES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.declared import profile_seconds
 
 
@@ -16,4 +18,4 @@ class FilterModule:
 
     def filters(self) -> dict[str, Callable[..., Any]]:
         """Return the filters by name."""
-        return {"profile_seconds": profile_seconds}
+        return {"profile_seconds": partial(profile_seconds, losses=LOSSES)}

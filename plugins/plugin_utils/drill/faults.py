@@ -397,4 +397,6 @@ _FAULTS = (
 CATALOGUE: Mapping[str, Fault] = {fault.name: fault for fault in _FAULTS}
 BUDGETS: Mapping[str, budgets.Rule] = {fault.name: fault.budget for fault in _FAULTS}
 COURSES: rto.Courses = {fault.name: fault.course for fault in _FAULTS}
+LOSSES: rto.Courses = {fault.name: fault.course for fault in _FAULTS if fault.takes is Takes.PRIMARY}
+"""The courses of the faults that the cluster survives without its primary."""
 HEADLINES = tuple(fault.name for fault in _FAULTS if fault.headline)

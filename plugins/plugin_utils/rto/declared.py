@@ -9,14 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import Timings, seconds
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE, COURSES, Takes
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Courses
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
 
-LOSSES = tuple(name for name, fault in CATALOGUE.items() if fault.takes is Takes.PRIMARY)
-"""The faults that the cluster survives without its primary."""
 
-
-def profile_seconds(ha: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, float]:
+def profile_seconds(ha: Mapping[str, Any], given: Mapping[str, Any], losses: Courses) -> dict[str, float]:
     """Return a cluster's timing in seconds: {ttl, etcd_heartbeat, etcd_election, lease_watch, write_outage}.
 
     write_outage is the upper bound of the predicted outages when the primary is lost. lease_watch and write_outage are
@@ -24,13 +21,14 @@ def profile_seconds(ha: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str
 
     :arg ha: what the topology derived for any of its hosts.
     :arg given: the roles' variables for timing, by name; raises KeyError for one that is missing, ValueError.
+    :arg losses: the courses of the faults that take the primary.
     """
     if not ha.get("postgresql") or not ha.get("etcd"):
         return {}
     report = declared(ha, given)
     reports = {member["name"]: report for member in ha["etcd"]["members"]}
-    predictions = outlook(ha, reports, configuration(ha, given), COURSES).predictions
-    worst = [predictions[fault].worst for fault in LOSSES if fault in predictions]
+    predictions = outlook(ha, reports, configuration(ha, given), losses).predictions
+    worst = [prediction.worst for prediction in predictions.values()]
     found = {
         "ttl": float(given["patroni_ttl"]),
         "etcd_heartbeat": report["etcd"]["heartbeat_interval"],

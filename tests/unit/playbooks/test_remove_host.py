@@ -84,6 +84,7 @@ def verb(tmp_path):
             {"name": "Plan", "ansible.builtin.debug": {"msg": "{{ remove__plan.etcd_runner | default('-') }}"}}
         ]
         given = next(iter(yaml.safe_load((PLAYBOOKS / f"{playbook}.yml").read_text()))).get("vars", {})
+        (tmp_path / "tasks").symlink_to(PLAYBOOKS / "tasks")
         book = tmp_path / "book.yml"
         book.write_text(json.dumps([play | {"vars": play.get("vars", {}) | given} for play in (look, work)]))
         return run(inventory, book, "--check", *arguments)

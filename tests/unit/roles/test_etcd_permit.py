@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import etcd_join
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import Join
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls
 
 from tests.unit.roles.lease_watcher.etcd_cluster import (
     Member,
@@ -30,6 +31,7 @@ from tests.unit.roles.lease_watcher.etcd_cluster import (
 )
 
 PROGRAM = Path(__file__).resolve().parents[3] / "roles/etcd/files/etcd_permit.py"
+JOIN_SECONDS = 60.0
 NEW = "ETCD_INITIAL_CLUSTER_STATE=new\n"
 
 
@@ -66,8 +68,8 @@ class Unit:
         arguments = ("take", str(self.permit), str(self.taken), f"--seconds={seconds}")
         return self.run(*arguments, **settings).returncode == 0
 
-    def start(self, program: str, units: Sequence[Unit]) -> bool:
-        if not self.take() or self.run("clear").returncode:
+    def start(self, program: str, units: Sequence[Unit], seconds: float = 0) -> bool:
+        if not self.take(seconds) or self.run("clear").returncode:
             return False
         lines = self.taken.read_text().splitlines() if self.taken.exists() else []
         self.start_unguarded(program, units, dict(line.split("=", 1) for line in lines))
@@ -148,6 +150,29 @@ def test_data_stay_where_they_are(unit):
     assert unit.take()
 
 
+def parameters(unit: Unit, tls: Tls, ports: Sequence[int], **more: Any) -> dict[str, Any]:
+    """The parameters of etcd_member for the member of a unit, one of three; ports are those for clients and peers."""
+    return {
+        "name": unit.data.name,
+        "members": [{"name": f"m{number}", "address": f"127.0.0.{number}"} for number in (1, 2, 3)],
+        "client_port": ports[0],
+        "peer_port": ports[1],
+        "token": "test",
+        "data_directory": str(unit.data),
+        "wal_directory": None,
+        "settings_path": None,
+        "permit_path": str(unit.permit),
+        "ca_path": tls.ca,
+        "certificate_path": tls.cert,
+        "private_key_path": tls.key,
+        "root_password": "unused",
+        "unit": "etcd.service",
+        "looked_at": None,
+        "timeout": 0,
+        **more,
+    }
+
+
 class Module:
     """An AnsibleModule as far as etcd_member needs one, on a host whose unit does not run."""
 
@@ -184,18 +209,15 @@ def test_a_stopped_member_s_data_elsewhere_are_not_lost(tmp_path, *, deployed, w
         kept.mkdir(parents=True)
         if not lost:
             (kept / "0.wal").touch()
-    module = Module(
-        {
-            "name": "m1",
-            "token": "test",
-            "data_directory": str(tmp_path / data),
-            "wal_directory": wal and str(tmp_path / wal),
-            "settings_path": str(settings),
-            "permit_path": str(tmp_path / "permit"),
-            "unit": "etcd.service",
-        },
-        tmp_path,
-    )
+    places = {
+        "name": "m1",
+        "data_directory": str(tmp_path / data),
+        "wal_directory": wal and str(tmp_path / wal),
+        "settings_path": str(settings),
+    }
+    # No member answers on these ports.
+    nobody = parameters(Unit(tmp_path), Tls("/none", "/none", "/none"), free_ports(2))
+    module = Module(nobody | places, tmp_path)
     if refused and not lost:
         with pytest.raises(etcd_join.RefusedError, match=r"move its data first"):
             etcd_join.look(module)
@@ -216,31 +238,24 @@ class Cluster:
         return Member(f"m{number}", client, peer, self.folder, self.tls)
 
     def module(self, unit: Unit, looked_at: list[Any] | None = None, timeout: float = 0) -> Module:
-        params = {
-            "name": unit.data.name,
-            "members": [{"name": f"m{number}", "address": f"127.0.0.{number}"} for number in (1, 2, 3)],
-            "client_port": self.client_port,
-            "peer_port": self.peer_port,
-            "token": "test",
-            "data_directory": str(unit.data),
-            "wal_directory": None,
-            "settings_path": None,
-            "permit_path": str(unit.permit),
-            "ca_path": self.tls.ca,
-            "certificate_path": self.tls.cert,
-            "private_key_path": self.tls.key,
-            "root_password": "unused",
-            "unit": "etcd.service",
-            "looked_at": looked_at,
-            "timeout": timeout,
-        }
-        return Module(params, self.folder)
+        ports = (self.client_port, self.peer_port)
+        return Module(parameters(unit, self.tls, ports, looked_at=looked_at, timeout=timeout), self.folder)
 
     def look(self, *units: Unit) -> list[Any]:
         return [etcd_join.look(self.module(unit))["found"] for unit in units]
 
     def permit(self, unit: Unit, looked_at: list[Any], timeout: float = 0) -> str | None:
         return etcd_join.Joiner(self.module(unit, looked_at, timeout)).run()["join"]
+
+    def join(self, unit: Unit, looked_at: list[Any]) -> str | None:
+        """Permit the start that the unit waits for, as on a host: a learner gets its vote only once it runs."""
+        with ThreadPoolExecutor() as pool:
+            start = pool.submit(unit.start, self.program, self.units, JOIN_SECONDS)
+            join = self.permit(unit, looked_at, JOIN_SECONDS)
+            assert start.result()
+        self.wait_until_healthy(unit)
+        assert not any(member.learner for member in self.client(unit).members())
+        return join
 
     def bootstrap(self) -> None:
         looked_at = self.look(*self.units)
@@ -311,9 +326,7 @@ def test_a_member_that_lost_its_data_makes_no_quorum(cluster):
         cluster.permit(first, cluster.look(first, third))
     assert second.start(cluster.program, cluster.units)
     cluster.wait_until_healthy(third)
-    assert cluster.permit(first, cluster.look(*cluster.units), timeout=60) == Join.REPLACE.value
-    assert first.start(cluster.program, cluster.units)
-    cluster.wait_until_healthy(first)
+    assert cluster.join(first, cluster.look(*cluster.units)) == Join.REPLACE.value
     assert cluster.holds(first, "k")
 
 
@@ -353,9 +366,7 @@ def test_a_first_run_that_ended_after_one_start_is_finished(tmp_path):
         looked_at = cluster.look(*cluster.units)
         # Two are a quorum, which the third might have had part in before.
         for unit, join in zip(others, (Join.BOOTSTRAP, Join.REPLACE), strict=True):
-            assert cluster.permit(unit, looked_at, timeout=60) == join.value
-            assert unit.start(cluster.program, cluster.units)
-            cluster.wait_until_healthy(unit)
+            assert cluster.join(unit, looked_at) == join.value
     finally:
         for unit in cluster.units:
             unit.member.kill()
@@ -374,7 +385,5 @@ def test_a_database_without_its_log_is_not_taken_for_the_cluster_s(cluster):
     first = cluster.units[0]
     first.member.kill()
     shutil.rmtree(first.wal)
-    assert cluster.permit(first, cluster.look(*cluster.units), timeout=60) == Join.REPLACE.value
-    assert first.start(cluster.program, cluster.units)
-    cluster.wait_until_healthy(first)
+    assert cluster.join(first, cluster.look(*cluster.units)) == Join.REPLACE.value
     assert (first.data / "member.unfinished" / "snap" / "db").exists()

@@ -161,11 +161,13 @@ def test_what_archives_nothing_is_asked_about(judged, command, group_left):
 
 def test_every_playbook_that_changes_a_part_compares_first():
     verbs = {
+        "alert_test",
         "clone",
         "drill",
         "etcd_lost",
         "guard",
         "maintenance",
+        "monitoring_files",
         "preflight",
         "reboot",
         "remove_host",

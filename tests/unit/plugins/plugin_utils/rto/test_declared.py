@@ -3,11 +3,16 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.declared import profile_seconds
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import LOSSES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import declared
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import PROFILES, timing_dict
 
 MEMBERS = [{"name": name} for name in ("db1", "db2", "db3")]
+
+profile_seconds = partial(declared.profile_seconds, losses=LOSSES)
 
 
 def topology(profile, **more):
@@ -17,14 +22,14 @@ def topology(profile, **more):
         "etcd": {"members": MEMBERS},
         "pools": [{"name": "rw", "role": "primary"}],
         "vrrp": {"instances": [{"name": "main", "priority": None}]},
-        "timing": timing_dict(profile),
+        "timing": timing_dict(profile, watch),
         "lease_watch": {"seconds": watch} if watch else None,
         **more,
     }
 
 
 def variables(profile):
-    timing = timing_dict(profile)
+    timing = timing_dict(profile, None)
     given = {f"{role}_{key}": value for role in ("patroni", "etcd", "haproxy", "keepalived")
              for key, value in timing[role].items()}  # fmt: skip
     return {**given, "patroni_primary_start_timeout": 0, "patroni_synchronous_mode": "auto", "haproxy_check_rise": 1}
