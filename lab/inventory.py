@@ -7,6 +7,8 @@
     python -m lab.inventory .lab/shrunk --remove db3 --remove db2=etcd
     python -m lab.inventory .lab/replaced --replace db1=db4
 
+With LAB_OS=bookworm the copy's topology leaves out what Debian 12 lacks; `make lab` then uses .lab/bookworm.
+
 The folder must lie two levels below a folder with .lab, such as in .lab or inventory. Added hosts are those of
 lab/spares.yml; `python -m lab.nodes up lab/spares.yml db4` creates their containers.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,10 +31,25 @@ from lab.progress import say
 _ROOT = Path(__file__).resolve().parent.parent
 _LAB = _ROOT / "inventory/lab"
 _SPARES = _ROOT / "lab/spares.yml"
-_LINKED = ("group_vars", "topology.ha.yml")
+_TOPOLOGY = "topology.ha.yml"
+_WITHOUT = {"bookworm": ["pgbackrest"]}
+"""By release: exporters of which it has no package."""
 
 Groups = dict[str, dict[str, Any]]
 """By group: its hosts' variables by host."""
+
+
+def of_release(release: str) -> Path:
+    """The inventory that `make lab` uses with a release."""
+    return _ROOT / ".lab" / release if release in _WITHOUT else _LAB
+
+
+def topology_of(text: str, release: str) -> str:
+    """The lab's topology file for a release."""
+    document = yaml.safe_load(text)
+    for cluster in document["clusters"].values():
+        cluster["monitoring"] = {"without": _WITHOUT[release]}
+    return yaml.safe_dump(document, sort_keys=False)
 
 
 def groups_of(text: str) -> Groups:
@@ -83,10 +101,14 @@ def write(
     spares = groups_of(_SPARES.read_text())["spare"]
     groups = changed(groups, spares, add=add, remove=remove, replace=replace)
     folder.mkdir(parents=True, exist_ok=True)
-    for name in _LINKED:
+    for name in ("group_vars", _TOPOLOGY):
         link = folder / name
         link.unlink(missing_ok=True)
         link.symlink_to(_LAB / name)
+    release = os.environ.get("LAB_OS", "trixie")
+    if release in _WITHOUT:
+        (folder / _TOPOLOGY).unlink()
+        (folder / _TOPOLOGY).write_text(topology_of((_LAB / _TOPOLOGY).read_text(), release))
     tree = {
         "vars": {"certificates_ca_directory": str(_LAB / ".pki")},
         "children": {name: {"hosts": hosts} for name, hosts in groups.items()},

@@ -166,6 +166,13 @@ def version_of(module: AnsibleModule, package: str, known: Packages) -> str:
     return known.versions.get(package) or upstream(parse_candidate(told))
 
 
+def package_findings(module: AnsibleModule, facts: preflight.Facts, known: Packages) -> Iterator[preflight.Finding]:
+    """Yield a finding for each wanted package that neither the host's release nor another source of apt's has."""
+    for package, finding in preflight.judge_packages(facts, known.missing):
+        if not version_of(module, package, known):
+            yield finding
+
+
 def store(module: AnsibleModule, known: Packages) -> dict[str, Any]:
     """Return what must fit each other in a cluster: its etcd and its Patroni, None where the host has or gets none."""
     judges: dict[str, Callable[[str], Etcd | Patroni]] = {

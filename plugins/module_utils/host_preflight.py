@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 SUPPORTED = {"debian": ("12", "13")}
 UNTESTED = {"ubuntu": ("22.04", "24.04", "26.04")}
+ABSENT = {("debian", "12"): {"prometheus-pgbackrest-exporter": "pgbackrest"}}
+"""Packages of exporters that a release does not have, with their names in C(monitoring.without)."""
 ERROR = "error"
 WARNING = "warning"
 TCP_LISTEN = "0A"
@@ -138,6 +140,18 @@ def judge_system(facts: Facts) -> Iterator[Finding]:
         yield Finding("python3-apt", "not importable", "apt-get install python3-apt, --check needs it", WARNING)
     if facts.clock_synchronized is False:
         yield Finding("clock", "not synchronized", "enable systemd-timesyncd or chrony", WARNING)
+
+
+def judge_packages(facts: Facts, missing: Collection[str]) -> Iterator[tuple[str, Finding]]:
+    """Yield those of the missing packages that the host's release does not have, each with a finding."""
+    for package, exporter in ABSENT.get((facts.os_id, facts.os_version), {}).items():
+        if package in missing:
+            value = f"lacks {exporter}, and {facts.os_id} {facts.os_version} has no package {package}"
+            fix = (
+                f"add monitoring: {{without: [{exporter}]}} to clusters.<name> of the topology, or give the host a"
+                " source with that package and run apt-get update"
+            )
+            yield package, Finding("monitoring.without", value, fix)
 
 
 def judge_rights(facts: Facts) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ module: host_preflight
 short_description: Check whether a host can run its part of a cluster
 version_added: 1.0.0
 description:
-  - Checks operating system, init, memory, disk, addresses, interfaces of virtual addresses, ports and clock.
+  - Checks operating system, init, memory, disk, addresses, interfaces of virtual addresses, ports, packages and clock.
   - Changes nothing and returns its findings instead of failing, so that the findings of all hosts can be shown
     together.
   - The action plugin of the same name measures the offset of the host's clock from the controller's.
@@ -157,7 +157,13 @@ from pathlib import Path
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
-from ansible_collections.holdfast.ha.plugins.module_utils.host_facts import observe, packages, store, time_findings
+from ansible_collections.holdfast.ha.plugins.module_utils.host_facts import (
+    observe,
+    package_findings,
+    packages,
+    store,
+    time_findings,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.protection import policy
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
@@ -200,9 +206,14 @@ def main() -> None:
     )
     known = packages(module)
     facts = observe(module, {port.port for port in expected.ports})
+    findings = (
+        *preflight.judge(facts, expected),
+        *package_findings(module, facts, known),
+        *time_findings(module),
+    )
     module.exit_json(
         changed=False,
-        findings=[asdict(finding) for finding in (*preflight.judge(facts, expected), *time_findings(module))],
+        findings=[asdict(finding) for finding in findings],
         packages={**asdict(known), "policy": policy()},
         store=store(module, known),
         jobs=sorted(path.name for path in UNIT_DIRECTORY.glob("holdfast-job-*.*")),

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from lab import nodes
 from lab.engine import ready_engine
+from lab.inventory import of_release
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = ROOT / ".venv/bin"
-INVENTORY = ROOT / "inventory/lab"
+INVENTORY = of_release(os.environ.get("LAB_OS", "trixie"))
 SECRETS = INVENTORY / "group_vars/all/secrets.yml"
 SITE = ROOT / "playbooks/site.yml"
 ENGINE = os.environ.get("LAB_ENGINE", "docker")

@@ -79,6 +79,18 @@ def test_it_is_written_over_an_older_one(tmp_path: Path):
     assert (folder / "topology.ha.yml").is_file()
 
 
+@pytest.mark.parametrize(("release", "without"), [("bookworm", ["pgbackrest"]), ("trixie", None)])
+def test_the_topology_of_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str, without: Any):
+    monkeypatch.setenv("LAB_OS", "bookworm")
+    sut.write(tmp_path / "lab")
+    monkeypatch.setenv("LAB_OS", release)
+    folder = sut.write(tmp_path / "lab")
+    written = yaml.safe_load((folder / "topology.ha.yml").read_text())["clusters"]["lab"]
+    declared = yaml.safe_load((sut._LAB / "topology.ha.yml").read_text())["clusters"]["lab"]
+    assert written.pop("monitoring", {}).get("without") == without
+    assert written == declared
+
+
 def test_no_spare_host_takes_the_place_of_another():
     hosts: list[tuple[str, str]] = []
     for path in (sut._LAB / "hosts.yml", sut._SPARES):

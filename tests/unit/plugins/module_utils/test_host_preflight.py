@@ -129,6 +129,23 @@ def test_unmet_expectations(change, check, value):
     assert (finding.check, finding.value) == (check, value)
 
 
+@pytest.mark.parametrize(
+    ("version", "missing", "refused"),
+    [
+        ("12", ["haproxy", "prometheus-pgbackrest-exporter"], ["prometheus-pgbackrest-exporter"]),
+        ("12", ["haproxy"], []),
+        ("13", ["prometheus-pgbackrest-exporter"], []),
+    ],
+)
+def test_a_package_that_the_release_lacks(version, missing, refused):
+    found = dict(sut.judge_packages(dataclasses.replace(GOOD, os_version=version), missing))
+    assert list(found) == refused
+    for finding in found.values():
+        assert (finding.check, finding.level) == ("monitoring.without", "error")
+        assert finding.value == "lacks pgbackrest, and debian 12 has no package prometheus-pgbackrest-exporter"
+        assert "monitoring: {without: [pgbackrest]}" in finding.fix
+
+
 def test_a_held_virtual_address_is_no_address_of_the_host():
     assert sut.interface_of({"eth0": ["198.51.100.100/24"]}, "198.51.100.100/24") is None
 
