@@ -68,8 +68,9 @@ def bare(*names: str) -> None:
 
 
 def off(name: str) -> None:
-    """Cut a host's power."""
+    """Cut a host's power, and wait until Patroni has given it up: before, it might still be alive."""
     subprocess.run([ENGINE, "kill", f"holdfast-{name}"], check=True, capture_output=True)
+    wait_until(lambda: name not in members(), seconds=90, what=f"the end of {name}'s key in etcd")
 
 
 def run(playbook: Path, *arguments: str, hosts: Path = OTHER) -> Run:
