@@ -50,7 +50,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-values:
+applied:
   description: The values that were set in the kernel, by name.
   returned: success
   type: dict
@@ -83,7 +83,7 @@ def main() -> None:
             kernel_settings.apply(made, path)
     except (OSError, safe_path.UnsafePathError) as error:
         module.fail_json(msg=f"{error}; root of the host, or of a container with its own network, can set these")
-    module.exit_json(changed=made.needed, diff=made.as_diff(path), values=dict(made.values))
+    module.exit_json(changed=made.needed, diff=made.as_diff(path), applied=dict(made.values))
 
 
 if __name__ == "__main__":

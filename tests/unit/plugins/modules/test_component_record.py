@@ -6,22 +6,28 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import managed_files, safe_path
 
-from tests.unit.planting import Host, needs_root
-from tests.unit.plugins.modules.test_component_paths import host, run  # noqa: F401 - a fixture
+from tests.unit.planting import Host, make_host, needs_root
+from tests.unit.plugins.modules.test_component_paths import run
 
 pytestmark = needs_root
+
+
+@pytest.fixture
+def host() -> Iterator[Host]:
+    yield from make_host()
 
 
 def drifted() -> list[str]:
     return managed_files.differing(managed_files.load(), safe_path.read)
 
 
-def test_what_others_change_shows_until_the_next_run(capsys, host: Host, record_of_files: Path) -> None:  # noqa: F811
+def test_what_others_change_shows_until_the_next_run(capsys, host: Host, record_of_files: Path) -> None:
     path = host.root / "own.conf"
     wanted = {"files": [{"path": str(path), "content": "ours"}]}
     run(capsys, check=True, **wanted)
@@ -37,7 +43,7 @@ def test_what_others_change_shows_until_the_next_run(capsys, host: Host, record_
     assert drifted() == []
 
 
-def test_a_run_that_changes_nothing_writes_no_record(capsys, host: Host, record_of_files: Path) -> None:  # noqa: F811
+def test_a_run_that_changes_nothing_writes_no_record(capsys, host: Host, record_of_files: Path) -> None:
     wanted = {"files": [{"path": str(host.root / "own.conf"), "content": "ours"}]}
     run(capsys, **wanted)
     before = record_of_files.stat()
@@ -46,7 +52,7 @@ def test_a_run_that_changes_nothing_writes_no_record(capsys, host: Host, record_
 
 
 @pytest.mark.parametrize("absent", ["own.conf", "."])
-def test_what_is_removed_is_forgotten(capsys, host: Host, absent: str) -> None:  # noqa: F811
+def test_what_is_removed_is_forgotten(capsys, host: Host, absent: str) -> None:
     directory = host.root / "own"
     run(capsys, files=[{"path": str(directory / "own.conf"), "content": "ours"}])
     run(capsys, absent=[str(directory / absent)])

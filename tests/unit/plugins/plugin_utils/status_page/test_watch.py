@@ -121,7 +121,7 @@ def samples(values: dict[int, float]) -> tuple[tuple[float, float], ...]:
 def test_the_strip_of_a_day() -> None:
     day = dict.fromkeys(range(10, 288), 1.0) | {100: 0.0, 101: 0.0, 102: 0.8, 103: 0.9}
     seen = strip(Series("lab", samples(day)), NOW, UTC)
-    assert [(bar.kind, bar.text) for bar in seen.bars] == [
+    assert [(part.kind, part.text) for part in seen.bars] == [
         ("unknown", "12:00–12:50 not recorded"),
         ("up", "12:50–20:20 a primary all the time"),
         ("down", "20:20–20:30 no primary"),
@@ -129,14 +129,14 @@ def test_the_strip_of_a_day() -> None:
         ("part", "20:35–20:40 90.0 % of the time a primary"),
         ("up", "20:40–12:00 a primary all the time"),
     ]
-    assert sum(bar.width for bar in seen.bars) == pytest.approx(100)
+    assert sum(part.width for part in seen.bars) == pytest.approx(100)
     assert seen.missing == pytest.approx(2.3 * STEP)
     assert seen.share == pytest.approx(1 - 2.3 / 278)
 
 
 def test_a_day_without_a_record() -> None:
     seen = strip(Series("lab", samples({900: 1.0})), NOW, UTC)
-    assert (seen.share, [bar.kind for bar in seen.bars]) == (None, ["unknown"])
+    assert (seen.share, [part.kind for part in seen.bars]) == (None, ["unknown"])
 
 
 def test_the_plot_has_gaps_where_nothing_is_known() -> None:
