@@ -34,6 +34,8 @@ _SPARES = _ROOT / "lab/spares.yml"
 _TOPOLOGY = "topology.ha.yml"
 _WITHOUT = {"bookworm": ["pgbackrest"]}
 """By release: exporters of which it has no package."""
+_LEFT = "left"
+"""The group of hosts that have no other one: the controller still reaches them."""
 
 Groups = dict[str, dict[str, Any]]
 """By group: its hosts' variables by host."""
@@ -99,7 +101,10 @@ def write(
     """Write the inventory to the folder, which may exist; return the folder."""
     groups = groups_of((_LAB / "hosts.yml").read_text())
     spares = groups_of(_SPARES.read_text())["spare"]
+    known = {host: at for hosts in (*groups.values(), spares) for host, at in hosts.items()}
     groups = changed(groups, spares, add=add, remove=remove, replace=replace)
+    grouped = {host for hosts in groups.values() for host in hosts}
+    groups[_LEFT] = {host: at for host, at in known.items() if host not in grouped}
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("group_vars", _TOPOLOGY):
         link = folder / name

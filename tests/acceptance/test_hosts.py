@@ -214,7 +214,8 @@ def replaced(old: str, new: str, directory: Path, *, dead: bool) -> None:
     watched(REPLACE, directory / "there", "-e", f"replace={old}", "-e", f"by={new}")
     settled()
     bare(old)
-    watched(REPLACE, directory / "back", "-e", f"replace={new}", "-e", f"by={old}", hosts=INVENTORY)
+    inventory.write(OTHER)
+    watched(REPLACE, directory / "back", "-e", f"replace={new}", "-e", f"by={old}")
     settled(INVENTORY)
 
 
