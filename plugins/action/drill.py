@@ -124,6 +124,7 @@ class ActionModule(ActionBase):
             directory=arguments["directory"] or str(Path.cwd() / "reports" / stamp),
             budgets=dict(arguments["budgets"]),
             slack=arguments["slack"],
+            alerts=arguments["alerts"],
             role=role,
             database=database,
             without_backup=arguments["without_backup"],

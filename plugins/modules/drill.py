@@ -87,6 +87,10 @@ options:
     description: Seconds added to every default budget, for a busy machine.
     type: float
     default: 0.0
+  alerts:
+    description: Whether to wait for the alerts of each fault and judge them, in a cluster with an Alertmanager.
+    type: bool
+    default: true
   without_backup:
     description: Whether to drill a cluster without backups.
     type: bool

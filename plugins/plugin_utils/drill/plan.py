@@ -58,6 +58,7 @@ class Plan:
     directory: str
     budgets: Mapping[str, Any]
     slack: float
+    alerts: bool
     role: str
     database: str
     without_backup: bool
@@ -91,8 +92,8 @@ class Plan:
 
     @property
     def monitor(self) -> str:
-        """The host whose Alertmanager tells the cluster's alerts, "" without one."""
-        return next((node.name for node in self.bearing("alertmanager")), "")
+        """The host whose Alertmanager tells the cluster's alerts, "" where nobody asks it."""
+        return next((node.name for node in self.bearing("alertmanager") if self.alerts), "")
 
     @property
     def scrape_interval(self) -> float:

@@ -80,6 +80,7 @@ def plan(**changes: Any) -> Plan:
         "budgets": {},
         "slack": 0.0,
         "without_backup": False,
+        "alerts": True,
         "role": "app",
         "database": "app",
         "secrets": dict.fromkeys(("role_password", "etcd_root", "patroni_rest", "postgresql_superuser"), "secret"),
