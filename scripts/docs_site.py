@@ -62,6 +62,7 @@ GROUPS = {
         "tested",
         "measurements",
         "measurements-updates",
+        "measurements-monitoring",
         "performance",
         "comparison",
     ),
