@@ -103,7 +103,9 @@ class ActionModule(ActionBase):
     def _request(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> removal.Request:
         name = arguments["name"]
         known = variables["hostvars"][name] if name in variables["groups"]["all"] else {}
-        address = arguments["address"] or ("" if "ha" in known else str(known.get("ansible_host") or ""))
+        # The playbook gives a host that leaves an `ha` of its own; only the group tells who is declared.
+        declared = name in variables["groups"][arguments["group"]]
+        address = arguments["address"] or ("" if declared else str(known.get("ansible_host") or ""))
         return removal.Request(
             name=name,
             address=address,
