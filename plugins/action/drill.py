@@ -98,9 +98,8 @@ class ActionModule(ActionBase):
         names = [*hosts, *([client] if client and client in hostvars and client not in hosts else [])]
         parse_overrides(arguments["budgets"], CATALOGUE)
         first = hostvars[hosts[0]]
-        topology = first["ha"]
         passwords, secrets = first.get("ha_role_passwords") or {}, first.get("ha_secrets") or {}
-        database, role = usable_database((topology["postgresql"] or {}).get("databases") or [], passwords)
+        database, role = usable_database((first["ha"]["postgresql"] or {}).get("databases") or [], passwords)
         kept = {
             name: str(secrets[name])
             for name in ("patroni_rest", "etcd_root", "postgresql_superuser", "pgbouncer")

@@ -175,22 +175,22 @@ PORT_OPTIONS = {
 }
 
 
+ARGUMENTS = {
+    "address": {"type": "str"},
+    "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT_OPTIONS},
+    "vrrp_instances": {"type": "list", "elements": "dict", "default": []},
+    "memory": {"type": "int", "default": 512},
+    "disk": {"type": "int", "default": 2048},
+    "packages": {"type": "list", "elements": "str", "default": []},
+    "calendars": {"type": "dict", "default": {}},
+    "spans": {"type": "dict", "default": {}},
+    "directories": {"type": "dict", "default": {}},
+}
+
+
 def main() -> None:
     """Run the module."""
-    module = AnsibleModule(
-        argument_spec={
-            "address": {"type": "str"},
-            "ports": {"type": "list", "elements": "dict", "default": [], "options": PORT_OPTIONS},
-            "vrrp_instances": {"type": "list", "elements": "dict", "default": []},
-            "memory": {"type": "int", "default": 512},
-            "disk": {"type": "int", "default": 2048},
-            "packages": {"type": "list", "elements": "str", "default": []},
-            "calendars": {"type": "dict", "default": {}},
-            "spans": {"type": "dict", "default": {}},
-            "directories": {"type": "dict", "default": {}},
-        },
-        supports_check_mode=True,
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     virtual_addresses = [
         preflight.VirtualAddress(address, instance.get("interface"))
         for instance in module.params["vrrp_instances"]
