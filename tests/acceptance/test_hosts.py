@@ -81,9 +81,10 @@ def run(playbook: Path, *arguments: str, hosts: Path = OTHER) -> Run:
 
 
 def settled(hosts: Path = OTHER) -> None:
-    """One more run changes nothing, and the cluster is healthy."""
+    """One more run changes nothing, and the cluster is healthy once a restore was verified, if on a new host."""
     again = run(SITE, hosts=hosts)
     assert not any(again.changed.values()), again.changed
+    run(PLAYBOOKS / "restore_verify.yml", hosts=hosts)
     run(STATUS, "-e", "status_wait=120", hosts=hosts)
 
 
