@@ -175,7 +175,7 @@ class Conductor:
         after, recovery = self._gatekeeper.wait("after", since=harm.healed)
         self._await_flow(STEADY_SECONDS, 60.0, "steady writes after healing")
         self._alerting.await_settled(fault, harm.healed, recovery)
-        ended = self._last_claim(after.leader, harm.healed)
+        ended = self._last_claim(after.leader, self._recorder.now())
         self._clients.end()
         watch.end("gate after")
         presence = self._clients.presence(after.leader, table)

@@ -148,6 +148,23 @@ def test_a_fault_waits_for_calm_then_for_its_alert_then_for_its_end(cluster, mon
     assert ledger.monitor == "backup1"
 
 
+def test_the_record_holds_the_sample_in_which_the_alerts_had_ended(cluster, monkeypatch) -> None:
+    """The newest claim may be older than the newest sample of the alerts."""
+    made, fault = with_alerts(cluster, standing_action([]), [], ["HostDown"], [])
+    settled: list[float] = []
+    claims: list[float] = []
+    wait = made.alerting.await_settled
+
+    def await_settled(*told) -> None:
+        claims.append(made.recorder.now())
+        wait(*told)
+        settled.append(made.recorder.now())
+
+    monkeypatch.setattr(made.alerting, "await_settled", await_settled)
+    monkeypatch.setattr(made.recorder, "claimed", lambda _leader: claims.pop() if claims else made.recorder.now())
+    assert made.conductor.conduct(fault, 1).ended >= settled[0]
+
+
 def test_an_alert_that_never_fires_ends_the_wait(cluster) -> None:
     made, fault = with_alerts(cluster, standing_action([]), [])
     made.alerting.wanted = lambda _fault: WANTED  # type: ignore[method-assign]
