@@ -27,7 +27,7 @@ class ActionModule(ActionBase):
         """Return the module's result."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
-        arguments = dict(self._task.args)
+        arguments = planned(self._task.args)
         if "files" in arguments:
             files = [self._complete(item, variables) for item in arguments["files"]]
             arguments |= apart(files, arguments.get("secrets") or {})
@@ -57,6 +57,15 @@ class ActionModule(ActionBase):
         known = {**variables, **item.get("template_vars", {})}
         templar = self._templar.copy_with_new_env(searchpath=[str(Path(source).parent)], available_variables=known)
         return str(templar.template(text, escape_backslashes=False))
+
+
+def planned(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments with the lists of the option plan put before the options of their names."""
+    others = {key: value for key, value in arguments.items() if key != "plan"}
+    plan = arguments.get("plan") or {}
+    if not isinstance(plan, Mapping):
+        raise AnsibleActionFail(f"plan: {plan!r} is no dictionary of lists")
+    return others | {key: [*found, *others.get(key, [])] for key, found in plan.items()}
 
 
 def apart(files: Sequence[Mapping[str, Any]], secrets: Mapping[str, str]) -> dict[str, Any]:

@@ -34,6 +34,14 @@ attributes:
 notes:
   - The module's parameters appear neither in the host's log nor in the result.
 options:
+  plan:
+    description:
+      - Lists for other options of this module, such as C(files) and C(units), by their names. Each is put before the
+        list of that option.
+      - A variable that several options name is evaluated for each of them. Here it is evaluated once.
+      - The action plugin puts the lists in their places.
+    type: dict
+    default: {}
   directories:
     description:
       - Directories that must exist. Missing parents are created with mode 0755.
@@ -294,6 +302,7 @@ _UNIT = {
 def argument_spec() -> dict[str, Any]:
     """The module's argument specification."""
     return {
+        "plan": {"type": "dict", "default": {}},
         "directories": _list_of(_DIRECTORY),
         "files": {**_list_of(_FILE), "mutually_exclusive": [("content", "source", "template")]},
         "secrets": {"type": "dict", "default": {}, "no_log": True},

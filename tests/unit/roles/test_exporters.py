@@ -26,7 +26,10 @@ def plan(**variables: Any) -> dict[str, Any]:
 
 def unit(name: str, **variables: Any) -> list[str]:
     """Return the lines of an exporter's unit, with a continued one as one line."""
-    text = render("exporters", "exporter.service.j2", {**INPUTS, "exporters__name": name, **variables})
+    (file,) = [
+        file for file in plan(**variables)["files"] if file["path"].endswith(f"/holdfast-{name}-exporter.service")
+    ]
+    text = render("exporters", "exporter.service.j2", {**INPUTS, **variables, **file["template_vars"]})
     return text.replace(" \\\n ", "").splitlines()
 
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible.errors import AnsibleActionFail
+from ansible_collections.holdfast.ha.plugins.action.component import planned
 from ansible_collections.holdfast.ha.plugins.plugin_utils import systemd
 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="gives files to root")
@@ -51,6 +53,13 @@ def test_a_source_is_placed_byte_for_byte(tmp_path: Path) -> None:
     assert (code, "changed=1" in printed) == (0, True), printed
     assert (tmp_path / "placed").read_bytes() == TEXT.encode()
     assert "changed=0" in run(tmp_path, source="script.sh")[1]
+
+
+def test_a_plan_is_put_before_the_other_options() -> None:
+    arguments = {"plan": {"files": [{"path": "/a"}], "absent": ["/b"]}, "files": [{"path": "/c"}], "units": []}
+    assert planned(arguments) == {"files": [{"path": "/a"}, {"path": "/c"}], "absent": ["/b"], "units": []}
+    with pytest.raises(AnsibleActionFail, match="plan"):
+        planned({"plan": ["files"]})
 
 
 def test_a_secret_source_is_placed_and_not_shown(tmp_path: Path) -> None:
