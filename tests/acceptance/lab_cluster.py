@@ -15,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.desk import Desk
+
 from lab import nodes
 from lab.engine import ready_engine
 from lab.inventory import of_release
@@ -82,7 +84,9 @@ def assert_healthy(seconds: int = 120, *arguments: str) -> None:
     assert status.code == 0, status.output[-4000:]
 
 
-def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *arguments: str, seconds: float) -> bool:
+def kill_playbook_when(
+    moment: Callable[[str], bool], playbook: Path, *arguments: str, seconds: float, inventory: Path = INVENTORY
+) -> bool:
     """Start a playbook and SIGKILL the controller with all its workers at a moment told from its output so far.
 
     Returns whether it was killed before it ended by itself.
@@ -90,7 +94,12 @@ def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *arguments
     log = ROOT / ".lab/interrupted.log"
     with log.open("w") as out:
         process = subprocess.Popen(
-            command(playbook, *arguments), cwd=ROOT, env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True
+            command(playbook, *arguments, inventory=inventory),
+            cwd=ROOT,
+            env=ENVIRONMENT,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
     deadline = time.monotonic() + seconds
     while process.poll() is None:
@@ -103,6 +112,16 @@ def kill_playbook_when(moment: Callable[[str], bool], playbook: Path, *arguments
             return True
         time.sleep(0.02)
     return False
+
+
+def await_evidence(directory: Path) -> None:
+    """Wait until the clients of a killed run have ended and their rows are counted: they notice that it is gone."""
+
+    def ended() -> bool:
+        known = Desk(directory).state()
+        return known is None or not known.engine.lives()
+
+    wait_until(ended, seconds=400, what="the count of the killed run's rows")
 
 
 def descendants(pid: int) -> list[int]:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,6 +32,8 @@ from lab_cluster import (
     VIP,
     Run,
     attempt,
+    await_evidence,
+    kill_playbook_when,
     leader,
     on_node,
     run_playbook,
@@ -49,6 +53,9 @@ ETCDCTL = (
     "--cert=/etc/holdfast/tls/client.crt",
     "--key=/etc/holdfast/tls/host.key",
 )
+SEED = 22
+KILLED_WITHIN = (5.0, 120.0)
+"""Seconds after its begin in which a replacement is killed; one takes longer."""
 GROWN = {"db4": ["postgresql"], "etcd4": ["etcd"], "etcd5": ["etcd"]}
 LONGEST_WITHOUT_QUORUM = 5.0
 """Seconds without a linearizable read anywhere: an election of a leader that lost power, in the profile balanced."""
@@ -217,6 +224,41 @@ def replaced(old: str, new: str, directory: Path, *, dead: bool) -> None:
     bare(old)
     inventory.write(OTHER)
     watched(REPLACE, directory / "back", "-e", f"replace={new}", "-e", f"by={old}")
+    settled(INVENTORY)
+
+
+def killed_and_completed(directory: Path, moment: float, *arguments: str) -> None:
+    """Kill the controller of a replacement after some seconds; the same command completes it."""
+    first, second = directory / "killed", directory / "next"
+    begun = time.monotonic()
+    told = (*arguments, "-e", "evidence=true")
+    killed = kill_playbook_when(
+        lambda _output: time.monotonic() - begun >= moment,
+        REPLACE,
+        *told,
+        "-e",
+        f"evidence_report={first}",
+        inventory=OTHER,
+        seconds=600,
+    )
+    print(f"{' '.join(arguments)}: killed after {moment:.1f} s: {killed}")
+    assert killed
+    await_evidence(first)
+    if (first / "evidence.json").exists():
+        assert_nothing_lost(first)
+    watched(REPLACE, second, *arguments)
+
+
+@pytest.mark.parametrize(("number", "old", "new"), [(1, "db3", "db4"), (2, "lb1", "lb3"), (3, "db1", "db4")])
+def test_a_killed_replacement_is_completed_by_the_next_run(tmp_path: Path, number: int, old: str, new: str) -> None:
+    chance = random.Random(SEED + number)
+    bare(new)
+    inventory.write(OTHER, replace={old: new})
+    killed_and_completed(tmp_path / "there", chance.uniform(*KILLED_WITHIN), "-e", f"replace={old}", "-e", f"by={new}")
+    settled()
+    bare(old)
+    inventory.write(OTHER)
+    killed_and_completed(tmp_path / "back", chance.uniform(*KILLED_WITHIN), "-e", f"replace={new}", "-e", f"by={old}")
     settled(INVENTORY)
 
 

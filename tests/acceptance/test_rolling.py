@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
-from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.desk import Desk
 from backup_lab import PLAYBOOKS, backups
 from lab_cluster import (
     BALANCERS,
@@ -36,6 +35,7 @@ from lab_cluster import (
     assert_converged,
     assert_healthy,
     attempt,
+    await_evidence,
     command,
     kill_playbook_when,
     on_node,
@@ -51,7 +51,7 @@ UNITS = {
     "backup1": ("pgbackrest",),
 }
 LANES = [(name, unit) for name, units in UNITS.items() for unit in units]
-KILLS = 10
+KILLS = 5
 SEED = 22
 INTO_A_TASK = (0.0, 1.5)
 PATRONICTL = ("patronictl", "-c", "/etc/patroni/config.yml")
@@ -268,12 +268,6 @@ def test_a_pinned_version_is_the_only_upgrade() -> None:
 # Interrupted
 
 
-def engine_ended(directory: Path) -> bool:
-    """Whether no engine records into a directory any more."""
-    known = Desk(directory).state()
-    return known is None or not known.engine.lives()
-
-
 def policies() -> dict[str, str]:
     """Who may restart services on each host, by the file that packages ask."""
     return {name: on_node(name, "cat", "/usr/sbin/policy-rc.d") for name in CLUSTER}
@@ -295,7 +289,7 @@ def test_a_killed_update_is_completed_by_the_next_one(whole: Whole, tmp_path: Pa
     first, second = tmp_path / "killed", tmp_path / "next"
     killed = kill_playbook_when(in_it, UPDATE, *watched(first), seconds=1800)
     print(f"kill {number}: task {task} of about {whole.tasks}, {into:.2f} s into it, killed: {killed}")
-    wait_until(lambda: engine_ended(first), seconds=400, what="the count of the killed run's rows")
+    await_evidence(first)
     if (first / "evidence.json").exists():
         assert_no_row_lost(report(first))
     done = run_playbook(UPDATE, *watched(second))
