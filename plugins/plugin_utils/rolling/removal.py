@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
+from ansible_collections.holdfast.ha.plugins.module_utils import kernel_settings
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_removal import quorum_refusal
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import SYNCHRONOUS_ROLES
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import is_synchronous
@@ -24,6 +25,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_confi
 Result = Mapping[str, Any]
 STATUS = "playbooks/status.yml shows what is wrong"
 SYSTEMD = "/etc/systemd/system"
+OF_ANY_MEMBER = ("/etc/holdfast/tls", kernel_settings.PATH, "/etc/systemd/journald.conf.d/holdfast.conf")
+"""What every host of a cluster has: its certificates, and settings of its kernel and journal."""
 STOPS = (
     "keepalived",
     "haproxy",
@@ -629,12 +632,12 @@ def units(keeps: Sequence[str]) -> tuple[str, ...]:
 
 
 def doomed(request: Request, leaving: Leaving, keeps: Sequence[str]) -> Iterator[str]:
-    """Yield the paths to remove on the host: its certificates when it leaves wholly, and its data where asked."""
+    """Yield the paths to remove on the host: what any member has when it leaves wholly, its data where asked."""
     found = leaving.deployed
     if found is None:
         return
     if not keeps:
-        yield "/etc/holdfast/tls"
+        yield from OF_ANY_MEMBER
     if request.data != request.name:
         return
     if "postgresql" not in keeps and found.get("postgresql"):

@@ -128,6 +128,11 @@ def listed(value):
     return list(value) if isinstance(value, tuple) else value
 
 
+def test_the_journal_s_settings_are_removed_where_the_role_writes_them():
+    role = yaml.safe_load((ROOT / "roles/journal/vars/main.yml").read_text(encoding="utf-8"))
+    assert role["journal__drop_in"] in removal.OF_ANY_MEMBER
+
+
 def test_a_host_of_two_clusters_is_refused():
     case = {"remove": "db3", "without": ["db3"], "etcd": ["db1", "db2", "db3"]}
     _name, _seen, problems = removal.judge_name(request_of(case), {"lab": lab(case), "shop": lab(case)})
