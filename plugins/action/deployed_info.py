@@ -23,7 +23,7 @@ class ActionModule(ActionBase):
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return deployed, or the reason why the host could not be examined."""
+        """Return deployed, or the reason why the host could not be examined; and the marks of hosts in maintenance."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         variables = task_vars or {}
         name = variables["inventory_hostname"]
@@ -31,6 +31,7 @@ class ActionModule(ActionBase):
         directories = [asdict(directory) for directory in directories_of(host.ha, host.variables)]
         arguments = {"wished": json.dumps(wished(host) | {"directories": directories})}
         done = self._execute_module(module_args=arguments, task_vars=task_vars)
+        result |= {"marks": done["marks"]} if "marks" in done else {}
         if "deployed" in done:
             return result | {"deployed": done["deployed"]}
         reason = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]

@@ -194,7 +194,7 @@ class ActionModule(ActionBase):
         hostvars = variables["hostvars"]
         whole = not arguments["part"]
         accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
-        kept_out = left_out({host: known_host(hostvars[host], arguments["maintenance"]) for host in hosts})
+        kept_out = left_out({host: known_host(hostvars[host], arguments["deployed"]) for host in hosts})
         serving = [host for host in hosts if host not in kept_out]
         found = self._complete(serving, hostvars, arguments) if whole else []
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.

@@ -1,10 +1,11 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pauses and resumes PgBouncers together through their admin consoles."""
+"""Pauses, resumes and reconnects PgBouncers together through their admin consoles."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session imp
 )
 
 ANSWER_SECONDS = 3.0
+POLL_SECONDS = 0.1
 RESUME_TRIES = 3
 NOT_PAUSED = "not paused"
 PAUSED_BY_OTHERS = "already suspended/paused"
@@ -41,7 +43,8 @@ class Pooler:
 class Console:
     """The admin console of one PgBouncer: opened when first needed, and again after a failure."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: dict[str, Any], name: str = "") -> None:
+        self.name = name
         self._settings = settings
         self._session: Session | None = None
 
@@ -67,6 +70,15 @@ class Console:
         except psycopg2.Error:
             self.close()
             raise
+
+    def wait_for_servers(self, seconds: float) -> int:
+        """Wait until no connection to a server is to be closed, or the time is over; return how many are."""
+        deadline = time.monotonic() + seconds
+        while True:
+            left = sum(int(row["close_needed"]) != 0 for row in self.ask("SHOW SERVERS", ANSWER_SECONDS))
+            if not left or time.monotonic() >= deadline:
+                return left
+            time.sleep(POLL_SECONDS)
 
     def close(self) -> None:
         """Close the connection."""
@@ -113,10 +125,25 @@ class Poolers:
             finally:
                 resume({one: opened[one] for one in opened if PAUSED_BY_OTHERS not in failures.get(one, "")})
 
+    def renew(self, seconds: float) -> dict[str, int]:
+        """Have each connection to a server replaced when its transaction has ended; wait so long for that.
+
+        Returns by the pooler's name how many are left. Raises PoolerError when a console does not answer.
+        """
+        left: dict[str, int] = {}
+
+        def reconnect(console: Console) -> None:
+            console.tell("RECONNECT", ANSWER_SECONDS)
+            left[console.name] = console.wait_for_servers(seconds)
+
+        with self._consoles() as consoles:
+            refuse(each(consoles, reconnect))
+        return left
+
     @contextmanager
     def _consoles(self) -> Iterator[dict[Pooler, Console]]:
         """Yield a console for each, and close them at the end."""
-        consoles = {pooler: Console(self.settings(pooler)) for pooler in self.members}
+        consoles = {pooler: Console(self.settings(pooler), pooler.name) for pooler in self.members}
         try:
             yield consoles
         finally:

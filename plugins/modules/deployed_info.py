@@ -74,6 +74,11 @@ deployed:
     taken: {}
     kept: {etcd: 14, etc: {daily: 30}}
     emptied: []
+marks:
+  description: The hosts in maintenance, as this host knows them; see M(holdfast.ha.maintenance_info).
+  returned: unless they can't be read
+  type: list
+  elements: dict
 """
 
 import json
@@ -81,6 +86,7 @@ import os
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils import maintenance, safe_path
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed_look import BlindError, look
 
 
@@ -92,9 +98,14 @@ def main() -> None:
     if os.geteuid() != 0:
         module.fail_json(msg="root's rights are missing: most files can be read by root only")
     try:
-        module.exit_json(changed=False, deployed=asdict(look(module, json.loads(module.params["wished"]))))
+        marks = [asdict(mark) for mark in maintenance.read()]
+    except (OSError, safe_path.UnsafePathError) as error:
+        module.fail_json(msg=f"{maintenance.DIRECTORY}: {error}")
+    try:
+        deployed = asdict(look(module, json.loads(module.params["wished"])))
     except BlindError as error:
-        module.fail_json(msg=str(error))
+        module.fail_json(msg=str(error), marks=marks)
+    module.exit_json(changed=False, deployed=deployed, marks=marks)
 
 
 if __name__ == "__main__":

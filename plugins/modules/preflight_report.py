@@ -37,10 +37,6 @@ options:
     description: The variable in which each host's result of M(holdfast.ha.deployed_info) was registered.
     type: str
     default: deployed_host
-  maintenance:
-    description: The variable in which each host's result of M(holdfast.ha.maintenance_info) was registered.
-    type: str
-    default: maintenance_host
   group:
     description: The group of the hosts.
     type: str

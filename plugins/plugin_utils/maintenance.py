@@ -129,7 +129,7 @@ class Known:
 
 
 def known_host(variables: Mapping[str, Any], register: str, *, plays: bool = True) -> Known:
-    """Return a host from its variables; register is the one of holdfast.ha.maintenance_info's result."""
+    """Return a host from its variables; register is the one of the result that has its marks."""
     seen = variables.get(register) or {}
     why = str(seen.get("msg") or "no answer").strip().splitlines()[-1].removeprefix("Task failed: ")
     failed = bool(seen.get("failed")) and not seen.get("unreachable")

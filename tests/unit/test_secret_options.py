@@ -139,6 +139,7 @@ GIVEN: dict[str, dict[str, Any]] = {
         "superuser_password": NASTY,
     },
     "pooler_drain": {"address": "198.51.100.11", "password": NASTY},
+    "pooler_reconnect": {"poolers": [{"name": "db1", "address": "198.51.100.11"}], "password": NASTY},
     "postgresql_check": {
         "bin_directory": "/bin",
         "hba": LINES,

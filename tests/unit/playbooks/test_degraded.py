@@ -35,7 +35,7 @@ def host(name, down, bare, marked=()):
         found |= {"etcd": STORE | {"members": {} if serves else None}, "postgresql": DATA}
     marks = [{"host": one, "since": "2030", "reason": "disk", "by": "ann"} for one in marked]
     seen = {"preflight_host": {"findings": []}, "deployed_host": {"deployed": found}}
-    seen |= {"maintenance_host": {"marks": marks}} if marked else {}
+    seen["deployed_host"]["marks"] = marks
     return {"ansible_connection": "local", "ha": ha, **({"preflight_host": DOWN} if name in down else seen)}
 
 

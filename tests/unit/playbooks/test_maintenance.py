@@ -88,7 +88,7 @@ def test_who_leads_others_away_looks_who_is_there(name):
 @pytest.mark.parametrize("name", ["guard", "preflight"])
 def test_who_compares_tells_who_is_there(name):
     tasks = plays(name)[0]["tasks"]
-    assert [task for task in tasks if "holdfast.ha.maintenance_info" in task]
+    assert [task["register"] for task in tasks if "holdfast.ha.deployed_info" in task] == ["deployed_host"]
     (add,) = [task for task in tasks if "ansible.builtin.add_host" in task]
     assert add["loop"] == "{{ preflight_report.maintenance | list }}"
 

@@ -40,6 +40,7 @@ class Consoles:
         self.opened: list[str] = []
         self.told: list[tuple[str, str]] = []
         self.settings: dict[str, Any] = {}
+        self.former: dict[str, list[int]] = {}
         self._failures = failures
 
     def connect(self, settings: dict[str, Any], _seconds: float) -> Session:
@@ -54,7 +55,11 @@ class Consoles:
         if command in {"PAUSE", "RESUME"}:
             self.paused[session.host] = command == "PAUSE"
         self._fail(session.host, command)
-        return []
+        if command != "SHOW SERVERS":
+            return []
+        session.columns = ("type", "close_needed")
+        former = self.former.get(session.host, [])
+        return [("S", 0), *(("S", 1) for _ in range(former.pop(0) if former else 0))]
 
     def _fail(self, host: str, command: str) -> None:
         failures = self._failures.get((host, command))
@@ -157,3 +162,25 @@ def test_a_console_that_refuses_is_noticed_before(consoles: Callable[..., Consol
 
 def test_the_password_is_in_no_text() -> None:
     assert "secret" not in repr(POOLERS)
+
+
+def test_connections_to_servers_are_replaced_when_nobody_uses_them(
+    consoles: Callable[..., Consoles], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgbouncer, "POLL_SECONDS", 0)
+    seen = consoles()
+    seen.former = {"192.0.2.11": [2, 1], "192.0.2.12": []}
+    assert POOLERS.renew(60) == {"db1": 0, "db2": 0}
+    assert [command for host, command in seen.told if host == "192.0.2.11"] == ["RECONNECT", *["SHOW SERVERS"] * 3]
+
+
+def test_a_connection_that_stays_in_use_is_counted(consoles: Callable[..., Consoles]) -> None:
+    seen = consoles()
+    seen.former = {"192.0.2.11": [3]}
+    assert POOLERS.renew(0) == {"db1": 3, "db2": 0}
+
+
+def test_a_pooler_that_does_not_answer_is_named(consoles: Callable[..., Consoles]) -> None:
+    consoles({("192.0.2.12", "RECONNECT"): [Refused("connection refused")]})
+    with pytest.raises(PoolerError, match=r"^pooler db2 \(192.0.2.12:6432\): connection refused$"):
+        POOLERS.renew(0)
