@@ -15,9 +15,10 @@ OWN_UNITS = "holdfast-*"
 """The units that the collection itself lays down, all of which run programs of the stack."""
 
 
-def component_units(ha: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return the services of a host's components: {component, unit}, in the order of deployment."""
-    return [{"component": part.name, "unit": unit} for part in _components(ha) for unit in part.units]
+def component_units(ha: Mapping[str, Any], first: bool = False) -> list[dict[str, str]]:
+    """Return the services of a host's components: {component, unit}, in the order of deployment; first: one of each."""
+    most = 1 if first else None
+    return [{"component": part.name, "unit": unit} for part in _components(ha) for unit in part.units[:most]]
 
 
 def protection(ha: Mapping[str, Any]) -> dict[str, list[str]]:

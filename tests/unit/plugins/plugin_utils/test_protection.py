@@ -27,6 +27,11 @@ def test_services_of_a_host() -> None:
     ]
 
 
+def test_the_main_unit_of_each_component() -> None:
+    main = [unit["unit"] for unit in component_units(DATABASE, first=True)]
+    assert main == ["etcd.service", "patroni.service", "holdfast-pgbouncer.service", "pgbackrest.service"]
+
+
 def test_a_cluster_without_backups_has_no_pgbackrest() -> None:
     units = component_units(DATABASE | {"members": MEMBERS[:2]})
     assert "backup" not in [unit["component"] for unit in units]
