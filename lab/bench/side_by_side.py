@@ -86,6 +86,7 @@ def main(given: Mapping[str, Any]) -> None:
     if primary(given) != leader:
         raise SystemExit(f"{leader} is not the primary any more: measure again")
     ask(["pgbench", "-i", "-I", "d", *target, given["database"]])
+    print(f"the path begins at {given['address']}:{given['port']}")
     print("\n".join(lines(found)))
     print(f"load of the machine: {before:.1f} before, {os.getloadavg()[0]:.1f} after; {os.cpu_count()} processors")
 

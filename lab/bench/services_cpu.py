@@ -2,7 +2,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Print the share of one processor that each of the cluster's services uses over some seconds.
+"""Print the share of one processor that each of the services uses over some seconds.
 
 A service counts with all of its processes; of Patroni, whose unit includes PostgreSQL, only the process itself counts.
 """
@@ -15,7 +15,17 @@ import sys
 import time
 from pathlib import Path
 
-UNITS = ("holdfast-lease-watcher", "haproxy", "patroni", "keepalived", "etcd", "pgbouncer")
+UNITS = (
+    "etcd",
+    "patroni",
+    "holdfast-pgbouncer",
+    "holdfast-lease-watcher",
+    "haproxy",
+    "keepalived",
+    "prometheus",
+    "holdfast-metrics",
+    *(f"holdfast-{name}-exporter" for name in ("node", "postgres", "pgbouncer", "pgbackrest", "blackbox")),
+)
 ALONE = ("patroni",)
 
 
