@@ -19,6 +19,8 @@ POLL_SECONDS = 0.2
 WATCH_SECONDS = 0.001
 QUIET_SECONDS = 1.0
 """A client that has been idle for so long is not expected to send in the next moment."""
+FRESH_SECONDS = 0.02
+"""What happened since a look that was longer ago may be over by now, as on a busy machine."""
 CONSOLE = "pgbouncer"
 """The database of the admin console."""
 GONE = "client not found"
@@ -56,10 +58,12 @@ class Moments:
     """When a client can be closed without a query on its way: right after a transaction, or when it has long been idle.
 
     A client that sends regularly is closed in the look that finds its transaction ended. Looks are a millisecond
-    apart, so most of its pause is still to come.
+    apart, so most of its pause is still to come. Where the look before was long ago, the next one may find a better
+    moment.
     """
 
     chosen: frozenset[int]
+    _looked: float = 0.0
     _busy: set[int] = field(default_factory=set)
     _idle: dict[int, tuple[str, float]] = field(default_factory=dict)
 
@@ -69,13 +73,15 @@ class Moments:
         at: seconds on a steady clock; pressed: whether any idle client will do, the one idle longest.
         """
         idle = [client for client in found if client.idle and client.id in self.chosen]
-        ended = [client.id for client in idle if self._has_just_ended(client, at)]
+        changed = [client.id for client in idle if self._has_changed(client, at)]
+        ended = changed if at - self._looked <= FRESH_SECONDS else []
+        self._looked = at
         self._busy = {client.id for client in found if not client.idle and client.id is not None}
         quiet = [client.id for client in idle if at - self._idle[client.id or 0][1] >= QUIET_SECONDS]
         longest = sorted(idle, key=lambda client: client.since) if pressed else []
         return next(iter([*ended, *quiet, *(client.id for client in longest)]), None)
 
-    def _has_just_ended(self, client: Client, at: float) -> bool:
+    def _has_changed(self, client: Client, at: float) -> bool:
         """Note an idle client; return whether it sent something since the last look."""
         number = client.id or 0
         since, _seen = self._idle.setdefault(number, (client.since, at))

@@ -105,11 +105,18 @@ def best(moments: Moments, at: float, *found: Client, pressed: bool = False) -> 
 
 def test_a_client_is_closed_in_the_look_that_finds_its_transaction_ended() -> None:
     moments = Moments(frozenset({1, 2}))
-    assert best(moments, 0.0, Client(1, True, "a"), Client(2, False, "a")) is None
-    assert best(moments, 0.1, Client(1, True, "a"), Client(2, True, "a")) == 2
-    assert best(moments, 0.2, Client(1, True, "a"), Client(2, True, "a")) is None
-    assert best(moments, 0.3, Client(1, True, "b"), Client(2, True, "a")) == 1
-    assert best(moments, 0.4, Client(1, True, "b"), Client(3, True, "a")) is None
+    assert best(moments, 0.00, Client(1, True, "a"), Client(2, False, "a")) is None
+    assert best(moments, 0.01, Client(1, True, "a"), Client(2, True, "a")) == 2
+    assert best(moments, 0.02, Client(1, True, "a"), Client(2, True, "a")) is None
+    assert best(moments, 0.03, Client(1, True, "b"), Client(2, True, "a")) == 1
+    assert best(moments, 0.04, Client(1, True, "b"), Client(3, True, "a")) is None
+
+
+def test_an_end_that_may_be_long_ago_is_no_moment() -> None:
+    moments = Moments(frozenset({1}))
+    assert best(moments, 0.00, Client(1, False, "a")) is None
+    assert best(moments, 0.05, Client(1, True, "a")) is None
+    assert best(moments, 0.06, Client(1, True, "b")) == 1
 
 
 def test_a_client_that_is_long_idle_is_closed() -> None:
