@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -160,8 +161,12 @@ class Explore:
                 self._records.keep(number, trial, seed=self._plan.seed)
                 self._end_if_broken(number, trial)
             record = self._records.trial(number)
-            if record and record["outcome"] == FAILED and not self._records.smallest(number).exists():
+            if record and self._plan.mode == Mode.RANDOM and self._is_open(number, record):
                 self._shrink(number, schedule, record)
+
+    def _is_open(self, number: int, record: Mapping[str, Any]) -> bool:
+        """Return whether a trial failed whose smallest failure is not written yet."""
+        return record["outcome"] == FAILED and not self._records.smallest(number).exists()
 
     def _is_over(self) -> bool:
         minutes = self._plan.minutes
@@ -213,7 +218,7 @@ class Explore:
 
     # The smallest failure
 
-    def _shrink(self, number: int, schedule: Schedule, record: dict[str, Any]) -> None:
+    def _shrink(self, number: int, schedule: Schedule, record: Mapping[str, Any]) -> None:
         """Find the smallest schedule that fails, within the permitted number of runs, and write it."""
         left = self._plan.shrink
 
@@ -221,7 +226,7 @@ class Explore:
             nonlocal left
             known = self._records.shrinking(number, candidate)
             if known is None:
-                if left <= 0 or self._is_over():
+                if left <= 0:
                     return False
                 trial = self._try(number, candidate)
                 self._records.keep_shrinking(number, trial)

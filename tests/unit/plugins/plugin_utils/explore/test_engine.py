@@ -187,6 +187,12 @@ def test_a_replay_runs_its_file(explored) -> None:
     assert ran == [schedule(("isolate", "primary", 0, 60))] * 2
 
 
+def test_only_random_schedules_are_shrunk(explored, tmp_path) -> None:
+    code, ran, _spoken = explored(lambda _made: True, mode="ladder", lengths=(0.5,), repeat=1)
+    assert (code, len(ran)) == (1, 2)
+    assert list(tmp_path.glob("failing-*.yml")) == []
+
+
 def test_a_ladder_is_written_for_its_picture(explored, tmp_path) -> None:
     code, ran, _spoken = explored(mode="ladder", lengths=(0.5, 5.0), repeat=2)
     assert (code, len(ran)) == (0, 8)
