@@ -120,7 +120,7 @@ class Explore:
         """Make the schedules, and begin or continue the records."""
         plan, kinds = self._plan, self._usable()
         self._schedules = self._planned(kinds)
-        header = {"mode": plan.mode, "cluster": self._drill.cluster, "profile": report.profile(plan)}
+        header: dict[str, Any] = {"mode": plan.mode, "cluster": self._drill.cluster, "profile": report.profile(plan)}
         if plan.mode == Mode.RANDOM:
             header |= {"seed": plan.seed, "kinds": kinds}
         else:

@@ -145,7 +145,8 @@ def read_steps(data: Iterable[Any]) -> Iterator[Step]:
                 raise ScheduleError(f"step {number}: {name}: unknown; known are {', '.join(known)}")
             if not is_valid(value, name in texts):
                 raise ScheduleError(f"step {number}: {name}: {value!r}: give {'text' if name in texts else 'seconds'}")
-        yield Step(**{name: value if name in texts else float(value) for name, value in given.items()})
+        values: dict[str, Any] = {name: value if name in texts else float(value) for name, value in given.items()}
+        yield Step(**values)
 
 
 def is_valid(value: Any, text: bool) -> bool:
