@@ -9,6 +9,10 @@ FAULTS := all
 LEDGER := tests/unit/plugins/plugin_utils/drill/data/primary_power_loss-1.ledger.json.gz
 REPEAT := 1
 MINUTES := 60
+SEED := 1
+LADDERS := reports/ladder-lab-*/ladder.json
+# Only explorations have no limit by default.
+LIMIT = $(if $(filter command,$(firstword $(origin MINUTES))),-e explore_minutes=$(MINUTES))
 STEP := up
 SCENARIOS := default failover maintenance backup haproxy keepalived three_nodes
 
@@ -60,6 +64,20 @@ drill: bootstrap ## Every fault on the lab under write load (FAULTS=a,b REPEAT=3
 .PHONY: drill-picture
 drill-picture: bootstrap ## docs/images/drill-timeline.svg of one injection (LEDGER=reports/<time>/<fault>-1.ledger.json.gz)
 	@$(BIN)/python scripts/drill_picture.py $(LEDGER) docs/images/drill-timeline.svg
+
+.PHONY: explore
+explore: bootstrap ## Random schedules of overlapping faults on the lab (TRIALS=200 SEED=7 MINUTES=480); the same command goes on
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/explore.yml -e explore_confirm=lab -e explore_seed=$(SEED) \
+		$(if $(TRIALS),-e explore_trials=$(TRIALS)) $(LIMIT) $(if $(SCHEDULE),-e explore_schedule=$(SCHEDULE))
+
+.PHONY: ladder
+ladder: bootstrap ## Pauses, cut links and stalled disks of 0.5 to 5 s on the lab, and which led to a failover (REPEAT=5)
+	@$(BIN)/ansible-playbook -i $(LAB) playbooks/explore.yml -e explore_confirm=lab -e explore_mode=ladder \
+		-e explore_repeat=$(if $(filter command,$(firstword $(origin REPEAT))),$(REPEAT),5) $(LIMIT)
+
+.PHONY: ladder-picture
+ladder-picture: bootstrap ## docs/images/ladder.svg from ladders of several profiles (LADDERS="reports/ladder-lab-*/ladder.json")
+	@$(BIN)/python scripts/ladder_picture.py docs/images/ladder.svg $(LADDERS)
 
 .PHONY: lab-fencing
 lab-fencing: bootstrap ## Let the lab's lease watchers ask a controller whether a silent leader is off (undo: make lab)

@@ -59,6 +59,7 @@ GROUPS = {
         "drill",
         "drill-report",
         "soak",
+        "explore",
         "tested",
         "measurements",
         "measurements-updates",

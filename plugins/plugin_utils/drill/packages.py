@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Python packages that only the drill and the soak need on the controller."""
+"""The Python packages that only the drill, the soak and explorations need on the controller."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def test_who_compares_tells_who_is_there(name):
     assert add["loop"] == "{{ preflight_report.maintenance | list }}"
 
 
-@pytest.mark.parametrize("name", ["drill", "etcd_lost", "restore", "soak"])
+@pytest.mark.parametrize("name", ["drill", "etcd_lost", "explore", "restore", "soak"])
 def test_what_needs_all_hosts_refuses(name):
     (imported,) = [task for task in plays(name)[0]["tasks"] if "none_maintained" in json.dumps(task)]
     tasks = yaml.safe_load((ROOT / "playbooks" / imported["ansible.builtin.import_tasks"]).read_text())

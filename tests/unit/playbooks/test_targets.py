@@ -88,6 +88,7 @@ def test_a_topology_that_is_none_to_ansible_is_no_success(tmp_path, text):
         ("clone", ["-e", "clone_source=a", "-e", "clone_host=db1", "--limit", "db2"], "leaves none of db1"),
         ("drill", ["-e", "drill_cluster=b"], "drill_cluster = 'b': is no cluster; this inventory has a"),
         ("soak", ["--limit", "db1"], "leaves out db2, lb1"),
+        ("explore", ["-e", "explore_kind=all"], "did you mean 'explore_kinds'"),
         ("secrets", ["--limit", "db1"], "leaves out the controller"),
     ],
 )

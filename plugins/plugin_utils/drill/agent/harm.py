@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import subprocess
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -43,6 +45,8 @@ class Harms:
 
     def __init__(self) -> None:
         self._undo: dict[str, list[str]] = {}
+        self._lock = threading.Lock()
+        self._undone: dict[str, threading.Event] = {}
 
     def arm(self, name: str, seconds: float, undo: list[str]) -> None:
         """Let systemd undo a harm after some seconds. Call this before the harm."""
@@ -51,13 +55,57 @@ class Harms:
         timer = ["--timer-property=AccuracySec=100ms", f"--on-active={seconds:g}"]
         must(["systemd-run", "--quiet", "--collect", f"--unit={unit}", *timer, *undo])
         self._undo[name] = undo
+        self._undone[name] = threading.Event()
 
     def undo(self, name: str) -> None:
         """Undo a harm and disarm its timer; without effect when that is done already."""
-        command = self._undo.pop(name, None)
-        if command:
-            run(command)
+        with self._lock:
+            command = self._undo.pop(name, None)
+            if command:
+                self._undone[name].set()
+                run(command)
         run(["systemctl", "stop", f"{UNIT}-{name}.timer"])
+
+    def pulses(
+        self,
+        *,
+        name: str,
+        seconds: float,
+        harm: list[str],
+        undo: list[str],
+        look: list[str],
+        rhythm: tuple[float, float, int],
+        text: str = "",
+    ) -> list[list[Any]]:
+        """Do a harm for a time and undo it, so many times; return [begin, end, code and output of look] of each.
+
+        The node keeps the times itself, because a request takes a part of the shortest harm. undo() ends it early.
+        look runs just before the harm is undone.
+
+        :arg seconds: after which systemd undoes it in any case.
+        :arg rhythm: the seconds of the harm, the seconds between two, and their number.
+        :arg text: the harm's input.
+        """
+        on, off, times = rhythm
+        self.arm(name, seconds, undo)
+        undone = self._undone[name]
+        found: list[list[Any]] = []
+        try:
+            for turn in range(times):
+                if turn and undone.wait(off):
+                    break
+                with self._lock:
+                    if undone.is_set():
+                        break
+                    must(harm, text=text)
+                begin = time.monotonic()
+                undone.wait(on)
+                shown = run(look)
+                found.append([begin, time.monotonic(), shown["code"], shown["out"]])
+                run(undo)
+        finally:
+            self.undo(name)
+        return found
 
     def isolate(self, rules: str, seconds: float, mute: Sequence[str] = ()) -> bool:
         """Load the drill's own packet filter; return whether the muted addresses are no longer announced.

@@ -63,6 +63,7 @@ class Agent:
             "stop_load": self._stop_load,
             "isolate": self._harms.isolate,
             "arm": self._harms.arm,
+            "pulses": self._harms.pulses,
             "undo": self._harms.undo,
             "dropped": dropped_packets,
             "switchover": switch_over,

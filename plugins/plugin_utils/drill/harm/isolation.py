@@ -43,30 +43,12 @@ class Isolate(Action):
     def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
         """Load the rules, and check that they drop packets."""
         (host,) = targets
-        controller, _port, _own, ssh_port = str(tools.crew.call(host, "address")).split()
-        cut = self.cut(host, tools.expected, tools.plan)
-        rules = ruleset(cut, controller, int(ssh_port))
-        tools.undo_later("isolation", lambda: tools.crew.call(host, "undo", name="isolation"))
-        mute = tools.plan.virtual_ips if cut.total and host in tools.expected.balancers else []
-        unheard = tools.crew.call(host, "isolate", rules=rules, seconds=tools.plan.dead_man, mute=mute)
-        if cut.total and unheard:
-            tools.note_cut(host)
-        return tools.await_proof(
-            lambda: f"{host}: packets are being dropped" if tools.crew.call(host, "dropped")["packets"] else "",
-            f"{host}: no packet was dropped",
-        )
+        return isolate(tools, host, self.cut(host, tools.expected, tools.plan))
 
     def still(self, tools: Tools, targets: Sequence[str]) -> str:
         """Check that the rules are still loaded and dropped packets."""
         (host,) = targets
-        seen = tools.crew.call(host, "dropped")
-        if not seen["present"]:
-            raise NotProvenError(f"{host}: the drill's rules are gone before their time")
-        if not seen["packets"]:
-            raise NotProvenError(f"{host}: the drill's rules dropped no packet")
-        if tools.is_cut(host) and host in tools.expected.balancers and not seen["muted"]:
-            raise NotProvenError(f"{host}: the drill's rules against ARP are gone before their time")
-        return f"{seen['packets']} packets dropped"
+        return still_isolated(tools, host)
 
     def cut(self, host: str, expected: Expected, plan: Plan) -> Cut:
         """Return the cut at a host."""
@@ -82,3 +64,53 @@ class Isolate(Action):
         # The repository too: otherwise a standby would fetch the WAL that the primary archives while it demotes.
         spared = {host, *expected.balancers}
         return Cut(tuple(address for name, address in addresses.items() if name not in spared), (), incoming)
+
+
+@dataclass(frozen=True, slots=True)
+class CutPair(Action):
+    """The first target drops the packets to and from the second one; one way: only those to it."""
+
+    on_hosts = NFT
+    in_containers = NFT
+    one_way: bool = False
+
+    def inject(self, tools: Tools, targets: Sequence[str], view: View) -> str:  # noqa: ARG002
+        """Load the rules, and check that they drop packets."""
+        host, other = targets
+        return isolate(tools, host, Cut((tools.plan.addresses[other],), incoming=not self.one_way))
+
+    def still(self, tools: Tools, targets: Sequence[str]) -> str:
+        """Check that the rules are still loaded and dropped packets."""
+        return still_isolated(tools, targets[0])
+
+
+def isolate(tools: Tools, host: str, cut: Cut) -> str:
+    """Load the rules of a cut on a host, and return the proof that they drop packets."""
+    rules = ruleset_at(tools, host, cut)
+    tools.undo_later("isolation", lambda: tools.crew.call(host, "undo", name="isolation"))
+    mute = tools.plan.virtual_ips if cut.total and host in tools.expected.balancers else []
+    unheard = tools.crew.call(host, "isolate", rules=rules, seconds=tools.plan.dead_man, mute=mute)
+    if cut.total and unheard:
+        tools.note_cut(host)
+    return tools.await_proof(
+        lambda: f"{host}: packets are being dropped" if tools.crew.call(host, "dropped")["packets"] else "",
+        f"{host}: no packet was dropped",
+    )
+
+
+def ruleset_at(tools: Tools, host: str, cut: Cut) -> str:
+    """Return the rules of a cut on a host, which spare the controller's session there."""
+    controller, _port, _own, ssh_port = str(tools.crew.call(host, "address")).split()
+    return ruleset(cut, controller, int(ssh_port))
+
+
+def still_isolated(tools: Tools, host: str) -> str:
+    """Return the number of dropped packets; raises NotProvenError when the rules were removed meanwhile."""
+    seen = tools.crew.call(host, "dropped")
+    if not seen["present"]:
+        raise NotProvenError(f"{host}: the drill's rules are gone before their time")
+    if not seen["packets"]:
+        raise NotProvenError(f"{host}: the drill's rules dropped no packet")
+    if tools.is_cut(host) and host in tools.expected.balancers and not seen["muted"]:
+        raise NotProvenError(f"{host}: the drill's rules against ARP are gone before their time")
+    return f"{seen['packets']} packets dropped"

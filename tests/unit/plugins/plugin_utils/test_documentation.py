@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.holdfast.ha.plugins.action import drill, soak
+from ansible_collections.holdfast.ha.plugins.action import drill, explore, soak
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
 
 
@@ -13,6 +13,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import m
     ("given", "expected"),
     [
         (drill.ARGUMENTS, {"dead_man": 300, "provider": "hosts", "repeat": 1, "budgets": {}, "client": None}),
+        (explore.ARGUMENTS, {"minutes": 0, "seed": 1, "trials": None, "shrink": 12, "repeat": 5, "mode": "random"}),
         (soak.ARGUMENTS, {"minutes": 60, "seed": 1, "clients": 16, "scale": 10}),
     ],
 )
@@ -47,6 +48,14 @@ def test_a_module_has_the_options_of_its_fragments(module, names) -> None:
 )
 def test_bad_arguments_are_refused(arguments, message) -> None:
     assert message in "; ".join(ArgumentSpecValidator(drill.ARGUMENTS).validate(arguments).error_messages)
+
+
+def test_an_exploration_is_a_drill_that_waits_for_no_alert() -> None:
+    assert explore.DRILL["alerts"] is False
+    shared = set(explore.ARGUMENTS) & set(drill.ARGUMENTS) - {"repeat"}
+    assert {name: explore.ARGUMENTS[name].get("default") for name in shared} == {
+        name: drill.ARGUMENTS[name].get("default") for name in shared
+    }
 
 
 def test_a_soak_is_a_drill_that_takes_nobody_down() -> None:

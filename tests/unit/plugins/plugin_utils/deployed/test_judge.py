@@ -165,6 +165,7 @@ def test_every_playbook_that_changes_a_part_compares_first():
         "clone",
         "drill",
         "etcd_lost",
+        "explore",
         "guard",
         "maintenance",
         "monitoring_files",

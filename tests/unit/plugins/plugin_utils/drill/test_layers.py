@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""No import of the drill's, the soak's or the evidence's runs back up."""
+"""No import of the drill's, the soak's, the exploration's or the evidence's runs back up."""
 
 from __future__ import annotations
 
@@ -33,6 +33,16 @@ SOAK = (
     {"pgbench", "report"},
     {"engine"},
 )
+EXPLORE = (
+    {"majority", "schedule"},
+    {"kinds"},
+    {"generate", "judge", "shrink"},
+    {"records"},
+    {"ladder", "timeline"},
+    {"plan"},
+    {"report"},
+    {"engine"},
+)
 EVIDENCE = (
     {"life", "load", "recorder", "waits"},
     {"desk", "plan"},
@@ -40,7 +50,8 @@ EVIDENCE = (
     {"report"},
     {"engine"},
 )
-PACKAGES = ({"rto"}, {"drill"}, {"evidence", "soak", "status"}, {"rolling"})
+LAYERED = {"drill": DRILL, "soak": SOAK, "explore": EXPLORE, "evidence": EVIDENCE}
+PACKAGES = ({"rto"}, {"drill"}, {"evidence", "explore", "soak", "status"}, {"rolling"})
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -65,7 +76,7 @@ def upward(layers: tuple[set[str], ...], arrows: set[tuple[str, str]]) -> list[s
     return sorted(f"{one} imports {other}" for one, other in arrows if level(layers, one) <= level(layers, other))
 
 
-@pytest.mark.parametrize(("package", "layers"), [("drill", DRILL), ("soak", SOAK), ("evidence", EVIDENCE)])
+@pytest.mark.parametrize(("package", "layers"), LAYERED.items())
 def test_parts_import_from_lower_layers_only(package: str, layers: tuple[set[str], ...]) -> None:
     found = modules(package)
     assert {name.split(".")[1] for name in found} == set.union(*layers)
@@ -73,7 +84,7 @@ def test_parts_import_from_lower_layers_only(package: str, layers: tuple[set[str
     assert upward(layers, {(one, other) for one, other in pairs if one != other}) == []
 
 
-@pytest.mark.parametrize("package", ["drill", "soak", "evidence", "rto", "rolling"])
+@pytest.mark.parametrize("package", ["drill", "soak", "explore", "evidence", "rto", "rolling"])
 def test_modules_do_not_import_in_a_circle(package: str) -> None:
     found = modules(package)
     TopologicalSorter({name: set(imported(path, set(found))) for name, path in found.items()}).prepare()

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import pytest
@@ -76,3 +78,38 @@ def test_healing_undoes_all_of_it(ran) -> None:
     assert ran[1][0] == "systemctl stop holdfast-drill-isolation.timer"
     harms.heal()
     assert len(ran) == 2
+
+
+def pulses(harms: harm.Harms, times: int = 1, off: float = 0.0, on: float = 0.05) -> list[list[Any]]:
+    commands = {"harm": ["freeze"], "undo": ["thaw"], "look": ["show"]}
+    return harms.pulses(name="pause", seconds=60, rhythm=(on, off, times), **commands)
+
+
+def test_pulses_are_armed_looked_at_and_undone_each_time(ran) -> None:
+    found = pulses(harm.Harms(), times=2, off=0.05)
+    commands = [command for command, _text in ran]
+    armed = next(at for at, command in enumerate(commands) if command.startswith("systemd-run"))
+    assert commands[armed].endswith("thaw")
+    once = ["freeze", "show", "thaw"]
+    assert commands[armed + 1 :] == [*once, *once, "thaw", "systemctl stop holdfast-drill-pause.timer"]
+    assert [round(end - begin, 1) for begin, end, _code, _out in found] == [0.1, 0.1]
+    assert found[1][0] - found[0][1] >= 0.05
+
+
+def test_healing_ends_pulses_early(ran) -> None:
+    harms = harm.Harms()
+    threading.Timer(0.1, harms.heal).start()
+    begun = time.monotonic()
+    assert len(pulses(harms, times=50, off=5.0, on=5.0)) == 1
+    assert time.monotonic() - begun < 2.0
+    assert [command for command, _text in ran].count("freeze") == 1
+
+
+def test_a_harm_that_fails_is_undone(ran, monkeypatch) -> None:
+    run = harm.run
+    monkeypatch.setattr(
+        harm, "run", lambda argv, *more, **text: run(argv, *more, **text) | {"code": int(argv == ["freeze"])}
+    )
+    with pytest.raises(harm.HarmError, match="freeze"):
+        pulses(harm.Harms())
+    assert ran[-2][0] == "thaw"
