@@ -124,6 +124,7 @@ class ActionModule(ActionBase):
             budgets=dict(arguments["budgets"]),
             slack=arguments["slack"],
             alerts=arguments["alerts"],
+            consistency=arguments["consistency"],
             role=role,
             database=database,
             without_backup=arguments["without_backup"],

@@ -40,7 +40,14 @@ EVIDENCE = (
     {"report"},
     {"engine"},
 )
-PACKAGES = ({"rto"}, {"drill"}, {"evidence", "soak", "status"}, {"rolling"})
+CONSISTENCY = (
+    {"model"},
+    {"graph", "history", "words"},
+    {"dependencies", "direct"},
+    {"cycles"},
+    {"check"},
+)
+PACKAGES = ({"consistency", "rto"}, {"drill"}, {"evidence", "soak", "status"}, {"rolling"})
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -65,7 +72,9 @@ def upward(layers: tuple[set[str], ...], arrows: set[tuple[str, str]]) -> list[s
     return sorted(f"{one} imports {other}" for one, other in arrows if level(layers, one) <= level(layers, other))
 
 
-@pytest.mark.parametrize(("package", "layers"), [("drill", DRILL), ("soak", SOAK), ("evidence", EVIDENCE)])
+@pytest.mark.parametrize(
+    ("package", "layers"), [("drill", DRILL), ("soak", SOAK), ("evidence", EVIDENCE), ("consistency", CONSISTENCY)]
+)
 def test_parts_import_from_lower_layers_only(package: str, layers: tuple[set[str], ...]) -> None:
     found = modules(package)
     assert {name.split(".")[1] for name in found} == set.union(*layers)
@@ -73,7 +82,7 @@ def test_parts_import_from_lower_layers_only(package: str, layers: tuple[set[str
     assert upward(layers, {(one, other) for one, other in pairs if one != other}) == []
 
 
-@pytest.mark.parametrize("package", ["drill", "soak", "evidence", "rto", "rolling"])
+@pytest.mark.parametrize("package", ["consistency", "drill", "soak", "evidence", "rto", "rolling"])
 def test_modules_do_not_import_in_a_circle(package: str) -> None:
     found = modules(package)
     TopologicalSorter({name: set(imported(path, set(found))) for name, path in found.items()}).prepare()
