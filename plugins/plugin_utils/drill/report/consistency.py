@@ -25,7 +25,7 @@ def sentence(ledger: Ledger, verdict: Verdict) -> str:
     parts = []
     for port, number in acknowledged(ledger).items():
         several = ", ".join(map(one, (found for found in verdict.anomalies if found.port == port)))
-        parts.append(f"{number:,} transactions on {PORTS[port]}: {several or 'no anomaly'}")
+        parts.append(f"{number:,} transaction{'' if number == 1 else 's'} on {PORTS[port]}: {several or 'no anomaly'}")
     return "; ".join(parts)
 
 
