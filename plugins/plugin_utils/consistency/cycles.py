@@ -22,7 +22,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model impo
 )
 
 TRIED = 200
-"""The number of arcs of a component from which the shortest cycle is searched."""
+"""The number of arcs of a component from which the shortest cycle is searched, and of its reads on standbys."""
 WRITES = frozenset({Kind.WW})
 VALUES = frozenset({Kind.WW, Kind.WR})
 DATA = frozenset({Kind.WW, Kind.WR, Kind.RW})
@@ -80,9 +80,9 @@ def forks(history: History, graph: Graph) -> Iterator[Anomaly]:
     """Yield for each read of a standby that no order of all transactions has room for a shortest cycle."""
     for component in graph.components(DATA):
         within = frozenset(component)
-        for node in component:
-            if node < graph.moments and history.transactions[node].route is Route.STANDBY:
-                yield from islice(closing(history, graph, node, within), 1)
+        readers = (node for node in component if history.transactions[node].route is Route.STANDBY)
+        for node in islice(readers, TRIED):
+            yield from islice(closing(history, graph, node, within), 1)
 
 
 def closing(history: History, graph: Graph, node: int, within: frozenset[int]) -> Iterator[Anomaly]:

@@ -15,6 +15,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model impo
     Kind,
     Name,
     Operation,
+    Route,
     Transaction,
     Version,
 )
@@ -76,7 +77,8 @@ def transaction(own: Transaction, origin: float) -> str:
     where = f" on {own.server}" if own.server else ""
     times = f"{own.begun - origin:.3f} to {own.ended - origin:.3f} s"
     what = ", ".join(map(operation, own.operations))
-    return f"{own} through {own.route}{where}, {times}, {FATES[own.fate]}: {what}"
+    way = "directly" if own.route is Route.FINAL else f"through pool {own.route}"
+    return f"{own} {way}{where}, {times}, {FATES[own.fate]}: {what}"
 
 
 def operation(one: Operation) -> str:

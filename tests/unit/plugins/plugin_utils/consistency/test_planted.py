@@ -200,8 +200,8 @@ def test_the_sentences_of_an_anomaly() -> None:
     (anomaly,) = check([one("a", 10, 11, "x+1"), one("b", 12, 13, "x:"), final("x:1")])
     assert explained(anomaly, origin=10.0) == [
         "stale_read: a read lacks a value that was visible before it began; key 24, [1]; visible 1.000 s before",
-        "T1 = b/120 through primary on db1, 2.000 to 3.000 s, acknowledged: read 24: []",
-        "T2 = a/100 through primary on db1, 0.000 to 1.000 s, acknowledged: append 1 to 24",
+        "T1 = b/120 through pool primary on db1, 2.000 to 3.000 s, acknowledged: read 24: []",
+        "T2 = a/100 through pool primary on db1, 0.000 to 1.000 s, acknowledged: append 1 to 24",
         "T1 → T2 (rw): T1 read 24 without 1, which T2 appended",
         "T2 → T1 (real time): T2 was acknowledged 1.000 s before T1 began",
     ]
