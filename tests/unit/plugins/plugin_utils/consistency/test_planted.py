@@ -26,6 +26,7 @@ PLANTED: dict[str, tuple[dict[str, int], tuple[Transaction, ...]]] = {
         (one("a", 0, 1, "x+1"), one("b", 2, 3, "x:1"), one("b", 9, 10, "x+2"), final("x:2")),
     ),
     "half of a transaction": ({"partial": 1}, (unknown(*A, "x+1 y+2"), final("x:1 y:"))),
+    "half of a failed transaction": ({"partial": 1, "G1a": 1}, (failed(*A, "x+1 y+2"), final("x:1 y:"))),
     "appends in opposite orders": (
         {"G0": 1},
         (one(*A, "x+1 y+3"), one(*B, "x+2 y+4"), final("x:1,2 y:4,3")),
@@ -74,6 +75,10 @@ PLANTED: dict[str, tuple[dict[str, int], tuple[Transaction, ...]]] = {
         {"G2-item": 1},
         (one(*A, "x: y+2"), one(*B, "y: x+1"), final("x:1 y:2")),
     ),
+    "write skew with one that was applied without an answer": (
+        {"G2-item": 1},
+        (unknown(*A, "x: y+2"), one(*B, "y: x+1"), final("x:1 y:2")),
+    ),
     "a read without an acknowledged append": (
         {"stale_read": 1},
         (one("a", 0, 1, "x+1"), one("b", 2, 3, "x:"), final("x:1")),
@@ -93,6 +98,10 @@ PLANTED: dict[str, tuple[dict[str, int], tuple[Transaction, ...]]] = {
     "a read of the future": (
         {"real_time": 1},
         (one("a", 0, 1, "x:1"), one("b", 2, 3, "x+1"), final("x:1")),
+    ),
+    "a client's earlier transaction comes later": (
+        {"real_time": 1},
+        (one("a", 0, 1, "x:1"), one("a", 1, 2, "x+1"), final("x:1")),
     ),
     "its own append is missing": ({"internal": 1}, (one(*A, "x+1 x:"), final("x:1"))),
     "a second read that differs": (

@@ -240,6 +240,9 @@ def test_what_clients_record_is_checked(server: Server) -> None:
     recorder.take("client1", "lists", rows, Offset(0.0, 0.0))
     recorded = recorder.transactions
     assert {own.fate for own in recorded} == {*Fate}
+    read = {look.values for own in recorded if own.fate is Fate.OK for look in own.operations if isinstance(look, Look)}
+    assert () in read
+    assert None not in read
     assert {(own.route, own.server) for own in recorded} == {(Route.PRIMARY, "db1"), (Route.POOLED, "")}
     looks = tuple(Look(key, tuple(values)) for key, values in server.lists.items())
     end = Transaction("final", 1, Route.FINAL, 99.0, 99.0, Fate.OK, looks, "db1")
