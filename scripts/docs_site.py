@@ -58,6 +58,7 @@ GROUPS = {
     "Prove": (
         "drill",
         "drill-report",
+        "consistency",
         "soak",
         "explore",
         "tested",

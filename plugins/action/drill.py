@@ -122,11 +122,9 @@ class ActionModule(ActionBase):
             dead_man=arguments["dead_man"],
             directory=arguments["directory"] or str(Path.cwd() / "reports" / stamp),
             budgets=dict(arguments["budgets"]),
-            slack=arguments["slack"],
-            alerts=arguments["alerts"],
+            **{name: arguments[name] for name in ("slack", "alerts", "consistency", "without_backup")},
             role=role,
             database=database,
-            without_backup=arguments["without_backup"],
             secrets=kept,
         )
 

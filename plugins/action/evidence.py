@@ -29,7 +29,9 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.plan import W
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.engine"
 ARGUMENTS = argument_spec("evidence")
 # Options of the drill that an evidence lacks, because it injects nothing.
-DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items() if name != "cluster"}
+DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items() if name != "cluster"} | {
+    "consistency": False
+}
 POLL_SECONDS = 0.2
 TELL_SECONDS = 15.0
 GROUP = "client"

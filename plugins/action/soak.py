@@ -19,7 +19,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.soak.plan import SoakP
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.soak.engine"
 ARGUMENTS = argument_spec("soak")
 # Options of the drill that a soak lacks, because it takes no host down.
-DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items()} | {"without_backup": True}
+DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items()} | {
+    "consistency": False,
+    "without_backup": True,
+}
 
 
 class ActionModule(drill.ActionModule):

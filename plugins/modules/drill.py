@@ -91,6 +91,12 @@ options:
     description: Whether to wait for the alerts of each fault and judge them, in a cluster with an Alertmanager.
     type: bool
     default: true
+  consistency:
+    description:
+      - Whether clients also run transactions that append to lists and read them, on every port.
+      - Each injection then ends with a search for anomalies. Any on the primary's ports fails the drill.
+    type: bool
+    default: true
   without_backup:
     description: Whether to drill a cluster without backups.
     type: bool

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model import Fate, Look, Route, Transaction
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gate import Expected
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.gatekeeper import Gatekeeper
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.crew import Crew
@@ -35,6 +36,11 @@ READ = "SELECT pg_is_in_recovery()"
 FLUSHED = "SELECT pg_current_wal_flush_lsn()"
 REPLAYED = "SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn"
 FOUND = "SELECT writer, sequence, count(*) FROM {table} GROUP BY writer, sequence"
+LISTED = "SELECT key, list FROM {table}"
+LISTS_INTERVAL = 0.05  # of each client that also appends
+LOOK_INTERVAL = 0.1
+RENEWED = 2.0  # seconds: so each reader of standbys changes between them
+SERIALIZABLE, SNAPSHOT = "SERIALIZABLE", "REPEATABLE READ READ ONLY"
 
 
 def job(
@@ -47,6 +53,7 @@ def job(
     connect_deadline: float | None = None,
     answer_deadline: float | None = None,
     lifetime: float | None = None,
+    lists: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return one connection of the load, in the format of the agent on the clients' host."""
     return {
@@ -59,7 +66,13 @@ def job(
         "connect_deadline": connect_deadline,
         "answer_deadline": answer_deadline,
         "lifetime": lifetime,
+        "lists": lists,
     }
+
+
+def lists_of(table: str) -> str:
+    """Return the name of the table of lists beside a table of rows."""
+    return f"{table}_lists"
 
 
 class Clients:
@@ -137,7 +150,16 @@ class Clients:
         self.execute(leader, f"CREATE TABLE {table} (writer text, sequence bigint)")
         self.execute(leader, f'GRANT USAGE ON SCHEMA {schema} TO "{role}"')
         self.execute(leader, f'GRANT SELECT, INSERT ON {table} TO "{role}"')
+        if self._plan.consistency:
+            self._make_lists(leader, lists_of(table))
         return table
+
+    def _make_lists(self, leader: str, table: str) -> None:
+        """Create a table of lists; without statistics and with room in its pages, conflicts stay those of its keys."""
+        options = "fillfactor = 50, autovacuum_enabled = false"
+        columns = "key bigint PRIMARY KEY, list bigint[] NOT NULL"
+        self.execute(leader, f"CREATE TABLE {table} ({columns}) WITH ({options})")
+        self.execute(leader, f'GRANT SELECT, INSERT, UPDATE ON {table} TO "{self._plan.role}"')
 
     def execute(self, host: str, statement: str) -> None:
         """Run a statement as the superuser."""
@@ -179,9 +201,27 @@ class Clients:
                 *(job(f"reader-{at}", "reads", **looking, **TEMPERS[at % 2]) for at in (1, 2)),
                 *(job(f"pooled-{at}", "pooled", **pooled) for at in (1, 2) if self._plan.pooled),
                 job("naive", "naive", settings=naive, statement=insert, interval=NAIVE_INTERVAL),
+                *(self._on_lists(lists_of(table), careful, pooled, reading) if self._plan.consistency else ()),
             ],
             LONGEST_LOAD,
         )
+
+    def _on_lists(
+        self, table: str, direct: Mapping[str, Any], pooled: Mapping[str, Any], reading: Mapping[str, Any]
+    ) -> Iterator[dict[str, Any]]:
+        """Yield the clients whose transactions append to lists and read them, on each port."""
+        kept: dict[str, Any] = {"settings": direct, "interval": LISTS_INTERVAL, **PATIENT}
+        renewed: dict[str, Any] = {**kept, "lifetime": RENEWED}
+        behind: dict[str, Any] = {"interval": LISTS_INTERVAL, **pooled}
+        looking: dict[str, Any] = {"settings": reading, "interval": LOOK_INTERVAL, **PATIENT, "lifetime": RENEWED}
+        clients = [("list-1", Route.PRIMARY, kept), ("list-2", Route.PRIMARY, renewed)]
+        clients += [("list-pooled", Route.POOLED, behind)] if self._plan.pooled else []
+        clients += [(f"list-reader-{at}", Route.STANDBY, looking) for at in (1, 2)]
+        for number, (name, route, more) in enumerate(clients):
+            writes = route is not Route.STANDBY
+            lists = {"route": route, "table": table, "number": number, "writes": writes}
+            lists["isolation"] = SERIALIZABLE if writes else SNAPSHOT
+            yield job(name, "lists", **{**more, "statement": ""}, lists=lists)
 
     def begin_few(self, table: str, *, writers: int, interval: float, seconds: float) -> None:
         """Start a few writers that record which rows were acknowledged; the load comes from elsewhere."""
@@ -215,6 +255,15 @@ class Clients:
             rows = self._read(host, FOUND.format(table=table), patience=90.0, seconds=60.0)
             found.append(Presence(host, {(writer, int(sequence)): int(count) for writer, sequence, count in rows}))
         return tuple(found)
+
+    def final_lists(self, leader: str, table: str, now: Callable[[], float]) -> tuple[Transaction, ...]:
+        """Return the leader's lists as the last transaction, if there are lists."""
+        if not self._plan.consistency:
+            return ()
+        begun = now()
+        rows = self._read(leader, LISTED.format(table=lists_of(table)), patience=90.0, seconds=60.0)
+        looks = tuple(Look(int(key), tuple(values)) for key, values in rows)
+        return (Transaction("final", 1, Route.FINAL, begun, now(), Fate.OK, looks, leader),)
 
     def _read(self, host: str, statement: str, *, patience: float = 15.0, seconds: float = 5.0) -> Any:
         """Return a query's rows on a member; a leader that the plan lacks is reached as clients reach it."""

@@ -179,6 +179,7 @@ class Conductor:
         self._clients.end()
         watch.end("gate after")
         presence = self._clients.presence(after.leader, table)
+        lists = self._clients.final_lists(after.leader, table, self._recorder.now)
         watch.end("rows")
         return Ledger(
             fault=fault.name,
@@ -191,6 +192,8 @@ class Conductor:
             primary_before=before.leader,
             primary_after=after.leader,
             **self._recorder.records(begun, ended),
+            consistency=self._plan.consistency,
+            transactions=(*self._recorder.transactions, *lists),
             pooled_pool=(self._plan.pooled or {}).get("name", ""),
             monitor=self._plan.monitor,
             events=self._events(fault, before, harm),

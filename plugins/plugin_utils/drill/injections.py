@@ -55,6 +55,7 @@ def as_text(plan: Plan) -> str:
         f"  clients on {plan.client}, through {' and '.join(endpoints(plan))}",
         f"  {how_provider(plan)}; dead-man timers of {plan.dead_man} s on the nodes",
         *([f"  alerts from {plan.monitor}; every fault lasts until its alerts fire"] if plan.monitor else []),
+        *(["  transactions on lists on every port, searched for anomalies"] if plan.consistency else []),
         f"  each time: {'; '.join(ALWAYS)}; and the fault's own budget",
         "",
         table(list(rows(plan))),

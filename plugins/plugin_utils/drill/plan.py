@@ -59,6 +59,7 @@ class Plan:
     budgets: Mapping[str, Any]
     slack: float
     alerts: bool
+    consistency: bool
     role: str
     database: str
     without_backup: bool

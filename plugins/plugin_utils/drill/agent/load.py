@@ -18,6 +18,14 @@ from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session imp
     stored_for_certain_not,
     wait,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.attempts import (
+    Attempt,
+    Keys,
+    ListAppend,
+    Lists,
+    Sent,
+    Statement,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.wire import Wire
 
 ACKNOWLEDGED, UNKNOWN, WARNED, REFUSED = "acknowledged", "unknown", "warned", "refused"
@@ -32,7 +40,8 @@ class Job:
 
     The deadlines are the client's own; None leaves the waiting to libpq. A numbered statement has the client's name and
     the attempt's number as parameters. A connection that is older than lifetime seconds is renewed before the next
-    statement, as an application's pool does; None: never.
+    statement, as an application's pool does; None: never. lists: the fields of Lists for a client that runs
+    transactions on lists instead of a statement.
     """
 
     name: str
@@ -44,20 +53,27 @@ class Job:
     connect_deadline: float | None
     answer_deadline: float | None
     lifetime: float | None = None
+    lists: dict[str, Any] | None = None
 
 
 class Client:
-    """One client; step() never waits. A row is [name, sequence, begun, ended, outcome, server's address, error]."""
+    """One client; step() never waits.
 
-    def __init__(self, job: Job, wire: Wire, first: float) -> None:
+    A row is [name, sequence, begun, ended, outcome, server's address, error], and the details of a transaction.
+    """
+
+    def __init__(self, job: Job, wire: Wire, first: float, keys: Keys) -> None:
         self.job = job
         self.session: Session | None = None
         self._wire = wire
+        self._keys = keys
+        self._sequence = 0
+        self._lists = Lists(**job.lists) if job.lists else None
+        self._attempt = self._attempted()
         self._step: Callable[[float], None] = self._rest
         self._due = first
         self._deadline: float | None = None
         self._backoff = LEAST_BACKOFF
-        self._sequence = 0
         self._begun = 0.0
         self._opened = 0.0
         self._server = ""
@@ -78,7 +94,7 @@ class Client:
     def stop(self, now: float) -> None:
         """End; the outcome of a pending statement stays unknown."""
         if self._step == self._answered:
-            self._record(now, UNKNOWN, "the drill ended")
+            self._record(now, UNKNOWN if self._attempt.decisive else REFUSED, "the drill ended")
         self._hang_up()
         self._step = lambda _now: None
 
@@ -88,6 +104,7 @@ class Client:
         if now < self._due:
             return
         self._sequence += 1
+        self._attempt = self._attempted()
         self._begun = now
         if self.session and not self._outlived(now):
             self._send(now)
@@ -111,21 +128,36 @@ class Client:
         self._opened = now
         self._send(now)
 
+    def _attempted(self) -> Attempt:
+        if self._lists:
+            return ListAppend(self._lists, self._keys, self._sequence)
+        return Statement((self.job.statement, (self.job.name, self._sequence) if self.job.numbered else ()))
+
     def _send(self, now: float) -> None:
         self._deadline = self._after(now, self.job.answer_deadline)
         self._step = self._answered
-        values = (self.job.name, self._sequence) if self.job.numbered else ()
-        self._here().execute(self.job.statement, values)
+        self._execute(self._attempt.following(None))
+
+    def _execute(self, sent: Sent | None) -> bool:
+        if sent is not None:
+            self._here().execute(*sent)
+        return sent is not None
 
     def _answered(self, now: float) -> None:
         if self._late(now) or not self._here().ready():
             return
-        self._here().rows()
-        remark = self._here().notices()
+        rows, remark = self._here().rows(), self._here().notices()
+        if self._execute(self._attempt.following(rows)):
+            return
         self._record(time.monotonic(), WARNED if remark else ACKNOWLEDGED, remark[:160])
         self._backoff = LEAST_BACKOFF
         self._due = max(self._begun + self.job.interval, now)
         self._step = self._rest
+
+    def _rolled_back(self, now: float) -> None:
+        if not self._late(now) and self._here().ready():
+            self._here().rows()
+            self._step = self._rest
 
     def _outlived(self, now: float) -> bool:
         return self.job.lifetime is not None and now - self._opened >= self.job.lifetime
@@ -146,13 +178,18 @@ class Client:
         return True
 
     def _fail(self, now: float, error: Exception) -> None:
-        if self._step == self._rest:  # only the idle connection broke
+        if self._step in (self._rest, self._rolled_back):  # only the idle connection broke
             self._wire.record("broken", [self.job.name, now, sentence(error)])
         else:
-            refused = self._step != self._answered or stored_for_certain_not(error)
-            self._record(now, REFUSED if refused else UNKNOWN, sentence(error))
+            stored = self._step == self._answered and self._attempt.decisive and not stored_for_certain_not(error)
+            self._record(now, UNKNOWN if stored else REFUSED, sentence(error))
             self._due = now + self._backoff
             self._backoff = min(MOST_BACKOFF, 2 * self._backoff)
+            if self._step == self._answered and self._attempt.undone(error):
+                self._deadline = self._after(now, self.job.answer_deadline)
+                self._step = self._rolled_back
+                self._here().execute("ROLLBACK")
+                return
         self._hang_up()
         self._step = self._rest
 
@@ -163,15 +200,17 @@ class Client:
 
     def _record(self, now: float, outcome: str, error: str) -> None:
         row = [self.job.name, self._sequence, self._begun, now, outcome, self._server, error]
-        self._wire.record(self.job.stream, row)
+        self._wire.record(self.job.stream, [*row, *self._attempt.details])
 
 
 class Load:
     """All clients in one thread; ends by itself after some seconds."""
 
     def __init__(self, jobs: list[Job], wire: Wire, seconds: float) -> None:
-        now = time.monotonic()
-        self._clients = [Client(job, wire, now + job.interval * number / len(jobs)) for number, job in enumerate(jobs)]
+        now, keys = time.monotonic(), Keys()
+        self._clients = [
+            Client(job, wire, now + job.interval * number / len(jobs), keys) for number, job in enumerate(jobs)
+        ]
         self._wire = wire
         self._until = now + seconds
         self._stopping = threading.Event()

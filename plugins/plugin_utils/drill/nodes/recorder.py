@@ -12,6 +12,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model import (
+    Fate,
+    Route,
+    Transaction,
+    operation,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.clock import Offset
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     Alert,
@@ -27,6 +33,8 @@ BREAK = 1.0
 MOST_RECORDS = 500_000
 RATE_SECONDS = 2.0
 STALE_ALERTS = 5.0
+FATES: Mapping[str, Fate] = {Outcome.ACKNOWLEDGED: Fate.OK, Outcome.REFUSED: Fate.FAILED}
+"""Of a transaction; every other outcome leaves it unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,7 @@ class Recorder:
             self.balancers: list[BalancerSample] = []
             self.alerts: list[AlertSample] = []
             self.broken: list[Broken] = []
+            self.transactions: list[Transaction] = []
             self._recent: deque[float] = deque()
             self._flow_begun: float | None = None
             self._last: float | None = None
@@ -83,6 +92,7 @@ class Recorder:
             "balancers": self._balancer,
             "alerts": self._alerts,
             "broken": self._break,
+            "lists": self._transaction,
         }
 
         def at(theirs: float) -> float:
@@ -106,7 +116,8 @@ class Recorder:
 
     def size(self) -> int:
         """Return the number of records."""
-        return len(self.writes) + len(self.reads) + len(self.members) + len(self.balancers)
+        records = len(self.writes) + len(self.reads) + len(self.members) + len(self.balancers)
+        return records + len(self.transactions)
 
     def rate(self) -> float:
         """Return the recent number of acknowledged rows per second."""
@@ -182,6 +193,14 @@ class Recorder:
     def _break(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         name, when, error = row
         self.broken.append(Broken(name, at(when), error))
+
+    def _transaction(self, _host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
+        name, sequence, begun, ended, outcome, server, error, route, operations = row
+        where = "" if route == Route.POOLED else self._names.get(server, server)  # as of the pooled writes
+        fate, done = FATES.get(outcome, Fate.UNKNOWN), tuple(map(operation, operations))
+        self.transactions.append(
+            Transaction(name, sequence, Route(route), at(begun), at(ended), fate, done, where, error)
+        )
 
     def _member(self, host: str, row: Sequence[Any], at: Callable[[float], float]) -> None:
         taken, recovering, claims, takes, timeline = row

@@ -45,6 +45,7 @@ MODULES = (
     "module_utils/kernel_settings",
     "module_utils/timings",
     "plugin_utils/drill/agent/wire",
+    "plugin_utils/drill/agent/attempts",
     "plugin_utils/drill/agent/load",
     "plugin_utils/drill/agent/sample",
     "plugin_utils/drill/agent/alerts",

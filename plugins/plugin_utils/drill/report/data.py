@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.consistency import acknowledged
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Budget, Ledger, Verdict
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
@@ -83,6 +84,7 @@ def injection_data(ledger: Ledger, verdict: Verdict, budget: Budget) -> dict[str
         "missing_on_standbys": [list(key) for key in verdict.missing],
         "duplicated": [list(key) for key in verdict.duplicated],
         "alerts": [rounded(asdict(one)) for one in verdict.heard] if ledger.monitor else None,
+        **({"consistency": consistency_data(ledger, verdict)} if ledger.consistency else {}),
         "breaches": [asdict(breach) for breach in verdict.breaches],
         "recorded": {name: after(ledger, getattr(ledger, name)) for name in ("begun", "healed", "ended")},
         "events": [{**asdict(event), "at": after(ledger, event.at)} for event in ledger.events],
@@ -91,6 +93,11 @@ def injection_data(ledger: Ledger, verdict: Verdict, budget: Budget) -> dict[str
         "cut_off": {host: [[after(ledger, at) for at in span] for span in spans] for host, spans in ledger.cut.items()},
         "clock_uncertainty": {name: round(value, 6) for name, value in ledger.clock_uncertainty.items()},
     }
+
+
+def consistency_data(ledger: Ledger, verdict: Verdict) -> dict[str, Any]:
+    """Return the acknowledged transactions on lists by port, and their anomalies."""
+    return {"transactions": acknowledged(ledger), "anomalies": [rounded(asdict(one)) for one in verdict.anomalies]}
 
 
 def after(ledger: Ledger, at: float) -> float:

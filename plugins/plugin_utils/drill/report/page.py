@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import CATALOGUE
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import alerts
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import alerts, consistency
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.table import seconds, span
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import ALERT, LEGEND, timeline
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import Ledger
@@ -54,6 +54,7 @@ def as_page(run: Run, words: Words | None = None) -> str:
         pictures=partial(pictures, origin=words.origin),
         lengths=lengths,
         alerts=alerts.rows,
+        consistency=consistency.sentence,
         runs=partial(runs, clients=words.clients),
     )
     monitored = any(ledger.monitor for ledger, _verdict, _budget in run.results)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import alerts
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import alerts, consistency
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import FaultResult, Run, Spread
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.words import counted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
@@ -40,6 +40,7 @@ def as_table(run: Run) -> str:
     lines += ["", f"Where the time went: {spent}"] if spent else []
     lines += section("The drill itself failed:", [run.failure] if run.failure else [])
     lines += section("Not judged:", list(map(str, run.unjudged)))
+    lines += section("Consistency:", list(consistency.lines(run)))
     lines += section("Broken rules:", list(breach_lines(run)))
     lines += section("Not injected:", [f"{fault}: {reason}" for fault, reason in run.skipped.items()])
     return "\n".join(lines)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts, consistency
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.alerts import Alerts
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.invariants import INVARIANTS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
@@ -65,6 +65,7 @@ def measure(ledger: Ledger) -> Verdict:
         resumed=resumed(ledger),
         pooled_gap=pooled_gap(ledger),
         pooled_errors=len(pooled_errors(ledger)),
+        anomalies=consistency.anomalies(ledger),
     )
 
 
@@ -79,6 +80,7 @@ def breaches(ledger: Ledger, budget: Budget, verdict: Verdict) -> Iterator[Breac
         yield from invariant(ledger, budget)
     yield from over_budget(budget, verdict)
     yield from over_pooled_budget(ledger, budget)
+    yield from consistency.breaches(budget, verdict)
 
 
 def longest_gap(ledger: Ledger, served: Sequence[float]) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from itertools import chain, combinations, pairwise
 from math import inf
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model import Route
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     BalancerSample,
     Breach,
@@ -89,6 +90,8 @@ def no_samples(ledger: Ledger, _budget: Budget) -> Breaches:
             yield Breach("no_samples", f"the {name} recorded nothing")
     if ledger.pooled_pool and not ledger.pooled:
         yield Breach("no_samples", "the clients of the poolers recorded nothing")
+    if ledger.consistency and not any(own.route is Route.PRIMARY for own in ledger.transactions):
+        yield Breach("no_samples", "the clients of lists recorded nothing")
     for name, samples in observed(ledger).items():
         if not samples:
             yield Breach("no_samples", f"{name} was never observed")
@@ -160,6 +163,7 @@ def client_streams(ledger: Ledger) -> Iterator[tuple[str, list[Any]]]:
     yield from grouped((*ledger.writes, *ledger.naive, *ledger.pooled), "writer").items()
     yield from grouped(ledger.reads, "reader").items()
     yield from grouped(ledger.local_writes, "server").items()
+    yield from grouped(ledger.transactions, "client").items()
 
 
 def steps_back(name: str, times: Sequence[float], allowed: float) -> list[str]:

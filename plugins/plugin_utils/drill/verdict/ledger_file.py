@@ -12,6 +12,13 @@ from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model import (
+    Fate,
+    Route,
+    Transaction,
+    operation,
+    plain,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.model import (
     Alert,
     AlertSample,
@@ -36,11 +43,14 @@ TABLES: Mapping[str, type] = {
     "events": Event,
     "pooled": Write,
     "alerts": AlertSample,
+    "transactions": Transaction,
 }
-LATER = ("pooled", "alerts")
+LATER = ("pooled", "alerts", "transactions")
 """Tables that files of older versions lack."""
 MONITORED = ("monitor", "alerts")
 """What only the ledgers of monitored clusters have."""
+CONSISTENCY = ("consistency", "transactions")
+"""What only the ledgers with transactions on lists have."""
 DECIMALS = 6  # microseconds
 
 
@@ -66,7 +76,7 @@ def read(path: Path) -> Ledger:
 
 def as_data(ledger: Ledger) -> dict[str, Any]:
     """Return a ledger as plain data."""
-    left_out = () if ledger.monitor else MONITORED
+    left_out = {*(() if ledger.monitor else MONITORED), *(() if ledger.consistency else CONSISTENCY)}
     names = [item.name for item in fields(Ledger) if item.name not in {*TABLES, *left_out, "presence"}]
     return {
         "format": FORMAT,
@@ -106,11 +116,13 @@ def parse_plain(name: str, value: Any) -> Any:
 def table(record: type, items: Iterable[Any]) -> dict[str, Any]:
     """Return records as a table."""
     columns = [item.name for item in fields(record)]
-    return {"columns": columns, "rows": [[flat(getattr(item, name)) for name in columns] for item in items]}
+    return {"columns": columns, "rows": [[flat(name, getattr(item, name)) for name in columns] for item in items]}
 
 
-def flat(value: Any) -> Any:
-    """Return a record's field; the alerts of a sample as the lists of their fields."""
+def flat(name: str, value: Any) -> Any:
+    """Return a record's field; the alerts of a sample and the operations of a transaction as lists."""
+    if name == "operations":
+        return [plain(one) for one in value]
     if isinstance(value, tuple) and value and isinstance(value[0], Alert):
         return [astuple(alert) for alert in value]
     return rounded(value)
@@ -129,6 +141,9 @@ def parsed(row: dict[str, Any]) -> dict[str, Any]:
     if "holds" in row:
         row["holds"] = tuple(row["holds"])
         row["up"] = None if row["up"] is None else {pool: tuple(names) for pool, names in row["up"].items()}
+    if "operations" in row:
+        row["fate"], row["route"] = Fate(row["fate"]), Route(row["route"])
+        row["operations"] = tuple(map(operation, row["operations"]))
     if row.get("alerts") is not None:
         row["alerts"] = tuple(Alert(*alert) for alert in row["alerts"])
     return row

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.consistency.model import Transaction
+
 
 class Outcome(StrEnum):
     """A client's knowledge of one write when it stops waiting for the answer."""
@@ -125,7 +127,8 @@ class Ledger:
     from healing to its recovery, None if it did not recover}. write_pools lead to the primary, read_pools never do.
     phases: {the drill's phase: its seconds}. pooled: writes through the poolers, if there are any; a pooler does not
     show which server took each. pooled_pool: the pool that leads to the poolers, "" for none. monitor: the host whose
-    Alertmanager was asked, "" for none.
+    Alertmanager was asked, "" for none. consistency: whether clients ran transactions on lists; the last of these
+    transactions has the lists on the leader after healing.
     """
 
     fault: str
@@ -158,6 +161,8 @@ class Ledger:
     pooled_pool: str = ""
     monitor: str = ""
     alerts: tuple[AlertSample, ...] = ()
+    consistency: bool = False
+    transactions: tuple[Transaction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +213,21 @@ class Heard(Alert):
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """An anomaly of the transactions on lists.
+
+    port: through which it was seen, primary (also through the poolers) or standby; count: how often; example: the
+    first one, explained; seconds: the greatest age of stale reads.
+    """
+
+    name: str
+    port: str
+    count: int
+    example: tuple[str, ...]
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """The cost of one injection; a drill passes when no verdict has a breach.
 
@@ -234,3 +254,4 @@ class Verdict:
     pooled_gap: float | None = None
     pooled_errors: int = 0
     heard: tuple[Heard, ...] = ()
+    anomalies: tuple[Found, ...] = ()

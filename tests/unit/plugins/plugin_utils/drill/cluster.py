@@ -81,6 +81,7 @@ def plan(**changes: Any) -> Plan:
         "slack": 0.0,
         "without_backup": False,
         "alerts": True,
+        "consistency": False,
         "role": "app",
         "database": "app",
         "secrets": dict.fromkeys(("role_password", "etcd_root", "patroni_rest", "postgresql_superuser"), "secret"),

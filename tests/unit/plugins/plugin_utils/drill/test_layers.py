@@ -50,8 +50,15 @@ EVIDENCE = (
     {"report"},
     {"engine"},
 )
-LAYERED = {"drill": DRILL, "soak": SOAK, "explore": EXPLORE, "evidence": EVIDENCE}
-PACKAGES = ({"rto"}, {"drill"}, {"evidence", "explore", "soak", "status"}, {"rolling"})
+CONSISTENCY = (
+    {"model"},
+    {"graph", "history", "words"},
+    {"dependencies", "direct"},
+    {"cycles"},
+    {"check"},
+)
+LAYERED = {"consistency": CONSISTENCY, "drill": DRILL, "soak": SOAK, "explore": EXPLORE, "evidence": EVIDENCE}
+PACKAGES = ({"consistency", "rto"}, {"drill"}, {"evidence", "explore", "soak", "status"}, {"rolling"})
 
 
 def modules(package: str) -> dict[str, Path]:
@@ -84,7 +91,7 @@ def test_parts_import_from_lower_layers_only(package: str, layers: tuple[set[str
     assert upward(layers, {(one, other) for one, other in pairs if one != other}) == []
 
 
-@pytest.mark.parametrize("package", ["drill", "soak", "explore", "evidence", "rto", "rolling"])
+@pytest.mark.parametrize("package", ["consistency", "drill", "soak", "explore", "evidence", "rto", "rolling"])
 def test_modules_do_not_import_in_a_circle(package: str) -> None:
     found = modules(package)
     TopologicalSorter({name: set(imported(path, set(found))) for name, path in found.items()}).prepare()

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent import load
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.attempts import Keys
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.load import Client, Job
 
 
@@ -68,7 +69,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 
 def client(lifetime: float | None, wire: Wire) -> Client:
     job = Job("pooled-1", "pooled", {}, "INSERT", True, 0.1, 30.0, 30.0, lifetime)
-    return Client(job, wire, 0.0)  # type: ignore[arg-type]
+    return Client(job, wire, 0.0, Keys())  # type: ignore[arg-type]
 
 
 def work(made: Client, begin: float, end: float) -> None:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report import files as report
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.files import Run
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.report.timeline import timeline
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts, invariants
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict import alerts, consistency, invariants
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.analysis import judge
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.run import Result, Unjudged
 from jsonschema import Draft202012Validator
@@ -74,7 +74,10 @@ def test_the_json_keeps_to_its_schema(written: Path) -> None:
 
 
 def test_every_rule_is_in_the_schema() -> None:
-    source = "".join(Path(module).read_text() for module in (invariants.__file__, alerts.__file__, report.__file__))
+    source = "".join(
+        Path(module).read_text()
+        for module in (invariants.__file__, alerts.__file__, consistency.__file__, report.__file__)
+    )
     rules = SCHEMA["$defs"]["injection"]["properties"]["breaches"]["items"]["properties"]["rule"]["enum"]
     named = {part.split('"')[0] for part in source.split('Breach("')[1:]}
     assert named <= set(rules)
