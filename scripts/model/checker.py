@@ -77,7 +77,8 @@ def visit(
 ) -> Result[StateT]:
     """Do the work of explore()."""
     came_from: dict[StateT, Step[StateT] | None] = {first: None}
-    layer, depth, labels = [first], 0, set()
+    labels: set[str] = set()
+    layer, depth = [first], 0
     while layer:
         following: list[StateT] = []
         for state in layer:
