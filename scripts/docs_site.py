@@ -59,6 +59,7 @@ GROUPS = {
         "drill",
         "drill-report",
         "soak",
+        "model",
         "tested",
         "measurements",
         "measurements-updates",
