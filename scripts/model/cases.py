@@ -67,7 +67,7 @@ def trusting_the_lease(sight: Sight | None, seen: Round) -> tuple[Sight | None, 
 
 DECLARED = World(seconds=8, settings=Settings(1, 3), ttl=20, patience=7, elections=0)
 """The balanced profile without synchronous replication."""
-SMALL = World(seconds=4, settings=Settings(1, 1), ttl=6, patience=3)
+SMALL = World(seconds=4, settings=Settings(1, 1), ttl=5, patience=3)
 """The same rule with a retry_timeout of 1 s, so that more can happen within a model of the same size."""
 SYNCHRONOUS = World(
     seconds=3, settings=Settings(1, 3, synchronous=True), ttl=4, patience=1, two_primaries=False, outages=0
@@ -120,7 +120,7 @@ MUTATIONS: Mapping[str, Model] = {
 LIMITS: Mapping[str, Limit] = {
     "off: the primary's cycle is slow, and it demotes itself 4 * retry_timeout + 1 s after a renewal": Limit(
         replace(SMALL, patience=5, elections=0, outages=0),
-        replace(SMALL, seconds=6, ttl=8, patience=5, elections=0, outages=0),
+        replace(SMALL, seconds=6, ttl=7, patience=5, elections=0, outages=0),
     ),
     "off: the leader renews between the watcher's question and its decision": Limit(
         replace(SMALL, slow_reads=True, elections=0, outages=0),

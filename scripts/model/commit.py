@@ -157,12 +157,12 @@ def put(values: tuple[OneT, ...], at: int, value: OneT) -> tuple[OneT, ...]:
 
 def with_member(state: State, at: int, member: Member) -> State:
     """Return the state with a member replaced."""
-    return state._replace(members=put(state.members, at, member))
+    return State(put(state.members, at, member), *state[1:])  # faster than _replace(), which matters here
 
 
 def with_work(state: State, at: int, work: Work = IDLE) -> State:
     """Return the state with a Patroni's work replaced."""
-    return state._replace(work=put(state.work, at, work))
+    return State(state.members, put(state.work, at, work), *state[2:])
 
 
 def written(state: State, at: int, sync: Sync) -> State:

@@ -62,7 +62,7 @@ def test_the_models_have_the_seconds_of_the_profiles():
         balanced.patroni["loop_wait"] + 2 * balanced.patroni["retry_timeout"],
     )
     assert SYNCHRONOUS.allowed == fast.lease_watch
-    assert SMALL.allowed == SMALL.patience + 1 == Timing(6, 1, 1, synchronous=False).least
+    assert SMALL.allowed == SMALL.patience + 1 == Timing(5, 1, 1, synchronous=False).least
 
 
 def test_a_voter_s_answer_decides_as_the_counterexample_says():

@@ -70,7 +70,7 @@ def rogue(at: float, server: str = "db1") -> dict[str, object]:
 
 
 def test_the_old_primary_acknowledging_after_the_new_one_is_refused():
-    assert refused(ledger(fault="primary_isolated", dark={}, **rogue(15.0))) == "db1 acknowledged a new row"
+    assert refused(ledger(fault="primary_isolated", dark={}, **rogue(15.0)), Mode.ON) == "db1 acknowledged a new row"
 
 
 def test_an_acknowledgement_that_may_have_been_earlier_is_not():
