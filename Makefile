@@ -94,6 +94,10 @@ test: bootstrap browser etcd promtool ## All checks: lint, types, units, docs, s
 	@$(BIN)/python -m scripts.check sanity
 	@$(MAKE) --no-print-directory molecule
 
+.PHONY: model
+model: bootstrap ## The model of a failover: what holds, and the shortest counterexample without each rule (docs/model.md)
+	@PYTHONPATH=.:collections:roles/lease_watcher/files:roles/patroni/files $(BIN)/python -m scripts.model
+
 .PHONY: browser
 browser: bootstrap ## Chromium for the tests of the drill's report
 	@$(BIN)/python -m scripts.browser

@@ -61,6 +61,7 @@ GROUPS = {
         "consistency",
         "soak",
         "explore",
+        "model",
         "tested",
         "measurements",
         "measurements-updates",

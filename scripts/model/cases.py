@@ -1,0 +1,148 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is checked: the models as they should hold, each rule taken away, and the limits that are known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
+
+from lease_watcher.core import Round, Settings, Sight, TimeToLive
+
+from scripts.model import commit, lease
+from scripts.model.checker import Result, explore
+from scripts.model.commit import Mode, Rules
+from scripts.model.lease import World
+
+MOST = 600_000
+"""States that none of the models may exceed."""
+
+Model = World | Rules
+
+
+@dataclass(frozen=True)
+class Limit:
+    """A case that the rules of today don't cover. mended: the same with the proposed rule, None without a proposal."""
+
+    without: Model
+    mended: Model | None = None
+
+
+def check(model: Model) -> Result[lease.State] | Result[commit.State]:
+    """Explore a model."""
+    if isinstance(model, World):
+        return explore(lease.State(), partial(lease.steps, model), partial(lease.broken, model), MOST)
+    return explore(commit.first(model.mode), partial(commit.steps, model), partial(commit.broken, model), MOST)
+
+
+# The watcher's rules, taken away: what a watcher without the rule sees
+
+
+def ignoring_terms(sight: Sight | None, seen: Round) -> tuple[Sight | None, Round]:
+    """Without the comparison of raft terms."""
+    before, after = replace(seen.before, term=1), replace(seen.after, term=1)
+    return sight and replace(sight, reading=replace(sight.reading, term=1)), replace(seen, before=before, after=after)
+
+
+def ignoring_leaders(sight: Sight | None, seen: Round) -> tuple[Sight | None, Round]:
+    """Without the comparison of leader keys and leases."""
+    before = replace(seen.before, leadership=seen.after.leadership)
+    known = sight and replace(sight, reading=replace(sight.reading, leadership=seen.after.leadership))
+    return known, replace(seen, before=before)
+
+
+def rounding_up(sight: Sight | None, seen: Round) -> tuple[Sight | None, Round]:
+    """As if etcd rounded the remaining seconds up."""
+    held = seen.lease
+    return sight, replace(seen, lease=held and TimeToLive(held.granted + 1, held.remaining))
+
+
+def trusting_the_lease(sight: Sight | None, seen: Round) -> tuple[Sight | None, Round]:
+    """Without a count of its own."""
+    return Sight(seen.before, (seen.begun if sight is None else sight.since) - 100, seen.begun), seen
+
+
+DECLARED = World(seconds=8, settings=Settings(1, 3), ttl=20, patience=7, elections=0)
+"""The balanced profile without synchronous replication."""
+SMALL = World(seconds=4, settings=Settings(1, 1), ttl=5, patience=3)
+"""The same rule with a retry_timeout of 1 s, so that more can happen within a model of the same size."""
+SYNCHRONOUS = World(
+    seconds=3, settings=Settings(1, 3, synchronous=True), ttl=4, patience=1, two_primaries=False, outages=0
+)
+"""The fast profile: the watcher acts before a primary must demote itself. Only the second model keeps the rows then, so
+when the primary demotes itself does not matter here.
+"""
+QUORUM, ON = Rules(Mode.QUORUM, rows=1), Rules(Mode.ON, rows=1)
+
+HOLD: Mapping[str, Model] = {
+    "no synchronous replication, 8 s, etcd is away for a while": DECLARED,
+    "no synchronous replication, 4 s, etcd changes its leader": replace(SMALL, outages=0),
+    "synchronous replication, 3 s, etcd changes its leader": SYNCHRONOUS,
+    "quorum commit, any number of seconds, a loss of power": QUORUM,
+    "quorum commit, any number of seconds, two rows": replace(QUORUM, rows=2, losses=0),
+    "one synchronous standby, any number of seconds, a loss of power": ON,
+    "one synchronous standby, any number of seconds, two rows": replace(ON, rows=2, losses=0),
+}
+
+MUTATIONS: Mapping[str, Model] = {
+    "the watcher waits loop_wait + 1 without synchronous replication": replace(
+        DECLARED, settings=Settings(1, 3, synchronous=True), seconds=2, outages=0
+    ),
+    "the watcher takes the remaining seconds as rounded up": replace(SMALL, alter=rounding_up, elections=0, outages=0),
+    "the watcher does not compare raft terms": replace(SMALL, alter=ignoring_terms, outages=0),
+    "the watcher does not compare leader keys": replace(
+        SMALL, alter=ignoring_leaders, revokes_current=True, elections=0, outages=0
+    ),
+    "the watcher counts seconds that it did not see": replace(SMALL, alter=trusting_the_lease, elections=0),
+    "the watcher bridges a gap between two looks": replace(SMALL, stall=inf, elections=0),
+    "the watcher acts on a decision of any age": replace(SMALL, acts_late=True, elections=0, outages=0),
+    "a primary that can't renew demotes itself a second late": replace(SMALL, patience=4, elections=0, outages=0),
+    "quorum: a voter counts that receives from the old primary": replace(QUORUM, votes_bind=False, losses=0),
+    "quorum: votes are asked for before the key is taken": replace(
+        QUORUM, votes_with_key=False, long_races=True, losses=0
+    ),
+    "quorum: the primary commits alone before it writes /sync": replace(QUORUM, sync_first=False, losses=0),
+    "quorum: an old leader overwrites the key": replace(QUORUM, keeps_key=False, losses=0, rows=2),
+    "quorum, as proposed: writes of /sync do not compare its revision": replace(
+        QUORUM, compares=False, long_cycles=True, fences=True, losses=0
+    ),
+    "on, as proposed: writes of /sync do not compare its revision": replace(
+        ON, compares=False, long_cycles=True, rechecks=True, losses=0
+    ),
+    "on: an asynchronous standby may lead": replace(ON, only_synchronous=False, losses=0),
+    "on: the primary commits alone before it writes /sync": replace(ON, sync_first=False, losses=0),
+    "on: an old leader overwrites the key": replace(ON, keeps_key=False, losses=0, rows=2),
+}
+
+LIMITS: Mapping[str, Limit] = {
+    "off: the primary's cycle is slow, and it demotes itself 4 * retry_timeout + 1 s after a renewal": Limit(
+        replace(SMALL, patience=5, elections=0, outages=0),
+        replace(SMALL, seconds=6, ttl=7, patience=5, elections=0, outages=0),
+    ),
+    "off: the leader renews between the watcher's question and its decision": Limit(
+        replace(SMALL, slow_reads=True, elections=0, outages=0),
+        replace(SMALL, slow_reads=True, fresh_from_asking=True, elections=0, outages=0),
+    ),
+    "off: a frozen primary wakes up after it was succeeded": Limit(
+        replace(SMALL, freezes=True, elections=0, outages=0)
+    ),
+    "off: a former leader of etcd accepts a renewal (etcd before 3.4.31 and 3.5.13)": Limit(
+        replace(SMALL, deposed_renews=1, outages=0)
+    ),
+    "quorum: the old primary's cycle outlasts its lease": Limit(
+        replace(QUORUM, long_cycles=True, losses=0), replace(QUORUM, long_cycles=True, losses=0, fences=True)
+    ),
+    "on: the old primary's cycle outlasts its lease": Limit(
+        replace(ON, long_cycles=True, losses=0), replace(ON, long_cycles=True, losses=0, rechecks=True)
+    ),
+    "on: the old primary leads again between a candidate's look at /sync and its promotion": Limit(
+        replace(ON, long_races=True, losses=0), replace(ON, long_races=True, losses=0, rechecks=True)
+    ),
+    "quorum: the winner's promotion outlasts its lease": Limit(replace(QUORUM, long_promotions=True, losses=0)),
+    "quorum: /sync is narrowed to a standby that lags behind": Limit(
+        replace(QUORUM, narrows_caught_up=False, losses=0), replace(QUORUM, losses=0)
+    ),
+}
