@@ -303,6 +303,8 @@ def kill_an_update(directory: Path, moment: float) -> None:
 
 
 def test_nothing_is_left_after_the_kills() -> None:
+    """But a reboot, if the packages ask for one."""
+    run(REBOOT, *UNWATCHED)
     nothing_left()
 
 
