@@ -524,9 +524,9 @@ options:
             description:
               - Seconds without a renewal after which a watcher beside every etcd member revokes the leader's
                 lease. By default those of the profile. V(false) runs no watcher; then only the end of C(patroni_ttl)
-                ends the lease. It must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout)
-                + 1, or C(patroni_loop_wait) + 1 with synchronous replication (C(docs/lease-watcher.md)
-                says why).
+                ends the lease. It must be at least C(patroni_loop_wait) + 1 with synchronous replication.
+                Without, it must be at least 4 * C(patroni_retry_timeout) + 2, and C(patroni_loop_wait)
+                + 2 * C(patroni_retry_timeout) + 1 (C(docs/lease-watcher.md) says why).
               - Integer from 2 to 3600, or V(false), for example V(8).
             type: raw
           pooler:

@@ -15,7 +15,7 @@ from lease_watcher.core import Round, Settings, Sight, TimeToLive
 from scripts.model import commit, lease
 from scripts.model.checker import Result, explore
 from scripts.model.commit import Mode, Rules
-from scripts.model.lease import World
+from scripts.model.lease import World, latest_demotion
 
 MOST = 600_000
 """States that none of the models may exceed."""
@@ -65,10 +65,15 @@ def trusting_the_lease(sight: Sight | None, seen: Round) -> tuple[Sight | None, 
     return Sight(seen.before, (seen.begun if sight is None else sight.since) - 100, seen.begun), seen
 
 
-DECLARED = World(seconds=8, settings=Settings(1, 3), ttl=20, patience=7, elections=0)
-"""The balanced profile without synchronous replication."""
-SMALL = World(seconds=4, settings=Settings(1, 1), ttl=5, patience=3)
+BALANCED, BRISK, RARE = Settings(1, 3), Settings(1, 1), Settings(4, 1)
+DECLARED = World(seconds=8, settings=BALANCED, ttl=20, patience=latest_demotion(BALANCED), elections=0)
+"""The balanced profile without synchronous replication: the watcher waits longer than its own 8 s."""
+SMALL = World(seconds=2, settings=BRISK, ttl=7, patience=latest_demotion(BRISK))
 """The same rule with a retry_timeout of 1 s, so that more can happen within a model of the same size."""
+SELDOM = World(seconds=2, settings=RARE, ttl=8, patience=latest_demotion(RARE))
+"""The same with a loop_wait that is longer than the rest of a slow cycle."""
+TINY = World(seconds=4, settings=Settings(1, 1, synchronous=True), ttl=5, patience=3)
+"""The same with fewer seconds, for counterexamples that need an election. A primary stops a second before N too."""
 SYNCHRONOUS = World(
     seconds=3, settings=Settings(1, 3, synchronous=True), ttl=4, patience=1, two_primaries=False, outages=0
 )
@@ -78,8 +83,9 @@ when the primary demotes itself does not matter here.
 QUORUM, ON = Rules(Mode.QUORUM, rows=1), Rules(Mode.ON, rows=1)
 
 HOLD: Mapping[str, Model] = {
-    "no synchronous replication, 8 s, etcd is away for a while": DECLARED,
-    "no synchronous replication, 4 s, etcd changes its leader": replace(SMALL, outages=0),
+    "no synchronous replication, 14 s, etcd is away for a while": DECLARED,
+    "no synchronous replication, 6 s, etcd changes its leader": replace(SMALL, outages=0),
+    "no synchronous replication, 7 s, a long loop_wait": replace(SELDOM, elections=0, outages=0),
     "synchronous replication, 3 s, etcd changes its leader": SYNCHRONOUS,
     "quorum commit, any number of seconds, a loss of power": QUORUM,
     "quorum commit, any number of seconds, two rows": replace(QUORUM, rows=2, losses=0),
@@ -91,15 +97,26 @@ MUTATIONS: Mapping[str, Model] = {
     "the watcher waits loop_wait + 1 without synchronous replication": replace(
         DECLARED, settings=Settings(1, 3, synchronous=True), seconds=2, outages=0
     ),
+    "the watcher waits loop_wait + 2 * retry_timeout + 1 without synchronous replication": replace(
+        DECLARED, settings=Settings(1, 3, synchronous=True), seconds=8, outages=0
+    ),
+    "the watcher waits 4 * retry_timeout + 2 with a long loop_wait": replace(
+        SELDOM, settings=Settings(4, 1, synchronous=True), seconds=6, elections=0, outages=0
+    ),
+    "the watcher counts a decision's age from its last reading": replace(
+        SMALL, fresh_from_asking=False, elections=0, outages=0
+    ),
     "the watcher takes the remaining seconds as rounded up": replace(SMALL, alter=rounding_up, elections=0, outages=0),
-    "the watcher does not compare raft terms": replace(SMALL, alter=ignoring_terms, outages=0),
+    "the watcher does not compare raft terms": replace(TINY, alter=ignoring_terms, outages=0),
     "the watcher does not compare leader keys": replace(
         SMALL, alter=ignoring_leaders, revokes_current=True, elections=0, outages=0
     ),
     "the watcher counts seconds that it did not see": replace(SMALL, alter=trusting_the_lease, elections=0),
     "the watcher bridges a gap between two looks": replace(SMALL, stall=inf, elections=0),
     "the watcher acts on a decision of any age": replace(SMALL, acts_late=True, elections=0, outages=0),
-    "a primary that can't renew demotes itself a second late": replace(SMALL, patience=4, elections=0, outages=0),
+    "a primary that can't renew demotes itself a second late": replace(
+        SMALL, patience=SMALL.patience + 1, elections=0, outages=0
+    ),
     "quorum: a voter counts that receives from the old primary": replace(QUORUM, votes_bind=False, losses=0),
     "quorum: votes are asked for before the key is taken": replace(
         QUORUM, votes_with_key=False, long_races=True, losses=0
@@ -118,19 +135,11 @@ MUTATIONS: Mapping[str, Model] = {
 }
 
 LIMITS: Mapping[str, Limit] = {
-    "off: the primary's cycle is slow, and it demotes itself 4 * retry_timeout + 1 s after a renewal": Limit(
-        replace(SMALL, patience=5, elections=0, outages=0),
-        replace(SMALL, seconds=6, ttl=7, patience=5, elections=0, outages=0),
-    ),
-    "off: the leader renews between the watcher's question and its decision": Limit(
-        replace(SMALL, slow_reads=True, elections=0, outages=0),
-        replace(SMALL, slow_reads=True, fresh_from_asking=True, elections=0, outages=0),
-    ),
     "off: a frozen primary wakes up after it was succeeded": Limit(
         replace(SMALL, freezes=True, elections=0, outages=0)
     ),
     "off: a former leader of etcd accepts a renewal (etcd before 3.4.31 and 3.5.13)": Limit(
-        replace(SMALL, deposed_renews=1, outages=0)
+        replace(TINY, deposed_renews=1, outages=0)
     ),
     "quorum: the old primary's cycle outlasts its lease": Limit(
         replace(QUORUM, long_cycles=True, losses=0), replace(QUORUM, long_cycles=True, losses=0, fences=True)

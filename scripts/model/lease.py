@@ -60,12 +60,12 @@ def unaltered(sight: Sight | None, seen: Round) -> tuple[Sight | None, Round]:
 class World:
     """The parameters and rules.
 
-    Of the watcher: seconds, settings and stall are its configuration. alter, revokes_current and acts_late are
-    mutations. slow_reads: whether a second may pass between the answer about the lease and the second reading.
-    fresh_from_asking: a proposal, to count a decision's age from the question about the lease.
+    Of the watcher: seconds, settings and stall are its configuration. alter, revokes_current, acts_late and
+    fresh_from_asking are for mutations; the last one: whether a decision's age counts from the question about the
+    lease, or from the second reading.
 
     Of Patroni: ttl is the lease's seconds; patience: up to how many seconds after its last renewal a primary may
-    acknowledge. freezes: whether it may be frozen, and so forget to demote itself.
+    acknowledge (latest_demotion). freezes: whether it may be frozen, and so forget to demote itself.
 
     Of etcd: extension: seconds by which a new leader extends leases. deposed_renews: for how many seconds a former
     leader accepts renewals (None: never). elections, outages: how often etcd changes its leader, or does not serve.
@@ -86,14 +86,24 @@ class World:
     alter: Alter = unaltered
     revokes_current: bool = False
     acts_late: bool = False
-    slow_reads: bool = False
-    fresh_from_asking: bool = False
+    fresh_from_asking: bool = True
     two_primaries: bool = True
 
     @property
     def allowed(self) -> int:
         """The seconds after which the watcher really acts."""
         return needed(Rules(self.seconds, self.stall, 0.5), self.settings) or 0
+
+
+def latest_demotion(settings: Settings) -> int:
+    """Return the seconds after its last renewal at which a primary that can't renew has demoted itself.
+
+    After the renewal, the same cycle of Patroni writes /status and the member's key. The next one begins loop_wait
+    after this one began, or at once if that is over. It reads, and tries to renew. Each request may take retry_timeout,
+    and the rest of a slow cycle a second.
+    """
+    writes = 2 * settings.retry_timeout + 1
+    return max(settings.loop_wait, writes) + 2 * settings.retry_timeout
 
 
 class Member(NamedTuple):
@@ -206,7 +216,7 @@ def of_time(world: World, state: State) -> Iterator[Step[State]]:
     """A second passes, unless a primary has to demote itself first, or the watcher must act or give up first."""
     overdue = any(one.role != STANDBY and one.silent >= world.patience for one in state.members)
     asked = state.asked
-    busy = asked is not None and (asked.begun >= 2 or (asked.remaining is not None and not world.slow_reads))
+    busy = asked is not None and asked.begun >= 2
     if (overdue and not world.freezes) or busy or (state.revoking is not None and not world.acts_late):
         return
     most = world.patience + 1

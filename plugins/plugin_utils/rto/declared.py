@@ -11,13 +11,15 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import Timings, seconds
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Courses
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import outlook
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.read import read_patroni, watched_seconds
 
 
 def profile_seconds(ha: Mapping[str, Any], given: Mapping[str, Any], losses: Courses) -> dict[str, float]:
     """Return a cluster's timing in seconds: {ttl, etcd_heartbeat, etcd_election, lease_watch, write_outage}.
 
-    write_outage is the upper bound of the predicted outages when the primary is lost. lease_watch and write_outage are
-    missing in a cluster that has none, everything in one without PostgreSQL or etcd.
+    lease_watch is the time after which the watcher acts, which is more than its own where Patroni's timing asks for
+    more. write_outage is the upper bound of the predicted outages when the primary is lost. Both are missing in a
+    cluster that has none, everything in one without PostgreSQL or etcd.
 
     :arg ha: what the topology derived for any of its hosts.
     :arg given: the roles' variables for timing, by name; raises KeyError for one that is missing, ValueError.
@@ -27,15 +29,21 @@ def profile_seconds(ha: Mapping[str, Any], given: Mapping[str, Any], losses: Cou
         return {}
     report = declared(ha, given)
     reports = {member["name"]: report for member in ha["etcd"]["members"]}
-    predictions = outlook(ha, reports, configuration(ha, given), losses).predictions
+    patroni = configuration(ha, given)
+    predictions = outlook(ha, reports, patroni, losses).predictions
     worst = [prediction.worst for prediction in predictions.values()]
     found = {
         "ttl": float(given["patroni_ttl"]),
         "etcd_heartbeat": report["etcd"]["heartbeat_interval"],
         "etcd_election": report["etcd"]["election_timeout"],
     }
-    watch = {"lease_watch": float(ha["lease_watch"]["seconds"])} if ha.get("lease_watch") else {}
-    return {**found, **watch, **({"write_outage": round(max(worst), 3)} if worst else {})}
+    watch = ha.get("lease_watch")
+    acts = watched_seconds(watch["seconds"], read_patroni(patroni)) if watch else None
+    return {
+        **found,
+        **({"lease_watch": acts} if acts else {}),
+        **({"write_outage": round(max(worst), 3)} if worst else {}),
+    }
 
 
 def configuration(ha: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -100,14 +100,23 @@ def read_watcher(reports: Reports, patroni: Patroni) -> Watcher | None:
     if len(told) < ENOUGH_WATCHERS:
         return None
     rules = slowest(told)
-    timing = Timing(
-        int(patroni.ttl), int(patroni.loop_wait), int(patroni.retry_timeout), bool(patroni.synchronous_mode)
-    )
-    seconds = float(max(rules["seconds"], timing.least))
-    if seconds >= patroni.ttl:
+    seconds = watched_seconds(rules["seconds"], patroni)
+    if seconds is None:
         return None
     fencing = rules["fencing_after"]
     return Watcher(seconds, None if fencing is None else float(max(fencing, patroni.loop_wait + 1)))
+
+
+def watched_seconds(seconds: float, patroni: Patroni) -> float | None:
+    """Return the seconds after which a watcher acts, which are more than its own where Patroni's timing asks for more.
+
+    None: etcd ends the lease before.
+    """
+    timing = Timing(
+        int(patroni.ttl), int(patroni.loop_wait), int(patroni.retry_timeout), bool(patroni.synchronous_mode)
+    )
+    acts = float(max(seconds, timing.least))
+    return acts if acts < patroni.ttl else None
 
 
 def read_checks(ha: Mapping[str, Any], reports: Reports) -> Checks | None:

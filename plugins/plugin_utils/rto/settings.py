@@ -25,7 +25,10 @@ class Patroni:
 
     @property
     def demotion(self) -> float:
-        """Until a leader that can't renew has certainly demoted itself."""
+        """Until a leader that can't renew has demoted itself, unless etcd fell silent right after a renewal.
+
+        That cycle of Patroni's waits for etcd too: docs/model.md.
+        """
         return self.loop_wait + 2 * self.retry_timeout
 
 

@@ -23,7 +23,7 @@ done"""
 LOGGED_IN = 'IFS= read -r PGPASSWORD; export PGPASSWORD; exec "$0" "$@"'
 """Standard input keeps the password out of the process list and of units."""
 REVOKED = ("revoked:", "found revoked already:")
-RECOUNT, SILENCE = "counting anew", "has not renewed for"
+RECOUNTS, SILENCE = ("counting anew", "held up for"), "has not renewed for"
 DEMOTION, OVERRUN = "emoting self", "Loop time exceeded"
 
 
@@ -57,7 +57,7 @@ def pgbench(seconds: float, settings: Mapping[str, str], arguments: Sequence[str
 
 def journal_since(unit_name: str, since: str) -> list[str]:
     """Return the command that prints a unit's relevant messages since a time; it exits with 1 if there are none."""
-    what = f"--grep={'|'.join((*REVOKED, RECOUNT, SILENCE, DEMOTION, OVERRUN))}"
+    what = f"--grep={'|'.join((*REVOKED, *RECOUNTS, SILENCE, DEMOTION, OVERRUN))}"
     return ["journalctl", "--no-pager", "--quiet", "--output=cat", what, f"--unit={unit_name}", f"--since=@{since}"]
 
 
@@ -83,7 +83,7 @@ def read_journal(watcher: str, patroni: str) -> Journal:
     said = watcher.splitlines()
     return Journal(
         revoked=tuple(line for line in said if line.startswith(REVOKED)),
-        recounts=sum(RECOUNT in line for line in said),
+        recounts=sum(any(sign in line for sign in RECOUNTS) for line in said),
         silences=tuple(dict.fromkeys(line for line in said if SILENCE in line)),
         demotions=tuple(line for line in patroni.splitlines() if DEMOTION in line),
         overruns=patroni.count(OVERRUN),

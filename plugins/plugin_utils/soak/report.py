@@ -32,7 +32,7 @@ def as_data(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> dict[str, An
 def as_text(plan: SoakPlan, seen: Seen, found: Sequence[Change]) -> str:
     """Return the report as Markdown that is readable on a terminal."""
     watch = plan.drill.topology.get("lease_watch")
-    revokes = f"revoked after {watch['seconds']} s" if watch else "no lease watcher"
+    revokes = f"revoked after {watch['seconds']} s or more" if watch else "no lease watcher"
     rows = [
         ("lasted", f"{seen.seconds:.0f} s of {plan.seconds:.0f} s, seed {plan.seed}"),
         ("leader, timeline", f"{seen.before.leader}, {seen.before.timeline}"),

@@ -28,10 +28,21 @@ class Timing:
 
     @property
     def least(self) -> int:
-        """The minimum of seconds without a renewal after which the lease may be revoked."""
+        """The minimum of seconds without a renewal after which the lease may be revoked, the watcher's own rule."""
         if self.synchronous:
             return max(LEAST_LEASE_WATCH, self.loop_wait + 1)
-        return self.loop_wait + 2 * self.retry_timeout + 1
+        return max(self.loop_wait + 2 * self.retry_timeout + 1, 4 * self.retry_timeout + 2)
+
+    @property
+    def formula(self) -> str:
+        """The same in the user's variables."""
+        loop_wait = f"patroni_loop_wait ({self.loop_wait})"
+        retry_timeout = f"patroni_retry_timeout ({self.retry_timeout})"
+        if self.synchronous:
+            return f"{loop_wait} + 1"
+        if self.least > 4 * self.retry_timeout + 2:
+            return f"{loop_wait} + 2 * {retry_timeout} + 1"
+        return f"4 * {retry_timeout} + 2"
 
 
 def check_lease_watch(cluster: Cluster, inventory: Inventory, defaults: Mapping[str, Any], problems: Problems) -> None:
@@ -65,12 +76,13 @@ def refused_watch(
     if seconds >= timing.least:
         return []
     raise_it = f"raise it to {timing.least} or more"
+    if timing.least >= timing.ttl:
+        raise_it += ", and patroni_ttl above it"
     if timing.synchronous:
-        what = f"is less than patroni_loop_wait ({timing.loop_wait}) + 1, so a healthy leader could not renew in time"
+        what = f"is less than {timing.formula}, so a healthy leader could not renew in time"
         return [Problem(where, seconds, what, raise_it)]
     what = (
-        f"is less than patroni_loop_wait ({timing.loop_wait}) + 2 * patroni_retry_timeout ({timing.retry_timeout}) + 1,"
-        " up to which a leader without synchronous replication acknowledges writes"
+        f"is less than {timing.formula}, and until then a leader without synchronous replication may acknowledge writes"
     )
     return [Problem(where, seconds, what, f"{raise_it}, or set {SYNCHRONOUS} to auto, on or quorum")]
 

@@ -70,7 +70,7 @@ def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Invent
         allow_single_etcd=declared.allow_single_etcd,
         profile=profile,
         lease_watch=lease_watch,
-        lease_watch_declared=declared.profile is not None or declared.lease_watch is not None,
+        lease_watch_declared=declared.lease_watch is not None or profile != DEFAULT_PROFILE,
         pooler=pooler,
         monitoring=monitoring,
     )

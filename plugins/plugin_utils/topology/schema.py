@@ -357,8 +357,9 @@ class Cluster:
         OrFalse(Integer(LEAST_LEASE_WATCH, 3600)),
         "Seconds without a renewal after which a watcher beside every etcd member revokes the leader's lease. By"
         " default those of the profile. V(false) runs no watcher; then only the end of C(patroni_ttl) ends the lease."
-        " It must be at least C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1, or C(patroni_loop_wait) + 1 with"
-        " synchronous replication (C(docs/lease-watcher.md) says why).",
+        " It must be at least C(patroni_loop_wait) + 1 with synchronous replication. Without, it must be at least 4 *"
+        " C(patroni_retry_timeout) + 2, and C(patroni_loop_wait) + 2 * C(patroni_retry_timeout) + 1"
+        " (C(docs/lease-watcher.md) says why).",
         example=8,
     )
     pooler: Pooler | Literal[False] | None = key(

@@ -22,9 +22,9 @@ class Profile:
     """One profile. Patroni and the watch count in seconds, etcd in milliseconds, HAProxy and keepalived in their units.
 
     C(patroni): ttl, loop_wait + 2 * retry_timeout <= ttl. C(etcd): election_timeout >= 5 * heartbeat_interval, and long
-    enough that a slow write to disk does not lose the leader. C(lease_watch): None for no watcher. With loop_wait + 2 *
-    retry_timeout + 1 or more, an isolated primary has demoted itself before; with less, it only can't acknowledge
-    alone, which requires synchronous replication. C(haproxy): a check must connect and complete its handshake within
+    enough that a slow write to disk does not lose the leader. C(lease_watch): None for no watcher. It is chosen for
+    synchronous replication, with which an isolated primary can't acknowledge alone. Without, the watcher waits until
+    that primary has demoted itself (lease_rules.py). C(haproxy): a check must connect and complete its handshake within
     its interval, or it fails on a busy machine. reconnect_interval is longer than a round trip; without it HAProxy
     waits its default second. C(keepalived) detects a dead balancer after slightly more than 3 * advert_int,
     C(vrrp_check) a dead HAProxy after fall * interval.

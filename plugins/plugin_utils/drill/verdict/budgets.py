@@ -31,10 +31,10 @@ COLD_START = 120.0  # boot, etcd's quorum, an expired lease, crash recovery
 class Timings:
     """The cluster's settings that decide how long a failover takes, in seconds.
 
-    synchronous_mode: Patroni's value, "quorum", true or false; watch: the time after which a watcher revokes a silent
-    leader's lease, None without a watcher; client: the drill's writers wait at most so long before they retry; slack: a
-    tolerance for every machine; extra: the user's additional tolerance for a slower one (drill_slack), for every step
-    that a process must do in time.
+    synchronous_mode: Patroni's value, "quorum", true or false; watch: the time after which a watcher really revokes a
+    silent leader's lease, None without a watcher; client: the drill's writers wait at most so long before they retry;
+    slack: a tolerance for every machine; extra: the user's additional tolerance for a slower one (drill_slack), for
+    every step that a process must do in time.
     """
 
     ttl: float = 20.0
@@ -88,7 +88,10 @@ class Timings:
 
     @property
     def two_primaries(self) -> float:
-        """The time by which the demotion of a primary without etcd may outlast its lease."""
+        """The time by which the demotion of a primary without etcd may outlast its lease.
+
+        It can take longer when etcd falls silent right after a renewal (docs/model.md). The drill reports that.
+        """
         patience = self.loop_wait + 2 * self.retry_timeout
         return 0.0 if self.watch is None else max(0.0, patience - self.watch)
 

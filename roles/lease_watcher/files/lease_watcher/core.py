@@ -38,11 +38,14 @@ class Settings:
     def least(self) -> int:
         """The minimum of seconds without a renewal that may indicate a lost leader.
 
-        A leader that can't renew demotes itself within loop_wait + 2 * retry_timeout. Before that, only synchronous
-        replication keeps it from acknowledging writes alone, and it must have had time for a renewal.
+        With synchronous replication, the leader must have had time for a renewal. Without, it must have demoted
+        itself, as until then it acknowledges writes alone. After a renewal, the same cycle of Patroni sends two more
+        requests. The next cycle begins loop_wait after the last, or at once if that is over, and sends two before the
+        demotion. Each of the four may take retry_timeout.
         """
-        patience = self.loop_wait + (1 if self.synchronous else 2 * self.retry_timeout + 1)
-        return max(LEAST_SECONDS, patience)
+        if self.synchronous:
+            return max(LEAST_SECONDS, self.loop_wait + 1)
+        return max(self.loop_wait + 2 * self.retry_timeout + 1, 4 * self.retry_timeout + 2)
 
 
 @dataclass(frozen=True)

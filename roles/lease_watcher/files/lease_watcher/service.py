@@ -37,7 +37,7 @@ from lease_watcher.gateway import GatewayError
 from lease_watcher.handover import Handover
 from lease_watcher.presence import Presence
 
-FRESH = 0.5  # the maximum age of a decision when it is carried out, in seconds
+FRESH = 0.5  # the maximum age of a decision when it is carried out, in seconds since its round began
 RETRY = 0.2  # seconds until the next try when etcd doesn't serve
 
 
@@ -140,13 +140,16 @@ class Watcher:
         return self.sight is None or isinstance(judge(self.rules, self.sight, seen), Wait)
 
     def _revoke(self, verdict: Revoke, seen: Round) -> None:
-        """Revoke at once or not at all. A failed request is not retried: the next round decides again."""
-        self.sight = None
-        age = self.clock() - seen.ended
-        if age > FRESH:
-            self.tell(f"held up for {age:.1f} s on the way to revoking: counting anew")
+        """Revoke at once or not at all. A failed request is not retried: the next round decides again.
+
+        A decision is as old as the question about the lease. The leader may have renewed since.
+        """
+        if self._is_outdated(seen):
             return
         self._set_aside(verdict.leadership)
+        if self._is_outdated(seen):
+            return
+        self.sight = None
         try:
             done = self.store.revoke(verdict.leadership.lease)
         except GatewayError as error:
@@ -157,6 +160,13 @@ class Watcher:
             f"{verdict.leadership.member}, not renewed for {verdict.unrenewed:.1f} s "
             f"(term {seen.after.term}, revision {seen.after.revision})"
         )
+
+    def _is_outdated(self, seen: Round) -> bool:
+        """Whether a round is too long ago to revoke by; the sight stays, and the next round decides."""
+        age = self.clock() - seen.begun
+        if age > FRESH:
+            self.tell(f"held up for {age:.1f} s on the way to revoking: deciding again")
+        return age > FRESH
 
     def _set_aside(self, leadership: Leadership) -> None:
         """Spare the standbys the wait for a member that does not answer. If this fails, they only take longer."""

@@ -446,7 +446,7 @@ def test_preflight_judges_directories_by_evaluated_variables(tmp_path):
     [
         (
             "{{ 'off' }}",
-            "clusters.x.lease_watch = 4 is less than patroni_loop_wait (1) + 2 * patroni_retry_timeout (3) + 1",
+            "clusters.x.lease_watch = 4 is less than 4 * patroni_retry_timeout (3) + 2",
         ),
         ("{{ 'quorum' }}", None),
     ],

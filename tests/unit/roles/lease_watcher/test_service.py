@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 import pytest
-from lease_watcher.core import Leadership, Member, Reading, Rules, Settings, TimeToLive
+from lease_watcher.core import Leadership, Member, Reading, Round, Rules, Settings, Sight, TimeToLive, unrenewed
 from lease_watcher.fencing import Fencing
 from lease_watcher.gateway import GatewayError
 from lease_watcher.presence import Presence
@@ -100,20 +100,40 @@ def test_a_watcher_that_was_frozen_forgets():
 def test_a_freeze_between_the_decision_and_the_deed_undoes_the_decision():
     store = Store()
     watcher = watcher_of(store)
-    clock, times = store.clock, []
 
-    def frozen_at_the_end() -> float:
-        """The watcher asks the clock last just before it revokes."""
-        if watcher.sight is None and times:
-            store.now += 30
-        times.append(store.now)
-        return clock()
+    def frozen(sight: Sight, seen: Round) -> None:
+        store.now += 30 if unrenewed(sight, seen) >= RULES.seconds else 0
 
-    go(watcher, store, 3.5)
-    watcher.clock = frozen_at_the_end
-    go(watcher, store, 1)
+    watcher._report = frozen
+    go(watcher, store, 5)
     assert store.revoked == []
     assert any("held up for 30" in line for line in watcher.said)
+
+
+def test_a_decision_is_as_old_as_the_question_about_the_lease():
+    """The leader may renew between the question and the second reading, however fresh that one is."""
+    store = Store()
+    watcher = watcher_of(store)
+    go(watcher, store, 3.5)
+    store.takes = {"read": 0.6}
+    go(watcher, store, 4)
+    assert store.revoked == []
+    assert any("held up for 0.6" in line for line in watcher.said)
+    store.takes = {}
+    slow_until = store.now
+    go(watcher, store, 10)
+    assert store.revoked == [7]
+    assert store.now - slow_until < 1
+
+
+def test_a_decision_gets_too_old_while_the_leader_is_set_aside():
+    store = Store()
+    watcher = watcher_of(store)
+    watcher.presence.asked = watcher.presence.is_silent = lambda leadership: True
+    store.takes = {"member": 0.6}
+    go(watcher, store, 6)
+    assert store.revoked == []
+    assert any("held up for 0.6" in line for line in watcher.said)
 
 
 @pytest.mark.parametrize("name", ["read", "time_to_live"])

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import product
 from pathlib import Path
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.lease_rules import Timing
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import PROFILES
+from lease_watcher.core import Settings
 
 from scripts.model import __main__ as program
-from scripts.model.cases import DECLARED, HOLD, LIMITS, MUTATIONS, SMALL, SYNCHRONOUS, check
+from scripts.model.cases import DECLARED, HOLD, LIMITS, MUTATIONS, SELDOM, SMALL, SYNCHRONOUS, check
 from scripts.model.commit import Mode
+from scripts.model.lease import World, latest_demotion
 
 PAGE = Path(__file__).resolve().parents[4] / "docs/model.md"
 pytestmark = pytest.mark.xdist_group("model")
@@ -34,7 +37,7 @@ def test_the_models_are_not_empty(name):
     assert any("is promoted" in label for label in checked(HOLD[name]).seen)
 
 
-@pytest.mark.parametrize("name", [name for name in HOLD if "etcd" in name])
+@pytest.mark.parametrize("name", [name for name in HOLD if isinstance(HOLD[name], World)])
 def test_the_watcher_acts_in_the_models_that_have_one(name):
     assert "etcd revokes the lease" in checked(HOLD[name]).seen
 
@@ -56,13 +59,17 @@ def test_a_known_limit_is_one_and_its_proposed_rule_ends_it(name):
 
 def test_the_models_have_the_seconds_of_the_profiles():
     balanced, fast = PROFILES["balanced"], PROFILES["fast"]
-    assert DECLARED.allowed == balanced.lease_watch == Timing(**balanced.patroni, synchronous=False).least
-    assert (DECLARED.ttl, DECLARED.patience) == (
-        20,
-        balanced.patroni["loop_wait"] + 2 * balanced.patroni["retry_timeout"],
-    )
+    assert DECLARED.allowed == Timing(**balanced.patroni, synchronous=False).least == 14
+    assert (DECLARED.seconds, DECLARED.ttl, DECLARED.patience) == (balanced.lease_watch, balanced.patroni["ttl"], 13)
     assert SYNCHRONOUS.allowed == fast.lease_watch
-    assert SMALL.allowed == SMALL.patience + 1 == Timing(5, 1, 1, synchronous=False).least
+    assert SMALL.allowed == SMALL.patience + 1 == Timing(7, 1, 1, synchronous=False).least
+    assert SELDOM.allowed == SELDOM.patience + 1 == Timing(8, 4, 1, synchronous=False).least
+
+
+@pytest.mark.parametrize(("loop_wait", "retry_timeout"), [*product((1, 2, 6, 7, 8, 30), (1, 3, 10))])
+def test_the_watcher_acts_a_second_after_the_latest_demotion(loop_wait, retry_timeout):
+    settings = Settings(loop_wait, retry_timeout)
+    assert settings.least == latest_demotion(settings) + 1
 
 
 def test_a_voter_s_answer_decides_as_the_counterexample_says():

@@ -42,6 +42,18 @@ def test_the_balanced_profile():
     assert 8 < outage < 20
 
 
+def test_without_synchronous_replication_the_watcher_acts_later():
+    usual = profile_seconds(topology("balanced"), variables("balanced"))
+    later = profile_seconds(topology("balanced"), {**variables("balanced"), "patroni_synchronous_mode": "off"})
+    assert later["lease_watch"] == 14.0
+    assert later["write_outage"] == usual["write_outage"] + 6
+
+
+def test_a_watcher_that_acts_after_etcd_is_none():
+    given = {**variables("balanced"), "patroni_synchronous_mode": "off", "patroni_retry_timeout": 5}
+    assert "lease_watch" not in profile_seconds(topology("balanced"), given)
+
+
 def test_a_slower_profile_takes_longer():
     outages = [profile_seconds(topology(name), variables(name))["write_outage"] for name in ("fast", "balanced")]
     slow = profile_seconds(topology("conservative"), variables("conservative"))

@@ -56,7 +56,9 @@ def test_postgresqls_times(setting, seconds) -> None:
         (8, 2, {}, Watcher(8.0, fencing_after=2.0)),
         (8, 2, {"loop_wait": 4}, Watcher(8.0, fencing_after=5.0)),
         (3, None, {"loop_wait": 5}, Watcher(6.0)),
-        (4, None, {"synchronous_mode": False}, Watcher(8.0)),
+        (8, None, {"synchronous_mode": False}, Watcher(14.0)),
+        (15, None, {"synchronous_mode": False}, Watcher(15.0)),
+        (8, None, {"synchronous_mode": False, "loop_wait": 10}, Watcher(17.0)),
         (8, None, {"synchronous_mode": False, "loop_wait": 10, "retry_timeout": 10}, None),
     ],
 )

@@ -45,7 +45,7 @@ def test_what_the_services_say() -> None:
 the leader is db1; revoking after 8 s without a renewal
 no view of etcd, counting anew: https://192.0.2.11:2379: timed out
 db1 has not renewed for 4 s or more
-held up for 0.7 s on the way to revoking: counting anew
+held up for 0.7 s on the way to revoking: deciding again
 db1 has not renewed for 4 s or more
 revoked: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)
 found revoked already: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)
@@ -93,6 +93,7 @@ def test_the_password_comes_through_standard_input_only() -> None:
     [
         ("revoked: lease ff of db1, not renewed for 8.1 s (term 4, revision 90)", True),
         ("no view of etcd, counting anew: timed out", True),
+        ("held up for 0.7 s on the way to revoking: deciding again", True),
         ("db1 has not renewed for 4 s or more", True),
         ("INFO: Demoting self (offline)", True),
         ("WARNING: Loop time exceeded, rescheduling immediately.", True),
