@@ -83,6 +83,7 @@ class ActionModule(drill.ActionModule):
             drill=replace(drilled, nodes=nodes),
             title=arguments["title"],
             hosts=tuple(arguments["hosts"]),
+            without=tuple(arguments["without"]),
             longest=arguments["longest"],
             limits=Limits(**{name: value for name, value in budgets.items() if value is not None}),
             parent=process(os.getppid()),

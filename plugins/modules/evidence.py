@@ -55,7 +55,9 @@ options:
     elements: str
     default: []
   without:
-    description: Hosts of the cluster that are not asked, because they have not joined yet.
+    description: >-
+      Hosts that are no part of the cluster: they have not joined yet, or are down for good. They are not asked, and
+      alerts about them don't count.
     type: list
     elements: str
     default: []

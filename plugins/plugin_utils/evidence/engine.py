@@ -307,7 +307,7 @@ class Evidence:
         self._crew.end()
 
     def _report(self, ledger: Ledger) -> int:
-        found = judge(ledger, self._plan.limits, tuple(self._recorder.broken))
+        found = judge(ledger, self._plan.limits, tuple(self._recorder.broken), self._plan.without)
         self._notes += [breach.text for breach in alerts.unseen(ledger)] if ledger.monitor else []
         one, five, fifteen = os.getloadavg()
         run = report.EvidenceRun(

@@ -8,7 +8,7 @@ An attempt counts in the step in which it ended, a wait in every step that it ov
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -145,8 +145,11 @@ def kind(name: str, attempts: Sequence[Attempt], ended: float, broken: Sequence[
     return Kind(name, attempts, tuple(waits(attempts, ended)), [one for one in broken if one.client in clients])
 
 
-def judge(ledger: Ledger, limits: Limits, broken: Sequence[Broken] = ()) -> Found:
-    """Return what the work cost, as a whole and by step, and what it broke."""
+def judge(ledger: Ledger, limits: Limits, broken: Sequence[Broken] = (), without: Collection[str] = ()) -> Found:
+    """Return what the work cost, as a whole and by step, and what it broke.
+
+    :arg without: hosts that were no part of the cluster then: alerts about them don't count.
+    """
     clients = kinds(ledger, broken)
     entire = Step("", "the whole work", ledger.begun, ledger.ended)
     parts = [(WHOLE, entire), *((f"step-{number}", step) for number, step in enumerate(steps(ledger), 1))]
@@ -156,8 +159,9 @@ def judge(ledger: Ledger, limits: Limits, broken: Sequence[Broken] = ()) -> Foun
         tally(record, verdict, step, clients)
         for record, verdict, (_name, step) in zip(records, verdicts, parts, strict=True)
     ]
-    broken_steps = (step_breaches(ledger, one, limits) for one in tallies[1:])
-    found = [list(breaches(ledger, limits, tallies[0])), *map(list, broken_steps)]
+    pages = [one for one in alerts.pages(ledger) if one.alert.host not in without]
+    broken_steps = (step_breaches(ledger, one, limits, pages) for one in tallies[1:])
+    found = [list(breaches(ledger, limits, tallies[0], pages)), *map(list, broken_steps)]
     budget = Budget(writes=None, pooled=limits.pooled_wait, pooled_errors=limits.pooled_errors)
     results = [
         (shown(ledger, record), with_breaches(verdict, broke), budget)
@@ -260,17 +264,17 @@ def tally(record: Ledger, verdict: Verdict, step: Step, clients: Iterable[Kind])
 # The rules
 
 
-def breaches(ledger: Ledger, limits: Limits, whole: Tally) -> Iterator[Breach]:
+def breaches(ledger: Ledger, limits: Limits, whole: Tally, pages: Iterable[alerts.Firing]) -> Iterator[Breach]:
     """Yield what the whole work broke: rows, the record itself, and the limits."""
     yield from rows_kept(ledger, Budget(writes=None))
     yield from idle(ledger)
-    yield from paged(ledger, whole.step)
+    yield from paged(ledger, whole.step, pages)
     yield from over(whole, limits)
 
 
-def step_breaches(ledger: Ledger, found: Tally, limits: Limits) -> Iterator[Breach]:
+def step_breaches(ledger: Ledger, found: Tally, limits: Limits, pages: Iterable[alerts.Firing]) -> Iterator[Breach]:
     """Yield what one step broke; the whole work's breaches have it, too."""
-    yield from paged(ledger, found.step)
+    yield from paged(ledger, found.step, pages)
     for rule, number, what in (
         ("lost_acknowledged", found.lost, "acknowledged row"),
         ("missing_on_standby", found.missing - found.lost, "acknowledged row"),
@@ -294,9 +298,9 @@ def idle(ledger: Ledger) -> Iterator[Breach]:
             yield Breach("blind", text)
 
 
-def paged(ledger: Ledger, step: Step) -> Iterator[Breach]:
+def paged(ledger: Ledger, step: Step, pages: Iterable[alerts.Firing]) -> Iterator[Breach]:
     """Yield the alerts that began to call somebody during the work, or a step of it."""
-    for one in alerts.pages(ledger):
+    for one in pages:
         if step.begin < one.begin <= step.end:
             yield Breach("paged", f"the alert {one.alert} fired {one.begin - ledger.begun:.1f} s after the begin")
 

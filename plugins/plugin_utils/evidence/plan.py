@@ -27,7 +27,10 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class EvidencePlan:
-    """One evidence: the cluster as in a drill, the work's title, its hosts, its longest seconds, and who does it."""
+    """One evidence: the cluster as in a drill, the work's title, its hosts, its longest seconds, and who does it.
+
+    without: hosts that are no part of the cluster: they have not joined yet, or are down for good.
+    """
 
     drill: Plan
     title: str
@@ -35,6 +38,7 @@ class EvidencePlan:
     longest: float
     limits: Limits
     parent: Process
+    without: tuple[str, ...] = ()
 
 
 def parse(document: Mapping[str, Any]) -> EvidencePlan:
@@ -42,6 +46,7 @@ def parse(document: Mapping[str, Any]) -> EvidencePlan:
     parts = {
         "drill": drill.parse(document["drill"]),
         "hosts": tuple(document["hosts"]),
+        "without": tuple(document["without"]),
         "limits": Limits(**document["limits"]),
         "parent": Process(**document["parent"]),
     }

@@ -147,6 +147,13 @@ def test_a_page_breaks_the_work_and_its_step(span: Any, whole: int, steps: list[
     assert [len(verdict.breaches) for _ledger, verdict, _budget in found.results[1:]] == steps
 
 
+def test_a_page_about_a_host_that_is_gone_breaks_nothing() -> None:
+    record = monitored((Alert("HostDown", "page", "db9"), 13.0, 24.0))
+    changed = replace(recorded(), monitor=record.monitor, alerts=record.alerts)
+    assert [breach.rule for breach in judge(changed, Limits()).breaches] == ["paged"]
+    assert judge(changed, Limits(), without=("db9",)).breaches == ()
+
+
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
