@@ -52,9 +52,9 @@ def partial(history: History) -> Anomalies:
     """A transaction without an acknowledgement is there as a whole, or not at all."""
     for own in history.transactions if history.final else ():
         elements = [*appended(own)]
-        kept = [element for element in elements if element in history.present]
-        if own.fate is not Fate.OK and 0 < len(kept) < len(elements):
-            key, value = next(element for element in elements if element not in history.present)
+        gone = [element for element in elements if element not in history.present]
+        if own.fate is not Fate.OK and 0 < len(gone) < len(elements):
+            key, value = gone[0]
             yield Anomaly(Name.PARTIAL, own, key=key, values=(value,))
 
 

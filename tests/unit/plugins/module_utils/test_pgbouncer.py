@@ -59,7 +59,7 @@ class Consoles:
             return []
         session.columns = ("type", "close_needed")
         former = self.former.get(session.host, [])
-        return [("S", 0), *(("S", 1) for _ in range(former.pop(0) if former else 0))]
+        return [("S", 0), *[("S", 1)] * (former.pop(0) if former else 0)]
 
     def _fail(self, host: str, command: str) -> None:
         failures = self._failures.get((host, command))
