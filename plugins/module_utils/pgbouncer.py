@@ -27,6 +27,18 @@ NOT_PAUSED = "not paused"
 PAUSED_BY_OTHERS = "already suspended/paused"
 
 
+POOLERS: dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "name": {"type": "str", "required": True},
+        "address": {"type": "str", "required": True},
+        "port": {"type": "int", "default": 6432},
+    },
+}
+"""A module's option with the poolers; it lacks a default."""
+
+
 class PoolerError(Exception):
     """A PgBouncer did not carry out a command; the message is for the user."""
 

@@ -160,7 +160,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.http_json import Endpo
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni import Member
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_api import ARGUMENT_SPEC, ClusterError
 from ansible_collections.holdfast.ha.plugins.module_utils.patroni_switchover import Plan, RefusedError
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import PoolerError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import POOLERS, PoolerError
 from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
 
 SIGNALS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
@@ -210,16 +210,7 @@ def main() -> None:
         argument_spec={
             **ARGUMENT_SPEC,
             "leader": {"type": "str"},
-            "poolers": {
-                "type": "list",
-                "elements": "dict",
-                "default": [],
-                "options": {
-                    "name": {"type": "str", "required": True},
-                    **address,
-                    "port": {"type": "int", "default": 6432},
-                },
-            },
+            "poolers": {**POOLERS, "default": []},
             "pooler_username": {"type": "str", "default": "holdfast"},
             "pooler_password": {"type": "str", "no_log": True},
             "pooler_ca": {"type": "path"},

@@ -70,20 +70,11 @@ left:
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import Pooler, PoolerError, Poolers
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import POOLERS, Pooler, PoolerError, Poolers
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import psycopg2
 
 ARGUMENTS: dict[str, Any] = {
-    "poolers": {
-        "type": "list",
-        "elements": "dict",
-        "required": True,
-        "options": {
-            "name": {"type": "str", "required": True},
-            "address": {"type": "str", "required": True},
-            "port": {"type": "int", "default": 6432},
-        },
-    },
+    "poolers": {**POOLERS, "required": True},
     "username": {"type": "str", "default": "holdfast"},
     "password": {"type": "str", "required": True, "no_log": True},
     "ca": {"type": "path"},

@@ -232,7 +232,9 @@ def killed_and_completed(directory: Path, moment: float, *arguments: str) -> Non
     await_evidence(first)
     run(REPLACE, *told, "-e", f"evidence_report={second}")
     # The first one may have ended before its clients wrote, the second one may have found nothing left to watch.
-    for record in filter(lambda directory: (directory / "evidence.json").exists(), (first, second)):
+    records = [directory for directory in (first, second) if (directory / "evidence.json").exists()]
+    assert records
+    for record in records:
         assert_nothing_lost(record)
 
 
