@@ -1,7 +1,8 @@
 # Every target installs its own requirements: a bare Debian or Ubuntu machine needs make, python3 and root only.
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
-LAB := $(if $(filter bookworm,$(LAB_OS)),.lab/bookworm,inventory/lab)
+LAB_COPY := $(subst $() ,-,$(strip $(filter bookworm,$(LAB_OS)) $(LAB_PROFILE)))
+LAB := $(if $(LAB_COPY),.lab/$(LAB_COPY),inventory/lab)
 BIN := .venv/bin
 export ANSIBLE_CONFIG := $(CURDIR)/ansible.cfg
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -25,7 +26,7 @@ bootstrap: ## The virtualenv .venv and the collections
 	@scripts/bootstrap
 
 .PHONY: lab
-lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=trixie|bookworm)
+lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=trixie|bookworm LAB_PROFILE=fast)
 	$(BIN)/ansible-playbook -i $(LAB) playbooks/site.yml
 	$(BIN)/ansible-playbook -i $(LAB) lab/client.yml
 	$(BIN)/ansible-playbook -i $(LAB) playbooks/restore_verify.yml
@@ -33,7 +34,7 @@ lab: lab-nodes ## The whole cluster in seven containers on this machine (LAB_OS=
 
 .PHONY: lab-nodes
 lab-nodes: bootstrap ## The lab's bare containers and generated secrets only (LAB_CPUS=0.27 gives each its own processors)
-	@$(if $(filter .lab/%,$(LAB)),$(BIN)/python -m lab.inventory $(LAB))
+	@$(if $(filter .lab/%,$(LAB)),$(BIN)/python -m lab.inventory $(LAB) $(if $(LAB_PROFILE),--profile $(LAB_PROFILE)))
 	@$(BIN)/python -m lab.nodes up $(LAB)/hosts.yml
 	@PYTHONPATH=collections $(BIN)/python -m lab.odd_secrets $(LAB)/group_vars/all/secrets.yml app
 	@$(BIN)/ansible-playbook -i $(LAB)/hosts.yml playbooks/secrets.yml -e secrets_plaintext=true

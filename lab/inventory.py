@@ -6,8 +6,10 @@
     python -m lab.inventory .lab/grown --add db4=postgresql,etcd --add lb3=haproxy
     python -m lab.inventory .lab/shrunk --remove db3 --remove db2=etcd
     python -m lab.inventory .lab/replaced --replace db1=db4
+    python -m lab.inventory .lab/fast --profile fast
 
-With LAB_OS=bookworm the copy's topology leaves out what Debian 12 lacks; `make lab` then uses .lab/bookworm.
+`make lab LAB_PROFILE=fast` uses the last one. With LAB_OS=bookworm the copy's topology leaves out what Debian 12 lacks;
+`make lab` then uses .lab/bookworm.
 
 The folder must lie two levels below a folder with .lab, such as in .lab or inventory. Added hosts are those of
 lab/spares.yml; `python -m lab.nodes up lab/spares.yml db4` creates their containers.
@@ -46,11 +48,14 @@ def of_release(release: str) -> Path:
     return _ROOT / ".lab" / release if release in _WITHOUT else _LAB
 
 
-def topology_of(text: str, release: str) -> str:
-    """The lab's topology file for a release."""
+def topology_of(text: str, release: str, profile: str | None = None) -> str:
+    """The lab's topology file for a release and a profile, None for the default one."""
     document = yaml.safe_load(text)
     for cluster in document["clusters"].values():
-        cluster["monitoring"] = {"without": _WITHOUT[release]}
+        if release in _WITHOUT:
+            cluster["monitoring"] = {"without": _WITHOUT[release]}
+        if profile:
+            cluster["profile"] = profile
     return yaml.safe_dump(document, sort_keys=False)
 
 
@@ -97,6 +102,7 @@ def write(
     add: Mapping[str, Sequence[str]] | None = None,
     remove: Mapping[str, Sequence[str]] | None = None,
     replace: Mapping[str, str] | None = None,
+    profile: str | None = None,
 ) -> Path:
     """Write the inventory to the folder, which may exist; return the folder."""
     groups = groups_of((_LAB / "hosts.yml").read_text())
@@ -111,9 +117,9 @@ def write(
         link.unlink(missing_ok=True)
         link.symlink_to(_LAB / name)
     release = os.environ.get("LAB_OS", "trixie")
-    if release in _WITHOUT:
+    if release in _WITHOUT or profile:
         (folder / _TOPOLOGY).unlink()
-        (folder / _TOPOLOGY).write_text(topology_of((_LAB / _TOPOLOGY).read_text(), release))
+        (folder / _TOPOLOGY).write_text(topology_of((_LAB / _TOPOLOGY).read_text(), release, profile))
     tree = {
         "vars": {"certificates_ca_directory": str(_LAB / ".pki")},
         "children": {name: {"hosts": hosts} for name, hosts in groups.items()},
@@ -148,10 +154,11 @@ def main() -> int:
         ("--replace", "OLD=NEW", "another host in all groups of an old one"),
     ):
         parser.add_argument(option, type=_pair, action="append", default=[], metavar=form, help=text)
+    parser.add_argument("--profile", metavar="NAME", help="the clusters' profile")
     chosen = parser.parse_args()
     replaced = {old: new for old, (new,) in chosen.replace}
     try:
-        write(chosen.folder, add=dict(chosen.add), remove=dict(chosen.remove), replace=replaced)
+        write(chosen.folder, add=dict(chosen.add), remove=dict(chosen.remove), replace=replaced, profile=chosen.profile)
     except LabError as error:
         say(f"error: {error}")
         return 1

@@ -91,6 +91,15 @@ def test_the_topology_of_a_release(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert written == declared
 
 
+@pytest.mark.parametrize("release", ["bookworm", "trixie"])
+def test_the_topology_with_another_profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, release: str):
+    monkeypatch.setenv("LAB_OS", release)
+    folder = sut.write(tmp_path / "lab", profile="fast")
+    written = yaml.safe_load((folder / "topology.ha.yml").read_text())["clusters"]["lab"]
+    assert written["profile"] == "fast"
+    assert ("monitoring" in written) == (release == "bookworm")
+
+
 def test_no_spare_host_takes_the_place_of_another():
     hosts: list[tuple[str, str]] = []
     for path in (sut._LAB / "hosts.yml", sut._SPARES):
