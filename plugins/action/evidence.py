@@ -16,10 +16,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
-from ansible_collections.holdfast.ha.plugins.action import drill
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.action import DEFAULTS, DrillAction
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.child import environment
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.desk import BEGIN, ENDED, RUNNING, Desk, State
@@ -29,21 +29,19 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.plan import W
 ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.evidence.engine"
 ARGUMENTS = argument_spec("evidence")
 # Options of the drill that an evidence lacks, because it injects nothing.
-DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items() if name != "cluster"} | {
-    "consistency": False
-}
+DRILL = DEFAULTS | {"consistency": False}
 POLL_SECONDS = 0.2
 TELL_SECONDS = 15.0
 GROUP = "client"
 UNUSABLE = {"failed": True, "passed": False}
 
 
-class ActionModule(drill.ActionModule):
+class ActionModule(DrillAction):
     """Start, mark or finish one evidence."""
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Return directory, and after the end what was counted."""
-        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
+        result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         result["changed"] = False
         if arguments["state"] == "started":
@@ -77,7 +75,7 @@ class ActionModule(drill.ActionModule):
             raise Refusal("cluster: is not given: name the cluster whose clients are to be watched")
         shared = {name: arguments[name] for name in ("cluster", "client", "directory")}
         budgets = arguments["budgets"] or {}
-        drilled = self._plan({**DRILL, **shared}, variables)
+        drilled = self._drill_plan({**DRILL, **shared}, variables)
         nodes = tuple(node for node in drilled.nodes if node.name not in arguments["without"])
         return EvidencePlan(
             drill=replace(drilled, nodes=nodes),
@@ -120,14 +118,13 @@ def start(plan: EvidencePlan, desk: Desk, timeout: float) -> dict[str, Any]:
 
 def launch(plan: EvidencePlan, desk: Desk) -> subprocess.Popen[bytes]:
     """Start the engine in a session of its own: it outlives this task's process."""
-    environment = {**os.environ, "PYTHONPATH": str(drill.collections_folder(Path(__file__)))}
     with desk.log.open("ab") as log:
         engine = subprocess.Popen(
             [sys.executable, "-m", ENGINE],
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=subprocess.STDOUT,
-            env=environment,
+            env=environment(),
             start_new_session=True,
         )
     if engine.stdin:

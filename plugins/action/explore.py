@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Action behind the module holdfast.ha.explore: the drill's action with another engine."""
+"""Action behind the module holdfast.ha.explore: the drill's clients with another engine."""
 
 from __future__ import annotations
 
@@ -10,11 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ansible.plugins.action import ActionBase
-from ansible.utils.display import Display
-from ansible_collections.holdfast.ha.plugins.action import drill
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
-from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
+from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.action import DEFAULTS, EngineAction, Undertaking
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.explore.plan import (
     ExplorePlan,
@@ -27,45 +24,23 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.explore.plan import (
 from ansible_collections.holdfast.ha.plugins.plugin_utils.explore.report import profile
 from ansible_collections.holdfast.ha.plugins.plugin_utils.explore.schedule import ScheduleError, as_data, load
 
-ENGINE = "ansible_collections.holdfast.ha.plugins.plugin_utils.explore.engine"
-ARGUMENTS = argument_spec("explore")
 # Options of the drill that an exploration lacks; its faults don't wait for alerts.
-DRILL = {name: spec.get("default") for name, spec in drill.ARGUMENTS.items()} | {"alerts": False}
+DRILL = DEFAULTS | {"alerts": False}
 TRIALS = {Mode.RANDOM: 20, Mode.LADDER: 1, Mode.REPLAY: 1}
 
 
-class ActionModule(drill.ActionModule):
+class ActionModule(EngineAction):
     """Plan, refuse or run one exploration."""
 
-    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return passed, failure and directory."""
-        result: dict[str, Any] = ActionBase.run(self, tmp, task_vars)
-        _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
-        try:
-            plan = self._explore_plan(arguments, task_vars or {})
-            if self._task.check_mode:
-                for problem in problems(plan):
-                    raise Refusal(problem)
-                Display().display(as_text(plan))
-                return result | {"changed": False}
-            require_packages()
-            check(plan, arguments["confirm"])
-        except Refusal as refusal:
-            return result | {"failed": True, "msg": str(refusal)}
-        if arguments["check_only"]:
-            return result | {"changed": False}
-        Display().display(as_text(plan))
-        outcome = drill.Child(plan, ENGINE).follow()
-        failed = {} if outcome["passed"] else {"failed": True, "msg": outcome["failure"]}
-        return result | {"changed": True, **outcome, **failed}
+    undertaking = Undertaking("explore.engine", argument_spec("explore"), problems, check, as_text)
 
-    def _explore_plan(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> ExplorePlan:
+    def _plan(self, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> ExplorePlan:
         steps = read_steps(arguments["schedule"]) if arguments["schedule"] else ()
         mode = Mode.REPLAY if steps else Mode(arguments["mode"])
         shared = {name: value for name, value in arguments.items() if name in DRILL and name != "repeat"}
         trials = arguments["trials"]
         plan = ExplorePlan(
-            drill=self._plan({**DRILL, **shared}, variables),
+            drill=self._drill_plan({**DRILL, **shared}, variables),
             mode=mode.value,
             trials=TRIALS[mode] if trials is None else trials,
             kinds=wanted_kinds(arguments["kinds"]),

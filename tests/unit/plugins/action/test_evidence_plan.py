@@ -16,7 +16,7 @@ from tests.unit.plugins.plugin_utils.drill import cluster
 @pytest.mark.parametrize("without", [[], ["db3"], ["db3", "unknown"]])
 def test_a_host_that_has_not_joined_is_left_out(without: list[str]) -> None:
     whole = cluster.plan()
-    task = SimpleNamespace(_plan=lambda arguments, variables: whole)
+    task = SimpleNamespace(_drill_plan=lambda arguments, variables: whole)
     arguments = {"cluster": "lab", "client": None, "directory": None, "budgets": None, "title": "the work"}
     made = ActionModule._evidence_plan(task, arguments | {"hosts": [], "longest": 9.0, "without": without}, {})
     names = [node.name for node in whole.nodes]

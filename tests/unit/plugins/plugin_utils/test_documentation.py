@@ -5,20 +5,20 @@ from __future__ import annotations
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
-from ansible_collections.holdfast.ha.plugins.action import drill, explore, soak
-from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
+from ansible_collections.holdfast.ha.plugins.action import explore, soak
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec, module_options
 
 
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("module", "expected"),
     [
-        (drill.ARGUMENTS, {"dead_man": 300, "provider": "hosts", "repeat": 1, "budgets": {}, "client": None}),
-        (explore.ARGUMENTS, {"minutes": 0, "seed": 1, "trials": None, "shrink": 12, "repeat": 5, "mode": "random"}),
-        (soak.ARGUMENTS, {"minutes": 60, "seed": 1, "clients": 16, "scale": 10}),
+        ("drill", {"dead_man": 300, "provider": "hosts", "repeat": 1, "budgets": {}, "client": None}),
+        ("explore", {"minutes": 0, "seed": 1, "trials": None, "shrink": 12, "repeat": 5, "mode": "random"}),
+        ("soak", {"minutes": 60, "seed": 1, "clients": 16, "scale": 10}),
     ],
 )
-def test_defaults_come_from_the_documentation(given, expected) -> None:
-    validated = ArgumentSpecValidator(given).validate({"cluster": "lab"}).validated_parameters
+def test_defaults_come_from_the_documentation(module, expected) -> None:
+    validated = ArgumentSpecValidator(argument_spec(module)).validate({"cluster": "lab"}).validated_parameters
     assert expected.items() <= validated.items()
 
 
@@ -47,17 +47,18 @@ def test_a_module_has_the_options_of_its_fragments(module, names) -> None:
     ],
 )
 def test_bad_arguments_are_refused(arguments, message) -> None:
-    assert message in "; ".join(ArgumentSpecValidator(drill.ARGUMENTS).validate(arguments).error_messages)
+    assert message in "; ".join(ArgumentSpecValidator(argument_spec("drill")).validate(arguments).error_messages)
 
 
 def test_an_exploration_is_a_drill_that_waits_for_no_alert() -> None:
     assert explore.DRILL["alerts"] is False
-    shared = set(explore.ARGUMENTS) & set(drill.ARGUMENTS) - {"repeat"}
-    assert {name: explore.ARGUMENTS[name].get("default") for name in shared} == {
-        name: drill.ARGUMENTS[name].get("default") for name in shared
+    explores, drills = argument_spec("explore"), argument_spec("drill")
+    shared = set(explores) & set(drills) - {"repeat"}
+    assert {name: explores[name].get("default") for name in shared} == {
+        name: drills[name].get("default") for name in shared
     }
 
 
 def test_a_soak_is_a_drill_that_takes_nobody_down() -> None:
     assert soak.DRILL["without_backup"] is True
-    assert soak.DRILL["dead_man"] == drill.ARGUMENTS["dead_man"]["default"]
+    assert soak.DRILL["dead_man"] == argument_spec("drill")["dead_man"]["default"]

@@ -17,12 +17,12 @@ PLUGIN_UTILS = Path(engine.__file__).parents[1]
 PREFIX = "ansible_collections.holdfast.ha.plugins.plugin_utils."
 # From the bottom to the top; a part, which is a file or a folder, imports from lower layers and from itself.
 DRILL = (
-    {"agent", "plan", "verdict"},
+    {"agent", "child", "plan", "verdict"},
     {"gate", "nodes", "packages"},
     {"harm"},
     {"faults"},
     {"injections", "patience", "report", "targets"},
-    {"gatekeeper", "process"},
+    {"action", "gatekeeper", "process"},
     {"alerting", "clients", "etcd_admin"},
     {"conduct"},
     {"engine"},
