@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -54,7 +55,8 @@ ETCDCTL = (
     "--key=/etc/holdfast/tls/host.key",
 )
 SEED = 22
-KILLED_WITHIN = (5.0, 120.0)
+KILLS = 3
+KILLED_WITHIN = (5.0, 60.0)
 """Seconds after its begin in which a replacement is killed; one takes longer."""
 GROWN = {"db4": ["postgresql"], "etcd4": ["etcd"], "etcd5": ["etcd"]}
 LONGEST_WITHOUT_QUORUM = 5.0
@@ -213,50 +215,60 @@ def holder() -> str:
     return next(name for name in BALANCERS if f"{VIP}/" in on_node(name, "ip", "-brief", "address"))
 
 
-def killed_and_completed(directory: Path, moment: float, *arguments: str) -> None:
-    """Kill the controller of a replacement after some seconds; the same command completes it."""
-    first, second = directory / "killed", directory / "next"
-    begun = time.monotonic()
+def killed_and_completed(directory: Path, chance: random.Random, *arguments: str) -> None:
+    """Kill the controller of a replacement again and again; the same command then completes it."""
     told = (*arguments, "-e", "evidence=true")
-    killed = kill_playbook_when(
-        lambda _output: time.monotonic() - begun >= moment,
-        REPLACE,
-        *told,
-        "-e",
-        f"evidence_report={first}",
-        inventory=OTHER,
-        seconds=600,
-    )
-    print(f"{' '.join(arguments)}: killed after {moment:.1f} s: {killed}")
-    assert killed
-    await_evidence(first)
-    run(REPLACE, *told, "-e", f"evidence_report={second}")
-    # The first one may have ended before its clients wrote, the second one may have found nothing left to watch.
-    records = [directory for directory in (first, second) if (directory / "evidence.json").exists()]
-    assert records
-    for record in records:
+    records = [directory / str(number) for number in range(KILLS + 1)]
+    kills = 0
+    for record in records[:KILLS]:
+        kills += kill_after(chance.uniform(*KILLED_WITHIN), *told, "-e", f"evidence_report={record}")
+        await_evidence(record)
+    assert kills
+    run(REPLACE, *told, "-e", f"evidence_report={records[-1]}")
+    # A killed run may have ended before its clients wrote, the last one may have found nothing left to watch.
+    written = [record for record in records if (record / "evidence.json").exists()]
+    assert written
+    for record in written:
         assert_nothing_lost(record)
 
 
-def replaced(old: str, new: str, directory: Path, *accept: str) -> None:
+def kill_after(moment: float, *arguments: str) -> bool:
+    """Kill the controller of a replacement some seconds after its begin; false where it was completed before."""
+    begun = time.monotonic()
+    killed = kill_playbook_when(
+        lambda _output: time.monotonic() - begun >= moment, REPLACE, *arguments, inventory=OTHER, seconds=600
+    )
+    log = (ROOT / ".lab/interrupted.log").read_text()
+    last = re.findall(r"TASK .(.*)]", log)[-1:]
+    print(f"{f'killed after {moment:.0f} s' if killed else 'completed'}; its last task: {last}")
+    return killed
+
+
+def replaced(old: str, new: str, directory: Path, *accept: str, killed: bool = False) -> None:
     """Have another host take the place of a dead one; then a bare host with the old name takes it back.
 
     The other one lives then, and the controller is killed on this way back.
+
+    killed: it is killed on the way there, too.
     """
+    chance = random.Random(f"{SEED} {old}")
+    there = ("-e", f"replace={old}", "-e", f"by={new}", *accept)
     bare(new)
     inventory.write(OTHER, replace={old: new})
     off(old)
-    watched(REPLACE, directory / "there", "-e", f"replace={old}", "-e", f"by={new}", *accept)
+    if killed:
+        killed_and_completed(directory / "there", chance, *there)
+    else:
+        watched(REPLACE, directory / "there", *there)
     settled()
     bare(old)
     inventory.write(OTHER)
-    moment = random.Random(f"{SEED} {old}").uniform(*KILLED_WITHIN)
-    killed_and_completed(directory / "back", moment, "-e", f"replace={new}", "-e", f"by={old}")
+    killed_and_completed(directory / "back", chance, "-e", f"replace={new}", "-e", f"by={old}")
     settled(INVENTORY)
 
 
 def test_the_primary(tmp_path: Path) -> None:
-    replaced(leader(), "db4", tmp_path)
+    replaced(leader(), "db4", tmp_path, killed=True)
 
 
 def test_the_leader_of_etcd(tmp_path: Path) -> None:
@@ -264,7 +276,7 @@ def test_the_leader_of_etcd(tmp_path: Path) -> None:
 
 
 def test_the_balancer_with_the_virtual_ip(tmp_path: Path) -> None:
-    replaced(holder(), "lb3", tmp_path)
+    replaced(holder(), "lb3", tmp_path, killed=True)
 
 
 def test_the_repository_host(tmp_path: Path) -> None:

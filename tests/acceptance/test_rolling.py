@@ -51,7 +51,7 @@ UNITS = {
     "backup1": ("pgbackrest",),
 }
 LANES = [(name, unit) for name, units in UNITS.items() for unit in units]
-SERIES, KILLS = 2, 3
+SERIES, KILLS = 2, 5
 SEED = 22
 KILLED_WITHIN = (50.0, 200.0)
 """Seconds after its begin in which an update is killed; one of all hosts takes longer."""
