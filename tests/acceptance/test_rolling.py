@@ -53,8 +53,8 @@ UNITS = {
 LANES = [(name, unit) for name, units in UNITS.items() for unit in units]
 SERIES, KILLS = 2, 5
 SEED = 22
-KILLED_WITHIN = (50.0, 200.0)
-"""Seconds after its begin in which an update is killed; one of all hosts takes longer."""
+KILLED_WITHIN = (20.0, 80.0)
+"""Seconds after its begin in which an update is killed; one of all hosts takes longer than all of them."""
 PATRONICTL = ("patronictl", "-c", "/etc/patroni/config.yml")
 NEXT = "+holdfast"
 
