@@ -43,6 +43,7 @@ GROUPS = {
         "switchover",
         "logs",
         "security",
+        "attacks",
         "hardening",
         "root-paths",
     ),
