@@ -43,6 +43,8 @@ GROUPS = {
         "switchover",
         "logs",
         "security",
+        "attacks",
+        "hardening",
         "root-paths",
     ),
     "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),

@@ -66,7 +66,8 @@ class Component:
     Only playbooks upgrade and restart what it runs: C(units) and C(other_units), patterns with C(*), and its roles'
     packages and C(other_packages), regular expressions of what is built together with them.
 
-    C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
+    C(is_client): its hosts need a certificate for clients. C(behind_vips): clients of the virtual addresses
+    see its certificate.
     C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.
     C(wired): variables that the playbooks set, with the setting to use instead.
     """
@@ -212,7 +213,6 @@ COMPONENTS = (
             Port("haproxy_metrics", "haproxy", "monitoring.ports.haproxy_metrics", binds="own", asked_by="monitoring"),
         ),
         secrets=(Secret("haproxy_stats"),),
-        behind_vips=True,
         wired={
             "haproxy_metrics_addresses": f"{DECLARE}.monitoring",
             "haproxy_metrics_port": f"{DECLARE}.ports.haproxy_metrics",
