@@ -118,11 +118,11 @@ class EtcdClient:
         """Return authentication as found; needs root's token when it is on."""
         names = self.call("/v3/auth/user/list").get("users", ())
         roles = self.call("/v3/auth/role/list").get("roles", ())
-        wanted = {ROOT, *(user.name for user in users)}
+        wanted, known = {ROOT, *(user.name for user in users)}, {ROOT, *(user.role for user in users)}
         return AuthState(
             enabled=enabled,
             users={name: self._roles_of(name) if name in wanted else frozenset() for name in names},
-            roles={role: self._permissions_of(role) if role in wanted else frozenset() for role in roles},
+            roles={role: self._permissions_of(role) if role in known else frozenset() for role in roles},
             refused=frozenset(user.name for user in users if enabled and user.name in names and self._refuses(user)),
         )
 
