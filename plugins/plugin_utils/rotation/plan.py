@@ -18,10 +18,11 @@ is continued from what the hosts tell: before step 3 from step 1, afterwards fro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import STANDIN, Verdict, combined
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     COMPONENTS,
     ROLE_PASSWORDS,
@@ -95,29 +96,48 @@ def states_of(told: Iterable[Mapping[str, Verdict]]) -> dict[str, State]:
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A login of etcd's or PostgreSQL's with its secret; standin: the one that stands in for it, "" without."""
+    """A login of etcd's or PostgreSQL's, and its secret."""
 
-    secret: str
+    secret: Secret
     name: str
-    standin: str = ""
-    replication: bool = False
+
+    @property
+    def standin(self) -> str:
+        """The login that stands in for it."""
+        return f"{self.name}{STANDIN}"
+
+    @property
+    def opened(self) -> dict[str, Any]:
+        """The stand-in as a module takes it."""
+        replicates = {"replication": True} if self.secret.name == "postgresql_replication" else {}
+        return {"name": self.standin, "like": self.name, **replicates}
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """What is left to do with the logins of one service, as its module takes them: those that open, that change and
+    that go; secrets has the secret of each."""
+
+    open: tuple[Mapping[str, Any], ...] = ()
+    change: tuple[Mapping[str, Any], ...] = ()
+    gone: tuple[str, ...] = ()
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Moves:
-    """What is left to do in a cluster. Logins: those that get a new password; standins: logins that go at the end.
+    """What is left to do in a cluster.
 
-    changes, settles: names of secrets; patroni: the parts of Patroni's configuration that log in as a stand-in.
+    changes, settles: names of secrets; components: those that hold them; patroni: the parts of Patroni's configuration
+    that log in as a stand-in.
     """
 
     changes: tuple[str, ...] = ()
     settles: tuple[str, ...] = ()
-    etcd_logins: tuple[Login, ...] = ()
-    sql_logins: tuple[Login, ...] = ()
-    etcd_standins: tuple[str, ...] = ()
-    sql_standins: tuple[str, ...] = ()
-    patroni: tuple[str, ...] = ()
     components: tuple[str, ...] = ()
+    patroni: tuple[str, ...] = ()
+    etcd: Accounts = Accounts()
+    sql: Accounts = Accounts()
 
     def as_data(self) -> dict[str, Any]:
         """Return it as plain data for tasks."""
@@ -129,27 +149,43 @@ def plan(states: Mapping[str, State], roles: Mapping[str, str] = SQL_ROLES) -> M
 
     :arg roles: the names of the collection's own SQL roles by their variables.
     """
-    changing = [state for state in states.values() if state.changes]
     settling = [state for state in states.values() if state.settles]
-    standing = [state for state in settling if state.secret.standin and (state.changes or state.standin)]
-    logins = {state.name: login(state.secret, roles) for state in {*changing, *standing}}
+    changing = [state for state in settling if state.changes]
     return Moves(
         changes=tuple(state.name for state in changing),
         settles=tuple(state.name for state in settling),
-        etcd_logins=tuple(logins[state.name] for state in changing if state.secret.etcd_user),
-        sql_logins=tuple(logins[state.name] for state in changing if state.secret.sql_role),
-        etcd_standins=tuple(logins[state.name].standin for state in standing if state.secret.etcd_user),
-        sql_standins=tuple(logins[state.name].standin for state in standing if state.secret.sql_role),
-        patroni=tuple(PATRONI[state.name] for state in changing if state.secret.standin and state.name in PATRONI),
         components=tuple(dict.fromkeys(holder for state in settling if (holder := holder_of(state.name)))),
+        patroni=tuple(PATRONI[state.name] for state in changing if state.secret.standin and state.name in PATRONI),
+        etcd=etcd_accounts([(state, Login(state.secret, state.secret.etcd_user)) for state in settling]),
+        sql=sql_accounts(
+            [(state, Login(state.secret, roles.get(state.secret.sql_role, state.secret.sql_role))) for state in settling]
+        ),
     )
 
 
-def login(secret: Secret, roles: Mapping[str, str]) -> Login:
-    """Return the login that a secret opens."""
-    name = secret.etcd_user or roles.get(secret.sql_role, secret.sql_role)
-    replication = secret.name == "postgresql_replication"
-    return Login(secret.name, name, f"{name}{STANDIN}" if secret.standin else "", replication)
+def etcd_accounts(logins: Sequence[tuple[State, Login]]) -> Accounts:
+    """Return what is left to do with etcd's users. Root's own password changes with the others'."""
+    users = [(state, login) for state, login in logins if login.secret.etcd_user]
+    others = [login for state, login in users if state.changes and login.name != ROOT]
+    return replace(_accounts(users), change=tuple({"name": login.name, "like": login.name} for login in others))
+
+
+def sql_accounts(logins: Sequence[tuple[State, Login]]) -> Accounts:
+    """Return what is left to do with SQL roles."""
+    roles = [(state, login) for state, login in logins if login.secret.sql_role]
+    changing = [login for state, login in roles if state.changes]
+    return replace(_accounts(roles), change=tuple({"name": login.name} for login in changing))
+
+
+def _accounts(logins: Sequence[tuple[State, Login]]) -> Accounts:
+    """Return the stand-ins to open and to remove, and the secrets."""
+    own = [(state, login) for state, login in logins if login.secret.standin]
+    names = [(name, login.secret.name) for _state, login in logins for name in (login.name, login.standin)]
+    return Accounts(
+        open=tuple(login.opened for state, login in own if state.changes),
+        gone=tuple(login.standin for state, login in own if state.changes or state.standin),
+        secrets=dict(names),
+    )
 
 
 def holder_of(name: str) -> str:
