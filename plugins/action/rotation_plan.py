@@ -12,7 +12,13 @@ from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.choice import Choice, RefusedError, choose, short
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.choice import (
+    PASSWORDS,
+    Choice,
+    RefusedError,
+    choose,
+    short,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.render import plan_lines
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     FORMER_SECRETS,
@@ -45,7 +51,7 @@ class ActionModule(ActionBase):
             names = due(choice, arguments["moves"], former)
         except RefusedError as error:
             return result | {"failed": True, "msg": f"refused before anything was touched: {error}"}
-        for line in plan_lines(arguments["moves"], names, former):
+        for line in plan_lines(arguments["moves"], names, former) if PASSWORDS in choice.parts else ():
             Display().display(line)
         return result | {"parts": list(choice.parts), "names": names, "former": former}
 
@@ -55,6 +61,8 @@ def due(choice: Choice, moves: Mapping[str, Mapping[str, Any]], former: Sequence
 
     Files have several secrets, so that a run can't leave a changed one alone.
     """
+    if PASSWORDS not in choice.parts:
+        return []
     changed = dict.fromkeys(name for left in moves.values() for name in left["settles"])
     chosen = [short(name) for name in choice.names]
     unnamed = [name for name in changed if name not in chosen]

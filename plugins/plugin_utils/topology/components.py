@@ -208,6 +208,7 @@ COMPONENTS = (
         wired={
             "patroni_hba_clients": f"{DECLARE}.clients",
             "patroni_port": f"{DECLARE}.ports.postgresql",
+            "patroni_standins": "rotate.yml sets it",
             "patroni_rest_port": f"{DECLARE}.ports.patroni",
             "postgresql_objects_databases": f"{DECLARE}.databases",
             "postgresql_objects_login_user": "the superuser has a fixed name",
@@ -293,6 +294,7 @@ COMPONENTS = (
             "pgbouncer_mode": f"{DECLARE}.pooler.mode",
             "pgbouncer_password": "set ha_secrets.pgbouncer",
             "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
+            "pgbouncer_standin": "rotate.yml sets it",
             "pgbouncer_state": f"{DECLARE}.pooler",
         },
     ),
