@@ -15,7 +15,11 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, WrongPasswordError
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import CONSOLE_DATABASE, local_settings
-from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import connect, psycopg2
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
+    connect,
+    is_refused_password,
+    psycopg2,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.scram import is_password_of
 
 SECONDS = 3.0
@@ -110,13 +114,8 @@ def try_console(port: int, username: str, password: str) -> bool | None:
     except TimeoutError:
         return None
     except psycopg2.Error as error:
-        return False if is_refusal(error) else None
+        return False if is_refused_password(error) else None
     return True
-
-
-def is_refusal(error: BaseException) -> bool:
-    """Return whether an error of libpq says that the password is wrong, in PostgreSQL's or PgBouncer's words."""
-    return "authentication failed" in str(error)
 
 
 def each(name: str, values: Values, attempt: Callable[[str], bool | None]) -> Trials:
