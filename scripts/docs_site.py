@@ -43,6 +43,7 @@ GROUPS = {
         "switchover",
         "logs",
         "security",
+        "rotation",
         "root-paths",
     ),
     "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),

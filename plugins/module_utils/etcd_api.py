@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -108,6 +109,13 @@ class EtcdClient:
                 raise WrongPasswordError(name) from error
             raise
         return replace(self, token=answer["token"])
+
+    def login_with(self, name: str, passwords: Sequence[str]) -> tuple[EtcdClient | None, str]:
+        """Return what login() does, and the first password that is accepted; raise WrongPasswordError for none."""
+        for password in passwords[:-1]:
+            with suppress(WrongPasswordError):
+                return self.login(name, password), password
+        return self.login(name, passwords[-1]), passwords[-1]
 
     def members(self) -> tuple[Member, ...]:
         """Return the cluster's members."""

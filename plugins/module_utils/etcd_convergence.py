@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -14,7 +13,6 @@ from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT, Call
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import (
     EtcdClient,
     Tls,
-    WrongPasswordError,
     all_healthy,
     any_healthy,
     first_healthy,
@@ -51,7 +49,7 @@ class Cluster:
             if self.check_mode:
                 return result(["form the cluster, declare users and enable authentication"])
             raise UnhealthyError(describe(seen))
-        root, password = log_in(client, self.root_passwords)
+        root, password = client.login_with(ROOT, self.root_passwords)
         admin = root or client
         state = admin.auth_state(self.users, enabled=root is not None)
         if password != self.root_passwords[0]:
@@ -78,17 +76,6 @@ class Cluster:
         """Return the names of the others that are not healthy."""
         seen = wait_for(list(self.others.values()), all_healthy, min(self.seconds, OTHERS_SECONDS))
         return sorted(name for name, client in self.others.items() if seen[client.http.base_url] is not None)
-
-
-def log_in(client: EtcdClient, passwords: Sequence[str]) -> tuple[EtcdClient | None, str]:
-    """Return a client logged in as root, None while authentication is off, and the first password that is accepted.
-
-    Raises WrongPasswordError.
-    """
-    for password in passwords[:-1]:
-        with suppress(WrongPasswordError):
-            return client.login(ROOT, password), password
-    return client.login(ROOT, passwords[-1]), passwords[-1]
 
 
 def apply(client: EtcdClient, plan: Sequence[Call]) -> None:

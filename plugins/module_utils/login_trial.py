@@ -57,7 +57,10 @@ class Trials:
 
 
 def try_etcd(client: EtcdClient, users: Mapping[str, str], values: Values) -> tuple[Trials, EtcdClient]:
-    """Try etcd's users, by secret; return the client too, logged in as root if possible. Raises EndpointError."""
+    """Try etcd's users, by secret; return the client too, logged in as root if possible. Raises EndpointError.
+
+    Of a user that does not exist there is no verdict; etcd itself refuses it as it refuses a wrong password.
+    """
     found, admin = Trials(), client
     for name, user in users.items():
         for verdicts, known in found.with_values(values):
@@ -67,6 +70,9 @@ def try_etcd(client: EtcdClient, users: Mapping[str, str], values: Values) -> tu
     if admin is not client:
         names = admin.call("/v3/auth/user/list").get("users", ())
         found.standing = {name: f"{user}{STANDIN}" in names for name, user in users.items()}
+        missing = [name for name, user in users.items() if user not in names]
+        for verdicts, known in found.with_values(values):
+            verdicts.update(dict.fromkeys(known.keys() & {*missing}))
     return found, admin
 
 

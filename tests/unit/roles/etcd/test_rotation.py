@@ -159,6 +159,15 @@ def test_a_password_that_changes_at_once_locks_clients_out(cluster: Cluster) -> 
         wait_until(lambda: all(client.refused for client in clients), "refused logins")
 
 
+def test_a_user_that_does_not_exist_yet_is_no_changed_one(cluster: Cluster) -> None:
+    client = EtcdClient(cluster.tls.client(cluster.members[0].client, 10))
+    users = {"etcd_root": "root", "etcd_other": "other"}
+    found, _admin = try_etcd(client, users, Values({"etcd_root": NEW["etcd_root"], "etcd_other": "x"}))
+    assert found.accepted == {"etcd_root": True, "etcd_other": None}
+    unknown, _admin = try_etcd(client, users, Values({"etcd_root": "x", "etcd_other": "x"}))
+    assert unknown.accepted == {"etcd_root": False, "etcd_other": False}
+
+
 def test_a_root_whose_password_nobody_has_is_an_error(cluster: Cluster) -> None:
     with pytest.raises(WrongPasswordError):
         converge(cluster, root_password="neither this", former_root_password="nor that")
