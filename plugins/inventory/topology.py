@@ -786,7 +786,9 @@ def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources
     of_groups = combine_vars(get_group_vars(groups), get_vars_from_inventory_sources(loader, sources, groups, "all"))
     of_host = combine_vars(host.get_vars(), get_vars_from_inventory_sources(loader, sources, [host], "all"))
     extra = load_extra_vars(loader)
-    of_command_line = {name: value for name, value in extra.items() if name in (*SECRET_VARIABLES, *FORMER_SECRETS.values())}
+    of_command_line = {
+        name: value for name, value in extra.items() if name in (*SECRET_VARIABLES, *FORMER_SECRETS.values())
+    }
     found = combine_vars(combine_vars(of_groups, of_host), of_command_line)
     listed = [*foreign(found), *foreign(extra)]
     return {**found, FOREIGN: listed} if listed else found

@@ -268,9 +268,7 @@ def prove(
         found.append(each("patroni_rest", values, lambda value: try_rest(replace(rest, password=value))))
     if "pgbouncer" in logins and wished["console"]:
         console = wished["console"]
-        found.append(
-            each("pgbouncer", values, lambda value: try_console(console["port"], console["user"], value))
-        )
+        found.append(each("pgbouncer", values, lambda value: try_console(console["port"], console["user"], value)))
     if page := deployed.parse_page(read(wished.get("stored", {}).get("haproxy_stats", ""))):
         client = HttpJsonClient(f"http://{page[0]}", username=page[1], timeout=SECONDS)
         found.append(each("haproxy_stats", values, lambda value: try_page(replace(client, password=value))))

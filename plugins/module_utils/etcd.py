@@ -236,8 +236,9 @@ class User:
     @classmethod
     def from_params(cls, params: Mapping[str, Any], passwords: Mapping[str, str]) -> User:
         """Return the user that an entry of a module's parameter is; the passwords stand apart, by name."""
-        prefixes = (tuple(params[name]) for name in ("prefixes", "read_prefixes", "write_prefixes"))
-        return cls(params["name"], passwords[params["name"]], *prefixes, like=params.get("like") or "")
+        kinds = ("prefixes", "read_prefixes", "write_prefixes")
+        prefixes = {kind: tuple(params.get(kind) or ()) for kind in kinds}
+        return cls(params["name"], passwords[params["name"]], **prefixes, like=params.get("like") or "")
 
     @property
     def permissions(self) -> frozenset[Permission]:

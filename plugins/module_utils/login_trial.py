@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tries logins at the services of this host: True where one is accepted, False where refused, None without a verdict."""
+"""Tries logins at this host's services: True where one is accepted, False where refused, None without a verdict."""
 
 from __future__ import annotations
 

@@ -47,7 +47,9 @@ def clients(rows: Iterable[Mapping[str, Any]]) -> list[Client]:
 
     A connection that has not logged in, such as a health check, is not in that answer.
     """
-    return [_client(row) for row in rows if row["database"] != CONSOLE_DATABASE and not row["state"].endswith("_cancel_req")]
+    return [
+        _client(row) for row in rows if row["database"] != CONSOLE_DATABASE and not row["state"].endswith("_cancel_req")
+    ]
 
 
 def _client(row: Mapping[str, Any]) -> Client:

@@ -26,7 +26,8 @@ UNLOGGED = (
 RECOVERY = "SELECT pg_is_in_recovery()"
 ROLES = """
     SELECT rolname, rolpassword, rolcanlogin, rolreplication, ARRAY(
-        SELECT role.rolname::text FROM pg_auth_members JOIN pg_roles AS role ON role.oid = roleid WHERE member = found.oid
+        SELECT role.rolname::text FROM pg_auth_members
+        JOIN pg_roles AS role ON role.oid = roleid WHERE member = found.oid
     ) FROM pg_authid AS found WHERE rolname = ANY(%s)
 """
 RECEIVER = "SELECT status, conninfo FROM pg_stat_wal_receiver"
@@ -124,7 +125,7 @@ class Server:
     def roles(self, names: Sequence[str]) -> dict[str, Role]:
         """Return those of the roles that exist."""
         rows = self.ask(ROLES, (list(names),))
-        return {name: Role(stored, login, replication, frozenset(groups)) for name, stored, login, replication, groups in rows}
+        return {name: Role(*found, frozenset(groups)) for name, *found, groups in rows}
 
     def wait_for_upstream(self, role: str, seconds: float) -> str:
         """Wait until a standby receives WAL as a role; return why it does not, "" when it does."""

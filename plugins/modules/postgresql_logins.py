@@ -127,7 +127,7 @@ def work(server: Server, params: dict[str, Any], check_mode: bool) -> dict[str, 
         waits = params["upstream"] and not check_mode
         why = server.wait_for_upstream(params["upstream"], params["timeout"]) if waits else ""
         return {"changed": False, "primary": False, "actions": [], **({"failed": True, "msg": why} if why else {})}
-    wanted = [Wanted(role["name"], params["passwords"][role["name"]], role["like"], role["replication"]) for role in params["roles"]]
+    wanted = [Wanted(password=params["passwords"][role["name"]], **role) for role in params["roles"]]
     names = {*params["absent"], *(name for role in wanted for name in (role.name, role.like) if name)}
     statements = plan(server.roles(sorted(names)), wanted, params["absent"], secrets.token_bytes)
     for statement in () if check_mode else statements:

@@ -26,6 +26,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
 
 Encrypt = Callable[[VaultedText, str], VaultedText]
 """Encrypts a value in place, with the key of another one."""
+NEWLINE = "\n"
 AS_LINES = "can't be changed as it is written: write its variable as a block of lines"
 
 
@@ -96,27 +97,24 @@ def former_variable(name: str) -> str:
 def _why_not(name: str, document: Mapping[str, Any]) -> str:
     """Return why a secret can't get a new value in this file, "" if it can."""
     secrets = document.get(variable_of(name)) or {}
+    keep = f"and keep the former value in {former_variable(name)}.{key_of(name)}"
     if key_of(name) not in secrets:
-        return f"{name} is not in this file: change it where it is set, and keep the former value in " + (
-            f"{former_variable(name)}.{key_of(name)}"
-        )
+        return f"{name} is not in this file: change it where it is set, {keep}"
     if isinstance(secrets[key_of(name)], TemplateText):
-        return f"{name} is a reference: change what it refers to, and keep the former value in " + (
-            f"{former_variable(name)}.{key_of(name)}"
-        )
+        return f"{name} is a reference: change what it refers to, {keep}"
     return ""
 
 
 def _with_value(text: str, name: str, value: str) -> str:
     """Return the text with another value of a secret."""
     node = _node(text, variable_of(name))
-    pairs = node[1].value if node and isinstance(node[1], yaml.MappingNode) else []
-    for key, found in pairs:
-        if key.value == key_of(name):
+    mapping = node[1] if node and isinstance(node[1], yaml.MappingNode) else None
+    for key, found in mapping.value if mapping else ():
+        # An alias has the place of what it stands for.
+        if key.value == key_of(name) and found.start_mark.index >= key.end_mark.index:
             start, end = key.start_mark.index, found.end_mark.index
-            indent = 0 if node and node[1].flow_style else key.start_mark.column
-            pair = lines_of({key_of(name): value}, indent).strip()
-            return f"{text[:start]}{pair}{chr(10) if text[:end].endswith(chr(10)) else ''}{text[end:]}"
+            pair = lines_of({key_of(name): value}, 0 if mapping.flow_style else key.start_mark.column).strip()
+            return f"{text[:start]}{pair}{NEWLINE if text[:end].endswith(NEWLINE) else ''}{text[end:]}"
     raise SecretsError(f"{name} {AS_LINES}")
 
 
@@ -126,7 +124,8 @@ def _without(text: str, variable: str) -> str:
     if not node:
         return text
     key, value = node
-    last = value.value[-1][1] if isinstance(value, yaml.MappingNode) and value.value and not value.flow_style else value
+    is_block = isinstance(value, yaml.MappingNode) and value.value and not value.flow_style
+    last = value.value[-1][1] if is_block else value
     return text[: key.start_mark.index] + text[line_end(text, last.end_mark.index) :]
 
 

@@ -19,13 +19,13 @@ from http.client import HTTPSConnection
 TLS = "/etc/holdfast/tls"
 
 
-def request(method: str, address: str, port: int, path: str, body: object, login: str = "") -> tuple[int, str]:
+def request(where: tuple[str, int], method: str, path: str, body: object, login: str = "") -> tuple[int, str]:
     """Return status and body of an answer."""
     tls = ssl.create_default_context(cafile=f"{TLS}/ca.crt")
     tls.load_cert_chain(f"{TLS}/client.crt", f"{TLS}/host.key")
     headers = {"Content-Type": "application/json"}
     headers |= {"Authorization": "Basic " + base64.b64encode(login.encode()).decode()} if login else {}
-    connection = HTTPSConnection(address, port, context=tls, timeout=10)
+    connection = HTTPSConnection(*where, context=tls, timeout=10)
     connection.request(method, path, json.dumps(body), headers)
     answer = connection.getresponse()
     return answer.status, answer.read().decode(errors="replace")
@@ -33,7 +33,7 @@ def request(method: str, address: str, port: int, path: str, body: object, login
 
 def of_etcd(user: str, password: str, address: str) -> str:
     """Log in to etcd."""
-    status, text = request("POST", address, 2379, "/v3/auth/authenticate", {"name": user, "password": password})
+    status, text = request((address, 2379), "POST", "/v3/auth/authenticate", {"name": user, "password": password})
     if status == 200:
         return "accepted"
     return "refused" if "authentication failed" in text else text
@@ -41,7 +41,7 @@ def of_etcd(user: str, password: str, address: str) -> str:
 
 def of_rest(user: str, password: str, address: str) -> str:
     """Have Patroni change nothing, which it refuses after the login."""
-    status, text = request("PATCH", address, 8008, "/config", {}, f"{user}:{password}")
+    status, text = request((address, 8008), "PATCH", "/config", {}, f"{user}:{password}")
     return {400: "accepted", 401: "refused"}.get(status, text)
 
 

@@ -75,7 +75,8 @@ def why_refused(
         fix = f"{TAKE_BACK} until all hosts take part in a run, or run {rotate} -e rotate_without={','.join(absent)}"
         return f"{DIFFERS}, and {listed} can't follow", fix
     if not whole:
-        return f"{DIFFERS}, which part of the cluster would keep", f"run site.yml or {rotate}, which change it everywhere"
+        fix = f"run site.yml or {rotate}, which change it everywhere"
+        return f"{DIFFERS}, which part of the cluster would keep", fix
     return None
 
 

@@ -119,7 +119,8 @@ def sql_logins(host: Host) -> dict[str, str]:
     names = sql_role_names(host.variables)
     own = {secret: names[variable] for secret, variable in ROLES.items()}
     declared = (host.ha["postgresql"] or {}).get("roles") or ()
-    return own | {f"{ROLE_PASSWORDS}.{role['name']}": role["name"] for role in declared if role.get("state") != "absent"}
+    present = [role["name"] for role in declared if role.get("state") != "absent"]
+    return own | {f"{ROLE_PASSWORDS}.{role}": role for role in present}
 
 
 def sql_role_names(variables: Mapping[str, Any]) -> dict[str, str]:

@@ -157,10 +157,13 @@ def plan(states: Mapping[str, State], roles: Mapping[str, str] = SQL_ROLES) -> M
         components=tuple(dict.fromkeys(holder for state in settling if (holder := holder_of(state.name)))),
         patroni=tuple(PATRONI[state.name] for state in changing if state.secret.standin and state.name in PATRONI),
         etcd=etcd_accounts([(state, Login(state.secret, state.secret.etcd_user)) for state in settling]),
-        sql=sql_accounts(
-            [(state, Login(state.secret, roles.get(state.secret.sql_role, state.secret.sql_role))) for state in settling]
-        ),
+        sql=sql_accounts([(state, Login(state.secret, sql_role(state.secret, roles))) for state in settling]),
     )
+
+
+def sql_role(secret: Secret, roles: Mapping[str, str]) -> str:
+    """Return the name of the SQL role with a password."""
+    return roles.get(secret.sql_role, secret.sql_role)
 
 
 def etcd_accounts(logins: Sequence[tuple[State, Login]]) -> Accounts:

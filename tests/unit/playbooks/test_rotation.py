@@ -101,7 +101,10 @@ def rotate(collections):
             "log": str(collections / "log"),
             "ha_secrets": values,
             "ha_role_passwords": {"app": "new of app"},
-            "preflight_report": {"moves": {"lab": plan(states_of([verdicts])).as_data()}, "present": list(topology.hosts)},
+            "preflight_report": {
+                "moves": {"lab": plan(states_of([verdicts])).as_data()},
+                "present": list(topology.hosts),
+            },
             "patroni_memory_mb": 2048,
             "patroni_version": "4.0",
             "patroni_postgresql_version": "17",
@@ -130,6 +133,8 @@ def rotate(collections):
         log = collections / "log"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
+        if os.environ.get("SHOW"):
+            print(done.stdout)
         return lines
 
     return run
@@ -163,7 +168,9 @@ def test_everything_at_once(rotate):
     assert opened["passwords"]["patroni_next"] == changed["passwords"]["patroni"] == "new of etcd_patroni"
     assert withdrawn["absent_users"] == ["root_next", "patroni_next", "lease_watcher_next"]
 
-    roles = [arguments for host, arguments in of(lines, "postgresql_logins") if host == "db2" and "upstream" not in arguments]
+    roles = [
+        arguments for host, arguments in of(lines, "postgresql_logins") if host == "db2" and "upstream" not in arguments
+    ]
     assert [[role["name"] for role in call.get("roles", [])] for call in roles] == [
         ["replicator_next", "rewinder_next", "pgbouncer_next"],
         ["replicator", "rewinder", "postgres", "pgbouncer", "app"],
@@ -175,16 +182,26 @@ def test_everything_at_once(rotate):
 
 def test_services_log_in_as_stand_ins_and_then_as_themselves(rotate):
     lines = rotate(EVERYTHING, names=(*KNOWN, ROLE))
-    members = [(host, ["_next" in text, "new of etcd_patroni" in text]) for host, text in written(lines, "/etc/patroni/config.yml")]
+    members = [
+        (host, ["_next" in text, "new of etcd_patroni" in text])
+        for host, text in written(lines, "/etc/patroni/config.yml")
+    ]
     # The primary first, and one after the other.
-    assert members == [*((host, [True, True]) for host in ("db2", "db1", "db3")), *((host, [False, True]) for host in ("db2", "db1", "db3"))]
+    assert members == [
+        *((host, [True, True]) for host in ("db2", "db1", "db3")),
+        *((host, [False, True]) for host in ("db2", "db1", "db3")),
+    ]
     first = written(lines, "/etc/patroni/config.yml")[0][1]
     assert [first.count(f'"{name}_next"') for name in ("patroni", "replicator", "rewinder", "postgres")] == [1, 1, 1, 0]
-    upstreams = [arguments["upstream"] for _host, arguments in of(lines, "postgresql_logins") if "upstream" in arguments]
+    upstreams = [
+        arguments["upstream"] for _host, arguments in of(lines, "postgresql_logins") if "upstream" in arguments
+    ]
     assert upstreams == ["replicator_next"] * 3 + ["replicator"] * 3
     hba = written(lines, "/etc/patroni/pg_hba.conf")[0][1]
     assert "hostssl replication replicator,replicator_next 198.51.100.11/32 scram-sha-256" in hba
-    watchers = [json.loads(text)["access"]["username"] for _host, text in written(lines, "/etc/holdfast/lease-watcher.json")]
+    watchers = [
+        json.loads(text)["access"]["username"] for _host, text in written(lines, "/etc/holdfast/lease-watcher.json")
+    ]
     assert watchers == ["lease_watcher_next"] * 3 + ["lease_watcher"] * 3
     poolers = ["auth_user=pgbouncer_next" in text for _host, text in written(lines, "/etc/holdfast/pgbouncer.ini")]
     assert poolers == [True] * 3 + [False] * 3
@@ -233,7 +250,10 @@ def test_a_role_s_password_touches_no_service(rotate):
 
 
 def test_site_yml_has_nothing_to_do_where_no_login_changed(rotate):
-    assert rotate({"patroni_rest": Verdict(stored=False), "haproxy_stats": Verdict(stored=False)}, names=(), former=False) == []
+    assert (
+        rotate({"patroni_rest": Verdict(stored=False), "haproxy_stats": Verdict(stored=False)}, names=(), former=False)
+        == []
+    )
 
 
 def test_site_yml_moves_a_changed_login_without_evidence(rotate):

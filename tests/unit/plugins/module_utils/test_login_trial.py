@@ -16,7 +16,9 @@ VALUES = sut.Values({"postgresql_rewind": "new", "ha_role_passwords.app": "same"
 ROLES = {"postgresql_rewind": "rewinder", "ha_role_passwords.app": "app"}
 
 
-@pytest.mark.parametrize(("stored", "accepted", "former"), [("old", False, True), ("new", True, False), ("else", False, False)])
+@pytest.mark.parametrize(
+    ("stored", "accepted", "former"), [("old", False, True), ("new", True, False), ("else", False, False)]
+)
 def test_roles_are_judged_by_what_the_server_stored(stored, accepted, former):
     passwords = {"rewinder": verifier(stored, b"salt"), "app": verifier("same", b"salt"), "rewinder_next": None}
     found = sut.try_roles(ROLES, passwords, VALUES)
@@ -39,7 +41,9 @@ def test_a_role_that_does_not_exist_gives_no_verdict():
     ],
 )
 def test_a_secret_of_two_services_needs_both(one, other, accepted, former):
-    found = sut.merged(sut.Trials({"pgbouncer": one_accepted}, {"pgbouncer": one_former}) for one_accepted, one_former in (one, other))
+    found = sut.merged(
+        sut.Trials({"pgbouncer": one_accepted}, {"pgbouncer": one_former}) for one_accepted, one_former in (one, other)
+    )
     assert (found.accepted["pgbouncer"], found.former["pgbouncer"]) == (accepted, former)
 
 

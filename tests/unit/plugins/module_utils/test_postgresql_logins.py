@@ -51,7 +51,7 @@ def test_statements_have_what_the_server_stores_and_no_password():
     found = {"replicator": OLD, 'a"b': OLD}
     statements = sut.plan(found, [STANDIN, sut.Wanted('a"b', "secret-x")], ['a"b'], salt)
     add, grant, alter, drop = (statement.sql for statement in statements)
-    assert add.startswith("CREATE ROLE \"replicator_next\" LOGIN REPLICATION PASSWORD 'SCRAM-SHA-256$4096:")
+    assert add.startswith('CREATE ROLE "replicator_next" LOGIN REPLICATION PASSWORD \'SCRAM-SHA-256$4096:')
     assert grant == 'GRANT "replicator" TO "replicator_next"'
     assert alter.startswith('ALTER ROLE "a""b" PASSWORD \'SCRAM')
     assert is_password_of('a"b', "secret-x", alter.split("'")[1]) is True

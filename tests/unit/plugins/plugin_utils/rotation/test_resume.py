@@ -115,7 +115,10 @@ def rotate(world, desired, former=None):
 
 def hold(world, desired, names, moves, ending):
     """Write each service's files and reload it; Patroni's hold several secrets, whether these change or not."""
-    parts = [[name for name in desired if name in PATRONI and name in HELD], *([name] for name in desired if name in HELD and name not in PATRONI)]
+    parts = [
+        [name for name in desired if name in PATRONI and name in HELD],
+        *([name] for name in desired if name in HELD and name not in PATRONI),
+    ]
     for host, part in itertools.product(HOSTS, parts):
         if not set(part) & set(names):
             continue
@@ -136,7 +139,7 @@ SETS = [*((name,) for name in (*OWN, ROLE)), (*OWN, ROLE), ("etcd_patroni", "pos
 
 @pytest.mark.parametrize("changed", SETS, ids="+".join)
 def test_a_rotation_never_breaks_a_login(changed):
-    known = {name: "old" for name in (*OWN, ROLE)}
+    known = dict.fromkeys((*OWN, ROLE), "old")
     world, desired = World.made((*OWN, ROLE)), known | dict.fromkeys(changed, "new")
     rotate(world, desired)
     assert world.broken == []
@@ -146,7 +149,7 @@ def test_a_rotation_never_breaks_a_login(changed):
 
 @pytest.mark.parametrize("changed", SETS, ids="+".join)
 def test_killed_before_any_action_the_next_run_ends_it(changed):
-    known = {name: "old" for name in (*OWN, ROLE)}
+    known = dict.fromkeys((*OWN, ROLE), "old")
     desired, former = known | dict.fromkeys(changed, "new"), dict.fromkeys(changed, "old")
     whole = World.made((*OWN, ROLE))
     rotate(whole, desired)
@@ -175,7 +178,7 @@ def test_the_model_notices_a_login_that_is_changed_at_once():
 
 def test_a_host_restarts_with_its_file_at_any_moment():
     """The files are looked at after each action, too: a reload that is lost with its run changes nothing."""
-    desired = {name: "new" for name in OWN}
+    desired = dict.fromkeys(OWN, "new")
     world = World.made(OWN)
     rotate(world, desired)
     assert world.files == world.memories
