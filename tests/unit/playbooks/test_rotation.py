@@ -61,6 +61,12 @@ class ActionModule(real.ActionModule):
         note(task_vars, "component", module_args)
         return {{"changed": True, "stale": []}}
 """
+SYSTEMCTL = """#!/bin/sh
+case "$*" in
+    *show*) printf 'Id=patroni.service\\nLoadState=loaded\\nActiveState=active\\nSubState=running\\n' ;;
+    *) echo "$*" >>{log} ;;
+esac
+"""
 LOGGED = (
     *("etcd_cluster", "postgresql_logins", "pooler_login", "patroni_cluster", "postgresql_check", "packages_info"),
     *("rolling_lock", "evidence", "gather", "cluster_status", "backup_jobs_info", "deployed_info"),
@@ -85,6 +91,9 @@ def collections(tmp_path):
     (home / "plugins/action/component.py").unlink()
     real = str(ROOT / "plugins/action/component.py")
     (home / "plugins/action/component.py").write_text(LOG + COMPONENT.format(path=real))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL.format(log=tmp_path / "systemctl"))
+    (tmp_path / "bin/systemctl").chmod(0o755)
     return tmp_path
 
 
@@ -122,6 +131,7 @@ def rotate(collections):
         command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(path), *arguments]
         environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
         environment |= {"ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "true"}
+        environment["PATH"] = f"{collections / 'bin'}:{environment['PATH']}"
         done = subprocess.run(
             [*command, str(ROOT / "playbooks/rotate_passwords.yml")],
             capture_output=True,
@@ -132,9 +142,8 @@ def rotate(collections):
         )
         log = collections / "log"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+        if os.environ.get("SHOW"): open(os.environ["SHOW"], "a").write(done.stdout + done.stderr)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
-        if os.environ.get("SHOW"):
-            print(done.stdout)
         return lines
 
     return run
@@ -211,8 +220,9 @@ def test_services_log_in_as_stand_ins_and_then_as_themselves(rotate):
     assert jobs == ["root_next"] * 2 + ["root"] * 2
 
 
-def test_the_steps_come_in_their_order(rotate):
+def test_the_steps_come_in_their_order(rotate, collections):
     lines = rotate(EVERYTHING, names=(*KNOWN, ROLE))
+    assert (collections / "systemctl").read_text().splitlines() == ["reload patroni.service"] * 6
     names = [name for _host, name, _arguments in lines]
     places = [index for index, name in enumerate(names) if name == "etcd_cluster"]
     files = [index for index, name in enumerate(names) if name == "component"]
