@@ -45,6 +45,7 @@ GROUPS = {
         "security",
         "attacks",
         "hardening",
+        "rotation",
         "root-paths",
     ),
     "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
