@@ -47,7 +47,15 @@ GROUPS = {
         "hardening",
         "root-paths",
     ),
-    "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
+    "Back up": (
+        "backups",
+        "backup-protection",
+        "backup-jobs",
+        "restore",
+        "restore-verification",
+        "clone",
+        "etcd-recovery",
+    ),
     "Fail over": (
         "failover",
         "lease-watcher",
