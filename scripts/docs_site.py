@@ -48,7 +48,15 @@ GROUPS = {
         "rotation",
         "root-paths",
     ),
-    "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
+    "Back up": (
+        "backups",
+        "backup-protection",
+        "backup-jobs",
+        "restore",
+        "restore-verification",
+        "clone",
+        "etcd-recovery",
+    ),
     "Fail over": (
         "failover",
         "lease-watcher",
