@@ -23,7 +23,7 @@ from tests.unit.roles.lease_watcher.etcd_cluster import PASSWORD, PREFIX, Cluste
 USERS = {"etcd_root": "root", "etcd_patroni": "patroni", "etcd_lease_watcher": "lease_watcher"}
 NEW = {name: f"the-new-one-of-{name}" for name in USERS}
 PUT = {"key": encode(f"{PREFIX}status"), "value": encode("x")}
-FORGOTTEN = ("invalid auth token", "revision in header is old", "user name is empty")
+FORGOTTEN = ("invalid auth token", "revision of auth store is old", "user name is empty")
 """What etcd says to a client whose login it no longer knows."""
 
 
