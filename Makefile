@@ -146,6 +146,10 @@ reference: bootstrap ## Generate docs/variables.md, docs/playbooks.md and the fi
 	@$(BIN)/python -m scripts.generate_variables_reference
 	@$(BIN)/python -m scripts.generate_playbooks_reference
 
+.PHONY: attack-table
+attack-table: bootstrap ## The table in docs/attacks.md, from what tests/acceptance/test_attack.py found
+	@$(BIN)/python -m scripts.generate_attack_table --take .lab/attack.json
+
 .PHONY: dashboards
 dashboards: bootstrap ## Generate docs/dashboards from the descriptions in scripts/dashboards
 	@$(BIN)/python -m scripts.dashboards.generate

@@ -42,6 +42,7 @@ STEPS: dict[str, tuple[Step, ...]] = {
         Step("variable reference is current", (PYTHON, "-m", "scripts.generate_variables_reference", "--check")),
         Step("topology reference is current", (PYTHON, "-m", "scripts.generate_topology_reference", "--check")),
         Step("playbook reference is current", (PYTHON, "-m", "scripts.generate_playbooks_reference", "--check")),
+        Step("table of attacks is current", (PYTHON, "-m", "scripts.generate_attack_table", "--check")),
         Step("dashboards are current", (PYTHON, "-m", "scripts.dashboards.generate", "--check")),
         Step("changelog fragments", ("antsibull-changelog", "lint")),
     ),

@@ -9,7 +9,6 @@ With --check no file is written; exit code 1 means that a file is out of date.
 from __future__ import annotations
 
 import json
-import re
 import sys
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -24,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "collections"))
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Topology
 
 from scripts.generate_variables_reference import shown, text
-from scripts.generated import write_or_check
+from scripts.generated import between, write_or_check
 from scripts.topology_options import Json, Option, options, section_schema
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,15 +128,6 @@ def json_schema() -> str:
     """The whole file as a JSON Schema."""
     head = {"$schema": "http://json-schema.org/draft-07/schema#", "title": "Holdfast topology (topology.ha.yml)"}
     return json.dumps({**head, **section_schema(options(Topology))}, indent=2, ensure_ascii=False) + "\n"
-
-
-def between(path: Path, start: str, end: str, content: str) -> str:
-    """A file's text with new content between two marker lines."""
-    old = path.read_text(encoding="utf-8")
-    pattern = re.compile(f"(^ *{re.escape(start)}\n).*?(^ *{re.escape(end)}$)", re.DOTALL | re.MULTILINE)
-    if not pattern.search(old):
-        raise SystemExit(f"{path} has no lines {start!r} and {end!r} for the generated part")
-    return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}", old)
 
 
 def wanted() -> Mapping[Path, str]:

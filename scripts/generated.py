@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,3 +24,12 @@ def write_or_check(wanted: Mapping[Path, str], arguments: list[str], make: str =
     for path in stale:
         path.write_text(wanted[path], encoding="utf-8")
     return 0
+
+
+def between(path: Path, start: str, end: str, content: str) -> str:
+    """A file's text with new content between two marker lines."""
+    old = path.read_text(encoding="utf-8")
+    pattern = re.compile(f"(^ *{re.escape(start)}\n).*?(^ *{re.escape(end)}$)", re.DOTALL | re.MULTILINE)
+    if not pattern.search(old):
+        raise SystemExit(f"{path} has no lines {start!r} and {end!r} for the generated part")
+    return pattern.sub(lambda match: f"{match[1]}{content}{match[2]}", old)

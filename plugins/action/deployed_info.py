@@ -10,11 +10,21 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.module_utils.deployed import Deployed
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of, wished
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directories_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.plan import states_of
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+def unsettled(told: dict[str, Any]) -> list[str]:
+    """Return the secrets whose rotation has not ended on a host: the former value is accepted, or the new one is not
+    everywhere."""
+    states = states_of([Deployed.load(told).secrets]).values()
+    return [state.name for state in states if state.settles or state.former or state.accepted is False]
 
 
 class ActionModule(ActionBase):
@@ -29,10 +39,12 @@ class ActionModule(ActionBase):
         name = variables["inventory_hostname"]
         host = host_of(name, variables["hostvars"][name], ROOT)
         directories = [asdict(directory) for directory in directories_of(host.ha, host.variables)]
-        arguments = {"wished": json.dumps(wished(host) | {"directories": directories})}
+        proves = boolean(self._task.args.get("prove", False))
+        arguments = {"wished": json.dumps(wished(host) | {"directories": directories, "prove": proves})}
         done = self._execute_module(module_args=arguments, task_vars=task_vars)
         result |= {"marks": done["marks"]} if "marks" in done else {}
         if "deployed" in done:
-            return result | {"deployed": done["deployed"]}
+            result |= {"deployed": done["deployed"]}
+            return result | ({"unsettled": unsettled(done["deployed"])} if proves else {})
         reason = str(done.get("msg") or done.get("module_stderr") or "no answer").strip().splitlines()[-1]
         return result | {"unknown": reason}

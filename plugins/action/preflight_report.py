@@ -20,6 +20,7 @@ from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import moves_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import judge, why_not_without, words_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Host
@@ -29,7 +30,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Mai
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    FORMER_SECRETS,
+    ROLES,
+    SECRET_VARIABLES,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import is_secret_variable, role_of
@@ -43,6 +48,7 @@ CONNECTION_FIXES = {
 }
 """Fixes by a part of ssh's message."""
 ARGUMENTS = argument_spec("preflight_report")
+SECRETS = (*SECRET_VARIABLES, *FORMER_SECRETS.values())
 
 
 def manifest(folder: Path) -> dict[str, Any]:
@@ -147,16 +153,43 @@ def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: li
 
 
 def deployed_findings(
-    seen: Mapping[str, Mapping[str, Any]], known: Sequence[Host], *, whole: bool, accept: list[str]
+    seen: Mapping[str, Mapping[str, Any]],
+    known: Sequence[Host],
+    *,
+    whole: bool,
+    accept: list[str],
+    without: Collection[str] = (),
 ) -> Iterator[HostFinding]:
-    """Yield conflicts of the declared with the deployed state, from the results of holdfast.ha.deployed_info."""
+    """Yield conflicts of the declared with the deployed state, from the results of holdfast.ha.deployed_info.
+
+    whole: the run changes secrets everywhere. without: hosts that are down, and keep the former ones.
+    """
     for host, told in seen.items():
         if "unknown" in told or (told.get("failed") and not is_down(told)):
             fix = "give Ansible root's rights (become) and Python 3.11 or newer there"
             reason = told.get("unknown") or reason_of(told)
             yield HostFinding(host, Finding("deployed", f"can't be examined: {reason}", fix))
     if any(seen.values()):
-        yield from judge(known, whole=whole, accept=accept)
+        yield from judge(known, whole=whole, accept=accept, without=without)
+
+
+def moves_by_cluster(known: Sequence[Host]) -> dict[str, dict[str, Any]]:
+    """Return what is left to do until each cluster has the desired secrets, for those with anything left."""
+    clusters: dict[str, list[Host]] = {}
+    for host in known:
+        clusters.setdefault(host.ha["cluster"], []).append(host)
+    moves = {name: moves_of(hosts) for name, hosts in clusters.items()}
+    return {name: left.as_data() for name, left in moves.items() if left.settles}
+
+
+def former_findings(hosts: Iterable[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+    """Yield a warning where secrets have former values: their rotation has not ended."""
+    for variable in FORMER_SECRETS.values():
+        names = sorted({str(name) for host in hosts for name in hostvars[host].get(variable) or ()})
+        if names:
+            fix = f"run playbooks/rotate.yml -e rotate={','.join(names)}"
+            text = f"has former values of {', '.join(names)}: their rotation has not ended"
+            yield HostFinding("controller", Finding(variable, text, fix, WARNING))
 
 
 def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
@@ -193,6 +226,7 @@ class ActionModule(ActionBase):
         hosts = list(variables["groups"].get(arguments["group"], []))
         hostvars = variables["hostvars"]
         whole = not arguments["part"]
+        rotates = whole if arguments["secrets"] is None else arguments["secrets"]
         accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
         kept_out = left_out({host: known_host(hostvars[host], arguments["deployed"]) for host in hosts})
         serving = [host for host in hosts if host not in kept_out]
@@ -200,7 +234,8 @@ class ActionModule(ActionBase):
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
         judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
-        found += authority_findings(hosts, hostvars)
+        found += [*authority_findings(hosts, hostvars), *(former_findings(hosts, hostvars) if whole else ())]
+        moves: dict[str, dict[str, Any]] = {}
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
         down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
         # Its components count as those of a host that --limit leaves out: a changed secret would not reach it.
@@ -209,8 +244,9 @@ class ActionModule(ActionBase):
             known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
             found += [
                 *down_findings(down, known, kept_out),
-                *deployed_findings(seen, known, whole=whole, accept=accept),
+                *deployed_findings(seen, known, whole=rotates, accept=accept, without=arguments["without"]),
             ]
+            moves = moves_by_cluster(known) if rotates else {}
         found += maintenance_findings(kept_out)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
@@ -223,6 +259,7 @@ class ActionModule(ActionBase):
             result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
             result["maintenance"] = {host: item.text for host, item in kept_out.items()}
             absent = {*down, *kept_out}
+            result["moves"] = moves
             result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
         return result
 
@@ -271,7 +308,7 @@ class ActionModule(ActionBase):
             clusters.setdefault(hostvars[host]["ha"]["cluster"], host)
         for host in clusters.values():
             variables: dict[str, Any] = {}
-            for name in (name for name in ("ha_secrets", "ha_role_passwords") if name in hostvars[host]):
+            for name in (name for name in SECRETS if name in hostvars[host]):
                 failed: list[AnsibleError] = []
                 value = evaluated(hostvars[host], name, failed)
                 if isinstance(value, dict):

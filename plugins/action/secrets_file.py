@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,22 @@ from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.plugin_utils.controller_file import replace
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.inventory_sources import files, folders, secrets_files
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.choice import RefusedError, choose
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     Plan,
     SecretsError,
     VaultedText,
     complete,
     extended,
+    new_secret,
     parse,
     report,
     topology_roles,
     vaulted,
     vaulted_only,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_rotation import begin, end, key_of, variable_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLE_PASSWORDS
 
 ARGUMENTS = argument_spec("secrets_file")
 MODE = 0o600
@@ -108,14 +112,30 @@ class VaultKey:
         return cls(*match_encrypt_secret(vault.secrets, encrypt_vault_id=wanted))
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A file's new content; told: the names that it shows, by what happened and variable; the lists of the result."""
+
+    content: bytes
+    told: Mapping[str, Mapping[str, Iterable[str]]]
+    added: tuple[str, ...] = ()
+    rotated: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The dotted names of a result."""
+        return {"added": list(self.added), "rotated": list(self.rotated), "removed": list(self.removed)}
+
+
 class ActionModule(ActionBase):
-    """Complete a secrets file on the controller."""
+    """Complete a secrets file on the controller, or begin or end the rotation of some of its secrets."""
 
     _requires_connection = False
     _supports_check_mode = True
 
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Return changed, path, added (names only) and encrypted."""
+        """Return changed, path, added, rotated, removed (names only) and encrypted."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         _validated, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
         variables = task_vars or {}
@@ -127,34 +147,43 @@ class ActionModule(ActionBase):
                 f"the inventory has ha_secrets already, and not in {path}, which would be a second set."
                 " Fix: name the file that has them with -e secrets_file=PATH"
             )
-        roles = set(arguments["roles"]) | roles_of(sources, directories)
-        result |= self._complete(path, roles, arguments["plaintext"])
-        return result
+        vault, before = VaultLib(VaultSecretsContext.current().secrets), read(path)
+        try:
+            if arguments["settled"]:
+                outcome = settled(vault, before or b"", arguments["settled"])
+            elif arguments["rotate"]:
+                outcome = rotated(vault, before or b"", arguments["rotate"])
+            else:
+                roles = set(arguments["roles"]) | roles_of(sources, directories)
+                outcome = self._completed(vault, path, before, roles, plaintext=arguments["plaintext"])
+        except (SecretsError, RefusedError, AnsibleError) as error:
+            raise AnsibleActionFail(f"{path}: {error}") from None
+        return result | self._write(path, before, outcome)
 
-    def _complete(self, path: Path, roles: set[str], plaintext: bool) -> dict[str, Any]:
-        vault = VaultLib(VaultSecretsContext.current().secrets)
-        before = read(path)
+    @staticmethod
+    def _completed(vault: VaultLib, path: Path, before: bytes | None, roles: set[str], *, plaintext: bool) -> Outcome:
         if not vault.secrets and not plaintext and not (before and is_encrypted(before)):
             raise AnsibleActionFail(
                 f"refused to write {path} unencrypted: give --vault-password-file or --vault-id,"
                 " or -e secrets_plaintext=true for a throw-away lab"
             )
-        try:
-            plan, content = completed(vault, before, roles)
-        except (SecretsError, AnsibleError) as error:
-            raise AnsibleActionFail(f"{path}: {error}") from None
+        plan, content = completed(vault, before, roles)
+        return Outcome(content, {"new": plan.missing, "kept": plan.kept}, added=plan.added)
+
+    def _write(self, path: Path, before: bytes | None, outcome: Outcome) -> dict[str, Any]:
+        content = outcome.content
         is_loose = before is not None and not is_encrypted(content) and stat.S_IMODE(path.stat().st_mode) != MODE
         if not self._task.check_mode:
             if content != before:
                 replace(path, content, mode=MODE, keep_mode=is_encrypted(content))
             elif is_loose:
                 path.chmod(MODE)
-        Display().display(report(str(path), protection(content), plan))
+        Display().display(report(str(path), protection(content), outcome.told))
         return {
             "changed": content != before or is_loose,
             "path": str(path),
-            "added": list(plan.added),
             "encrypted": is_encrypted(content),
+            **outcome.names,
         }
 
 
@@ -165,13 +194,59 @@ def protection(content: bytes) -> str:
     return "values encrypted by ansible-vault" if vaulted_only(parse(content.decode())) else "NOT ENCRYPTED"
 
 
+def rotated(vault: VaultLib, before: bytes, words: Sequence[str]) -> Outcome:
+    """Give secrets new values beside their former ones. Raises SecretsError, RefusedError and AnsibleError."""
+    text = opened(vault, before)
+    choice = choose(words, [str(role) for role in parse(text).get(ROLE_PASSWORDS) or {}])
+    if not choice.names:
+        raise RefusedError(f"rotate: {', '.join(words)} needs no new secret: run rotate.yml")
+
+    def encrypt(neighbour: VaultedText, value: str) -> VaultedText:
+        key = VaultKey.of(vault, neighbour)
+        return VaultedText(vault.encrypt(value, secret=key.secret, vault_id=key.identity).decode())
+
+    change = begin(text, choice.names, new_secret, encrypt)
+    told = {"new": by_variable(change.changed), "new already": by_variable(change.unchanged)}
+    return Outcome(sealed(vault, before, change.text), told, rotated=change.changed)
+
+
+def settled(vault: VaultLib, before: bytes, names: Sequence[str]) -> Outcome:
+    """Remove the former values of secrets. Raises SecretsError and AnsibleError."""
+    change = end(opened(vault, before), names)
+    told = {"former value removed": by_variable(change.changed)}
+    return Outcome(sealed(vault, before, change.text), told, removed=change.changed)
+
+
+def by_variable(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the keys of dotted names by their variable."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(variable_of(name), []).append(key_of(name))
+    return found
+
+
+def opened(vault: VaultLib, content: bytes) -> str:
+    """Return the text of a file's content. Raises AnsibleError."""
+    return str((vault.decrypt(content) if is_encrypted(content) else content).decode())
+
+
+def sealed(vault: VaultLib, before: bytes, text: str) -> bytes:
+    """Return the content of a file that has a new text, protected as before. Raises SecretsError and AnsibleError."""
+    if text == opened(vault, before):
+        return before
+    if is_encrypted(before):
+        key = VaultKey.of(vault, before)
+        return bytes(vault.encrypt(text, secret=key.secret, vault_id=key.identity))
+    return text.encode()
+
+
 def completed(vault: VaultLib, before: bytes | None, roles: set[str]) -> tuple[Plan, bytes]:
     """Return the additions to a file's content, and the new content, encrypted as before.
 
     Raises SecretsError and AnsibleError.
     """
     was_encrypted = before is not None and is_encrypted(before)
-    text = (vault.decrypt(before) if was_encrypted else before or b"").decode()
+    text = opened(vault, before or b"")
     document = parse(text)
     plan = complete(document, roles)
     if was_encrypted and not plan.added:

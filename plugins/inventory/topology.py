@@ -659,14 +659,17 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems impor
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import is_expression, is_templated
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import build
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    FORMER_SECRETS,
+    ROLES,
+    SECRET_VARIABLES,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import read_document
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, foreign
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import role_of
 
-SECRET_VARIABLES = frozenset({"ha_secrets", "ha_role_passwords"})
 COLLECTION = Path(__file__).resolve().parents[2]
 PARSER_ERROR = 4
 """The exit code of Ansible's programs."""
@@ -783,7 +786,9 @@ def _variables(inventory: InventoryData, host: Host, loader: DataLoader, sources
     of_groups = combine_vars(get_group_vars(groups), get_vars_from_inventory_sources(loader, sources, groups, "all"))
     of_host = combine_vars(host.get_vars(), get_vars_from_inventory_sources(loader, sources, [host], "all"))
     extra = load_extra_vars(loader)
-    of_command_line = {name: value for name, value in extra.items() if name in SECRET_VARIABLES}
+    of_command_line = {
+        name: value for name, value in extra.items() if name in (*SECRET_VARIABLES, *FORMER_SECRETS.values())
+    }
     found = combine_vars(combine_vars(of_groups, of_host), of_command_line)
     listed = [*foreign(found), *foreign(extra)]
     return {**found, FOREIGN: listed} if listed else found

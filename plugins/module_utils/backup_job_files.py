@@ -32,7 +32,7 @@ SECRET_LENGTH = 4  # a shorter value is no secret, and hiding it would garble me
 @dataclass(frozen=True)
 class Settings:
     """What to save and where; ``keep`` has restic's counts by period, ``check_parts`` 0 disables the repository's
-    check."""
+    check. A snapshot during which one of the ``steady`` files changed is not used."""
 
     name: str
     host: str
@@ -46,6 +46,7 @@ class Settings:
     check_days: int
     check_parts: int
     proof_files: int
+    steady: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,8 @@ class Saved:
 
 def parse_settings(document: Mapping[str, Any]) -> Settings:
     """Return the settings of a job's document."""
-    return Settings(
-        **{**document, "paths": tuple(document["paths"]), "excludes": tuple(document["excludes"])},
-    )
+    lists = {key: tuple(document.get(key, ())) for key in ("paths", "excludes", "steady")}
+    return Settings(**{**document, **lists})
 
 
 def secrets_of(settings: Settings) -> tuple[str, ...]:
@@ -187,8 +187,7 @@ class Files:
         try:
             self._have_repository()
             began = time.time()
-            own = (str(self.cache), str(self.memory.parent))
-            snapshot = snapshot_of(self.runner.output(backup_command(self.settings, own)).splitlines())
+            snapshot = self._snapshot()
             proven = self._prove(snapshot, began)
             forget = forget_command(self.settings)
             if forget:
@@ -196,6 +195,21 @@ class Files:
             return f"snapshot {snapshot[:8]}: {proven}{self._check()}"
         finally:
             shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def _snapshot(self) -> str:
+        """Take a snapshot; one during which a steady file changed is dropped again."""
+        before = states(self.settings.steady)
+        unread = [path for path, contents in before.items() if not contents]
+        if unread:
+            raise JobError(f"{', '.join(unread)} can't be read, or is no file")
+        own = (str(self.cache), str(self.memory.parent))
+        snapshot = snapshot_of(self.runner.output(backup_command(self.settings, own)).splitlines())
+        after = states(self.settings.steady)
+        changed = [path for path in before if before[path] != after[path]]
+        if changed:
+            self.runner.output(["restic", "forget", "--quiet", snapshot])
+            raise JobError(f"{', '.join(changed)} changed during the snapshot, which is not used")
+        return snapshot
 
     def _have_repository(self) -> None:
         """Create the repository in the first run; fail if a known repository no longer exists."""
@@ -251,6 +265,18 @@ class Files:
             safe_path.replace(self.memory, json.dumps(asdict(state)).encode(), access)
         except safe_path.UnsafePathError as error:
             raise JobError(str(error)) from error
+
+
+def states(paths: Iterable[str]) -> dict[str, str]:
+    """Return the hashes of files' contents by path, "" for one that can't be read or is no file."""
+    found = {}
+    for path in paths:
+        try:
+            with open_regular(path) as file:
+                found[path] = digest(file)
+        except OSError:
+            found[path] = ""
+    return found
 
 
 def prove_file(target: Path, file: Saved, began: float) -> bool:

@@ -5,14 +5,9 @@
 
 from __future__ import annotations
 
-import base64
 import configparser
-import hashlib
-import hmac
 import json
 import re
-import stringprep
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -21,11 +16,12 @@ from urllib.parse import urlsplit
 
 MARK = "Managed by Ansible"
 AUTHENTICATION = ("superuser", "replication", "rewind")
+STANDIN = "_next"
+"""What follows a login's name in the name of the one that stands in for it while its password changes."""
 ABSENT = frozenset({1})
 OPENED = frozenset({0, 2, 3})
 """Codes of a stanza's status in pgBackRest: not there; there, with or without a backup, or missing elsewhere."""
 WRONG_KEY = re.compile("CryptoError|FormatError|repo (un)?encrypted")
-SCRAM = re.compile(r"SCRAM-SHA-256\$(\d+):([^$]+)\$([^:]+):(.+)")
 
 
 @dataclass(frozen=True)
@@ -100,10 +96,16 @@ class PgBackRest:
 
 @dataclass(frozen=True)
 class Verdict:
-    """A desired secret: whether the host has stored it, and whether the service accepts it; None when unknown."""
+    """A desired secret: whether the host has stored it, and whether the service accepts it; None when unknown.
+
+    A host that uses a login's stand-in has not stored it. C(standin): whether the service has this login. C(former):
+    whether the service accepts the secret's former value.
+    """
 
     stored: bool | None = None
     accepted: bool | None = None
+    standin: bool | None = None
+    former: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ def parse_patroni(config: Any) -> Patroni | None:
             port=served.port or 0,
             rest_port=rest.port or 0,
             data_directory=str(config["postgresql"]["data_dir"]),
-            users={kind: str(login[kind]["username"]) for kind in AUTHENTICATION},
+            users={kind: str(login[kind]["username"]).removesuffix(STANDIN) for kind in AUTHENTICATION},
             stores=_addresses((config.get("etcd3") or {}).get("hosts") or ()),
         )
     except (KeyError, TypeError, ValueError):
@@ -181,13 +183,21 @@ def _addresses(hosts: str | Iterable[str]) -> tuple[str, ...]:
     return tuple(re.sub(r":\d+$", "", str(host).strip()).strip("[]") for host in listed)
 
 
-def patroni_secrets(config: Any) -> dict[str, str]:
-    """Return the secrets in a configuration that parse_patroni() takes, by the names of ha_secrets."""
+Login = tuple[str, str]
+"""A name and its password."""
+
+
+def patroni_logins(config: Any) -> dict[str, Login]:
+    """Return the logins in a configuration that parse_patroni() takes, by the names of ha_secrets."""
     login = config["postgresql"]["authentication"]
-    found = {f"postgresql_{kind}": login[kind].get("password") for kind in AUTHENTICATION}
-    found["patroni_rest"] = (config["restapi"].get("authentication") or {}).get("password")
-    found["etcd_patroni"] = (config.get("etcd3") or {}).get("password")
-    return {name: str(value) for name, value in found.items() if value is not None}
+    found = {f"postgresql_{kind}": login[kind] for kind in AUTHENTICATION}
+    found["patroni_rest"] = config["restapi"].get("authentication") or {}
+    found["etcd_patroni"] = config.get("etcd3") or {}
+    return {
+        name: (str(part.get("username", "")), str(part["password"]))
+        for name, part in found.items()
+        if part.get("password") is not None
+    }
 
 
 def parse_archiving(configuration: str) -> dict[str, str]:
@@ -280,20 +290,37 @@ def _s3_server(options: Mapping[str, Any]) -> str:
     return f"{options.get('storage-host') or host}:{options.get('storage-port') or port or 443}"
 
 
-def parse_stored(path: str, text: str) -> list[str]:
-    """Return the passwords in a service's file: a JSON document, or a line with a quoted name and password each."""
+def parse_stored(path: str, text: str) -> list[Login]:
+    """Return the logins in a service's file: a JSON document, HAProxy's or PgBouncer's."""
     if path.endswith(".json"):
         return parse_access(text)
-    found = re.findall(r'^"(?:[^"]|"")*" "((?:[^"]|"")*)"$', text, re.MULTILINE)
-    return [password.replace('""', '"') for password in found]
+    if path.endswith(".cfg"):
+        found = re.findall(r"^ *user (\S+) insecure-password '((?:[^'\n]|'\\'')*)'$", text, re.MULTILINE)
+        return [(name, password.replace("'\\''", "'")) for name, password in found]
+    found = re.findall(r'^"((?:[^"]|"")*)" "((?:[^"]|"")*)"$', text, re.MULTILINE)
+    return [(name, password.replace('""', '"')) for name, password in found]
 
 
-def parse_access(text: str) -> list[str]:
-    """Return the password by which a service accesses another one, [] without one."""
+def parse_access(text: str) -> list[Login]:
+    """Return the login by which a service, or a backup job of etcd's, accesses another one, [] without one."""
     try:
-        return [str(json.loads(text)["access"]["password"])]
-    except (ValueError, KeyError, TypeError):
+        document = json.loads(text)
+        access = document["settings"] if document.get("kind") == "etcd_snapshot" else document["access"]
+        return [(str(access["username"]), str(access["password"]))] if access["password"] else []
+    except (ValueError, KeyError, TypeError, AttributeError):
         return []
+
+
+def parse_page(text: str) -> tuple[str, str] | None:
+    """Return the address of HAProxy's statistics page and the user it asks for, None where it asks for none."""
+    page = re.search(r"^frontend stats\n(?:[ \t].*\n)*?[ \t]+bind (\S+)", text, re.MULTILINE)
+    login = parse_stored("haproxy.cfg", text)
+    return (page[1], login[0][0]) if page and login else None
+
+
+def is_stored(secret: str, logins: Iterable[Login]) -> bool:
+    """Return whether a host logs in with a secret everywhere, and nowhere by a stand-in."""
+    return all(password == secret and not name.endswith(STANDIN) for name, password in logins)
 
 
 def parse_job(text: str) -> dict[str, Any]:
@@ -341,33 +368,6 @@ def backed_up_to(log: str, path: str) -> bool:
         if into in options.split() and "backup command end: completed successfully" in rest:
             return True
     return False
-
-
-def is_password_of(role: str, password: str, stored: str | None) -> bool | None:
-    """Return whether a password is the one that PostgreSQL has stored for a role, None if it has none to compare."""
-    scram = SCRAM.fullmatch(stored or "")
-    if scram:
-        salt, key = base64.b64decode(scram[2]), base64.b64decode(scram[3])
-        return any(_scram_key(way, salt, int(scram[1])) == key for way in _spellings(password))
-    if stored and stored.startswith("md5"):
-        return hashlib.md5(_bytes(password + role), usedforsecurity=False).hexdigest() == stored.removeprefix("md5")
-    return None
-
-
-def _scram_key(password: bytes, salt: bytes, iterations: int) -> bytes:
-    """Return RFC 5802's StoredKey."""
-    salted = hashlib.pbkdf2_hmac("sha256", password, salt, iterations)
-    return hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-
-
-def _spellings(password: str) -> set[bytes]:
-    """Return a password as it is and as SASLprep makes it; PostgreSQL takes the first where the second is forbidden."""
-    mapped = (" " if stringprep.in_table_c12(char) else char for char in password if not stringprep.in_table_b1(char))
-    return {_bytes(password), _bytes(unicodedata.normalize("NFKC", "".join(mapped)))}
-
-
-def _bytes(text: str) -> bytes:
-    return text.encode(errors="replace")
 
 
 def combined(verdicts: Iterable[bool | None]) -> bool | None:

@@ -18,10 +18,20 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import deployed
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT
-from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls, WrongPasswordError
+from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
-from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError
+from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
+from ansible_collections.holdfast.ha.plugins.module_utils.login_trial import (
+    Trials,
+    Values,
+    each,
+    merged,
+    try_console,
+    try_etcd,
+    try_page,
+    try_rest,
+    try_roles,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.places import Access, Account, whose
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, psycopg2
 from ansible_collections.holdfast.ha.plugins.module_utils.url import https_url
@@ -101,6 +111,11 @@ def processes_of(unit: str) -> list[int]:
     return [int(process) for process, group in groups.items() if f"/{unit}" in group]
 
 
+def with_standins(logins: Iterable[str]) -> list[str]:
+    """Return the names of logins, and of those that may stand in for them."""
+    return [name for login in logins for name in (login, f"{login}{deployed.STANDIN}")]
+
+
 def ask_server(config: Any, patroni: deployed.Patroni, roles: Iterable[str]) -> Server | None:
     """Return the answer of this host's server, None without one."""
     settings = {
@@ -113,15 +128,6 @@ def ask_server(config: Any, patroni: deployed.Patroni, roles: Iterable[str]) -> 
         (passwords, encoding, locale), *_rest = ask(settings, SERVER, (list(roles),), SECONDS)
         return Server(passwords or {}, encoding, locale)
     return None
-
-
-def taken_by_server(roles: Mapping[str, str], server: Server, secrets: Mapping[str, str]) -> dict[str, bool | None]:
-    """Return by name whether the roles have these passwords."""
-    return {
-        name: deployed.is_password_of(role, secrets[name], server.passwords.get(role))
-        for name, role in roles.items()
-        if name in secrets
-    }
 
 
 def etcd(path: str) -> deployed.Etcd | None:
@@ -140,28 +146,16 @@ def etcd(path: str) -> deployed.Etcd | None:
 
 
 def ask_etcd(
-    found: deployed.Etcd, tls: Tls, users: Mapping[str, str], secrets: Mapping[str, str]
-) -> tuple[dict[str, str] | None, dict[str, bool | None]]:
-    """Return the members {peer URL: name}, None if unknown, and by name whether users' passwords are accepted."""
+    found: deployed.Etcd, tls: Tls, users: Mapping[str, str], values: Values
+) -> tuple[dict[str, str] | None, Trials]:
+    """Return the members {peer URL: name}, None if unknown, and what etcd says of its users."""
     client = EtcdClient(tls.client(f"https://127.0.0.1:{urlsplit(found.client_url).port}", SECONDS))
-    taken: dict[str, bool | None] = {}
+    trials = Trials()
     try:
-        for name, user in users.items():
-            taken[name], logged_in = log_in(client, user, secrets[name]) if name in secrets else (None, client)
-            client = logged_in if user == ROOT else client
-        return {url: member.name for member in client.members() for url in member.peer_urls}, taken
+        trials, admin = try_etcd(client, users, values)
+        return {url: member.name for member in admin.members() for url in member.peer_urls}, trials
     except (EndpointError, OSError, ValueError):
-        return None, taken
-
-
-def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, EtcdClient]:
-    """Return whether a password is accepted, None while authentication is off, and the client, logged in if
-    possible."""
-    try:
-        logged_in = client.login(user, password)
-    except WrongPasswordError:
-        return False, client
-    return (True, logged_in) if logged_in else (None, client)
+        return None, trials
 
 
 def patroni_members(found: deployed.Patroni, tls: Tls) -> tuple[str, ...] | None:
@@ -254,34 +248,54 @@ def try_repositories(
     }
 
 
-def stored_secrets(config: Any, stored: Mapping[str, str]) -> dict[str, list[str]]:
-    """Return the secrets in the files of this host, by the names of ha_secrets."""
-    found = {name: [value] for name, value in deployed.patroni_secrets(config).items()} if config else {}
-    found |= {name: deployed.parse_stored(path, read(path)) for name, path in stored.items()}
-    return {name: values for name, values in found.items() if values}
+def stored_logins(config: Any, stored: Mapping[str, str]) -> dict[str, list[deployed.Login]]:
+    """Return the logins in the files of this host, by the names of ha_secrets; a path may have C(*)."""
+    found = {name: [login] for name, login in deployed.patroni_logins(config).items()} if config else {}
+    for name, path in stored.items():
+        paths = sorted(map(str, Path(path).parent.glob(Path(path).name))) if "*" in path else [path]
+        found[name] = [login for one in paths for login in deployed.parse_stored(one, read(one))]
+    return {name: logins for name, logins in found.items() if logins}
+
+
+def prove(
+    wished: Mapping[str, Any], patroni: deployed.Patroni | None, logins: Mapping[str, Any], tls: Tls, values: Values
+) -> Trials:
+    """Try the logins that this host alone has: Patroni's REST interface, PgBouncer's console and HAProxy's page."""
+    found = []
+    if patroni:
+        place, user = https_url(patroni.address, patroni.rest_port), wished["rest_user"]
+        rest = replace(tls.client(place, SECONDS), username=user)
+        found.append(each("patroni_rest", values, lambda value: try_rest(replace(rest, password=value))))
+    if "pgbouncer" in logins and wished["console"]:
+        console = wished["console"]
+        found.append(each("pgbouncer", values, lambda value: try_console(console["port"], console["user"], value)))
+    if page := deployed.parse_page(read(wished.get("stored", {}).get("haproxy_stats", ""))):
+        client = HttpJsonClient(f"http://{page[0]}", username=page[1], timeout=SECONDS)
+        found.append(each("haproxy_stats", values, lambda value: try_page(replace(client, password=value))))
+    return merged(found)
 
 
 def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
     """Return what is deployed on this host."""
-    secrets: Mapping[str, str] = wished.get("secrets", {})
+    values = Values(wished.get("secrets", {}), wished.get("former", {}))
     tls = Tls(**{name: wished.get("tls", {}).get(name, "") for name in ("ca", "cert", "key")})
     units = {component: Unit(*unit) for component, unit in wished.get("units", {}).items()}
     unit = units.get("postgresql", Unit())
     config = patroni_config(unit.configuration)
     patroni = deployed.parse_patroni(config)
     data = postgresql(patroni.data_directory if patroni else wished.get("data_directory", ""), unit.name)
-    taken: dict[str, bool | None] = {}
-    store = etcd(units.get("etcd", Unit()).configuration)
+    store, trials = etcd(units.get("etcd", Unit()).configuration), Trials()
     if store:
-        members, taken = ask_etcd(store, tls, wished.get("etcd_users", {}), secrets)
+        members, trials = ask_etcd(store, tls, wished.get("etcd_users", {}), values)
         store = replace(store, members=members)
     if patroni and data and psycopg2:
         roles = wished.get("sql_roles", {}) | {f"postgresql_{kind}": role for kind, role in patroni.users.items()}
-        if server := ask_server(config, patroni, roles.values()):
-            taken |= taken_by_server(roles, server, secrets)
+        if server := ask_server(config, patroni, with_standins(roles.values())):
+            trials.merge(try_roles(roles, server.passwords, values))
             data = replace(data, encoding=server.encoding, locale=server.locale)
-    stored = stored_secrets(config, wished.get("stored", {}))
-    same = {name: set(values) == {secrets.get(name)} for name, values in stored.items()}
+    logins = stored_logins(config, wished.get("stored", {}))
+    if wished.get("prove"):
+        trials.merge(prove(wished, patroni, logins, tls, values))
     configuration = read(PGBACKREST)
     backup, repositories = deployed.parse_pgbackrest(configuration) or (None, ())
     return deployed.Deployed(
@@ -291,16 +305,29 @@ def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
         pgbackrest=backup,
         components=components(units),
         patroni_members=patroni_members(patroni, tls) if patroni and data else None,
-        secrets={
-            **{name: deployed.Verdict(same.get(name), taken.get(name)) for name in {*same, *taken} & secrets.keys()},
-            **try_repositories(module, wished, repositories),
-        },
+        secrets={**verdicts(logins, trials, values), **try_repositories(module, wished, repositories)},
         system=system(),
         vrrp_peers=vrrp_peers(module, units.get("keepalived", Unit()).configuration),
         taken=taken_directories(wished.get("directories", ())),
         kept={name: keep for path in JOBS.glob("*.json") for name, keep in deployed.parse_job(read(str(path))).items()},
         emptied=emptied(module, wished, configuration),
     )
+
+
+def verdicts(
+    logins: Mapping[str, Iterable[deployed.Login]], trials: Trials, values: Values
+) -> dict[str, deployed.Verdict]:
+    """Return what is known of each desired secret."""
+    known = {*logins, *trials.accepted, *trials.former, *trials.standing} & values.desired.keys()
+    return {
+        name: deployed.Verdict(
+            stored=deployed.is_stored(values.desired[name], logins[name]) if name in logins else None,
+            accepted=trials.accepted.get(name),
+            standin=trials.standing.get(name),
+            former=trials.former.get(name),
+        )
+        for name in sorted(known)
+    }
 
 
 def system() -> str:

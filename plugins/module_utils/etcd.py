@@ -217,7 +217,8 @@ class Permission:
 class User:
     """A declared user, with a role of the same name and only these permissions.
 
-    It reads and writes ``prefixes``, reads ``read_prefixes`` and writes ``write_prefixes``.
+    It reads and writes ``prefixes``, reads ``read_prefixes`` and writes ``write_prefixes``. With ``like``, it has the
+    role of that user instead.
     """
 
     name: str
@@ -225,12 +226,19 @@ class User:
     prefixes: tuple[str, ...] = ()
     read_prefixes: tuple[str, ...] = ()
     write_prefixes: tuple[str, ...] = ()
+    like: str = ""
+
+    @property
+    def role(self) -> str:
+        """The name of its only role."""
+        return self.like or self.name
 
     @classmethod
     def from_params(cls, params: Mapping[str, Any], passwords: Mapping[str, str]) -> User:
         """Return the user that an entry of a module's parameter is; the passwords stand apart, by name."""
-        prefixes = (tuple(params[name]) for name in ("prefixes", "read_prefixes", "write_prefixes"))
-        return cls(params["name"], passwords[params["name"]], *prefixes)
+        kinds = ("prefixes", "read_prefixes", "write_prefixes")
+        prefixes = {kind: tuple(params.get(kind) or ()) for kind in kinds}
+        return cls(params["name"], passwords[params["name"]], **prefixes, like=params.get("like") or "")
 
     @property
     def permissions(self) -> frozenset[Permission]:
@@ -262,26 +270,35 @@ class Call:
     body: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
-def plan_auth(current: AuthState, root_password: str, users: Sequence[User]) -> tuple[Call, ...]:
-    """Return the calls from the observed to the declared state; enabling comes last."""
-    everyone = [User(ROOT, root_password), *users]
+def plan_auth(
+    current: AuthState, root_password: str, users: Sequence[User], absent: Collection[str] = ()
+) -> tuple[Call, ...]:
+    """Return the calls from the observed to the declared state; enabling comes last.
+
+    Before it comes root's password, because its change ends the login that carries out the calls.
+    """
+    everyone = [*users, User(ROOT, root_password)]
     calls = [call for user in everyone for call in _plan_user(current, user)]
+    gone = [
+        Call(f"delete user {name}", "/v3/auth/user/delete", {"name": name}) for name in absent if name in current.users
+    ]
     if not current.enabled:
         calls.append(Call("enable authentication", "/v3/auth/enable"))
-    return tuple(calls)
+    return (*gone, *calls)
 
 
 def _plan_user(current: AuthState, user: User) -> list[Call]:
     calls = []
-    if user.name not in current.roles:
-        calls.append(Call(f"add role {user.name}", "/v3/auth/role/add", {"name": user.name}))
-    if user.name != ROOT:
-        calls += _plan_permissions(user, current.roles.get(user.name, frozenset()))
+    if user.role not in current.roles and not user.like:
+        calls.append(Call(f"add role {user.role}", "/v3/auth/role/add", {"name": user.role}))
+    if user.name != ROOT and not user.like:
+        calls += _plan_permissions(user, current.roles.get(user.role, frozenset()))
+    roles = _plan_roles(user, current.users.get(user.name, frozenset()))
     if user.name not in current.users:
-        calls.append(_with_password("add user", "/v3/auth/user/add", user))
-    elif user.name in current.refused or not current.enabled:
-        calls.append(_with_password("set the password of user", "/v3/auth/user/changepw", user))
-    return calls + _plan_roles(user.name, current.users.get(user.name, frozenset()))
+        return [*calls, _with_password("add user", "/v3/auth/user/add", user), *roles]
+    if user.name in current.refused or not current.enabled:
+        return [*calls, *roles, _with_password("set the password of user", "/v3/auth/user/changepw", user)]
+    return [*calls, *roles]
 
 
 def _with_password(text: str, path: str, user: User) -> Call:
@@ -312,14 +329,15 @@ def _plan_permissions(user: User, found: frozenset[Permission]) -> list[Call]:
     return revoke + grant
 
 
-def _plan_roles(name: str, found: frozenset[str]) -> list[Call]:
+def _plan_roles(user: User, found: frozenset[str]) -> list[Call]:
+    name, wanted = user.name, user.role
     revoke = [
         Call(f"revoke role {role} from user {name}", "/v3/auth/user/revoke", {"name": name, "role": role})
-        for role in sorted(found - {name})
+        for role in sorted(found - {wanted})
     ]
-    if name in found:
+    if wanted in found:
         return revoke
-    return [*revoke, Call(f"grant role {name} to user {name}", "/v3/auth/user/grant", {"user": name, "role": name})]
+    return [*revoke, Call(f"grant role {wanted} to user {name}", "/v3/auth/user/grant", {"user": name, "role": wanted})]
 
 
 def prefix_end(prefix: bytes) -> bytes:

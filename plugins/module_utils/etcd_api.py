@@ -10,6 +10,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
@@ -109,6 +110,13 @@ class EtcdClient:
             raise
         return replace(self, token=answer["token"])
 
+    def login_with(self, name: str, passwords: Sequence[str]) -> tuple[EtcdClient | None, str]:
+        """Return what login() does, and the first password that is accepted; raise WrongPasswordError for none."""
+        for password in passwords[:-1]:
+            with suppress(WrongPasswordError):
+                return self.login(name, password), password
+        return self.login(name, passwords[-1]), passwords[-1]
+
     def members(self) -> tuple[Member, ...]:
         """Return the cluster's members."""
         answer = self.call("/v3/cluster/member/list")
@@ -118,11 +126,11 @@ class EtcdClient:
         """Return authentication as found; needs root's token when it is on."""
         names = self.call("/v3/auth/user/list").get("users", ())
         roles = self.call("/v3/auth/role/list").get("roles", ())
-        wanted = {ROOT, *(user.name for user in users)}
+        wanted, known = {ROOT, *(user.name for user in users)}, {ROOT, *(user.role for user in users)}
         return AuthState(
             enabled=enabled,
             users={name: self._roles_of(name) if name in wanted else frozenset() for name in names},
-            roles={role: self._permissions_of(role) if role in wanted else frozenset() for role in roles},
+            roles={role: self._permissions_of(role) if role in known else frozenset() for role in roles},
             refused=frozenset(user.name for user in users if enabled and user.name in names and self._refuses(user)),
         )
 

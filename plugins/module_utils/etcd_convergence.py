@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd import ROOT, Call, User, plan_auth
@@ -34,8 +35,9 @@ class Cluster:
         tls = Tls.from_params(params)
         self.awaited = [EtcdClient(tls.client(url, HTTP_TIMEOUT)) for url in params["endpoints"]]
         self.others = {name: EtcdClient(tls.client(url, OTHERS_SECONDS)) for name, url in params["others"].items()}
-        self.root_password: str = params["root_password"]
+        self.root_passwords: list[str] = [params["root_password"], *filter(None, [params.get("former_root_password")])]
         self.users = [User.from_params(user, params["passwords"]) for user in params["users"]]
+        self.absent: list[str] = params.get("absent_users") or []
         self.check_mode = check_mode
         self.seconds: float = 0 if check_mode else params["timeout"]
 
@@ -47,9 +49,12 @@ class Cluster:
             if self.check_mode:
                 return result(["form the cluster, declare users and enable authentication"])
             raise UnhealthyError(describe(seen))
-        root = client.login(ROOT, self.root_password)
+        root, password = client.login_with(ROOT, self.root_passwords)
         admin = root or client
-        plan = plan_auth(admin.auth_state(self.users, enabled=root is not None), self.root_password, self.users)
+        state = admin.auth_state(self.users, enabled=root is not None)
+        if password != self.root_passwords[0]:
+            state = replace(state, refused=state.refused | {ROOT})
+        plan = plan_auth(state, self.root_passwords[0], self.users, self.absent)
         members = sorted(member.name for member in admin.members())
         if not self.check_mode:
             apply(admin, plan)

@@ -27,7 +27,7 @@ class Observer:
         self.tls = Tls.from_params(params)
         self.endpoints: list[str] = params["endpoints"]
         self.username: str = params["username"]
-        self.password: str | None = params["password"]
+        self.passwords: list[str] = [params[name] for name in ("password", "former_password") if params.get(name)]
         self.timeout: float = params["timeout"]
         self.errors: list[str] = []
 
@@ -77,10 +77,10 @@ class Observer:
 
     def logged_in(self, client: EtcdClient) -> EtcdClient:
         """Return the client with a token where one is needed and available."""
-        if self.password is None:
+        if not self.passwords:
             return client
         try:
-            return client.login(self.username, self.password) or client
+            return client.login_with(self.username, self.passwords)[0] or client
         except WrongPasswordError:
             self.errors.append(f"the password of {self.username} is refused")
         except EndpointError as error:

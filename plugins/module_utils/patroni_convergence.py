@@ -35,6 +35,9 @@ from ansible_collections.holdfast.ha.plugins.module_utils.patroni_config import 
 RESTART_ROUNDS = 3
 HOPELESS_SECONDS = 30.0
 RECENT_SECONDS = 20.0  # in which a standby tries again, and Patroni too
+RELOAD_SECONDS = 2.0  # since when a member may have begun to apply its files
+NOT_RELOADED = "Failed to reload config_file"
+"""What Patroni says where it has applied only a part of its files."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +171,9 @@ def applied(convergence: Convergence) -> dict[str, Any]:
         await_applied(api, convergence.timeout, required=api.endpoints)
     except ClusterError as error:
         raise ClusterError(f"{error}{in_log(cause(convergence.journal(since)))}") from error
+    told = convergence.journal(since - RELOAD_SECONDS)
+    if any(NOT_RELOADED in line for line in told):
+        raise ClusterError(f"the member has not applied its files{in_log(cause(told))}")
     return result(View(api.cluster()), [], [])
 
 

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +25,7 @@ POLL_SECONDS = 0.1
 RESUME_TRIES = 3
 NOT_PAUSED = "not paused"
 PAUSED_BY_OTHERS = "already suspended/paused"
+CONSOLE_DATABASE = "pgbouncer"
 
 
 POOLERS: dict[str, Any] = {
@@ -168,12 +169,24 @@ class Poolers:
         return {
             "host": pooler.address,
             "port": pooler.port,
-            "dbname": "pgbouncer",
+            "dbname": CONSOLE_DATABASE,
             "user": self.username,
             "password": self.password or "",
             "application_name": "holdfast",
             **verified,
         }
+
+
+def local_settings(port: int, database: str, username: str, password: str) -> dict[str, Any]:
+    """Return what psycopg2 needs to log in to the PgBouncer of this host; its certificate is not verified."""
+    settings = {"host": "127.0.0.1", "port": port, "dbname": database, "user": username, "password": password}
+    return {**settings, "application_name": "holdfast", "sslmode": "require"}
+
+
+def pools_of(rows: Iterable[Mapping[str, Any]], users: Collection[str]) -> list[tuple[str, str]]:
+    """Return user and database of each pool of these users in the answer to SHOW POOLS."""
+    found = ((str(row["user"]), str(row["database"])) for row in rows)
+    return sorted({(user, database) for user, database in found if user in users and database != CONSOLE_DATABASE})
 
 
 def resume(consoles: Consoles) -> None:

@@ -10,7 +10,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import ANSWER_SECONDS, Pooler, PoolerError
+from ansible_collections.holdfast.ha.plugins.module_utils.pgbouncer import (
+    ANSWER_SECONDS,
+    CONSOLE_DATABASE,
+    Pooler,
+    PoolerError,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import psycopg2, sentence
 
 T = TypeVar("T")
@@ -21,8 +26,6 @@ QUIET_SECONDS = 1.0
 """A client that has been idle for so long is not expected to send in the next moment."""
 FRESH_SECONDS = 0.02
 """What happened since a look that was longer ago may be over by now, as on a busy machine."""
-CONSOLE = "pgbouncer"
-"""The database of the admin console."""
 GONE = "client not found"
 
 
@@ -44,7 +47,9 @@ def clients(rows: Iterable[Mapping[str, Any]]) -> list[Client]:
 
     A connection that has not logged in, such as a health check, is not in that answer.
     """
-    return [_client(row) for row in rows if row["database"] != CONSOLE and not row["state"].endswith("_cancel_req")]
+    return [
+        _client(row) for row in rows if row["database"] != CONSOLE_DATABASE and not row["state"].endswith("_cancel_req")
+    ]
 
 
 def _client(row: Mapping[str, Any]) -> Client:

@@ -17,7 +17,17 @@ try:
 except ImportError:
     psycopg2 = None
 
-__all__ = ("Session", "answer", "ask", "connect", "psycopg2", "sentence", "stored_for_certain_not", "wait")
+__all__ = (
+    "Session",
+    "answer",
+    "ask",
+    "connect",
+    "is_refused_password",
+    "psycopg2",
+    "sentence",
+    "stored_for_certain_not",
+    "wait",
+)
 
 Rows = list[tuple[Any, ...]]
 # SQLSTATEs of a server that goes away: what it was doing may have been done.
@@ -71,6 +81,11 @@ def stored_for_certain_not(error: Exception) -> bool:
     """Return whether a failed statement certainly left nothing behind: the server refused it and stays."""
     code = getattr(error, "pgcode", None)
     return bool(code) and not str(code).startswith(GOING_AWAY)
+
+
+def is_refused_password(error: BaseException) -> bool:
+    """Return whether an error says that a password is wrong, in PostgreSQL's or PgBouncer's words."""
+    return "authentication failed" in str(error)
 
 
 def sentence(error: BaseException) -> str:

@@ -21,16 +21,25 @@ attributes:
     support: none
     description: Will return details on what has changed when in diff mode.
 options:
+  prove:
+    description:
+      - Whether to try the desired and the former secrets also where only this host asks for them. These are Patroni's
+        REST interface, PgBouncer's console and HAProxy's statistics page.
+      - The action plugin reads it.
+    type: bool
+    default: false
   wished:
     description:
       - The desired state as a JSON document; it is one string, so that Ansible hides all of it.
       - >-
-        C(secrets) by the names of C(ha_secrets); C(data_directory), C(port) and C(superuser) of PostgreSQL; C(stanza);
-        C(repositories) that the host stores or reads directly, each with C(variable), C(place), C(type), C(path),
-        C(cipher_type) and C(cipher_pass); C(directories) of the host's components, each with C(variable), C(path) and
-        C(owner); C(units), by component its unit and the collection's file that the unit reads; C(etcd_users) and
-        C(sql_roles), by secret the user or role whose password it is; C(stored), by secret the file that holds it;
-        C(tls), the paths C(ca), C(cert) and C(key) with which etcd and Patroni are asked.
+        C(secrets) by the names of C(ha_secrets), and C(former) values; C(data_directory), C(port) and C(superuser) of
+        PostgreSQL; C(stanza); C(repositories) that the host stores or reads directly, each with C(variable), C(place),
+        C(type), C(path), C(cipher_type) and C(cipher_pass); C(directories) of the host's components, each with
+        C(variable), C(path) and C(owner); C(units), by component its unit and the collection's file that the unit
+        reads; C(etcd_users) and C(sql_roles), by secret the user or role whose password it is; C(stored), by secret the
+        file that holds it; C(tls), the paths C(ca), C(cert) and C(key) with which etcd and Patroni are asked;
+        C(rest_user) and C(console), the users of Patroni's REST interface and PgBouncer's console; C(prove), as the
+        option.
       - The action plugin sets it.
     type: str
     default: "{}"
@@ -50,7 +59,8 @@ deployed:
     keepalived's peers on this host and of other senders of VRRP adverts. C(taken) has, by variable, the present user of
     a desired directory, C(kept), by backup job, how many snapshots it keeps. C(emptied) are the paths of repositories
     that had backups of the stanza and no longer know it. C(secrets) says by name whether the desired secret is
-    C(stored) and C(accepted).
+    C(stored) and C(accepted), whether another login stands in for its own (C(standin)), and whether the C(former) value
+    is accepted.
   returned: always
   type: dict
   sample:
@@ -68,12 +78,17 @@ deployed:
     pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: [], retention: {}}
     components: [etcd, postgresql]
     patroni_members: [db1, db2, db3]
-    secrets: {postgresql_replication: {stored: true, accepted: true}}
+    secrets: {postgresql_replication: {stored: true, accepted: true, standin: false, former: null}}
     system: Debian 13
     vrrp_peers: []
     taken: {}
     kept: {etcd: 14, etc: {daily: 30}}
     emptied: []
+unsettled:
+  description: Names of secrets of which this host lacks the desired value, or a service does, or has the former one.
+  returned: with O(prove)
+  type: list
+  elements: str
 marks:
   description: The hosts in maintenance, as this host knows them; see M(holdfast.ha.maintenance_info).
   returned: unless they can't be read
@@ -93,7 +108,11 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed_look import B
 def main() -> None:
     """Run the module."""
     module = AnsibleModule(
-        argument_spec={"wished": {"type": "str", "default": "{}", "no_log": True}}, supports_check_mode=True
+        argument_spec={
+            "prove": {"type": "bool", "default": False},
+            "wished": {"type": "str", "default": "{}", "no_log": True},
+        },
+        supports_check_mode=True,
     )
     if os.geteuid() != 0:
         module.fail_json(msg="root's rights are missing: most files can be read by root only")

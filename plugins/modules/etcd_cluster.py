@@ -41,6 +41,10 @@ options:
     description: Password of root. etcd can't replace it without the present one.
     type: str
     required: true
+  former_root_password:
+    description: Present password of root where that may not be O(root_password) yet, which then replaces it.
+    type: str
+    default: ""
   users:
     description: Users besides root.
     type: list
@@ -66,6 +70,15 @@ options:
         type: list
         elements: str
         default: []
+      like:
+        description: Name of the user whose role this one has instead of its own. It must exist.
+        type: str
+        default: ""
+  absent_users:
+    description: Names of users that must not exist. Their sessions end.
+    type: list
+    elements: str
+    default: []
   passwords:
     description: Passwords of O(users), by name.
     type: dict
@@ -127,6 +140,7 @@ ARGUMENTS: dict[str, Any] = {
     "others": {"type": "dict", "default": {}},
     **CONNECTION_ARGUMENTS,
     "root_password": {"type": "str", "required": True, "no_log": True},
+    "former_root_password": {"type": "str", "default": "", "no_log": True},
     "users": {
         "type": "list",
         "elements": "dict",
@@ -134,8 +148,10 @@ ARGUMENTS: dict[str, Any] = {
         "options": {
             "name": {"type": "str", "required": True},
             **{name: {"type": "list", "elements": "str", "default": []} for name in PREFIXES},
+            "like": {"type": "str", "default": ""},
         },
     },
+    "absent_users": {"type": "list", "elements": "str", "default": []},
     "passwords": {"type": "dict", "default": {}, "no_log": True},
     "timeout": {"type": "float", "default": 60},
 }
@@ -152,7 +168,7 @@ def main() -> None:
     except UnhealthyError as error:
         module.fail_json(msg=f"etcd members aren't healthy after {module.params['timeout']:g} s: {error}")
     except WrongPasswordError as error:
-        module.fail_json(msg=f"etcd refuses the password of {error}: root_password is not the one it was set up with")
+        module.fail_json(msg=f"etcd refuses the password of {error}: neither root_password nor a former one is its own")
     except EndpointError as error:
         module.fail_json(msg=str(error))
     module.exit_json(**outcome)

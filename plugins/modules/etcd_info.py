@@ -35,6 +35,9 @@ options:
   password:
     description: The user's password. Without it, what needs a login is left out.
     type: str
+  former_password:
+    description: What the password may be until its rotation has ended.
+    type: str
   timeout:
     description: Seconds to wait for an endpoint's answer.
     type: float
@@ -132,6 +135,7 @@ ARGUMENTS: dict[str, Any] = {
     **CONNECTION_ARGUMENTS,
     "username": {"type": "str", "default": "root"},
     "password": {"type": "str", "no_log": True},
+    "former_password": {"type": "str", "no_log": True},
     "timeout": {"type": "float", "default": 3},
 }
 

@@ -59,10 +59,19 @@ options:
   part:
     description: >-
       Only checks the secrets and variables of the play's hosts, as far as they can be evaluated, and compares the
-      observed with the desired state. It is for a playbook that runs a part of a cluster. No secret may have changed
-      then.
+      observed with the desired state. It is for a playbook that runs a part of a cluster.
     type: bool
     default: false
+  secrets:
+    description:
+      - Whether the run changes secrets everywhere in a cluster; otherwise those that services share must not have
+        changed. By default the opposite of O(part).
+    type: bool
+  without:
+    description: Hosts that are down or in maintenance, and may keep the former secrets.
+    type: list
+    elements: str
+    default: []
 seealso:
   - module: holdfast.ha.host_preflight
   - module: holdfast.ha.deployed_info
@@ -87,6 +96,14 @@ down:
   type: dict
 maintenance:
   description: Hosts in maintenance by name, each with since when and why.
+  returned: success
+  type: dict
+moves:
+  description:
+    - By cluster, what is left to do until hosts and services have the desired secrets, where anything is. C(changes)
+      names the secrets that a login still refuses, C(settles) those that hosts lack, C(components) those that hold
+      them. C(etcd_logins) and C(sql_logins) get a new password and C(patroni) names the parts of Patroni's
+      configuration that log in as a stand-in meanwhile; C(etcd_standins) and C(sql_standins) go at the end.
   returned: success
   type: dict
 present:

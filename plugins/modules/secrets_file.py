@@ -8,7 +8,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: secrets_file
-short_description: Generate the secrets of an inventory
+short_description: Generate and rotate the secrets of an inventory
 version_added: 1.0.0
 description:
   - Adds to a variables file every missing secret of a cluster and a password for each SQL role.
@@ -17,6 +17,9 @@ description:
     secrets are encrypted in place (C(!vault)), new ones are, too.
   - Any other file is encrypted when a vault password is given, and gets mode 0600. With several passwords,
     C(ANSIBLE_VAULT_ENCRYPT_IDENTITY) selects the vault id.
+  - With O(rotate), it gives secrets new values and keeps their former ones in C(ha_secrets_previous) and
+    C(ha_role_passwords_previous) of the same file, until O(settled) removes them. Both leave the rest of the file
+    alone, and protect it as before.
   - This is an action plugin, it runs on the controller.
 author: Holdfast contributors (@holdfast)
 attributes:
@@ -38,6 +41,19 @@ options:
     type: list
     elements: str
     default: []
+  rotate:
+    description:
+      - "Secrets that get new values: keys of C(ha_secrets), SQL roles, or V(passwords) for all that can be replaced in
+        place. A name that is both is written with its variable, such as C(ha_role_passwords.app)."
+      - One that has a former value keeps its new one, because its rotation has not ended.
+    type: list
+    elements: str
+    default: []
+  settled:
+    description: Secrets, with their variables, whose former values are removed.
+    type: list
+    elements: str
+    default: []
   plaintext:
     description: Whether to write an unencrypted file when no vault password is given. For throw-away labs.
     type: bool
@@ -48,6 +64,10 @@ EXAMPLES = r"""
 - name: Generate the missing secrets
   holdfast.ha.secrets_file:
     roles: [app]
+
+- name: Give two of them new values
+  holdfast.ha.secrets_file:
+    rotate: [etcd_patroni, app]
 """
 
 RETURN = r"""
@@ -62,6 +82,18 @@ added:
   type: list
   elements: str
   sample: [ha_secrets.etcd_root, ha_role_passwords.app]
+rotated:
+  description: Names of the secrets that got a new value.
+  returned: success
+  type: list
+  elements: str
+  sample: [ha_secrets.etcd_patroni]
+removed:
+  description: Names of the secrets whose former value was removed.
+  returned: success
+  type: list
+  elements: str
+  sample: [ha_secrets.etcd_patroni]
 encrypted:
   description: Whether the file is encrypted.
   returned: success

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.plugin_utils.sandbox import SANDBOX
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import (
     COMMON,
     DEFAULTS,
@@ -23,6 +24,30 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules imp
 SYSTEMD = "/etc/systemd/system"
 DOCUMENTS = "/etc/holdfast/jobs"
 LOCKS = "/run/holdfast-jobs"
+NETWORK = "AF_INET AF_INET6 AF_NETLINK AF_UNIX"
+SANDBOXES: Mapping[str, dict[str, Any]] = {
+    # Nothing is known of a command, but that another user's needs no privileges.
+    "command": {
+        "MemoryDenyWriteExecute": None,
+        "PrivateTmp": None,
+        "ProtectHome": None,
+        "ProtectProc": None,
+        "RestrictAddressFamilies": None,
+        "RestrictSUIDSGID": None,
+    },
+    "etcd_snapshot": {"ProtectHome": "read-only", "RestrictAddressFamilies": NETWORK},
+    # It saves what the host has, and its proof restores files with their owners and modes.
+    "files": {
+        "PrivateTmp": None,
+        "ProtectHome": "read-only",
+        "ProtectKernelModules": None,
+        "RestrictAddressFamilies": NETWORK,
+        "RestrictSUIDSGID": None,
+    },
+}
+"""By kind: how a job's sandbox deviates."""
+EVERY_FILE = "CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETFCAP"
+"""What root needs to save and to restore the files of all users."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +110,7 @@ def files_of(job: Mapping[str, Any], settings: Settings) -> list[dict[str, Any]]
     unit, document = job["unit"], f"{DOCUMENTS}/{job['name']}.json"
     shown = {key: job[key] for key in (*IDENTITY, *COMMON, "unit", "group")}
     shown |= {"document": document, "lock_file": lock_of(job), "lock_user": job["lock_user"]}
-    shown |= {"writable": writable(job), "scratch": scratch_of(job)}
+    shown |= {"writable": writable(job), "scratch": scratch_of(job), "sandbox": sandbox_of(job)}
     check = f"systemd-analyze calendar {shlex.quote(str(job['schedule']))}"
     return [
         {
@@ -144,6 +169,15 @@ def writable(job: Mapping[str, Any]) -> list[str] | None:
     if job["kind"] == "command":
         return job["writable_paths"] or None
     return [job["directory"]] if job["kind"] == "etcd_snapshot" else list(filter(None, [local_repository(job)]))
+
+
+def sandbox_of(job: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the job's sandbox deviates; commands of root's have none but for the system's directories."""
+    kind, by_root = job["kind"], job["user"] == "root"
+    if kind == "command":
+        base = dict.fromkeys(SANDBOX) | {"UMask": SANDBOX["UMask"]} if by_root else dict(SANDBOXES[kind])
+        return base | {"ProtectSystem": "full" if writable(job) is None else "strict"}
+    return SANDBOXES[kind] | ({"CapabilityBoundingSet": EVERY_FILE} if by_root else {})
 
 
 def scratch_of(job: Mapping[str, Any]) -> str:

@@ -155,6 +155,7 @@ def plan(document: Mapping[str, Any]) -> dict[str, Any]:
         "each": EACH,
         "canary_sql": CANARY_SQL,
         "directories": directories(inputs, found),
+        "writable": [inputs.log_path, *posix_paths(inputs, found)],
         "files": [*files(inputs), *keys],
         "absent": absent(inputs, {file["path"] for file in keys}),
         "units": units(inputs),
@@ -220,16 +221,17 @@ def processes(inputs: Inputs) -> dict[str, int]:
     }
 
 
+def posix_paths(inputs: Inputs, found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return the directories of this host's own repositories."""
+    return [item["path"] for item in found if inputs.is_repository and item["type"] == "posix"]
+
+
 def directories(inputs: Inputs, found: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Return the directories of this host."""
     return [
         {"path": inputs.log_path, **OWN_DIRECTORY},
         *([{"path": inputs.spool_path, **OWN_DIRECTORY}, {"path": LIBRARY}] if inputs.is_database else []),
-        *(
-            {"path": item["path"], **OWN_DIRECTORY}
-            for item in found
-            if inputs.is_repository and item["type"] == "posix"
-        ),
+        *({"path": path, **OWN_DIRECTORY} for path in posix_paths(inputs, found)),
     ]
 
 

@@ -19,8 +19,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import m
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problem
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    FORMER_SECRETS,
     PACKAGE_ROLES,
     ROLES,
+    SECRET_VARIABLES,
     packages_variable,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document import LOADER
@@ -31,7 +33,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables imp
 
 COLLECTION = Path(__file__).resolve().parents[2]
 
-ANYWHERE = frozenset({"ha_secrets", "ha_role_passwords", FOREIGN})
+ANYWHERE = frozenset({*SECRET_VARIABLES, *FORMER_SECRETS.values(), FOREIGN})
 """Host variables that also count as extra variables."""
 
 INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKAGE_ROLES)}) - ANYWHERE

@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterator
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import FORMER_SECRETS, SECRETS
 from jinja2 import Environment, TemplateError
 from jinja2.nodes import Output, TemplateData
 
@@ -57,7 +57,7 @@ def secret_problems(name: str, value: object) -> Iterator[str]:
     if not isinstance(value, str):
         return
     variable, _dot, key = name.partition(".")
-    if variable != "ha_secrets":
+    if variable not in ("ha_secrets", FORMER_SECRETS["ha_secrets"]):
         return
     if key.startswith("etcd_") and len(value.encode("utf-8", "surrogatepass")) > BCRYPT_LONGEST:
         yield f"has more than {BCRYPT_LONGEST} bytes, which etcd does not take"

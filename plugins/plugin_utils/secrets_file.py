@@ -21,14 +21,19 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import (
     secret_problems,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    FORMER_SECRETS,
+    ROLE_PASSWORDS,
+    SECRET_VARIABLES,
+    SECRETS,
+)
 
-SECRETS_VARIABLE = "ha_secrets"
-ROLES_VARIABLE = "ha_role_passwords"
+SECRETS_VARIABLE, ROLES_VARIABLE = SECRET_VARIABLES[0], ROLE_PASSWORDS
 ALPHABET = string.ascii_letters + string.digits
 LENGTH = 32
 MINIMUM_LENGTH = {SECRETS_VARIABLE: 16, ROLES_VARIABLE: 8}
-HEADER = "---\n# Made by playbooks/secrets.yml, which adds what is missing and never changes what is there.\n"
+MINIMUM_LENGTH |= {FORMER_SECRETS[variable]: minimum for variable, minimum in MINIMUM_LENGTH.items()}
+HEADER = "---\n# Made by playbooks/secrets.yml: it adds what is missing, and changes only what -e rotate names.\n"
 
 
 class SecretsError(ValueError):
@@ -51,7 +56,13 @@ class _Dumper(yaml.SafeDumper):
     """A safe YAML dumper that writes `!vault` values."""
 
 
+def _represent(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    """Return the node of a text that Ansible would render only where it is a template."""
+    return dumper.represent_scalar("!unsafe" if is_templated(text) else "tag:yaml.org,2002:str", text)
+
+
 _Dumper.add_representer(VaultedText, lambda dumper, value: dumper.represent_scalar("!vault", str(value), style="|"))
+_Dumper.add_representer(str, _represent)
 
 
 class _Loader(yaml.SafeLoader):
@@ -99,6 +110,11 @@ def parse(text: str) -> dict[str, Any]:
     return document
 
 
+def loaded(text: str) -> yaml.Node | None:
+    """Return the nodes of a secrets file, with their places in the text."""
+    return yaml.compose(text, Loader=_Loader)
+
+
 def check_value(name: str, value: object, minimum: int) -> Iterator[str]:
     """Yield the problems of a present secret, which must have at least minimum characters."""
     if isinstance(value, VaultedText):
@@ -143,14 +159,15 @@ def complete(document: Mapping[str, Any], roles: Iterable[str], generate: Callab
     return Plan(missing, {variable: tuple(document.get(variable) or ()) for variable in wanted})
 
 
-def report(path: str, protection: str, plan: Plan) -> str:
+def report(path: str, protection: str, contents: Mapping[str, Mapping[str, Iterable[str]]]) -> str:
     """Return the contents of a secrets file: names, without values.
 
     :arg protection: how its values are protected.
+    :arg contents: by what is told of them, keys by their variable.
     """
     rows = [
         [what, variable, ", ".join(map(str, keys))]
-        for what, names in (("new", plan.missing), ("kept", plan.kept))
+        for what, names in contents.items()
         for variable, keys in names.items()
         if keys
     ]
@@ -180,41 +197,46 @@ def extended(text: str, plan: Plan) -> str:
     wanted, text = parse(text), text or HEADER
     for variable, added in ((variable, added) for variable, added in plan.missing.items() if added):
         wanted[variable] = {**(wanted.get(variable) or {}), **added}
-        text = _with_keys(text, variable, added)
+        text = with_keys(text, variable, added)
         if parse(text).get(variable, {}) != wanted[variable]:
             raise SecretsError(f"{variable} can't be added to as it is written: write it as a block of lines")
+    return verified(text, wanted)
+
+
+def verified(text: str, wanted: Mapping[str, Any]) -> str:
+    """Return a file's text; raises SecretsError where it has other variables than it should."""
     if parse(text) != wanted:
-        raise SecretsError("adding to it would change other variables, through an alias: write them out")
+        raise SecretsError("a change would change other variables, through an alias: write them out")
     return text
 
 
-def _with_keys(text: str, variable: str, added: Mapping[str, str]) -> str:
+def with_keys(text: str, variable: str, added: Mapping[str, str]) -> str:
     """Return the text with keys added to the end of a variable's mapping, or the variable to the end of the text."""
-    root = yaml.compose(text, Loader=_Loader)
+    root = loaded(text)
     found = [value for key, value in root.value if key.value == variable] if isinstance(root, yaml.MappingNode) else []
     if not found:
-        return f"{_ended(text)}{variable}:\n{_lines(added, 2)}"
+        return f"{ended(text)}{variable}:\n{lines_of(added, 2)}"
     node = found[-1]
     if not isinstance(node, yaml.MappingNode):
-        return f"{text[: node.start_mark.index]}\n{_lines(added, 2).rstrip()}{text[node.end_mark.index :]}"
+        return f"{text[: node.start_mark.index]}\n{lines_of(added, 2).rstrip()}{text[node.end_mark.index :]}"
     if node.flow_style:
         closing = node.end_mark.index - 1
         separator = ", " if node.value else ""
-        return f"{text[:closing]}{separator}{', '.join(_lines(added, 0).splitlines())}{text[closing:]}"
+        return f"{text[:closing]}{separator}{', '.join(lines_of(added, 0).splitlines())}{text[closing:]}"
     key, value = node.value[-1]
-    end = _line_end(text, value.end_mark.index)
-    return f"{_ended(text[:end])}{_lines(added, key.start_mark.column)}{text[end:]}"
+    end = line_end(text, value.end_mark.index)
+    return f"{ended(text[:end])}{lines_of(added, key.start_mark.column)}{text[end:]}"
 
 
-def _lines(added: Mapping[str, str], indent: int) -> str:
+def lines_of(added: Mapping[str, str], indent: int) -> str:
     return textwrap.indent(yaml.dump(dict(added), Dumper=_Dumper, sort_keys=False, width=1000), " " * indent)
 
 
-def _ended(text: str) -> str:
+def ended(text: str) -> str:
     return text if not text or text.endswith("\n") else f"{text}\n"
 
 
-def _line_end(text: str, index: int) -> int:
+def line_end(text: str, index: int) -> int:
     """Return the end of a value's last line; a block of lines ends where the next line begins."""
     if text[:index].endswith("\n"):
         return index

@@ -21,8 +21,8 @@ UNITS = {
     "clone/clone.service.j2": "holdfast-clone-PORT.service",
     "etcd/holdfast.conf.j2": "etcd.service.d/holdfast.conf",
     "haproxy/drop-in.conf.j2": "haproxy.service.d/holdfast.conf",
-    "keepalived/drop-in.conf": "keepalived.service.d/holdfast.conf",
-    "keepalived/filter.service": "keepalived-filter.service",
+    "keepalived/drop-in.conf.j2": "keepalived.service.d/holdfast.conf",
+    "keepalived/filter.service.j2": "keepalived-filter.service",
     "keepalived/nftables.conf": "nftables.service.d/holdfast.conf",
     "lease_watcher/service.j2": "holdfast-lease-watcher.service",
     "patroni/drop-in.conf.j2": "patroni.service.d/holdfast.conf",
@@ -83,7 +83,7 @@ def test_a_unit_of_root_s_says_so() -> None:
     rootless = {
         named(path) for path in whole if not re.search(r"^User=", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert rootless == {"patroni/drop-in.conf.j2", "keepalived/filter.service"}
+    assert rootless == {"patroni/drop-in.conf.j2", "keepalived/filter.service.j2"}
 
 
 def calls(path: Path) -> set[str]:

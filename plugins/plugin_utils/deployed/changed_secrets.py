@@ -1,57 +1,86 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Secrets that a run would change at one of their ends only."""
+"""Secrets that differ from the deployed ones: those that a run can't change, and what it does for the others."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import Deployed, Verdict, combined
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import sql_role_names
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import TAKE_BACK, Difference, Host
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SECRETS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.choice import HOW_KEPT
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rotation.plan import KNOWN, Moves, State, plan, states_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import FORMER_SECRETS
 
-NO_ROTATION = f"{TAKE_BACK}; changing this secret of a running cluster is not supported yet"
-ENDS = {secret.name: secret.ends for secret in SECRETS if secret.ends}
-"""Secrets that site.yml can change, with the components whose hosts must take part."""
+DIFFERS = "differs from the deployed one"
+ROTATE = "playbooks/rotate.yml -e rotate="
+REPOSITORIES = "pgbackrest"
+"""What the names of repositories' passphrases begin with."""
 
 
-def judge_kept(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
-    """Yield the changed secrets that a run would write at one end only."""
-    for name in dict.fromkeys(name for _host, deployed in seen for name in deployed.secrets):
+def judge_secrets(hosts: Sequence[Host], *, whole: bool, without: Collection[str] = ()) -> Iterator[Difference]:
+    """Yield the secrets of a cluster that a run would not change everywhere.
+
+    whole: the run covers all parts of the cluster. without: hosts that are down and may keep the former values.
+    """
+    seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
+    yield from judge_passphrases(seen)
+    for state in states_of(deployed.secrets for _host, deployed in seen).values():
+        told = why_refused(state, hosts, whole=whole, without=without)
+        if told and state.name in KNOWN:
+            host = next(host.name for host, deployed in seen if state.name in deployed.secrets)
+            yield Difference(host, f"ha_secrets.{state.name}", *told)
+
+
+def moves_of(hosts: Sequence[Host]) -> Moves:
+    """Return what is left to do in a cluster until all of it has the desired secrets."""
+    states = states_of(host.deployed.secrets for host in hosts if host.deployed is not None)
+    database = next((host for host in hosts if "postgresql" in host.ha["components"]), hosts[0])
+    return plan(states, sql_role_names(database.variables))
+
+
+def judge_passphrases(seen: Sequence[tuple[Host, Deployed]]) -> Iterator[Difference]:
+    """Yield the passphrases of repositories that differ; a running pgBackRest tells whether one is right."""
+    names = dict.fromkeys(name for _host, deployed in seen for name in deployed.secrets)
+    for name in (name for name in names if name.startswith(REPOSITORIES)):
         verdicts = [(host, deployed.secrets[name]) for host, deployed in seen if name in deployed.secrets]
+        accepted = [verdict.accepted for _host, verdict in verdicts if verdict.accepted is not None]
+        stored = combined(verdict.stored for _host, verdict in verdicts)
+        if any(accepted) or (not accepted and stored is not False):
+            continue
         variable = name if name.startswith("pgbackrest_repositories") else f"ha_secrets.{name}"
-        if name not in ENDS and (told := why_refused(name, [verdict for _host, verdict in verdicts])):
-            yield Difference(verdicts[0][0].name, variable, *told)
+        yield Difference(verdicts[0][0].name, variable, DIFFERS, f"{TAKE_BACK}; it {HOW_KEPT}")
 
 
-def why_refused(name: str, verdicts: Sequence[Verdict]) -> tuple[str, str] | None:
-    """Return a secret's problem and fix, or None; a value that a running service accepts is right."""
-    accepted = [verdict.accepted for verdict in verdicts if verdict.accepted is not None]
-    stored = combined(verdict.stored for verdict in verdicts)
-    if any(accepted) or (not accepted and stored is not False):
+def why_refused(
+    state: State, hosts: Sequence[Host], *, whole: bool, without: Collection[str]
+) -> tuple[str, str] | None:
+    """Return why a run can't change a secret everywhere, and the fix; None where it can or need not."""
+    secret = state.secret
+    if state.accepted is None and state.stored is False and secret.needs_service:
+        return f"{DIFFERS}, and no running service accepts it", f"{TAKE_BACK} until a service runs"
+    holders = [host for host in hosts if set(secret.ends) & set(host.ha["components"])]
+    if not state.changes and not any(differs(state.name, host) for host in holders):
         return None
-    if not accepted:
-        return "differs from the deployed one, and no running service accepts it", NO_ROTATION
-    if stored and name in ROLES:
-        return (
-            "is what all members have, but the role's password in the database is another: no new session can log in",
-            f"set it on the primary, as root: psql -U postgres, then \\password and the role ({ROLES[name]})",
-        )
-    return "is not the one in use, and a run would change it on one side only", NO_ROTATION
+    rotate = f"{ROTATE}{state.name}"
+    if state.changes and secret.etcd_user == "root" and not state.former:
+        former = f"{FORMER_SECRETS['ha_secrets']}.{state.name}"
+        fix = f"put the former password into {former}, or {TAKE_BACK} and run playbooks/secrets.yml -e rotate="
+        return f"{DIFFERS}, and only the former password can replace it", f"{fix}{state.name}; then {rotate}"
+    absent = [host.name for host in holders if host.deployed is None and host.name not in without]
+    if absent:
+        listed = ", ".join(absent)
+        fix = f"{TAKE_BACK} until all hosts take part in a run, or run {rotate} -e rotate_without={','.join(absent)}"
+        return f"{DIFFERS}, and {listed} can't follow", fix
+    if not whole:
+        fix = f"run site.yml or {rotate}, which change it everywhere"
+        return f"{DIFFERS}, which part of the cluster would keep", fix
+    return None
 
 
-def judge_ends(hosts: Sequence[Host], *, whole: bool) -> Iterator[Difference]:
-    """Yield the changed secrets that site.yml would change, but this run not at all of their ends."""
-    for name, ends in ENDS.items():
-        holders = [host for host in hosts if set(ends) & set(host.ha["components"])]
-        verdicts = {host.name: host.deployed.secrets.get(name, Verdict()) for host in holders if host.deployed}
-        changed = [host for host, verdict in verdicts.items() if verdict.stored is False and not verdict.accepted]
-        absent = [host.name for host in holders if host.deployed is None]
-        if changed and absent:
-            text = f"differs from the deployed one, and {', '.join(absent)} can't follow"
-            yield Difference(changed[0], f"ha_secrets.{name}", text, f"{TAKE_BACK} until all hosts take part in a run")
-        elif changed and not whole:
-            text = "differs from the deployed one, which part of the cluster would keep"
-            yield Difference(changed[0], f"ha_secrets.{name}", text, "run site.yml, which changes it everywhere")
+def differs(name: str, host: Host) -> bool:
+    """Return whether a host has stored another value, and the service does not accept the desired one there."""
+    verdict = host.deployed.secrets.get(name, Verdict()) if host.deployed else Verdict()
+    return verdict.stored is False and not verdict.accepted

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,21 @@ import yaml
 from ansible.errors import AnsibleError, AnsibleUndefinedVariable
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import Deployed, place, retention
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import UNITS, Host, mapping
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ETCD_USERS, SECRETS, SQL_ROLES
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    ETCD_USERS,
+    FORMER_SECRETS,
+    ROLE_PASSWORDS,
+    SECRET_VARIABLES,
+    SECRETS,
+    SQL_ROLES,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import role_defaults
 
 RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
     "backup_jobs",
-    "ha_secrets",
+    *SECRET_VARIABLES,
+    *FORMER_SECRETS.values(),
     "etcd_data_directory",
     "etcd_settings",
     "patroni_dynamic_configuration",
@@ -81,8 +89,11 @@ def _read(path: Path) -> dict[str, Any]:
 def wished(host: Host) -> dict[str, Any]:
     """Return what holdfast.ha.deployed_info compares on the host itself."""
     backup, postgresql, tls = host.ha["backup"] or {}, host.ha["postgresql"] or {}, host.ha["tls"]
+    pooler, secrets = host.ha.get("pooler") or {}, secrets_of(host.variables, SECRET_VARIABLES)
+    former = secrets_of(host.variables, FORMER_SECRETS.values())
     return {
-        "secrets": {name: str(value) for name, value in (host.variables.get("ha_secrets") or {}).items()},
+        "secrets": secrets,
+        "former": {name: value for name, value in former.items() if value != secrets.get(name)},
         "data_directory": postgresql.get("data_directory", ""),
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
@@ -90,8 +101,31 @@ def wished(host: Host) -> dict[str, Any]:
         "units": UNITS,
         "etcd_users": ETCD_USERS,
         "stored": {secret.name: secret.stored for secret in SECRETS if secret.stored},
-        "sql_roles": {secret: SQL_ROLES[variable] for secret, variable in ROLES.items()},
+        "sql_roles": sql_logins(host),
+        "rest_user": (postgresql.get("users") or {}).get("rest", ""),
+        "console": {"port": pooler["port"], "user": pooler["users"]["admin"]} if pooler else None,
     }
+
+
+def secrets_of(variables: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
+    """Return the secrets in two variables, those of SQL roles with the variable's name before theirs."""
+    own, of_roles = (mapping(variables.get(name)) for name in names)
+    found = {str(name): str(value) for name, value in own.items()}
+    return found | {f"{ROLE_PASSWORDS}.{role}": str(value) for role, value in of_roles.items()}
+
+
+def sql_logins(host: Host) -> dict[str, str]:
+    """Return the SQL roles by the secret with their password: the collection's own, and the declared ones."""
+    names = sql_role_names(host.variables)
+    own = {secret: names[variable] for secret, variable in ROLES.items()}
+    declared = (host.ha["postgresql"] or {}).get("roles") or ()
+    present = [role["name"] for role in declared if role.get("state") != "absent"]
+    return own | {f"{ROLE_PASSWORDS}.{role}": role for role in present}
+
+
+def sql_role_names(variables: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the collection's own SQL roles by their variables."""
+    return {variable: str(variables.get(variable) or name) for variable, name in SQL_ROLES.items()}
 
 
 def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, Any]]:

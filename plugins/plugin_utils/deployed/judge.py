@@ -21,7 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.backups impor
     judge_repositories,
     judge_retention,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import judge_ends, judge_kept
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import judge_secrets
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.data import (
     judge_data,
     judge_directories,
@@ -52,15 +52,18 @@ JUDGES = (
 )
 
 
-def judge(hosts: Sequence[Host], *, whole: bool, accept: Sequence[str] = ()) -> list[HostFinding]:
+def judge(
+    hosts: Sequence[Host], *, whole: bool, accept: Sequence[str] = (), without: Collection[str] = ()
+) -> list[HostFinding]:
     """Return the changes that must not be made, and each word of confirmation that matches no possible change.
 
-    whole: the run covers all parts of the clusters, so that it can change a secret at both its ends.
+    whole: the run covers all parts of the clusters, so that it can change a secret at all its ends. without: hosts that
+    are down, and keep the former secrets.
     """
     found: list[Difference] = []
     for name in dict.fromkeys(host.ha["cluster"] for host in hosts):
         members = [host for host in hosts if host.ha["cluster"] == name]
-        found += judge_cluster(members, whole=whole)
+        found += judge_cluster(members, whole=whole, without=without)
     words = [item.word for item in found if item.word]
     subjects = {host.name for host in hosts} | {host.ha["cluster"] for host in hosts}
     return [*unknown_words(accept, words, subjects), *(item.finding(accept) for item in found)]
@@ -82,11 +85,12 @@ def unknown_words(accept: Sequence[str], words: Sequence[str], subjects: Iterabl
             yield HostFinding("controller", Finding("preflight_accept", f"{word} confirms nothing", known))
 
 
-def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
+def judge_cluster(hosts: Sequence[Host], *, whole: bool, without: Collection[str] = ()) -> list[Difference]:
     """Return all differences of one cluster."""
     seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
     alone = [difference for host, deployed in seen for judge_one in JUDGES for difference in judge_one(host, deployed)]
-    return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
+    secrets = judge_secrets(hosts, whole=whole, without=without)
+    return [*alone, *judge_members(seen), *judge_adverts(hosts), *secrets]
 
 
 def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:

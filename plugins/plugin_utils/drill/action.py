@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.nodes.hosts impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.packages import require_packages
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.plan import Plan, Refusal, usable_database
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.verdict.budgets import BudgetError, parse_overrides
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import FORMER_SECRETS, ROLE_PASSWORDS
 
 DEFAULTS = {name: spec.get("default") for name, spec in argument_spec("drill").items()}
 """The options of a drill, for the actions that lack some."""
@@ -68,8 +69,9 @@ class DrillAction(ActionBase):
             for name in ("patroni_rest", "etcd_root", "postgresql_superuser", "pgbouncer")
             if name in secrets
         }
-        if role in passwords:
-            kept["role_password"] = str(passwords[role])
+        former = first.get(FORMER_SECRETS[ROLE_PASSWORDS]) or {}
+        for name, known in (("role_password", passwords), ("former_role_password", former)):
+            kept |= {name: str(known[role])} if role in known else {}
         stamp = datetime.now(UTC).astimezone().strftime("%Y-%m-%dT%H%M%S")
         return Plan(
             cluster=cluster,

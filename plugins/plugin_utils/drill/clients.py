@@ -117,7 +117,12 @@ class Clients:
             self._patience.pause()
 
     def _unreached(self, pools: Sequence[Mapping[str, Any]], servers: Sequence[Mapping[str, Any]]) -> list[str]:
-        found = self._crew.call(self._plan.client, "reach", 30.0, servers=servers, seconds=REACH_SECONDS / 2)["errors"]
+        other = self._plan.secrets.get("former_role_password", "")
+        seconds = REACH_SECONDS / 2
+        asked = self._crew.call(
+            self._plan.client, "reach", 30.0, servers=servers, seconds=seconds, other_password=other
+        )
+        found = asked["errors"]
         return [
             f"pool {pool['name']} ({pool['addresses'][0]}:{pool['port']}): {error}"
             for pool, error in zip(pools, found, strict=True)
@@ -234,8 +239,12 @@ class Clients:
         self.load(jobs, seconds)
 
     def load(self, jobs: Sequence[Mapping[str, Any]], seconds: float) -> None:
-        """Start these jobs on the clients' host, for so many seconds at most."""
-        self._crew.call(self._plan.client, "load", jobs=jobs, seconds=seconds)
+        """Start these jobs on the clients' host, for so many seconds at most.
+
+        While the password of their role changes, clients have both, as an application that follows the change.
+        """
+        other = {"other_password": self._plan.secrets.get("former_role_password", "")}
+        self._crew.call(self._plan.client, "load", jobs=[{**job, **other} for job in jobs], seconds=seconds)
 
     def end(self) -> None:
         """End every connection and every local write."""

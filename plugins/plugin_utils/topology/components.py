@@ -36,9 +36,10 @@ class Port:
 class Secret:
     """A key of C(ha_secrets).
 
-    C(ends): the components whose hosts must all take part when site.yml changes it; without any, a running cluster
-    keeps it. C(stored): the file on these hosts that holds it, besides Patroni's. C(sql_role): the variable with the
-    name of its SQL role. C(etcd_user): the etcd user with this password.
+    C(ends): the components whose hosts must all take part when it changes. C(stored): the files on hosts that hold it,
+    besides Patroni's. C(sql_role): the variable with the name of its SQL role. C(etcd_user): the etcd user with this
+    password. C(standin): whether services hold this login, so that another one stands in for it while it changes.
+    C(needs_service): whether only a running service can replace the value. C(in_place): whether it can be replaced.
     """
 
     name: str
@@ -46,6 +47,14 @@ class Secret:
     stored: str = ""
     sql_role: str = ""
     etcd_user: str = ""
+    standin: bool = False
+    needs_service: bool = False
+    in_place: bool = True
+
+    @property
+    def is_login(self) -> bool:
+        """Whether it opens a login that all hosts share."""
+        return bool(self.sql_role or self.etcd_user)
 
 
 @dataclass(frozen=True)
@@ -66,7 +75,8 @@ class Component:
     Only playbooks upgrade and restart what it runs: C(units) and C(other_units), patterns with C(*), and its roles'
     packages and C(other_packages), regular expressions of what is built together with them.
 
-    C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
+    C(is_client): its hosts need a certificate for clients. C(behind_vips): clients of the virtual addresses
+    see its certificate.
     C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.
     C(wired): variables that the playbooks set, with the setting to use instead.
     """
@@ -138,7 +148,15 @@ COMPONENTS = (
             Port("etcd_client", "etcd", "etcd.client_port"),
             Port("etcd_peer", "etcd", "etcd.peer_port"),
         ),
-        secrets=(Secret("etcd_root", etcd_user="root"),),
+        secrets=(
+            Secret(
+                "etcd_root",
+                stored="/etc/holdfast/jobs/*.json",
+                etcd_user="root",
+                standin=True,
+                needs_service=True,
+            ),
+        ),
         is_client=True,
         wired={
             "etcd_client_port": f"{DECLARE}.ports.etcd_client",
@@ -157,11 +175,29 @@ COMPONENTS = (
             Port("patroni", "patroni", "postgresql.rest_port"),
         ),
         secrets=(
-            Secret("etcd_patroni", ends=("etcd", "postgresql"), etcd_user="patroni"),
+            Secret("etcd_patroni", ends=("etcd", "postgresql"), etcd_user="patroni", standin=True),
             Secret("patroni_rest", ends=("postgresql",)),
-            Secret("postgresql_replication", sql_role="patroni_replication_username"),
-            Secret("postgresql_rewind", sql_role="patroni_rewind_username"),
-            Secret("postgresql_superuser", sql_role="patroni_superuser_username"),
+            Secret(
+                "postgresql_replication",
+                ends=("postgresql",),
+                sql_role="patroni_replication_username",
+                standin=True,
+                needs_service=True,
+            ),
+            Secret(
+                "postgresql_rewind",
+                ends=("postgresql",),
+                sql_role="patroni_rewind_username",
+                standin=True,
+                needs_service=True,
+            ),
+            # Patroni itself logs in over the socket, without a password.
+            Secret(
+                "postgresql_superuser",
+                ends=("postgresql",),
+                sql_role="patroni_superuser_username",
+                needs_service=True,
+            ),
         ),
         is_client=True,
         behind_vips=True,
@@ -173,6 +209,7 @@ COMPONENTS = (
         wired={
             "patroni_hba_clients": f"{DECLARE}.clients",
             "patroni_port": f"{DECLARE}.ports.postgresql",
+            "patroni_standins": "rotate.yml sets it",
             "patroni_rest_port": f"{DECLARE}.ports.patroni",
             "postgresql_objects_databases": f"{DECLARE}.databases",
             "postgresql_objects_login_user": "the superuser has a fixed name",
@@ -192,6 +229,7 @@ COMPONENTS = (
                 ends=("etcd", "lease_watcher"),
                 stored="/etc/holdfast/lease-watcher.json",
                 etcd_user="lease_watcher",
+                standin=True,
             ),
         ),
         wired={
@@ -211,8 +249,7 @@ COMPONENTS = (
             Port("haproxy_monitor_port", "haproxy", binds="chosen"),
             Port("haproxy_metrics", "haproxy", "monitoring.ports.haproxy_metrics", binds="own", asked_by="monitoring"),
         ),
-        secrets=(Secret("haproxy_stats"),),
-        behind_vips=True,
+        secrets=(Secret("haproxy_stats", stored="/etc/haproxy/haproxy.cfg"),),
         wired={
             "haproxy_metrics_addresses": f"{DECLARE}.monitoring",
             "haproxy_metrics_port": f"{DECLARE}.ports.haproxy_metrics",
@@ -246,6 +283,7 @@ COMPONENTS = (
                 ends=("postgresql", "pgbouncer"),
                 stored="/etc/holdfast/pgbouncer-users.txt",
                 sql_role="pgbouncer_auth_username",
+                standin=True,
             ),
         ),
         sql_roles={"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"},
@@ -256,6 +294,7 @@ COMPONENTS = (
             "pgbouncer_mode": f"{DECLARE}.pooler.mode",
             "pgbouncer_password": "set ha_secrets.pgbouncer",
             "pgbouncer_port": f"{DECLARE}.ports.pgbouncer",
+            "pgbouncer_standin": "rotate.yml sets it",
             "pgbouncer_state": f"{DECLARE}.pooler",
         },
     ),
@@ -266,7 +305,7 @@ COMPONENTS = (
         units=("pgbackrest.service",),
         other_units=("pgbackrest-backup@*.service",),
         ports=(Port("pgbackrest_tls_port", "pgbackrest"),),
-        secrets=(Secret("pgbackrest_cipher"),),
+        secrets=(Secret("pgbackrest_cipher", in_place=False),),
         is_client=True,
     ),
     Component(
@@ -325,6 +364,14 @@ ROLES = (*PACKAGE_ROLES, "backup_jobs", "connections", "job_record", "journal", 
 """Roles whose variables are checked; each variable begins with its role's name."""
 
 SECRETS = tuple(secret for component in COMPONENTS for secret in component.secrets)
+
+ROLE_PASSWORDS = "ha_role_passwords"
+"""The variable with the passwords of the users' own SQL roles."""
+
+SECRET_VARIABLES = ("ha_secrets", ROLE_PASSWORDS)
+
+FORMER_SECRETS = {variable: f"{variable}_previous" for variable in SECRET_VARIABLES}
+"""The variables with the former values of secrets that are being rotated."""
 
 ETCD_USERS = {secret.name: secret.etcd_user for secret in SECRETS if secret.etcd_user}
 """etcd's users by the secret with their password, the superuser first."""

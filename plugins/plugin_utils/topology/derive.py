@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.deployed import STANDIN
 from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Network
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
@@ -179,13 +180,14 @@ def postgresql(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> d
     """The Patroni cluster, or None.
 
     C(endpoints) are its REST interfaces, C(endpoint) is the host's own or None. C(reserved) are names of its own SQL
-    roles, with the variables that fix them.
+    roles and their stand-ins, with the variables that fix them.
     """
     members = cluster.of("postgresql")
     if not members:
         return None
     fixed = {name for spec in roles.values() for name in spec.wired}
-    own = {name: variable for component in cluster.parts for variable, name in component.sql_roles.items()}
+    names = {name: variable for component in cluster.parts for variable, name in component.sql_roles.items()}
+    own = names | {f"{name}{STANDIN}": variable for name, variable in names.items()}
     rest = {member.name: https_url(member.address, cluster.ports.patroni) for member in members}
     return {
         "namespace": NAMESPACE,

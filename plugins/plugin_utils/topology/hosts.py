@@ -13,7 +13,12 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Address
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import Node, suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Opaque, Problems
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import PACKAGE_ROLES, packages_variable
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    FORMER_SECRETS,
+    PACKAGE_ROLES,
+    SECRET_VARIABLES,
+    packages_variable,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Host, Inventory
 
 HOST_NAME = r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
@@ -28,8 +33,8 @@ HOST_VARIABLES = (
     "ha_failover_priority",
     "ha_vrrp_priority",
     "ha_interface",
-    "ha_secrets",
-    "ha_role_passwords",
+    *SECRET_VARIABLES,
+    *FORMER_SECRETS.values(),
 )
 
 

@@ -56,7 +56,7 @@ KINDS = {
     "etcd_snapshot": Kind((), ("directory", "keep_newest"), user="etcd"),
     "files": Kind(
         ("paths", "repository", "password"),
-        ("excludes", "one_file_system", "environment", "keep", "check_days", "check_parts", "proof_files"),
+        ("excludes", "one_file_system", "environment", "keep", "check_days", "check_parts", "proof_files", "steady"),
     ),
 }
 IDENTITY = ("name", "kind", "schedule")
@@ -72,6 +72,7 @@ DEFAULTS: dict[str, Any] = {
     "check_days": 1,
     "check_parts": 30,
     "proof_files": 20,
+    "steady": [],
 }
 PATTERNS = {
     "schedule": (CALENDAR, "a systemd calendar expression, such as *-*-* 03:30:00"),
@@ -150,10 +151,10 @@ def _contents(where: str, job: Mapping[str, Any]) -> Iterator[Problem]:
     repository = local_repository(job)
     if re.search(r'[%"\\\n]', repository):
         yield Problem(f"{where}.repository", HIDDEN, 'is a path with %, " or \\', "use another directory")
-    absolute = [(key, path) for key in ("paths", "writable_paths") for path in _listed(job.get(key))]
+    absolute = [(key, path) for key in ("paths", "steady", "writable_paths") for path in _listed(job.get(key))]
     absolute += [("directory", job["directory"])] if job.get("directory") is not None else []
     for key, path in absolute:
-        allowed = r"/[^\0\n]*" if key == "paths" else r'/[^\0\n%"\\]*'
+        allowed = r"/[^\0\n]*" if key in ("paths", "steady") else r'/[^\0\n%"\\]*'
         if isinstance(path, str) and (not re.fullmatch(allowed, path) or "/../" in f"{path}/"):
             yield Problem(
                 f"{where}.{key}", path, 'is not an absolute path without %, ", \\ and ..', "write the full path"

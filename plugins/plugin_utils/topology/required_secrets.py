@@ -17,7 +17,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems impor
     Problems,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL, TEMPLATED, secret_problems
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import COMPONENTS
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
+    COMPONENTS,
+    FORMER_SECRETS,
+    SECRET_VARIABLES,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
 
 GENERATE = "run playbooks/secrets.yml with the same -i, or put it into a vaulted file of group_vars"
@@ -29,7 +33,7 @@ ABSENT: Mapping[str, Any] = {}
 def check_secrets(cluster: Cluster, inventory: Inventory, problems: Problems) -> None:
     """Note missing keys of ha_secrets and missing passwords of roles that log in."""
     for host in cluster.hosts:
-        for variable in ("ha_secrets", "ha_role_passwords"):
+        for variable in (*SECRET_VARIABLES, *FORMER_SECRETS.values()):
             _judge(variable, inventory.hosts[host.name].get(variable), problems)
     for component in (component for component in COMPONENTS if component.secrets):
         for host in cluster.of(component.name):

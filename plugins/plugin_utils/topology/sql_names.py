@@ -9,13 +9,15 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.deployed import STANDIN
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_objects import FLAGS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE, Opaque, Problems
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import SQL_ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import Cluster, Inventory, SqlObject
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec
 
-SYSTEM_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+SYSTEM_NAME = re.compile(rf"[a-z_][a-z0-9_]{{0,{62 - len(STANDIN)}}}(?<!{STANDIN})")
+"""So short that the name of its stand-in fits, too."""
 KEYWORDS = frozenset({"all", "replication", "sameuser", "samerole", "samegroup", "public", "none"})
 """Words with a special meaning in pg_hba.conf or in place of a role."""
 
@@ -43,7 +45,11 @@ def check_sql(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSp
         if isinstance(flags, str) and not FLAGS.fullmatch(flags):
             fix = "use CREATEDB, CREATEROLE, NOLOGIN and the like, separated by commas without blanks"
             problems.add(f"{role.path}.flags", flags, "is not a list of role attributes", fix)
-    superusers = {name for name, variable in taken.items() if variable == "patroni_superuser_username"}
+    superusers = {
+        name
+        for name, variable in taken.items()
+        if variable == "patroni_superuser_username" and not name.endswith(STANDIN)
+    }
     for database in cluster.databases:
         _owner(cluster, database, superusers, problems)
 
@@ -57,10 +63,11 @@ def _owner(cluster: Cluster, database: SqlObject, superusers: set[str], problems
 
 
 def taken_roles(cluster: Cluster, inventory: Inventory, roles: Mapping[str, RoleSpec]) -> dict[str, str]:
-    """Names of the collection's own SQL roles, in lower case, and the variables that set them."""
+    """Names of the collection's own SQL roles and their stand-ins, in lower case, and the variables that set them."""
     variables = [inventory.hosts[host.name] for host in cluster.of("postgresql")]
     wanted = {variable: name for component in cluster.parts for variable, name in component.sql_roles.items()}
-    return {name.lower(): variable for host in variables for variable, name in named(host, wanted, roles).items()}
+    found = {name.lower(): variable for host in variables for variable, name in named(host, wanted, roles).items()}
+    return found | {f"{name}{STANDIN}": variable for name, variable in found.items()}
 
 
 def taken_databases(cluster: Cluster) -> dict[str, str]:
@@ -101,7 +108,10 @@ def check_system_roles(variables: Mapping[str, Any], problems: Problems) -> None
     first: dict[str, str] = {}
     for variable, name in names.items():
         if not SYSTEM_NAME.fullmatch(name) or name in KEYWORDS or name.startswith("pg_"):
-            fix = "use small letters, digits and _, no word of pg_hba.conf, and not pg_ at the beginning"
+            fix = (
+                f"use at most {63 - len(STANDIN)} small letters, digits and _, no word of pg_hba.conf, not pg_ at the "
+                f"beginning and not {STANDIN} at the end"
+            )
             problems.add(variable, name, "can't be the name of a role", fix)
         if name in first:
             what = f"is also {first[name]}; the two have different passwords"

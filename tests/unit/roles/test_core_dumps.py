@@ -17,9 +17,9 @@ SERVICES = {
     if path.is_file() and "[Service]" in path.read_text()
 }
 WITHOUT_SECRETS = {
-    "keepalived/files/drop-in.conf",
-    "keepalived/files/filter.service",
     "keepalived/files/nftables.conf",
+    "keepalived/templates/drop-in.conf.j2",
+    "keepalived/templates/filter.service.j2",
 }
 
 

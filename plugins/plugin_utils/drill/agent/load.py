@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
     Session,
+    is_refused_password,
     psycopg2,
     sentence,
     stored_for_certain_not,
@@ -41,7 +42,7 @@ class Job:
     The deadlines are the client's own; None leaves the waiting to libpq. A numbered statement has the client's name and
     the attempt's number as parameters. A connection that is older than lifetime seconds is renewed before the next
     statement, as an application's pool does; None: never. lists: the fields of Lists for a client that runs
-    transactions on lists instead of a statement.
+    transactions on lists instead of a statement. other_password: what else may be the password, while it changes.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Job:
     answer_deadline: float | None
     lifetime: float | None = None
     lists: dict[str, Any] | None = None
+    other_password: str = ""
 
 
 class Client:
@@ -65,6 +67,8 @@ class Client:
     def __init__(self, job: Job, wire: Wire, first: float, keys: Keys) -> None:
         self.job = job
         self.session: Session | None = None
+        self._passwords = [str(job.settings.get("password", "")), *filter(None, [job.other_password])]
+        self._untried: list[str] = []
         self._wire = wire
         self._keys = keys
         self._sequence = 0
@@ -113,7 +117,14 @@ class Client:
         self._server = ""
         self._deadline = self._after(now, self.job.connect_deadline)
         self._step = self._connected
-        self.session = Session(self.job.settings)
+        self._untried = list(self._passwords)
+        self._connect()
+
+    def _connect(self) -> None:
+        """Connect with the next password; the one that was accepted last comes first."""
+        password = self._untried.pop(0)
+        self._passwords.sort(key=lambda one: one != password)
+        self.session = Session({**self.job.settings, **({"password": password} if password else {})})
 
     def _connected(self, now: float) -> None:
         if self._late(now) or not self._here().ready():
@@ -178,6 +189,10 @@ class Client:
         return True
 
     def _fail(self, now: float, error: Exception) -> None:
+        if self._step == self._connected and self._untried and is_refused_password(error):
+            self._hang_up()
+            self._connect()
+            return
         if self._step in (self._rest, self._rolled_back):  # only the idle connection broke
             self._wire.record("broken", [self.job.name, now, sentence(error)])
         else:

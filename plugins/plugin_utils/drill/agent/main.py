@@ -14,7 +14,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import HttpJsonClient
-from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import ask, connect, psycopg2, sentence
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_session import (
+    ask,
+    connect,
+    is_refused_password,
+    psycopg2,
+    sentence,
+)
 from ansible_collections.holdfast.ha.plugins.module_utils.switchover import Switchover
 from ansible_collections.holdfast.ha.plugins.module_utils.timings import read as read_timings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.agent.alerts import AlertSampler
@@ -176,18 +182,29 @@ class Agent:
         self._load = None
 
 
-def reach(servers: list[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """Return whether this host has psycopg2, and for each server why a client can't connect, "" if it can."""
+def reach(servers: list[dict[str, Any]], seconds: float, other_password: str = "") -> dict[str, Any]:
+    """Return whether this host has psycopg2, and for each server why a client can't connect, "" if it can.
+
+    other_password: what else may be the password.
+    """
     errors = []
     for settings in servers if psycopg2 else ():
-        try:
-            connect(settings, seconds).close()
-            errors.append("")
-        except TimeoutError:
-            errors.append(f"no answer within {seconds:g} s")
-        except psycopg2.Error as error:
-            errors.append(sentence(error))
+        error = unreached(settings, seconds)
+        if other_password and error is not None and is_refused_password(error):
+            error = unreached({**settings, "password": other_password}, seconds)
+        errors.append("" if error is None else sentence(error))
     return {"psycopg2": psycopg2 is not None, "errors": errors}
+
+
+def unreached(settings: dict[str, Any], seconds: float) -> Exception | None:
+    """Return why a client can't connect, None if it can."""
+    try:
+        connect(settings, seconds).close()
+    except TimeoutError:
+        return TimeoutError(f"no answer within {seconds:g} s")
+    except psycopg2.Error as error:
+        return error  # type: ignore[no-any-return]
+    return None
 
 
 def is_active(unit: str) -> bool:

@@ -150,6 +150,47 @@ def test_a_path_is_no_pattern():
     assert files.literal("/a[b]*?\\c") == "/a\\[b]\\*\\?\\\\c"
 
 
+RESTIC = """#!/bin/sh
+case $1 in
+    backup) echo '{"message_type":"summary","snapshot_id":"ab"}'; %s ;;
+    *) echo "$@" >>calls ;;
+esac
+"""
+
+
+@pytest.mark.parametrize(("meanwhile", "kept"), [("true", True), ("echo new >index", False), ("rm index", False)])
+def test_a_snapshot_counts_only_if_the_index_stayed(tmp_path, monkeypatch, meanwhile, kept):
+    monkeypatch.chdir(tmp_path)
+    program = tmp_path / "restic"
+    program.write_text(RESTIC % meanwhile)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    index = tmp_path / "index"
+    index.write_text("old")
+    settings = files.parse_settings({**SAVED.__dict__, "steady": [str(index)]})
+    job = files.Files(settings, tmp_path / "state", tmp_path / "cache")
+    if kept:
+        assert job._snapshot() == "ab"
+        assert not (tmp_path / "calls").exists()
+    else:
+        with pytest.raises(JobError, match="index"):
+            job._snapshot()
+
+
+def test_a_snapshot_that_is_not_used_is_removed(tmp_path, monkeypatch):
+    test_a_snapshot_counts_only_if_the_index_stayed(tmp_path, monkeypatch, "echo new >index", False)
+    assert (tmp_path / "calls").read_text() == "forget --quiet ab\n"
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/etc/hostname"), Path.mkdir])
+def test_an_index_is_a_file(tmp_path, make):
+    index = tmp_path / "index"
+    make(index)
+    settings = files.parse_settings({**SAVED.__dict__, "steady": [str(index)]})
+    with pytest.raises(JobError, match="index can't be read"):
+        files.Files(settings, tmp_path / "state", tmp_path / "cache")._snapshot()
+
+
 @pytest.fixture
 def restored(tmp_path):
     there = tmp_path / "there"

@@ -9,50 +9,9 @@ from dataclasses import asdict
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import deployed as sut
 
-# As PostgreSQL 17 stored them.
-STORED = [
-    (
-        'a "quoted" \\ % $ # one',
-        (
-            "SCRAM-SHA-256$4096:CnP25r27/OtI1Wn3VE4q/A==$9pHp7I11v9DtEh2xRAANyq/uRkv5pnNVg9wanMZj96c="
-            ":UIG7dBrO3oE6VbuXcP+CBzxWv505HAQP+5dnyjpHVVM="
-        ),
-    ),
-    (
-        "pässwörd ª Ⅸ",
-        (
-            "SCRAM-SHA-256$4096:CMWAjjNAloaTdzvHEbb8Tw==$LQGybariF1n3DIVkj389cYP5BxeCgHLUqetxJI1Z6cQ="
-            ":PR6Fzz1epCeCjBYZfdv9TGlzTdhYLfxXOrQsUEDHC0g="
-        ),
-    ),
-    (
-        "soft\N{SOFT HYPHEN}hyphen\N{NO-BREAK SPACE}space",
-        (
-            "SCRAM-SHA-256$4096:gSpoenS9MfOihqU3oB6HJg==$bOYS8HV9l3JN9PpSkNREGF61iAluL3KMyUDHS5Ikfis="
-            ":lBZrR5zJZMcyqA9zuwDFwQoYZPY3u4i96ioADprNqUk="
-        ),
-    ),
-    (
-        "🐘 emoji and ª",
-        (
-            "SCRAM-SHA-256$4096:nOYfL+hfal1Rx2eIPoGfLg==$tb5/OSEuK6TX6fT5GZYqB5IzZZlQ7UfoddnWwZFv0V0="
-            ":wg4odKumobzn1omKP40D6N/YMfnHJtUgN00ULUetldw="
-        ),
-    ),
-]
+from tests.unit.roles.render import render
 
-
-@pytest.mark.parametrize(("password", "stored"), STORED)
-def test_a_password_is_told_by_what_the_server_stored(password, stored):
-    assert sut.is_password_of("app", password, stored) is True
-    assert sut.is_password_of("app", password + "x", stored) is False
-
-
-def test_a_former_kind_of_password_and_none_at_all():
-    assert sut.is_password_of("v5", "pässwörd", "md5c35e96ba832a8924ed653f8427e7bc01") is True
-    assert sut.is_password_of("v6", "pässwörd", "md5c35e96ba832a8924ed653f8427e7bc01") is False
-    assert sut.is_password_of("app", "x", None) is None
-    assert sut.is_password_of("app", "x", "") is None
+PAGE = {"haproxy_pools": [], "haproxy_stats_addresses": ["198.51.100.21"], "haproxy_stats_password": "x"}
 
 
 def info(code, message):
@@ -198,13 +157,60 @@ def test_parse_patroni():
     assert found == sut.Patroni("lab", "/service/", "db1", "2001:db8::1", 5432, 8008, "/data", users, stores)
     assert sut.parse_patroni({**config, "etcd3": {"hosts": "db1:2379, [::1]:2379"}}).stores == ("db1", "::1")
     assert sut.parse_patroni({**config, "etcd3": None}).stores == ()
-    assert sut.patroni_secrets(config) == {
-        "postgresql_superuser": "superuser secret",
-        "postgresql_replication": "replication secret",
-        "postgresql_rewind": "rewind secret",
-        "patroni_rest": "r",
-        "etcd_patroni": 'e"',
+    logins = {
+        "postgresql_superuser": ("superuser", "superuser secret"),
+        "postgresql_replication": ("replication", "replication secret"),
+        "postgresql_rewind": ("rewind", "rewind secret"),
+        "patroni_rest": ("u", "r"),
+        "etcd_patroni": ("patroni", 'e"'),
     }
+    assert sut.patroni_logins(config) == logins
+    login["rewind"]["username"] = "rewind_next"
+    assert sut.parse_patroni(config).users == users
+    assert sut.patroni_logins(config) == logins | {"postgresql_rewind": ("rewind_next", "rewind secret")}
+
+
+JOB = {"name": "x", "kind": "etcd_snapshot", "settings": {"username": "root_next", "password": "p"}}
+
+
+@pytest.mark.parametrize(
+    ("job", "found"),
+    [
+        (JOB, [("root_next", "p")]),
+        # the passphrase of a job's own repository, and no login at all
+        (JOB | {"kind": "files"}, []),
+        (JOB | {"settings": {"username": "root", "password": ""}}, []),
+        ([], []),
+    ],
+)
+def test_a_snapshot_s_job_logs_in_to_etcd(job, found):
+    assert sut.parse_stored("/etc/holdfast/jobs/x.json", json.dumps(job)) == found
+
+
+@pytest.mark.parametrize("password", ["plain", "it's", "a 'quoted' one's", "x\\y"])
+def test_a_page_of_haproxy_that_asks_for_a_password(password):
+    text = render("haproxy", "haproxy.cfg.j2", PAGE | {"haproxy_stats_password": password})
+    assert sut.parse_stored("/etc/haproxy/haproxy.cfg", text) == [("holdfast", password)]
+    assert sut.parse_page(text) == ("198.51.100.21:8404", "holdfast")
+
+
+def test_a_page_of_haproxy_that_asks_for_none():
+    text = render("haproxy", "haproxy.cfg.j2", PAGE | {"haproxy_stats_addresses": ["127.0.0.1"]})
+    assert (sut.parse_stored("haproxy.cfg", text), sut.parse_page(text)) == ([], None)
+
+
+@pytest.mark.parametrize(
+    ("logins", "expected"),
+    [
+        ([("patroni", "new")], True),
+        ([("patroni", "old")], False),
+        ([("patroni_next", "new")], False),
+        ([("pgbouncer", "new"), ("holdfast", "new")], True),
+        ([("pgbouncer", "new"), ("holdfast", "old")], False),
+    ],
+)
+def test_a_host_that_uses_a_stand_in_has_not_stored_the_secret(logins, expected):
+    assert sut.is_stored("new", logins) is expected
 
 
 def test_parse_files():
@@ -214,8 +220,12 @@ def test_parse_files():
     assert sut.parse_archiving(archiving) == {"archive_command": "push 'x' %p", "archive_mode": "on"}
     assert sut.parse_archiving("") == {}
     assert sut.parse_environment("# A=B\nETCD_NAME=db1\n\nX = y=z\n") == {"ETCD_NAME": "db1", "X": "y=z"}
-    assert sut.parse_stored("users.txt", '"pgbouncer" "a""b"\n"holdfast" "c"\n') == ['a"b', "c"]
-    assert sut.parse_stored("watcher.json", '{"access": {"password": "p"}}') == ["p"]
+    assert sut.parse_stored("users.txt", '"pgbouncer" "a""b"\n"holdfast" "c"\n') == [
+        ("pgbouncer", 'a"b'),
+        ("holdfast", "c"),
+    ]
+    watcher = '{"access": {"username": "w", "password": "p"}}'
+    assert sut.parse_stored("watcher.json", watcher) == [("w", "p")]
     assert sut.parse_stored("watcher.json", "") == []
     assert sut.parse_job('{"name": "etcd", "settings": {"keep": 14, "password": "p"}}') == {"etcd": 14}
     assert sut.parse_job('{"name": "x", "settings": {"commands": []}}') == sut.parse_job("x") == {}

@@ -171,29 +171,29 @@ AUTH_CASES: dict[str, tuple[AuthState, list[str]]] = {
     "bare": (
         AuthState(False, {}, {}),
         [
-            "add role root",
-            "add user root",
-            "grant role root to user root",
             "add role patroni",
             "grant to role patroni: readwrite /service/lab/*",
             "add user patroni",
             "grant role patroni to user patroni",
+            "add role root",
+            "add user root",
+            "grant role root to user root",
             "enable authentication",
         ],
     ),
     "interrupted before it was enabled: passwords can't be told, so they are set": (
         AuthState(False, DONE_USERS, DONE_ROLES),
-        ["set the password of user root", "set the password of user patroni", "enable authentication"],
+        ["set the password of user patroni", "set the password of user root", "enable authentication"],
     ),
     "interrupted within the users": (
         AuthState(False, {"root": frozenset()}, ROOT_ROLE),
         [
-            "set the password of user root",
-            "grant role root to user root",
             "add role patroni",
             "grant to role patroni: readwrite /service/lab/*",
             "add user patroni",
             "grant role patroni to user patroni",
+            "grant role root to user root",
+            "set the password of user root",
             "enable authentication",
         ],
     ),
@@ -219,6 +219,39 @@ AUTH_CASES: dict[str, tuple[AuthState, list[str]]] = {
         ["revoke role root from user patroni"],
     ),
 }
+
+
+STANDIN = User("patroni_next", "new", like="patroni")
+STANDS = {**DONE_USERS, "patroni_next": frozenset({"patroni"})}
+
+
+@pytest.mark.parametrize(
+    ("users", "wanted", "absent", "refused", "expected"),
+    [
+        (DONE_USERS, [STANDIN], (), (), ["add user patroni_next", "grant role patroni to user patroni_next"]),
+        (STANDS, [STANDIN], (), (), []),
+        (STANDS, [STANDIN], (), ("patroni_next",), ["set the password of user patroni_next"]),
+        (
+            {**DONE_USERS, "patroni_next": frozenset()},
+            [STANDIN],
+            (),
+            (),
+            ["grant role patroni to user patroni_next"],
+        ),
+        (STANDS, [], ("patroni_next", "root_next"), (), ["delete user patroni_next"]),
+        # what carries the calls out loses its token with root's password
+        (
+            DONE_USERS,
+            [PATRONI],
+            (),
+            ("root", "patroni"),
+            ["set the password of user patroni", "set the password of user root"],
+        ),
+    ],
+)
+def test_a_user_that_stands_in_for_another_has_its_role(users, wanted, absent, refused, expected) -> None:
+    state = AuthState(True, users, DONE_ROLES, frozenset(refused))
+    assert [call.text for call in plan_auth(state, "root-pw", wanted, absent)] == expected
 
 
 @pytest.mark.parametrize("name", AUTH_CASES)

@@ -185,6 +185,14 @@ def test_applied_waits_for_every_endpoint(monkeypatch: pytest.MonkeyPatch) -> No
     assert asked == [["https://192.0.2.1:8008"]]
 
 
+def test_a_member_that_fails_to_reload_has_not_applied_its_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patroni_convergence, "await_applied", lambda _api, _timeout, required: None)
+    said = ["INFO: no action", "ERROR: Failed to reload config_file=/etc/patroni/config.yml", "INFO: no action"]
+    convergence = Convergence(cast("Any", FakeApi(cluster())), [], 5, 1, journal=lambda _since: said)
+    with pytest.raises(ClusterError, match=r"has not applied its files; its log says: ERROR: Failed to reload"):
+        patroni_convergence.applied(convergence)
+
+
 def answer(number: int, *names: str, leader: str = "db1") -> Answer:
     """Return what the endpoint of one member answers."""
     members = [

@@ -98,7 +98,7 @@ def test_patroni_is_started_where_nothing_can_be_recorded(library):
 
 
 def test_the_role_installs_every_module_of_the_package():
-    tasks = (FILES.parent / "tasks" / "configure.yml").read_text()
+    tasks = (FILES.parent / "tasks" / "files.yml").read_text()
     assert set(re.findall(r"source: (patroni_start/\w+\.py)", tasks)) == {
         f"patroni_start/{path.name}" for path in (FILES / "patroni_start").glob("*.py")
     }

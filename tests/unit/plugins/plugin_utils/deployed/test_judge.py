@@ -90,7 +90,7 @@ def judged(build_case):
             told = {"deployed": altered(seen, changes)} if name not in case.get("absent", ()) else None
             hosts.append(host_of(name, {"ha": ha, **case.get("variables", {})}, ROOT, told))
         accept = sut.words_of(case.get("accept"))
-        return sut.judge(hosts, whole=not case.get("part", False), accept=accept)
+        return sut.judge(hosts, whole=not case.get("part", False), accept=accept, without=case.get("without", ()))
 
     return judge
 
@@ -176,6 +176,8 @@ def test_every_playbook_that_changes_a_part_compares_first():
         "restart",
         "restore",
         "rolling",
+        "rotate",
+        "rotate_passwords",
         "secrets",
         "site",
         "soak",

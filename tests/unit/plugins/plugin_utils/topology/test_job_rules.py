@@ -54,6 +54,7 @@ def test_a_good_job_of_each_kind_is_taken(job):
         ({**COMMAND, "writable_paths": ["/a/../b"]}, "backup_jobs[dump].writable_paths = '/a/../b'"),
         ({key: value for key, value in FILES.items() if key != "password"}, "backup_jobs[etc].password"),
         ({**FILES, "paths": ["etc"]}, "backup_jobs[etc].paths = 'etc'"),
+        ({**FILES, "steady": ["index"]}, "backup_jobs[etc].steady = 'index'"),
         ({**FILES, "repository": '/srv/"x'}, "backup_jobs[etc].repository"),
         ({**FILES, "keep": {"fortnightly": 1}}, "backup_jobs[etc].keep.fortnightly = 1"),
         ({**SNAPSHOT, "keep_newest": 0}, "backup_jobs[snap].keep_newest = 0"),

@@ -18,22 +18,26 @@ class RefusedError(Exception):
 
 
 class Server:
-    """Sessions that are ready at once; down: whether it refuses."""
+    """Sessions that are ready at once; down: whether it refuses; password: the only one, "" for any."""
 
     def __init__(self) -> None:
         self.opened: list[ServedSession] = []
         self.down = False
+        self.password = ""
 
-    def connect(self, _settings: dict[str, Any]) -> ServedSession:
-        self.opened.append(ServedSession(self))
+    def connect(self, settings: dict[str, Any]) -> ServedSession:
+        self.opened.append(ServedSession(self, settings.get("password", "")))
         return self.opened[-1]
 
 
 class ServedSession:
-    def __init__(self, server: Server) -> None:
-        self.server, self.closed = server, False
+    def __init__(self, server: Server, password: str) -> None:
+        self.server, self.password, self.closed, self.stands = server, password, False, False
 
     def ready(self) -> bool:
+        if not self.stands and self.server.password not in ("", self.password):
+            raise RefusedError("FATAL:  SASL authentication failed")
+        self.stands = True
         if self.server.down:
             raise RefusedError("server closed the connection")
         return True
@@ -113,3 +117,39 @@ def test_an_idle_connection_that_ends_is_no_failed_attempt(server: Server) -> No
     work(made, 0.1, 0.5)
     assert {row[4] for stream, row in wire.rows if stream == "pooled"} == {"acknowledged"}
     assert len(server.opened) == 2
+
+
+@pytest.mark.parametrize(
+    ("other", "outcomes", "tried"),
+    [
+        # a connection is renewed every second: the change is met at the next one
+        ("new", {"acknowledged"}, ["old", "old", "new", "new"]),
+        ("", {"acknowledged", "refused"}, None),
+    ],
+)
+def test_a_client_with_both_passwords_survives_their_change(
+    server: Server, other: str, outcomes: set[str], tried: list[str] | None
+) -> None:
+    wire = Wire()
+    job = Job("pooled-1", "pooled", {"password": "old"}, "INSERT", True, 0.1, 30.0, 30.0, 1.0, None, other)
+    made = Client(job, wire, 0.0, Keys())  # type: ignore[arg-type]
+    server.password = "old"
+    work(made, 0.0, 0.9)
+    server.password = "new"
+    work(made, 0.9, 2.8)
+    assert {row[4] for _stream, row in wire.rows} == outcomes
+    if tried:
+        assert [session.password for session in server.opened] == tried
+
+
+def test_a_client_whose_passwords_are_both_refused_fails_once_an_attempt(server: Server) -> None:
+    wire = Wire()
+    job = Job("pooled-1", "pooled", {"password": "old"}, "INSERT", True, 0.1, 30.0, 30.0, None, None, "older")
+    made = Client(job, wire, 0.0, Keys())  # type: ignore[arg-type]
+    server.password = "new"
+    made.step(0.0)
+    made.step(0.0)
+    made.step(0.0)
+    assert [row[4] for _stream, row in wire.rows] == ["refused"]
+    assert [session.password for session in server.opened] == ["old", "older"]
+    assert all(session.closed for session in server.opened)
