@@ -20,14 +20,16 @@ class Port:
 
     C(name): a key of C(clusters.<name>.ports), found in C(ha) at C(path); without a path a variable of the role.
     C(service): the program that listens. C(binds): to C(all) addresses, to the host's C(own) and the loopback one, or
-    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL on it. C(asked_by):
-    the field of the cluster, and key of C(ha), without which it is closed.
+    to C(chosen) ones, which only the role knows. C(is_tls): whether it presents the host's certificate and looks at
+    that of a client. C(is_database): whether clients reach PostgreSQL on it. C(asked_by): the field of the cluster, and
+    key of C(ha), without which it is closed.
     """
 
     name: str
     service: str
     path: str = ""
     binds: Literal["all", "own", "chosen"] = "all"
+    is_tls: bool = True
     is_database: bool = False
     asked_by: str = ""
 
@@ -48,6 +50,23 @@ class Secret:
     etcd_user: str = ""
 
 
+Moment = Literal["start", "reload", "always"]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """When a service reads the authorities that it trusts, and its own certificate with its key.
+
+    At its C(start), also at a C(reload), or C(always) when it needs them. C(amended): it reads the authorities at a
+    reload only with the collection's amendments. C(guarded): only its own module restarts it.
+    """
+
+    authorities: Moment
+    certificate: Moment
+    amended: bool = False
+    guarded: bool = False
+
+
 @dataclass(frozen=True)
 class Component:
     """A component.
@@ -66,7 +85,8 @@ class Component:
     Only playbooks upgrade and restart what it runs: C(units) and C(other_units), patterns with C(*), and its roles'
     packages and C(other_packages), regular expressions of what is built together with them.
 
-    C(is_client): its hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
+    C(reads): when its service reads certificates; without it, it reads none, or does not keep them. C(is_client): its
+    hosts need a certificate for clients. C(behind_vips): virtual addresses lead to its hosts.
     C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.
     C(wired): variables that the playbooks set, with the setting to use instead.
     """
@@ -85,6 +105,7 @@ class Component:
     configuration: str = ""
     ports: tuple[Port, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    reads: Reads | None = None
     is_client: bool = False
     behind_vips: bool = False
     sql_roles: Mapping[str, str] = field(default_factory=dict)
@@ -124,6 +145,7 @@ def _exporter(name: str, *beside: str, sql_roles: Mapping[str, str] | None = Non
         units=(f"holdfast-{name}-exporter.service",),
         other_units=(f"prometheus-{name}-exporter.service",),
         ports=(Port(f"{name}_exporter", f"the {name} exporter", f"monitoring.ports.{name}_exporter", binds="own"),),
+        reads=Reads("start", "start"),
         sql_roles=sql_roles or {},
     )
 
@@ -139,6 +161,7 @@ COMPONENTS = (
             Port("etcd_peer", "etcd", "etcd.peer_port"),
         ),
         secrets=(Secret("etcd_root", etcd_user="root"),),
+        reads=Reads("start", "always", guarded=True),
         is_client=True,
         wired={
             "etcd_client_port": f"{DECLARE}.ports.etcd_client",
@@ -163,6 +186,7 @@ COMPONENTS = (
             Secret("postgresql_rewind", sql_role="patroni_rewind_username"),
             Secret("postgresql_superuser", sql_role="patroni_superuser_username"),
         ),
+        reads=Reads("reload", "reload", amended=True),
         is_client=True,
         behind_vips=True,
         sql_roles={
@@ -194,6 +218,7 @@ COMPONENTS = (
                 etcd_user="lease_watcher",
             ),
         ),
+        reads=Reads("start", "always"),
         wired={
             "lease_watcher_username": "etcd's user has a fixed name",
             "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
@@ -207,11 +232,12 @@ COMPONENTS = (
         units=("haproxy.service",),
         configuration="/etc/haproxy/haproxy.cfg",
         ports=(
-            Port("haproxy_stats_port", "haproxy", binds="chosen"),
-            Port("haproxy_monitor_port", "haproxy", binds="chosen"),
+            Port("haproxy_stats_port", "haproxy", binds="chosen", is_tls=False),
+            Port("haproxy_monitor_port", "haproxy", binds="chosen", is_tls=False),
             Port("haproxy_metrics", "haproxy", "monitoring.ports.haproxy_metrics", binds="own", asked_by="monitoring"),
         ),
         secrets=(Secret("haproxy_stats"),),
+        reads=Reads("reload", "reload"),
         behind_vips=True,
         wired={
             "haproxy_metrics_addresses": f"{DECLARE}.monitoring",
@@ -248,6 +274,7 @@ COMPONENTS = (
                 sql_role="pgbouncer_auth_username",
             ),
         ),
+        reads=Reads("reload", "reload"),
         sql_roles={"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"},
         databases=("pgbouncer",),
         wired={
@@ -267,6 +294,7 @@ COMPONENTS = (
         other_units=("pgbackrest-backup@*.service",),
         ports=(Port("pgbackrest_tls_port", "pgbackrest"),),
         secrets=(Secret("pgbackrest_cipher"),),
+        reads=Reads("reload", "reload"),
         is_client=True,
     ),
     Component(
