@@ -74,6 +74,8 @@ deployed:
     taken: {}
     kept: {etcd: 14, etc: {daily: 30}}
     emptied: []
+    trusted: "-----BEGIN CERTIFICATE-----..."
+    keeps: true
 marks:
   description: The hosts in maintenance, as this host knows them; see M(holdfast.ha.maintenance_info).
   returned: unless they can't be read

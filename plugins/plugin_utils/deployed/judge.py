@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.authorities import judge_authorities
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.backups import (
     judge_archiving,
     judge_emptied,
@@ -86,7 +87,8 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool) -> list[Difference]:
     """Return all differences of one cluster."""
     seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
     alone = [difference for host, deployed in seen for judge_one in JUDGES for difference in judge_one(host, deployed)]
-    return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_kept(seen), *judge_ends(hosts, whole=whole)]
+    secrets = [*judge_kept(seen), *judge_ends(hosts, whole=whole)]
+    return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_authorities(seen), *secrets]
 
 
 def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:

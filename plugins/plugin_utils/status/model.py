@@ -13,6 +13,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Mai
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
 
+AUTHORITY = "ca.crt"
+"""The file of the authorities, among a host's certificates."""
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The thresholds of problems: lag in bytes; ages of backups, of their verification and of waiting WAL in seconds.

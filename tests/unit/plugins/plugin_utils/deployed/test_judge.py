@@ -29,6 +29,8 @@ NOTHING = {
     "taken": {},
     "kept": {},
     "emptied": [],
+    "trusted": "",
+    "keeps": None,
 }
 SAME = {"stored": True, "accepted": True}
 
