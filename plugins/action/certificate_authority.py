@@ -13,6 +13,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible.utils.display import Display
+from ansible.utils.path import unfrackpath
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import end
 from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory, Phase, State
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError
@@ -20,6 +21,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import a
 from ansible_collections.holdfast.ha.plugins.plugin_utils.followers import behind
 
 ARGUMENTS = argument_spec("certificate_authority")
+VARIABLE = "certificates_ca_directory"
+REPLACE = "playbooks/site.yml -e certificates_replace_ca=true for all hosts"
 NEXT = {
     Phase.TRUST: "hosts trust {following} beside {issuer}",
     Phase.ISSUE: "{issuer} issues all certificates; {former} is still trusted",
@@ -53,7 +56,9 @@ class ActionModule(ActionBase):
         except (RefusedError, OSError) as error:
             return result | {"failed": True, "msg": f"The authority: {error}"}
 
-    def _present(self, directory: AuthorityDirectory, found: State | None, arguments: Mapping[str, Any]) -> State | None:
+    def _present(
+        self, directory: AuthorityDirectory, found: State | None, arguments: Mapping[str, Any]
+    ) -> State | None:
         now = datetime.now(UTC)
         if found is not None and not (arguments["replace"] and end(found.issuer) <= now):
             return found
@@ -68,6 +73,8 @@ class ActionModule(ActionBase):
         if found.phase is not Phase.SETTLED:
             Display().display(f"A replacement of the authority is under way: {described(found)}.")
             return found
+        if end(found.issuer) <= now:
+            raise RefusedError(f"it has ended, nobody accepts its certificates: run {REPLACE}")
         if directory.age(now) < arguments["recent"]:
             text = f"The authorities changed {directory.age(now) / 60:.0f} minutes ago; they stay as they are"
             Display().display(f"{text} for {arguments['recent']:g} seconds (rotate_recent).")
@@ -87,16 +94,23 @@ class ActionModule(ActionBase):
         self, directory: AuthorityDirectory, found: State, arguments: Mapping[str, Any], variables: Mapping[str, Any]
     ) -> dict[str, Any]:
         hosts = {host: variables["hostvars"][host] for host in hosts_of(arguments, variables)}
-        left = behind({host: (one.get(arguments["register"]), one.get(arguments["proof_register"]))
-                       for host, one in hosts.items()})
+        left = behind(
+            {
+                host: (one.get(arguments["register"]), one.get(arguments["proof_register"]))
+                for host, one in hosts.items()
+            }
+        )
         stays = told(found, found) | {"left": left}
         settled = found.phase is Phase.SETTLED
         if self._task.check_mode or (settled and not set(left) & {*variables["ansible_play_hosts_all"]}):
             return stays
         if left:
-            lines = "\n".join(f"  - {host}: {text}" for host, text in left.items())
-            head = "" if settled else f"The replacement stays where it is: {described(found)}. "
-            return stays | {"failed": True, "msg": f"{head}Left:\n{lines}\nMend this, and run the same again."}
+            Display().display("\n".join(["Left:", *(f"  - {host}: {text}" for host, text in left.items())]))
+            head = "not all is done" if settled else f"the replacement stays where it is: {described(found)}"
+            return stays | {"failed": True, "msg": f"{head}. Mend what is left, see above, and run the same again"}
+        if arguments["hold"]:
+            Display().display(f"All {len(hosts)} hosts have followed: {described(found)}. It stays so (rotate_hold).")
+            return stays
         after = directory.advanced(found)
         Display().display(f"All {len(hosts)} hosts have followed. Next: {described(after)}.")
         return told(found, after) | {"left": left}
@@ -104,9 +118,12 @@ class ActionModule(ActionBase):
 
 def hosts_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> list[str]:
     """Return the hosts that this authority issues certificates for."""
-    hostvars, path = variables["hostvars"], str(arguments["directory"])
+    hostvars, here = variables["hostvars"], arguments["directory"]
     hosts = variables["groups"].get(arguments["group"], [])
-    return [host for host in hosts if str(hostvars[host].get("certificates_ca_directory", path)) == path]
+    found = [host for host in hosts if unfrackpath(hostvars[host].get(VARIABLE, here)) == unfrackpath(here)]
+    if not found:
+        raise RefusedError(f"{VARIABLE} of no host is {here}; give all hosts of a cluster the same one")
+    return found
 
 
 def described(state: State) -> str:

@@ -29,6 +29,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.component_host import 
 from ansible_collections.holdfast.ha.plugins.module_utils.unlogged import UnloggedModule
 
 ROTATE = "run playbooks/rotate_authority.yml"
+REPLACE = "playbooks/site.yml -e certificates_replace_ca=true for all hosts"
 
 
 class Keeper:
@@ -181,7 +182,8 @@ class Keeper:
         unfit = {path: reasons[path] for path in self.params["signed"] if path in reasons}
         if unfit:
             end = end_of_authority(self.ca or "")
-            ended = f" The authority ended on {end:%Y-%m-%d}: {ROTATE}." if end and end < datetime.now(UTC) else ""
+            has_ended = end is not None and end < datetime.now(UTC)
+            ended = f" The authority ended on {end:%Y-%m-%d}: run {REPLACE}." if has_ended else ""
             told = f"The certificate just signed is refused: {unfit}.{ended}"
             self.module.fail_json(msg=told, reasons=unfit)
 

@@ -28,8 +28,6 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 POLL_SECONDS = 0.2
-DIAL_FAILED = "transport: "
-"""Part of the gateway's answer while it can't connect to its own member."""
 UNDECIDED = frozenset({"not_decided", "3.0.0"})  # what a new cluster says of its version until its members agree on one
 
 # The arguments every etcd module takes to reach the cluster.
@@ -98,17 +96,6 @@ class EtcdClient:
         except EndpointError as error:
             return error.message
         return f"its cluster has not agreed on a version yet ({version})" if version in UNDECIDED else None
-
-    def is_deaf(self) -> bool:
-        """Return whether the member answers, but its gateway has no connection to the member itself.
-
-        It made none with an ended certificate, and tries again after up to two minutes only.
-        """
-        try:
-            self.call("/v3/maintenance/status")
-        except EndpointError as error:
-            return error.status is not None and DIAL_FAILED in error.message
-        return False
 
     def login(self, name: str, password: str) -> EtcdClient | None:
         """Return a client with a token, or None while authentication is off; raise WrongPasswordError."""

@@ -273,8 +273,7 @@ def result(module: AnsibleModule, **more: Any) -> dict[str, Any]:
     data = has_data(module)
     empty = not data and running_data_directory(module) != params["data_directory"]
     found = {"name": params["name"], "token": params["token"], "empty": empty}
-    told = {"changed": False, "has_data": data, "learner": False, "deaf": False, "found": found, "join": None}
-    return {**told, **more}
+    return {"changed": False, "has_data": data, "learner": False, "found": found, "join": None, **more}
 
 
 def look(module: AnsibleModule) -> dict[str, Any]:
@@ -290,13 +289,7 @@ def look(module: AnsibleModule) -> dict[str, Any]:
     if not found["has_data"]:
         refuse_other_data_directory(module)
         return found
-    return found | {"learner": Joiner(module).is_learner(), "deaf": own_client(module).is_deaf()}
-
-
-def own_client(module: AnsibleModule) -> EtcdClient:
-    """Return a client of this host's member."""
-    url = f"https://127.0.0.1:{module.params['client_port']}"
-    return EtcdClient(Tls.from_params(module.params).client(url, PROBE_TIMEOUT))
+    return found | {"learner": Joiner(module).is_learner()}
 
 
 def refuse_other_data_directory(module: AnsibleModule) -> None:

@@ -137,14 +137,12 @@ options:
       certificate:
         description: The certificate with the host's name as common name, and the intermediate ones after it.
         type: path
-        required: true
       client_certificate:
         description: The certificate without a common name, likewise. Required for hosts that have such a one.
         type: path
       key:
         description: The private key of both, without a passphrase of its own.
         type: path
-        required: true
   private_key:
     description: The content of the given key. The action plugin sets it.
     type: str
@@ -274,9 +272,9 @@ UNIT = {
     "managed": {"type": "bool", "default": False},
 }
 GIVEN = {
-    "certificate": {"type": "path", "required": True},
+    "certificate": {"type": "path"},
     "client_certificate": {"type": "path"},
-    "key": {"type": "path", "required": True, "no_log": False},
+    "key": {"type": "path", "no_log": False},
 }
 ARGUMENTS: dict[str, Any] = {
     "directory": {"type": "path", "required": True},

@@ -62,7 +62,11 @@ options:
   recent:
     description: Where C(ca.crt) changed within so many seconds, the authority is not replaced again.
     type: float
-    default: 86400
+    default: 3600
+  hold:
+    description: Whether V(followed) stays at the present step although all hosts have taken it.
+    type: bool
+    default: false
   register:
     description: The variable in which each host's result of M(holdfast.ha.certificate) in check mode was registered.
     type: str

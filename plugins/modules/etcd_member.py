@@ -143,12 +143,6 @@ learner:
   description: Whether the member has data and no vote yet. Not told by a call with O(looked_at).
   returned: success
   type: bool
-deaf:
-  description:
-    - Whether the member's gateway can't connect to it, as after a start with an ended certificate. It would try again
-      some minutes later only. Not told by a call with O(looked_at).
-  returned: success
-  type: bool
 has_data:
   description: Whether the member has data; if so, nothing was done but giving a learner its vote.
   returned: success

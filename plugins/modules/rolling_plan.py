@@ -156,6 +156,8 @@ steps:
     backup_running:
       description: Whether a backup or a job runs on this repository host, whose end the work must await.
       type: bool
+    files: {description: The files of its certificates that are replaced., type: list, elements: str}
+    reload: {description: The units that reload., type: list, elements: str}
     reasons: {description: "Why the host takes part, one sentence each.", type: list, elements: str}
 left:
   description: What the run will leave to do, with C(host) and C(text).

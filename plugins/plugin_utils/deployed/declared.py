@@ -101,7 +101,7 @@ def wished(host: Host) -> dict[str, Any]:
 
 
 def trusted(variables: Mapping[str, Any]) -> str:
-    """Return the authorities that hosts are to trust, as PEM; "" where there are none yet, or a new one is asked for."""
+    """Return the authorities that hosts are to trust, as PEM, "" where there are none yet or a new one is asked for."""
     directory = str(variables.get("certificates_ca_directory") or "")
     path = Path(directory).expanduser() / "ca.crt"
     if not directory or variables.get("certificates_replace_ca") or not path.is_file():

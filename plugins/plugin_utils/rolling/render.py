@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import ClusterPlan, Left, Plan, Step, Waits
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import (
+    ClusterPlan,
+    Left,
+    Plan,
+    Step,
+    Waits,
+    Work,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Prediction
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import GREEN, RED, YELLOW, Line, Row, sentence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
@@ -21,7 +28,13 @@ NOTHING = {
     "certificates": "Nothing to do{where}: all certificates are as they should be, and all services have read them.",
     "maintenance": "Nothing to lead away{where}: what stops in maintenance does not run.",
 }
-DONE = {"update": "updated", "restart": "restarted", "reboot": "rebooted", "maintenance": "taken out", "certificates": "done"}
+DONE = {
+    "update": "updated",
+    "restart": "restarted",
+    "reboot": "rebooted",
+    "maintenance": "taken out",
+    "certificates": "done",
+}
 MOST_PACKAGES = 20
 """Packages of one host that the text names; the result names all."""
 
@@ -85,10 +98,7 @@ def work_facts(step: Step) -> Iterator[Row]:
         yield ["upgrades", f"{package.name} {package.installed or 'new'} → {package.candidate}"]
     if len(packages) > MOST_PACKAGES:
         yield ["", f"and {len(packages) - MOST_PACKAGES} more packages"]
-    if step.work.files:
-        yield ["replaces", ", ".join(PurePosixPath(path).name for path in step.work.files)]
-    if step.work.reload:
-        yield ["reloads", ", ".join(unit.name for unit in step.work.reload)]
+    yield from certificate_facts(step.work)
     if step.work.restart:
         others = " and what else uses the new packages" if unsure(step) else ""
         yield ["restarts", ", ".join(unit.name for unit in step.work.restart) + others]
@@ -104,6 +114,14 @@ def work_facts(step: Step) -> Iterator[Row]:
         yield ["stops", "nothing; it may be switched off afterwards"]
     if not step.work:
         yield ["comes back", "nothing else is left to do there"]
+
+
+def certificate_facts(work: Work) -> Iterator[Row]:
+    """Yield the files that are replaced, and the units that read them without a stop."""
+    if work.files:
+        yield ["replaces", ", ".join(PurePosixPath(path).name for path in work.files)]
+    if work.reload:
+        yield ["reloads", ", ".join(unit.name for unit in work.reload)]
 
 
 def unsure(step: Step) -> bool:
