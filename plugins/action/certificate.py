@@ -12,15 +12,18 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
+from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
-    Authority,
     RefusedError,
     claim,
     foreign_facts,
+    lifetime,
+    pem_of,
     public_key_of,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import problems, read_given
 
-ONLY_HERE = frozenset({"authority_passphrase"})
+ONLY_HERE = frozenset({"authority_passphrase", "given"})
 
 
 class ActionModule(ActionBase):
@@ -36,33 +39,52 @@ class ActionModule(ActionBase):
         if foreign:
             return result | {"failed": True, "msg": FOREIGN.format(names=", ".join(foreign))}
         arguments = {name: value for name, value in self._task.args.items() if name not in ONLY_HERE}
-        examined = self._execute_module(module_args=arguments, task_vars=variables)
-        if examined.get("failed") or not examined.get("requests"):
-            return result | examined
         try:
+            arguments |= self._given() or self._issuer()
+            examined = self._execute_module(module_args=arguments, task_vars=variables)
+            if examined.get("failed") or not examined.get("requests"):
+                return result | examined
             signed = self._signed(requests_by_path(examined["requests"]))
         except (RefusedError, OSError) as error:
             return result | {"failed": True, "msg": f"The host gets no certificate: {error}"}
         installed = self._execute_module(module_args={**arguments, "signed": signed}, task_vars=variables)
         return result | installed | ({} if installed.get("failed") else merged(examined, installed))
 
+    @property
+    def _directory(self) -> AuthorityDirectory:
+        passphrase = str(self._task.args.get("authority_passphrase") or "")
+        return AuthorityDirectory(Path(self._task.args["authority_directory"]).expanduser(), passphrase)
+
+    @property
+    def _wanted(self) -> list[Wanted]:
+        return [Wanted.from_entry(entry) for entry in self._task.args["certificates"]]
+
+    def _issuer(self) -> dict[str, str]:
+        """The argument that names the issuer, for a directory that has an authority."""
+        state = self._directory.read()
+        return {"issuer": pem_of([state.issuer]).decode()} if state else {}
+
+    def _given(self) -> dict[str, Any]:
+        """The arguments with the user's own certificates and key; {} where none are given."""
+        if not self._task.args.get("given"):
+            return {}
+        given = read_given(self._task.args["given"], self._loader)
+        found = problems(given, self._wanted, self._task.args["ca_content"], datetime.now(UTC))
+        if found:
+            raise RefusedError("; ".join(found))
+        return {"private_key": given.key, "signed": {one.path: given.of(one) for one in self._wanted}}
+
     def _signed(self, requests: Mapping[str, str]) -> dict[str, str]:
         """Issue the certificates that the arguments describe; a request supplies the public key only."""
-        directory = Path(self._task.args["authority_directory"]).expanduser()
-        authority = Authority.load(
-            (directory / "ca.crt").read_bytes(),
-            (directory / "ca.key").read_bytes(),
-            str(self._task.args.get("authority_passphrase") or ""),
-        )
-        days = int(self._task.args.get("validity_days", 730))
-        now = datetime.now(UTC)
+        directory = self._directory
+        authority = directory.issuing()
+        days, now = int(self._task.args.get("validity_days", 730)), datetime.now(UTC)
         signed = {}
-        for entry in self._task.args["certificates"]:
-            wanted = Wanted.from_entry(entry)
+        for wanted in self._wanted:
             if wanted.path in requests:
-                public_key = public_key_of(requests[wanted.path])
-                claim(directory / "issued", public_key, wanted.common_name or wanted.unit_name)
-                signed[wanted.path] = authority.issue(public_key, wanted, now, days)
+                public_key, host = public_key_of(requests[wanted.path]), wanted.common_name or wanted.unit_name
+                claim(directory.path / "issued", public_key, host)
+                signed[wanted.path] = authority.issue(public_key, wanted, now, lifetime(days, host))
         return signed
 
 

@@ -9,9 +9,12 @@ import ipaddress
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
+
+BACKDATED = timedelta(days=1)
+"""How long before its issue a certificate is valid, for hosts whose clocks are behind."""
 
 _PEM_CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----.+?-----END CERTIFICATE-----\s*", re.DOTALL)
 
@@ -43,12 +46,13 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Found:
-    """The content of a usable certificate."""
+    """The content of a usable certificate; issued is None where that is unknown."""
 
     common_name: str | None
     names: frozenset[str]
     not_after: datetime
     client: bool = True
+    issued: datetime | None = field(default=None, compare=False)
 
 
 def dns_name(name: str) -> str:
@@ -78,25 +82,42 @@ def parse_peer_certificate(data: Mapping[str, Any]) -> Found:
         ip_name(value.strip()) if kind == "IP Address" else dns_name(value)
         for kind, value in data.get("subjectAltName", ())
     ]
-    return Found(subject.get("commonName"), frozenset(names), end_of(data))
+    begin = moment(data["notBefore"]) if "notBefore" in data else None
+    return Found(subject.get("commonName"), frozenset(names), end_of(data), issued=begin and begin + BACKDATED)
 
 
 def end_of(data: Mapping[str, Any]) -> datetime:
     """Return the last moment of validity of a certificate as ``ssl`` describes it."""
-    return datetime.fromtimestamp(ssl.cert_time_to_seconds(data["notAfter"]), UTC)
+    return moment(data["notAfter"])
 
 
-def reasons_to_renew(found: Found | str, wanted: Wanted, now: datetime, renew_before: timedelta) -> tuple[str, ...]:
-    """Return why a certificate must be issued again; empty if it may stay. ``found`` may itself be a reason."""
+def moment(text: str) -> datetime:
+    """Return a moment that ``ssl`` describes."""
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(text), UTC)
+
+
+def reasons_to_renew(
+    found: Found | str, wanted: Wanted, now: datetime, renew_before: timedelta, issued_since: datetime | None = None
+) -> tuple[str, ...]:
+    """Return why a certificate must be issued again; empty if it may stay. ``found`` may itself be a reason.
+
+    issued_since: certificates that were issued before this moment must be issued again.
+    """
     if isinstance(found, str):
         return (found,)
     rules = (
+        (is_older(found, issued_since), f"it was issued before {issued_since}"),
         (found.common_name != wanted.common_name, _difference("common name", found.common_name, wanted.common_name)),
         (found.names != wanted.names, _difference("names", sorted(found.names), sorted(wanted.names))),
         (found.client != wanted.client, _difference("use by clients", found.client, wanted.client)),
         (found.not_after - renew_before <= now, f"it ends on {found.not_after:%Y-%m-%d}"),
     )
     return tuple(reason for applies, reason in rules if applies)
+
+
+def is_older(found: Found | str, moment: datetime | None) -> bool:
+    """Return whether a usable certificate was issued before a moment."""
+    return not isinstance(found, str) and moment is not None and (found.issued is None or found.issued < moment)
 
 
 def _difference(what: str, found: object, wanted: object) -> str:

@@ -341,8 +341,12 @@ def _state_verbs(wanted: WantedUnit, found: FoundUnit, changes: Changes, stale: 
         return ["start"]
     if stale and wanted.restart:
         return ["restart"]
-    read_at = found.started_at if found.active_state == "activating" else found.state_changed_at
-    return ["reload"] if changes.newer_than(wanted.reload_on, read_at) else []
+    return ["reload"] if changes.newer_than(wanted.reload_on, read_at(found)) else []
+
+
+def read_at(found: FoundUnit) -> float:
+    """When a unit last read its files: at its start, or at its last reload."""
+    return found.started_at if found.active_state == "activating" else found.state_changed_at
 
 
 def needs_daemon_reload(changed_paths: Collection[str], found: Collection[FoundUnit]) -> bool:

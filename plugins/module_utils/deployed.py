@@ -116,7 +116,9 @@ class Deployed:
     system is the distribution with its release, as the role patroni writes it. vrrp_peers are the addresses of
     keepalived's peers here, and of other senders of VRRP adverts. taken has by variable the present user of a desired
     directory; kept by backup job how many it keeps, or how many of each period, {} for all. emptied are the paths of
-    repositories that had backups of the stanza and no longer know it.
+    repositories that had backups of the stanza and no longer know it. trusted are the authorities that services trust,
+    as PEM; keeps says whether the host's certificate is from one that they are to trust, None where it is of no use
+    anyway.
     """
 
     patroni: Patroni | None = None
@@ -131,6 +133,8 @@ class Deployed:
     taken: Mapping[str, str] = field(default_factory=dict)
     kept: Mapping[str, int | Mapping[str, int]] = field(default_factory=dict)
     emptied: tuple[str, ...] = ()
+    trusted: str = ""
+    keeps: bool | None = None
 
     @classmethod
     def load(cls, data: Mapping[str, Any]) -> Deployed:
@@ -153,6 +157,8 @@ class Deployed:
             taken=dict(data["taken"]),
             kept=dict(data["kept"]),
             emptied=tuple(data["emptied"]),
+            trusted=data["trusted"],
+            keeps=data["keeps"],
         )
 
 

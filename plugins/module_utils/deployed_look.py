@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import deployed
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import prove
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
@@ -311,6 +312,8 @@ def look(module: AnsibleModule, wished: Mapping[str, Any]) -> deployed.Deployed:
         taken=taken_directories(wished.get("directories", ())),
         kept={name: keep for path in JOBS.glob("*.json") for name, keep in deployed.parse_job(read(str(path))).items()},
         emptied=emptied(module, wished, configuration),
+        trusted=read(tls.ca),
+        keeps=keeps(wished.get("certificate", ""), tls, wished.get("trusted", "")),
     )
 
 
@@ -328,6 +331,15 @@ def verdicts(
         )
         for name in sorted(known)
     }
+
+
+def keeps(certificate: str, tls: Tls, trusted: str) -> bool | None:
+    """Return whether the host's certificate is accepted by who trusts these authorities (PEM); None where it is not by
+    who trusts those of now, or no authorities are wished for."""
+    present = read(tls.ca)
+    if not trusted or not present or isinstance(prove(certificate, tls.key, present), str):
+        return None
+    return not isinstance(prove(certificate, tls.key, trusted), str)
 
 
 def system() -> str:

@@ -61,7 +61,7 @@ def due(settings: Settings) -> list[Sample]:
 def certificates(directory: Path) -> list[Sample]:
     """Return when the certificates in a directory expire; raises ValueError for a damaged one."""
     ends = {
-        KINDS.get(path.name, path.stem): certificate_x509.end_of(path.name, safe_path.read(path) or b"")
+        KINDS.get(path.name, path.stem): certificate_x509.end_of(path, safe_path.read)
         for path in sorted(directory.glob("*.crt"))
     }
     return labelled("certificate_end_timestamp_seconds", "kind", ends)

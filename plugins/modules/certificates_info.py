@@ -36,9 +36,9 @@ EXAMPLES = r"""
 RETURN = r"""
 certificates:
   description:
-    - The files. C(not_after) is when the first of the file's certificates expires, or the last one in C(ca.crt), in
-      seconds since the epoch. C(remaining) is the seconds until then, negative afterwards. Both are null when the file
-      can't be read; C(error) says why.
+    - The files. C(not_after) is when the first of the file's certificates expires, in seconds since the epoch. Of
+      C(ca.crt), it is when the authority expires that issued C(host.crt). C(remaining) is the seconds until then,
+      negative afterwards. Both are null when the file can't be read; C(error) says why.
   returned: success
   type: list
   elements: dict
@@ -57,7 +57,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
 def describe(path: Path, now: float) -> dict[str, Any]:
     """Return one file's name, end and error."""
     try:
-        end = crypto.end_of(path.name, safe_path.read(path) or b"")
+        end = crypto.end_of(path, safe_path.read)
     except (OSError, ValueError, safe_path.UnsafePathError) as error:
         return {"name": path.name, "not_after": None, "remaining": None, "error": str(error)}
     return {"name": path.name, "not_after": end, "remaining": int(end - now), "error": ""}

@@ -58,9 +58,10 @@ deployed:
     are those whose unit is enabled, C(patroni_members) the members' names. C(vrrp_peers) are the addresses of
     keepalived's peers on this host and of other senders of VRRP adverts. C(taken) has, by variable, the present user of
     a desired directory, C(kept), by backup job, how many snapshots it keeps. C(emptied) are the paths of repositories
-    that had backups of the stanza and no longer know it. C(secrets) says by name whether the desired secret is
-    C(stored) and C(accepted), whether another login stands in for its own (C(standin)), and whether the C(former) value
-    is accepted.
+    that had backups of the stanza and no longer know it. C(trusted) are the authorities that services trust. C(keeps)
+    says whether the host's certificate is from an authority that they are to trust. C(secrets) says by name whether the
+    desired secret is C(stored) and C(accepted), whether another login stands in for its own (C(standin)), and whether the
+    C(former) value is accepted.
   returned: always
   type: dict
   sample:
@@ -84,6 +85,8 @@ deployed:
     taken: {}
     kept: {etcd: 14, etc: {daily: 30}}
     emptied: []
+    trusted: "-----BEGIN CERTIFICATE-----..."
+    keeps: true
 unsettled:
   description: Names of secrets of which this host lacks the desired value, or a service does, or has the former one.
   returned: with O(prove)

@@ -11,9 +11,9 @@ module: rolling_plan
 short_description: Plan work that goes host by host
 version_added: 1.0.0
 description:
-  - Plans an update, restart or reboot of the clusters of the play's hosts, host by host, from what
-    M(holdfast.ha.gather) and M(holdfast.ha.rolling_info) registered on them. Nothing else is remembered, so an
-    interrupted run is continued by the next one.
+  - Plans an update, restart or reboot, or a change of certificates, of the clusters of the play's hosts, host by host,
+    from what M(holdfast.ha.gather) and M(holdfast.ha.rolling_info) registered on them. Nothing else is remembered, so
+    an interrupted run is continued by the next one.
   - Hosts with etcd or a database come first, then those that only balance, then the repository host. Within each, the
     primary is last, etcd's leader before it, and holders of virtual IPs come after other balancers. Hosts without work
     take no part.
@@ -33,9 +33,11 @@ options:
     description:
       - What to do on each host. V(update) upgrades packages and restarts the services that are due.
       - V(restart) restarts services that run outdated files, V(reboot) reboots hosts that require it.
+      - V(certificates) replaces certificates and has services read them. O(rolling_register) has the results of
+        M(holdfast.ha.certificate) then.
       - V(maintenance) stops what the hosts in O(only) serve with. It is judged as if they were switched off then.
     type: str
-    choices: [update, restart, reboot, maintenance]
+    choices: [update, restart, reboot, maintenance, certificates]
     required: true
   scope:
     description:
@@ -154,6 +156,8 @@ steps:
     backup_running:
       description: Whether a backup or a job runs on this repository host, whose end the work must await.
       type: bool
+    files: {description: The files of its certificates that are replaced., type: list, elements: str}
+    reload: {description: The units that reload., type: list, elements: str}
     reasons: {description: "Why the host takes part, one sentence each.", type: list, elements: str}
 left:
   description: What the run will leave to do, with C(host) and C(text).

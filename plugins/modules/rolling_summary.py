@@ -25,7 +25,7 @@ options:
   verb:
     description: What was done.
     type: str
-    choices: [update, restart, reboot]
+    choices: [update, restart, reboot, certificates]
     required: true
   steps:
     description:
@@ -47,6 +47,7 @@ options:
         elements: dict
         default: []
       restarted: {description: The units that were restarted., type: list, elements: str, default: []}
+      reloaded: {description: The units that were reloaded., type: list, elements: str, default: []}
       rebooted: {description: Whether the host was rebooted., type: bool, default: false}
       seconds: {description: Seconds that its turn took., type: float}
   left:

@@ -15,7 +15,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import BACKDATED, Wanted
 
 # ansible-core requires it, so it is installed wherever this runs; ansible-test imports without it.
 try:
@@ -27,22 +27,29 @@ try:
 except ImportError:
     pass
 else:
-    SIGNATURE_ONLY = x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=False,
-        crl_sign=False,
-        encipher_only=False,
-        decipher_only=False,
+    NO_USE = dict.fromkeys(
+        (
+            "digital_signature",
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "key_cert_sign",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
+        False,
     )
+    SIGNATURE_ONLY = x509.KeyUsage(**NO_USE | {"digital_signature": True})
+    SIGNS_CERTIFICATES = x509.KeyUsage(**NO_USE | {"key_cert_sign": True, "crl_sign": True})
     SERVER = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH])
     SERVER_AND_CLIENT = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH])
 
 LARGEST_REQUEST = 16384
 LEAST_RSA_BITS = 2048
+SPREAD = 10
+"""The part of its days, one of so many, over which the ends of hosts' certificates are spread."""
 
 
 class RefusedError(Exception):
@@ -58,17 +65,35 @@ class Authority:
 
     @classmethod
     def load(cls, certificates: bytes, key: bytes, passphrase: str) -> Authority:
-        """Return the authority of the first certificate in a PEM text; raise RefusedError."""
-        try:
-            certificate = x509.load_pem_x509_certificates(certificates)[0]
-            private = serialization.load_pem_private_key(key, passphrase.encode() or None)
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
-            raise RefusedError(f"the authority's files can't be read: {error}") from error
-        if spki(private.public_key()) != spki(certificate.public_key()):
-            raise RefusedError("the authority's key is not that of the first certificate in its ca.crt")
+        """Return the authority whose certificate in a PEM text belongs to a key; raise RefusedError."""
+        private = load_key(key, passphrase)
+        certificate = owner_of(private, load_certificates(certificates))
+        if certificate is None:
+            raise RefusedError("the authority's key is not that of a certificate in its ca.crt")
         return cls(certificate, private)
 
-    def issue(self, public_key: Any, wanted: Wanted, now: datetime, days: int) -> str:
+    @classmethod
+    def create(cls, key: Any, common_name: str, now: datetime, days: int) -> Authority:
+        """Return a new authority, which issues certificates of hosts only."""
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+        public = key.public_key()
+        builder = x509.CertificateBuilder(
+            issuer_name=name,
+            subject_name=name,
+            public_key=public,
+            serial_number=x509.random_serial_number(),
+            not_valid_before=now - BACKDATED,
+            not_valid_after=now + timedelta(days=days),
+        )
+        for extension, critical in (
+            (x509.BasicConstraints(ca=True, path_length=0), True),
+            (SIGNS_CERTIFICATES, True),
+            (x509.SubjectKeyIdentifier.from_public_key(public), False),
+        ):
+            builder = builder.add_extension(extension, critical)
+        return cls(builder.sign(key, hash_for(key)), key)
+
+    def issue(self, public_key: Any, wanted: Wanted, now: datetime, days: float) -> str:
         """Return a certificate, as PEM, with the requested contents only."""
         names = [x509.DNSName(name) for name in wanted.dns]
         addresses = [x509.IPAddress(ip_address(address)) for address in wanted.ip]
@@ -77,7 +102,7 @@ class Authority:
             subject_name=subject(wanted),
             public_key=public_key,
             serial_number=x509.random_serial_number(),
-            not_valid_before=now - timedelta(days=1),
+            not_valid_before=now - BACKDATED,
             not_valid_after=now + timedelta(days=days),
         )
         for extension, critical in (
@@ -97,6 +122,55 @@ class Authority:
         except x509.ExtensionNotFound:
             return x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key())
         return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(own)
+
+
+def lifetime(days: int, name: str) -> int:
+    """Return the days that a host's certificates are valid: some less than given, by its name, always the same.
+
+    So the certificates of hosts that were set up on one day don't end on one day.
+    """
+    spread = days // SPREAD
+    return days - int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") % (spread + 1)
+
+
+def load_certificates(pem: bytes) -> list[x509.Certificate]:
+    """Return the certificates in a PEM text; raise RefusedError."""
+    try:
+        return x509.load_pem_x509_certificates(pem)
+    except ValueError as error:
+        raise RefusedError(f"the authority's files can't be read: {error}") from error
+
+
+def load_key(pem: bytes, passphrase: str) -> Any:
+    """Return a private key; raise RefusedError."""
+    try:
+        return serialization.load_pem_private_key(pem, passphrase.encode() or None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise RefusedError(f"the authority's files can't be read: {error}") from error
+
+
+def new_key() -> ec.EllipticCurvePrivateKey:
+    """Return a new private key for an authority."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def key_pem(key: Any, passphrase: str) -> bytes:
+    """Return a private key as PKCS#8, encrypted if there is a passphrase."""
+    cipher: Any = serialization.NoEncryption()
+    if passphrase:
+        cipher = serialization.BestAvailableEncryption(passphrase.encode())
+    return bytes(key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, cipher))
+
+
+def pem_of(certificates: Iterable[x509.Certificate]) -> bytes:
+    """Return certificates as one PEM text."""
+    return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in certificates)
+
+
+def owner_of(key: Any, certificates: Iterable[x509.Certificate]) -> x509.Certificate | None:
+    """Return the certificate that a private key belongs to, None for none."""
+    public = spki(key.public_key())
+    return next((one for one in certificates if spki(one.public_key()) == public), None)
 
 
 def public_key_of(request: str) -> Any:

@@ -27,6 +27,10 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 RETENTION = ("full_type", "full", "diff", "archive")
 VARIABLES = (
     "backup_jobs",
+    "certificates_ca_directory",
+    "certificates_ca_passphrase",
+    "certificates_given",
+    "certificates_replace_ca",
     *SECRET_VARIABLES,
     *FORMER_SECRETS.values(),
     "etcd_data_directory",
@@ -98,6 +102,8 @@ def wished(host: Host) -> dict[str, Any]:
         "stanza": backup.get("stanza", ""),
         "repositories": wished_repositories(host.variables) if "repository" in backup.get("kinds", ()) else [],
         "tls": {"ca": tls["ca"], "cert": tls["client_cert"], "key": tls["key"]},
+        "certificate": tls["cert"],
+        "trusted": trusted(host.variables),
         "units": UNITS,
         "etcd_users": ETCD_USERS,
         "stored": {secret.name: secret.stored for secret in SECRETS if secret.stored},
@@ -126,6 +132,15 @@ def sql_logins(host: Host) -> dict[str, str]:
 def sql_role_names(variables: Mapping[str, Any]) -> dict[str, str]:
     """Return the names of the collection's own SQL roles by their variables."""
     return {variable: str(variables.get(variable) or name) for variable, name in SQL_ROLES.items()}
+
+
+def trusted(variables: Mapping[str, Any]) -> str:
+    """Return the authorities that hosts are to trust, as PEM, "" where there are none yet or a new one is asked for."""
+    directory = str(variables.get("certificates_ca_directory") or "")
+    path = Path(directory).expanduser() / "ca.crt"
+    if not directory or variables.get("certificates_replace_ca") or not path.is_file():
+        return ""
+    return path.read_text(encoding="ascii", errors="replace")
 
 
 def wished_repositories(variables: Mapping[str, Any]) -> list[dict[str, Any]]:

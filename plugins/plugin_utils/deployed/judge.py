@@ -14,6 +14,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.authorities import judge_authorities
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.backups import (
     judge_archiving,
     judge_emptied,
@@ -90,7 +91,7 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool, without: Collection[str
     seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
     alone = [difference for host, deployed in seen for judge_one in JUDGES for difference in judge_one(host, deployed)]
     secrets = judge_secrets(hosts, whole=whole, without=without)
-    return [*alone, *judge_members(seen), *judge_adverts(hosts), *secrets]
+    return [*alone, *judge_members(seen), *judge_adverts(hosts), *judge_authorities(seen), *secrets]
 
 
 def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Prediction
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import Limits, Problem
 
-Verb = Literal["update", "restart", "reboot", "maintenance"]
+Verb = Literal["update", "restart", "reboot", "maintenance", "certificates"]
 Scope = Literal["stack", "system", "security"]
 
 
@@ -47,21 +47,22 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A systemd unit of a component; reasons say why its restart is due, () when it is not."""
+    """A systemd unit of a component; reasons say why its restart is due, reloads why a reload is, () when it is not."""
 
     component: str
     name: str
     active: bool
     reasons: tuple[str, ...] = ()
+    reloads: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """A host's result of holdfast.ha.rolling_info.
+    """A host's result of holdfast.ha.rolling_info, or of holdfast.ha.certificate.
 
     packages: what each scope would upgrade. reboot: why a reboot is required, () when it is not. held: names of
-    packages that apt keeps back. lists_age: seconds since the package lists were read, None when unknown. error: why
-    there is no result, "" when there is one.
+    packages that apt keeps back. lists_age: seconds since the package lists were read, None when unknown. files: those
+    that are to be replaced, with why where that is known. error: why there is no result, "" when there is one.
     """
 
     packages: Mapping[Scope, tuple[Package, ...]] = field(default_factory=dict)
@@ -71,6 +72,7 @@ class Survey:
     up: float | None = None
     held: tuple[str, ...] = ()
     lists_age: int | None = None
+    files: Mapping[str, str] = field(default_factory=dict)
     error: str = ""
 
 
@@ -80,7 +82,8 @@ class Work:
 
     restart: units that are due, and those that the new packages will make due. touches: the components that stop
     meanwhile; all of the host's where nobody can tell. reasons: why, one sentence each. stop: units that stop for a
-    maintenance; leaves: whether that is still to begin.
+    maintenance; leaves: whether that is still to begin. files: those that are replaced; reload: units that read them
+    without a stop.
     """
 
     packages: tuple[Package, ...] = ()
@@ -90,10 +93,13 @@ class Work:
     reasons: tuple[str, ...] = ()
     stop: tuple[Unit, ...] = ()
     leaves: bool = False
+    files: tuple[str, ...] = ()
+    reload: tuple[Unit, ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is any."""
-        return bool(self.packages or self.restart or self.reboot or self.stop or self.leaves)
+        parts = (self.packages, self.restart, self.reboot, self.stop, self.leaves, self.files, self.reload)
+        return any(map(bool, parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +131,8 @@ class Step:
             "host": self.host,
             "packages": [f"{package.name}={package.candidate}" for package in self.work.packages],
             "restart": [unit.name for unit in self.work.restart],
+            "reload": [unit.name for unit in self.work.reload],
+            "files": list(self.work.files),
             "stop": [unit.name for unit in self.work.stop],
             "reboot": self.work.reboot,
             "touches": sorted(self.work.touches),

@@ -99,7 +99,7 @@ def step_of(cluster: Cluster, host: Host, work: Work, roles: Roles, later: Colle
         holds=holds,
         etcd_leader_to=etcd_heirs(cluster, host, roles, later) if leads and "etcd" in work.touches else (),
         holds_to={address: address_heirs(cluster, host, address) for address in holds} if moves else {},
-        backup_running=host.has("backup") and (backup_runs(host) or job_runs(host)),
+        backup_running=host.has("backup") and "backup" in work.touches and (backup_runs(host) or job_runs(host)),
     )
 
 

@@ -179,6 +179,10 @@ def needs(work: Work) -> Iterator[str]:
     """Yield what a host needs, in a few words."""
     if work.packages:
         yield f"has {count(len(work.packages), 'package')} to upgrade"
+    if work.files:
+        yield f"has {count(len(work.files), 'file')} of its certificates to replace"
+    if work.reload:
+        yield f"has {count(len(work.reload), 'unit')} to reload"
     if work.restart:
         yield f"has {count(len(work.restart), 'unit')} to restart"
     if work.reboot:

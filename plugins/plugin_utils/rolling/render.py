@@ -6,9 +6,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
-from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import ClusterPlan, Left, Plan, Step, Waits
+from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import (
+    ClusterPlan,
+    Left,
+    Plan,
+    Step,
+    Waits,
+    Work,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.model import Prediction
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.render import GREEN, RED, YELLOW, Line, Row, sentence
 from ansible_collections.holdfast.ha.plugins.plugin_utils.table import table
@@ -17,9 +25,16 @@ NOTHING = {
     "update": "Nothing to update{where}: no newer package is known, and no service runs outdated files.",
     "restart": "Nothing to restart{where}: no service runs outdated files.",
     "reboot": "Nothing to reboot{where}: no host requires it, or all have been up for less than reboot_recent.",
+    "certificates": "Nothing to do{where}: all certificates are as they should be, and all services have read them.",
     "maintenance": "Nothing to lead away{where}: what stops in maintenance does not run.",
 }
-DONE = {"update": "updated", "restart": "restarted", "reboot": "rebooted", "maintenance": "taken out"}
+DONE = {
+    "update": "updated",
+    "restart": "restarted",
+    "reboot": "rebooted",
+    "maintenance": "taken out",
+    "certificates": "done",
+}
 MOST_PACKAGES = 20
 """Packages of one host that the text names; the result names all."""
 
@@ -39,7 +54,7 @@ def cluster_lines(plan: Plan, cluster: ClusterPlan) -> Iterator[Line]:
     """Yield the lines of one cluster: its steps in order, the predicted waits, the notes."""
     verb = plan.options.verb
     if not cluster.steps:
-        yield f"Cluster {cluster.name}: nothing to {verb}", None
+        yield f"Cluster {cluster.name}: nothing to {'do' if verb == 'certificates' else verb}", None
     else:
         scope = f" ({plan.options.scope})" if verb == "update" else ""
         yield (
@@ -83,6 +98,7 @@ def work_facts(step: Step) -> Iterator[Row]:
         yield ["upgrades", f"{package.name} {package.installed or 'new'} → {package.candidate}"]
     if len(packages) > MOST_PACKAGES:
         yield ["", f"and {len(packages) - MOST_PACKAGES} more packages"]
+    yield from certificate_facts(step.work)
     if step.work.restart:
         others = " and what else uses the new packages" if unsure(step) else ""
         yield ["restarts", ", ".join(unit.name for unit in step.work.restart) + others]
@@ -98,6 +114,14 @@ def work_facts(step: Step) -> Iterator[Row]:
         yield ["stops", "nothing; it may be switched off afterwards"]
     if not step.work:
         yield ["comes back", "nothing else is left to do there"]
+
+
+def certificate_facts(work: Work) -> Iterator[Row]:
+    """Yield the files that are replaced, and the units that read them without a stop."""
+    if work.files:
+        yield ["replaces", ", ".join(PurePosixPath(path).name for path in work.files)]
+    if work.reload:
+        yield ["reloads", ", ".join(unit.name for unit in work.reload)]
 
 
 def unsure(step: Step) -> bool:
@@ -183,8 +207,10 @@ def count_hosts(done: Sequence[Mapping[str, Any]]) -> str:
 def done_cells(item: Mapping[str, Any]) -> Row:
     """Return the cells of a host that was worked on."""
     packages, units = item.get("upgraded") or (), item.get("restarted") or ()
+    reloaded = item.get("reloaded") or ()
     parts = [
         f"{len(packages)} package{'' if len(packages) == 1 else 's'} upgraded" if packages else "",
+        f"reloaded {', '.join(reloaded)}" if reloaded else "",
         f"restarted {', '.join(units)}" if units else "",
         "rebooted" if item.get("rebooted") else "",
     ]

@@ -35,7 +35,8 @@ SERVICES = frozenset(component.units[0] for component in COMPONENTS if component
 def parse_survey(result: Mapping[str, Any] | None, upgrade: Mapping[str, Any] | None = None) -> Survey:
     """Return a host's survey.
 
-    :arg result: what holdfast.ha.rolling_info returned, None where it did not run.
+    :arg result: what holdfast.ha.rolling_info, or holdfast.ha.certificate in check mode, returned; None where it did
+        not run.
     :arg upgrade: what holdfast.ha.packages_upgrade would do, by its check mode; its packages count in every scope.
     """
     failed = next((seen for seen in (result, upgrade) if seen and seen.get("failed")), None)
@@ -54,7 +55,14 @@ def parse_survey(result: Mapping[str, Any] | None, upgrade: Mapping[str, Any] | 
         up=reboot.get("up"),
         held=tuple(result.get("held") or ()),
         lists_age=result.get("lists_age"),
+        files=parse_files(result),
     )
+
+
+def parse_files(result: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files that holdfast.ha.certificate would replace, and why."""
+    reasons = result.get("reasons") or {}
+    return {path: "; ".join(reasons.get(path, ())) for path in (*(result.get("changed_paths") or ()), *reasons)}
 
 
 def parse_package(item: Mapping[str, Any]) -> Package:
@@ -69,7 +77,8 @@ def parse_upgraded(item: Mapping[str, Any]) -> Package:
 
 def parse_unit(item: Mapping[str, Any]) -> Unit:
     """Return a unit of holdfast.ha.rolling_info."""
-    return Unit(str(item["component"]), str(item["unit"]), bool(item["active"]), tuple(item.get("reasons") or ()))
+    why = (tuple(item.get(kind) or ()) for kind in ("reasons", "reloads"))
+    return Unit(str(item["component"]), str(item["unit"]), bool(item["active"]), *why)
 
 
 def work_of(options: Options, survey: Survey, components: Iterable[str], *, marked: bool = False) -> Work:
@@ -89,6 +98,8 @@ def work_of(options: Options, survey: Survey, components: Iterable[str], *, mark
         reboot = survey.reboot_required or asked
         reasons = survey.reboot or (("a reboot was asked for",) if reboot else ())
         return Work(reboot=reboot, touches=frozenset(components), reasons=reasons) if reboot else Work()
+    if options.verb == "certificates":
+        return certificates_work(survey)
     packages = survey.packages.get(options.scope, ()) if options.verb == "update" else ()
     forced = options.force and options.verb == "restart"
     changed = changed_components(packages)
@@ -99,6 +110,18 @@ def work_of(options: Options, survey: Survey, components: Iterable[str], *, mark
     touches = frozenset(unit.component for unit in restart) if sure else frozenset(components)
     due = tuple(f"{unit.name}: {reason}" for unit in survey.units for reason in unit.reasons)
     return Work(packages, restart, False, touches, due)
+
+
+def certificates_work(survey: Survey) -> Work:
+    """Return the files that a host's certificates lack, and the services that have not read them; reloads stop none."""
+    restart = tuple(unit for unit in survey.units if unit.reasons)
+    return Work(
+        files=tuple(survey.files),
+        reload=tuple(unit for unit in survey.units if unit.reloads and not unit.reasons),
+        restart=restart,
+        touches=frozenset(unit.component for unit in restart),
+        reasons=tuple(f"{path}: {why}" for path, why in survey.files.items() if why),
+    )
 
 
 def changed_components(packages: Iterable[Package]) -> frozenset[str]:

@@ -13,6 +13,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.absence import excuse
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    AUTHORITY,
     ArchiveQueue,
     Certificate,
     Cluster,
@@ -44,9 +45,9 @@ UNJUDGED = ("archive", "objects", "prometheus", "protection", "queue", "rolling"
 BOUND = "run playbooks/connections.yml; if it comes back, look for another file in /etc/sysctl.d that sets it"
 RESTART_PATRONI = "run playbooks/restart.yml"
 AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
-AUTHORITY = "ca.crt"
-RENEW = "run playbooks/site.yml, which renews a certificate in its last 30 days (certificates_renew_before_days)"
-NEW_AUTHORITY = "have all hosts trust a successor before: roles/certificates/README.md"
+RENEW = "run playbooks/site.yml, which renews a certificate in its last 60 days (certificates_renew_before_days)"
+NEW_AUTHORITY = "run playbooks/rotate_authority.yml: docs/certificates.md"
+ENDED_AUTHORITY = "run playbooks/site.yml -e certificates_replace_ca=true for all hosts: docs/certificates.md"
 KEPT_BY_SLOT = 2**30
 """Bytes of WAL that an idle slot may retain before it is a problem."""
 HAVE_SERVE = "give HAProxy's runtime socket there `set server {}/{} state ready`, unless a run is under way"
@@ -421,7 +422,8 @@ def ending(certificates: Sequence[Certificate], seconds: int) -> Iterator[Proble
         first = min(item.remaining or 0 for item in found)
         text = f"ends in {duration(first)}" if first > 0 else f"ended {duration(-first)} ago"
         subject = f"certificate {name} on {', '.join(sorted(item.host for item in found))}"
-        yield Problem(subject, text, NEW_AUTHORITY if name == AUTHORITY else RENEW)
+        replace = NEW_AUTHORITY if first > 0 else ENDED_AUTHORITY
+        yield Problem(subject, text, replace if name == AUTHORITY else RENEW)
 
 
 def ends_within(certificate: Certificate, seconds: int) -> bool:

@@ -12,6 +12,9 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto.outlook import Outlook
 
+AUTHORITY = "ca.crt"
+"""The file of the authorities, among a host's certificates."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:

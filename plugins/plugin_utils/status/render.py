@@ -13,6 +13,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.plugin_utils.drill.faults import HEADLINES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rto import outlook
 from ansible_collections.holdfast.ha.plugins.plugin_utils.status.model import (
+    AUTHORITY,
     ArchiveQueue,
     Certificate,
     Cluster,
@@ -208,9 +209,19 @@ def job_row(job: Job) -> Row:
 
 
 def certificate_rows(certificates: Sequence[Certificate]) -> Iterator[Row]:
-    """Yield a row for each certificate's name: the first to end."""
-    known = [(item.name, item.remaining, item.host) for item in certificates if item.remaining is not None]
-    for name in sorted({name for name, _remaining, _host in known}):
-        _name, remaining, host = min(item for item in known if item[0] == name)
-        ends = f"ends in {duration(remaining)}" if remaining > 0 else f"ENDED {duration(-remaining)} ago"
-        yield [name, ends, f"first on {host}"]
+    """Yield a row for the authorities and one for each host's certificates; those that end together share a cell."""
+    rows: dict[str, list[Certificate]] = {}
+    for item in sorted(certificates, key=lambda item: item.name != AUTHORITY):
+        rows.setdefault("authority" if item.name == AUTHORITY else item.host, []).append(item)
+    for subject, items in rows.items():
+        ends: dict[str, list[str]] = {}
+        for item in items:
+            ends.setdefault(end_text(item.remaining), []).append(item.name)
+        yield [subject, *(f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in ends.items())]
+
+
+def end_text(remaining: int | None) -> str:
+    """Return when a certificate ends."""
+    if remaining is None:
+        return "UNREADABLE"
+    return f"ends in {duration(remaining)}" if remaining > 0 else f"ENDED {duration(-remaining)} ago"

@@ -20,14 +20,16 @@ class Port:
 
     C(name): a key of C(clusters.<name>.ports), found in C(ha) at C(path); without a path a variable of the role.
     C(service): the program that listens. C(binds): to C(all) addresses, to the host's C(own) and the loopback one, or
-    to C(chosen) ones, which only the role knows. C(is_database): whether clients reach PostgreSQL on it. C(asked_by):
-    the field of the cluster, and key of C(ha), without which it is closed.
+    to C(chosen) ones, which only the role knows. C(is_tls): whether it presents the host's certificate and looks at
+    that of a client. C(is_database): whether clients reach PostgreSQL on it. C(asked_by): the field of the cluster, and
+    key of C(ha), without which it is closed.
     """
 
     name: str
     service: str
     path: str = ""
     binds: Literal["all", "own", "chosen"] = "all"
+    is_tls: bool = True
     is_database: bool = False
     asked_by: str = ""
 
@@ -57,6 +59,23 @@ class Secret:
         return bool(self.sql_role or self.etcd_user)
 
 
+Moment = Literal["start", "reload", "always"]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """When a service reads the authorities that it trusts, and its own certificate with its key.
+
+    At its C(start), also at a C(reload), or C(always) when it needs them. C(amended): it reads the authorities at a
+    reload only with the collection's amendments. C(guarded): only its own module restarts it.
+    """
+
+    authorities: Moment
+    certificate: Moment
+    amended: bool = False
+    guarded: bool = False
+
+
 @dataclass(frozen=True)
 class Component:
     """A component.
@@ -75,8 +94,9 @@ class Component:
     Only playbooks upgrade and restart what it runs: C(units) and C(other_units), patterns with C(*), and its roles'
     packages and C(other_packages), regular expressions of what is built together with them.
 
-    C(is_client): its hosts need a certificate for clients. C(behind_vips): clients of the virtual addresses
-    see its certificate.
+    C(reads): when its service reads certificates; without it, it reads none, or does not keep them. C(is_client): its
+    hosts need a certificate for clients. C(behind_vips): clients of the virtual addresses see its
+    certificate.
     C(sql_roles): variables that name its SQL roles, with their defaults. C(databases): names that it reserves.
     C(wired): variables that the playbooks set, with the setting to use instead.
     """
@@ -95,6 +115,7 @@ class Component:
     configuration: str = ""
     ports: tuple[Port, ...] = ()
     secrets: tuple[Secret, ...] = ()
+    reads: Reads | None = None
     is_client: bool = False
     behind_vips: bool = False
     sql_roles: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +155,7 @@ def _exporter(name: str, *beside: str, sql_roles: Mapping[str, str] | None = Non
         units=(f"holdfast-{name}-exporter.service",),
         other_units=(f"prometheus-{name}-exporter.service",),
         ports=(Port(f"{name}_exporter", f"the {name} exporter", f"monitoring.ports.{name}_exporter", binds="own"),),
+        reads=Reads("start", "start"),
         sql_roles=sql_roles or {},
     )
 
@@ -157,6 +179,7 @@ COMPONENTS = (
                 needs_service=True,
             ),
         ),
+        reads=Reads("start", "always", guarded=True),
         is_client=True,
         wired={
             "etcd_client_port": f"{DECLARE}.ports.etcd_client",
@@ -199,6 +222,7 @@ COMPONENTS = (
                 needs_service=True,
             ),
         ),
+        reads=Reads("reload", "reload", amended=True),
         is_client=True,
         behind_vips=True,
         sql_roles={
@@ -232,6 +256,7 @@ COMPONENTS = (
                 standin=True,
             ),
         ),
+        reads=Reads("start", "always"),
         wired={
             "lease_watcher_username": "etcd's user has a fixed name",
             "lease_watcher_password": "set ha_secrets.etcd_lease_watcher",
@@ -245,11 +270,12 @@ COMPONENTS = (
         units=("haproxy.service",),
         configuration="/etc/haproxy/haproxy.cfg",
         ports=(
-            Port("haproxy_stats_port", "haproxy", binds="chosen"),
-            Port("haproxy_monitor_port", "haproxy", binds="chosen"),
+            Port("haproxy_stats_port", "haproxy", binds="chosen", is_tls=False),
+            Port("haproxy_monitor_port", "haproxy", binds="chosen", is_tls=False),
             Port("haproxy_metrics", "haproxy", "monitoring.ports.haproxy_metrics", binds="own", asked_by="monitoring"),
         ),
         secrets=(Secret("haproxy_stats", stored="/etc/haproxy/haproxy.cfg"),),
+        reads=Reads("reload", "reload"),
         wired={
             "haproxy_metrics_addresses": f"{DECLARE}.monitoring",
             "haproxy_metrics_port": f"{DECLARE}.ports.haproxy_metrics",
@@ -286,6 +312,7 @@ COMPONENTS = (
                 standin=True,
             ),
         ),
+        reads=Reads("reload", "reload"),
         sql_roles={"pgbouncer_auth_username": "pgbouncer", "pgbouncer_admin_username": "holdfast"},
         databases=("pgbouncer",),
         wired={
@@ -306,6 +333,7 @@ COMPONENTS = (
         other_units=("pgbackrest-backup@*.service",),
         ports=(Port("pgbackrest_tls_port", "pgbackrest"),),
         secrets=(Secret("pgbackrest_cipher", in_place=False),),
+        reads=Reads("reload", "reload"),
         is_client=True,
     ),
     Component(

@@ -72,6 +72,9 @@ PATTERNS = {
 WIRED = {
     "backup_jobs_etcd_password": "set ha_secrets.etcd_root",
     "backup_jobs_etcd_username": "etcd's user has a fixed name",
+    "certificates_ca_content": "put the authorities into certificates_ca_directory/ca.crt",
+    "certificates_issued_since": "run playbooks/rotate_certificates.yml",
+    "certificates_new_keys": "run playbooks/rotate_certificates.yml",
     **{variable: fix for component in COMPONENTS for variable, fix in component.wired.items()},
 }
 """The settings to use in place of variables that the playbooks pass to the roles."""

@@ -17,7 +17,7 @@ MEMBERS = [{"name": name, "address": f"192.0.2.{number}"} for number, name in en
 STORE = {"name": "x", "data_directory": "/d", "wal_directory": "/d/member/wal", "client_url": "", "peer_url": ""}
 DATA = {"data_directory": "/d", "version": "17", "archive_command": "push %p"}
 DEPLOYED = {"patroni": None, "pgbackrest": None, "patroni_members": None, "secrets": {}, "system": ""}
-DEPLOYED |= {"vrrp_peers": [], "taken": {}, "kept": {}, "emptied": []}
+DEPLOYED |= {"vrrp_peers": [], "taken": {}, "kept": {}, "emptied": [], "trusted": "", "keeps": None}
 DOWN = {"down": True, "msg": "Task failed: No route to host"}
 
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from patroni_start import (
+    authorities,
     connections,
     etcd_errors,
     handover,
@@ -120,5 +121,13 @@ AMENDMENTS = (
         "metrics are only for clients with a certificate",
         ("patroni.api:RestApiHandler.do_GET_metrics",),
         metrics.replacements,
+    ),
+    Amendment(
+        "a reload makes the REST interface read the authorities again",
+        (
+            "patroni.api:RestApiServer.get_certificate_serial_number",
+            "patroni.api:RestApiServer.reload_local_certificate",
+        ),
+        authorities.replacements,
     ),
 )

@@ -18,7 +18,6 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
 
 pytest.importorskip("cryptography")
-pytest.importorskip("ansible_collections.community.crypto", reason="makes the authority")
 
 from cryptography import x509
 from cryptography.x509.oid import NameOID

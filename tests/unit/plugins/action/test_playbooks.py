@@ -341,6 +341,8 @@ THROWN = {
     "taken": {},
     "kept": {},
     "emptied": [],
+    "trusted": "",
+    "keeps": None,
 }
 
 

@@ -63,7 +63,7 @@ def test_what_is_due(monkeypatch):
 def test_certificates_by_kind(tmp_path: Path, monkeypatch):
     for name in ("host.crt", "ca.crt", "host.key"):
         (tmp_path / name).write_text(name)
-    monkeypatch.setattr(sut.certificate_x509, "end_of", lambda name, pem: len(pem))
+    monkeypatch.setattr(sut.certificate_x509, "end_of", lambda path, read: len(read(path)))
     expected = labelled("certificate_end_timestamp_seconds", "kind", {"authority": 6, "host": 8})
     assert sut.certificates(tmp_path) == expected
 

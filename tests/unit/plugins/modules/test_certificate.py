@@ -17,7 +17,9 @@ from ansible_collections.holdfast.ha.plugins.modules import certificate as modul
 
 pytest.importorskip("cryptography")
 
+from ansible_collections.holdfast.ha.plugins.module_utils import certificate_keeper
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
+from ansible_collections.holdfast.ha.plugins.module_utils.component import FoundUnit, UnitPlan, WantedUnit
 from ansible_collections.holdfast.ha.plugins.plugin_utils import certificate_authority
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -79,13 +81,16 @@ class Host:
         result: dict[str, Any] = json.loads(self.capsys.readouterr().out)
         return result
 
-    def sign_and_install(self, examined: dict[str, Any]) -> dict[str, Any]:
+    def sign_and_install(self, examined: dict[str, Any], **arguments: Any) -> dict[str, Any]:
         wanted = {entry["path"]: entry for entry in self.certificates}
         signed = {
             request["path"]: self.authority.sign(request["csr"], wanted[request["path"]])
             for request in examined["requests"]
         }
-        return self.run(signed=signed)
+        return self.run(signed=signed, **arguments)
+
+    def read(self, name: str) -> bytes:
+        return Path(self.path(name)).read_bytes()
 
     def names(self) -> dict[str, int]:
         return {path.name: path.stat().st_mode & 0o777 for path in self.directory.iterdir()}
@@ -200,3 +205,156 @@ def test_failures(host: Host, arguments: dict[str, Any], message: str) -> None:
     assert result["failed"]
     assert message in result["msg"]
     assert not host.directory.exists()
+
+
+def forced(host: Host, **arguments: Any) -> dict[str, Any]:
+    """Run as if all certificates of before now had to be replaced, with new keys."""
+    return host.run(issued_since=datetime.now(UTC).timestamp() + 1, new_key=True, **arguments)
+
+
+def test_certificates_are_replaced_together_with_their_key(ready: Host) -> None:
+    before = {name: ready.read(name) for name in ("host.key", "host.crt", "client.crt")}
+    assert forced(ready, check_mode=True)["changed"]
+    examined = forced(ready)
+    assert len(examined["requests"]) == 2
+    assert ready.names()["host.key.new"] == 0o640
+    assert {name: ready.read(name) for name in before} == before
+    installed = ready.sign_and_install(examined)
+    assert "host.key.new" not in {Path(path).name for path in (*examined["changed_paths"], *installed["changed_paths"])}
+    assert not [name for name in before if ready.read(name) == before[name]]
+    assert set(ready.names()) == {"ca.crt", *before}
+    assert not ready.run()["changed"]
+    assert not ready.run(issued_since=datetime.now(UTC).timestamp() - 60, new_key=True)["changed"]
+
+
+def test_a_killed_replacement_of_the_key_goes_on_or_is_forgotten(ready: Host) -> None:
+    examined = forced(ready)
+    waiting = ready.read("host.key.new")
+    again = forced(ready)
+    assert (ready.read("host.key.new"), len(again["requests"])) == (waiting, len(examined["requests"]))
+    assert ready.run()["changed"]
+    assert "host.key.new" not in ready.names()
+    assert not ready.run()["changed"]
+
+
+def test_the_key_can_stay(ready: Host) -> None:
+    before = ready.read("host.key")
+    examined = ready.run(issued_since=datetime.now(UTC).timestamp() + 1)
+    ready.sign_and_install(examined)
+    assert ready.read("host.key") == before
+
+
+def test_the_next_authority_is_trusted_before_it_issues(ready: Host) -> None:
+    former, following = ready.authority, Authority("Next CA")
+    both = {"ca_content": following.pem + former.pem}
+    result = ready.run(issuer=former.pem, **both)
+    assert (result["changed_paths"], result["requests"]) == ([ready.path("ca.crt")], [])
+    assert not ready.run(issuer=former.pem, **both)["changed"]
+    ready.authority = following
+    examined = ready.run(issuer=following.pem, **both)
+    assert len(examined["requests"]) == 2
+    assert ready.sign_and_install(examined, issuer=following.pem, **both)["changed"]
+    assert ready.run()["changed_paths"] == [ready.path("ca.crt")]
+    assert not ready.run()["changed"]
+
+
+def given(host: Host, tmp_path: Path, days: int = 90) -> dict[str, Any]:
+    """What the action passes of a user's own certificates."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+    issue = host.authority.authority.issue
+    wanted = [Wanted.from_entry({**entry, "dns": [*entry["dns"], "more.example"]}) for entry in host.certificates]
+    return {
+        "private_key": pem,
+        "signed": {one.path: issue(key.public_key(), one, datetime.now(UTC), days) for one in wanted},
+    }
+
+
+def test_certificates_of_the_user_s_own(host: Host, tmp_path: Path) -> None:
+    own = given(host, tmp_path)
+    assert host.run(check_mode=True, **own)["changed"]
+    assert not host.directory.exists()
+    assert host.run(**own)["changed"]
+    assert host.read("host.key").decode().strip() == own["private_key"].strip()
+    assert host.names() == {"host.key": 0o640, "ca.crt": 0o644, "host.crt": 0o644, "client.crt": 0o644}
+    assert not host.run(**own)["changed"]
+    others = given(host, tmp_path)
+    changed = {Path(path).name for path in host.run(**others)["changed_paths"]}
+    assert changed == {"host.key", "host.crt", "client.crt"}
+
+
+def test_an_ended_certificate_of_the_user_s_own_is_refused(host: Host, tmp_path: Path) -> None:
+    result = host.run(**given(host, tmp_path, days=-1))
+    assert "expired" in result["msg"]
+    assert not host.directory.exists()
+
+
+class Systemd:
+    """A host's services, and what was done to them."""
+
+    done: list[tuple[str, tuple[str, ...]]] = []  # noqa: RUF012
+    started_at = 0.0
+
+    def __init__(self, _module: Any) -> None:
+        pass
+
+    def units(self, names: list[str]) -> dict[str, FoundUnit]:
+        return {
+            name: FoundUnit("loaded", "active", "enabled", False, self.started_at, self.started_at) for name in names
+        }
+
+    def apply_unit(self, wanted: WantedUnit, plan: UnitPlan) -> None:
+        self.done.append((wanted.name, plan.verbs))
+
+
+@pytest.fixture
+def systemd(monkeypatch: pytest.MonkeyPatch) -> type[Systemd]:
+    monkeypatch.setattr(certificate_keeper, "Host", Systemd)
+    monkeypatch.setattr(Systemd, "done", [])
+    monkeypatch.setattr(Systemd, "started_at", datetime.now(UTC).timestamp() + 60)
+    return Systemd
+
+
+def units(host: Host) -> list[dict[str, Any]]:
+    """Services that notice a change in different ways."""
+    ca, crt = host.path("ca.crt"), host.path("host.crt")
+    return [
+        {"component": "etcd", "unit": "etcd.service", "restart_on": [ca], "managed": True},
+        {"component": "haproxy", "unit": "haproxy.service", "reload_on": [ca, crt]},
+        {"component": "node_exporter", "unit": "exporter.service", "restart_on": [ca, crt]},
+    ]
+
+
+def test_services_read_what_is_new(ready: Host, systemd: type[Systemd]) -> None:
+    services = units(ready)
+    assert not ready.run(units=services)["changed"]
+    both = {"ca_content": Authority("Next CA").pem + ready.authority.pem, "issuer": ready.authority.pem}
+    predicted = ready.run(units=services, check_mode=True, **both)
+    assert [(unit["unit"], bool(unit["reasons"]), bool(unit["reloads"])) for unit in predicted["units"]] == [
+        ("etcd.service", True, False),
+        ("haproxy.service", False, True),
+        ("exporter.service", True, False),
+    ]
+    assert systemd.done == []
+    systemd.started_at = datetime.now(UTC).timestamp()
+    ready.run(units=services, **both)
+    assert systemd.done == [("haproxy.service", ("reload",)), ("exporter.service", ("restart",))]
+
+
+def test_services_wait_for_the_certificates_that_are_still_to_be_issued(ready: Host, systemd: type[Systemd]) -> None:
+    services = units(ready)
+    Path(ready.path("host.crt")).unlink()
+    examined = ready.run(units=services)
+    assert (examined["units"], systemd.done) == ([], [])
+    systemd.started_at = datetime.now(UTC).timestamp() - 60
+    ready.sign_and_install(examined, units=services)
+    assert [name for name, _verbs in systemd.done] == ["haproxy.service", "exporter.service"]
+
+
+def test_what_a_killed_run_left_to_read_is_read(ready: Host, systemd: type[Systemd]) -> None:
+    systemd.started_at = 1.0
+    result = ready.run(units=units(ready))
+    assert (result["changed_paths"], result["changed"]) == ([], True)
+    assert [name for name, _verbs in systemd.done] == ["haproxy.service", "exporter.service"]

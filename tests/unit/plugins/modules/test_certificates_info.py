@@ -6,7 +6,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
 from ansible_collections.holdfast.ha.plugins.modules.certificates_info import describe
+from ansible_collections.holdfast.ha.plugins.plugin_utils import certificate_authority
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -46,3 +48,18 @@ def test_a_damaged_file_is_told(tmp_path):
     path = tmp_path / "host.crt"
     path.write_bytes(certificate(20).replace(b"M", b"!"))
     assert describe(path, NOW.timestamp())["error"]
+
+
+def authority(name, days):
+    made = certificate_authority.Authority.create(certificate_authority.new_key(), name, NOW, days)
+    return made, made.certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def test_of_several_authorities_that_of_the_host_counts(tmp_path):
+    (former, one), (following, other) = authority("CA", 20), authority("CA", 3000)
+    (tmp_path / "ca.crt").write_bytes(one + other)
+    wanted = Wanted("host.crt", "db1", "holdfast", ("db1",), ())
+    for issuer, days in ((former, 20), (following, 3000)):
+        issued = issuer.issue(certificate_authority.new_key().public_key(), wanted, NOW, 30)
+        (tmp_path / "host.crt").write_text(issued)
+        assert describe(tmp_path / "ca.crt", NOW.timestamp())["remaining"] == days * DAY

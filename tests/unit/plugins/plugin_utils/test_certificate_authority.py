@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import certificate_x509
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, Wanted
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import prove
 from ansible_collections.holdfast.ha.plugins.plugin_utils import certificate_authority as authority
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -137,12 +138,32 @@ def test_other_keys_of_hosts_and_authorities(key: Any) -> None:
     x509.load_pem_x509_certificate(issued.encode()).verify_directly_issued_by(ca.certificate)
 
 
-def test_the_first_of_several_authorities_issues() -> None:
-    keys = [ec.generate_private_key(ec.SECP256R1()) for _number in range(2)]
-    both = b"".join(pem(ca_certificate(key)) for key in keys)
-    assert authority.Authority.load(both, private_pem(keys[0]), "").key
-    with pytest.raises(authority.RefusedError, match="not that of the first certificate"):
-        authority.Authority.load(both, private_pem(keys[1]), "")
+def test_of_several_authorities_that_of_the_key_issues() -> None:
+    keys = [ec.generate_private_key(ec.SECP256R1()) for _number in range(3)]
+    both = b"".join(pem(ca_certificate(key)) for key in keys[:2])
+    for key in keys[:2]:
+        assert authority.Authority.load(both, private_pem(key), "").certificate.public_key() == key.public_key()
+    with pytest.raises(authority.RefusedError, match="not that of a certificate"):
+        authority.Authority.load(both, private_pem(keys[2]), "")
+
+
+def test_a_new_authority_issues_what_openssl_accepts(tmp_path: Path) -> None:
+    made = authority.Authority.create(authority.new_key(), "Holdfast CA", NOW, 3650)
+    key = ec.generate_private_key(ec.SECP256R1())
+    (tmp_path / "host.key").write_bytes(private_pem(key))
+    (tmp_path / "host.crt").write_text(made.issue(key.public_key(), LB1, datetime.now(UTC), 30))
+    found = prove(str(tmp_path / "host.crt"), str(tmp_path / "host.key"), pem(made.certificate).decode())
+    assert isinstance(found, Found)
+    assert made.certificate.not_valid_after_utc - made.certificate.not_valid_before_utc == timedelta(days=3651)
+    assert authority.owner_of(authority.load_key(authority.key_pem(made.key, "secret"), "secret"), [made.certificate])
+
+
+def test_certificates_of_one_day_end_on_several() -> None:
+    ends = {name: authority.lifetime(730, name) for name in map("db{}".format, range(50))}
+    assert ends == {name: authority.lifetime(730, name) for name in ends}
+    assert 657 <= min(ends.values()) < 670
+    assert 720 < max(ends.values()) <= 730
+    assert authority.lifetime(5, "db1") == 5
 
 
 @pytest.mark.parametrize(("passphrase", "given"), [("secret", ""), ("secret", "other"), ("", "superfluous")])

@@ -628,10 +628,22 @@ def test_a_certificate_that_cannot_be_read_is_a_problem():
     assert problems(reports) == [("certificate client.crt on lb2", "holds no certificate")]
 
 
-def test_the_table_shows_the_first_end_of_each_certificate():
+def test_the_table_shows_the_end_of_each_certificate():
     (cluster,) = observe(with_certificates(db1=700, lb1=300))
     shown = [line.split() for line in as_text(cluster, []).splitlines()]
-    assert ["certificate", "host.crt", "ends", "in", "300", "d", "first", "on", "lb1"] in shown
+    assert ["certificate", "db1", "host.crt:", "ends", "in", "700", "d"] in shown
+    assert ["lb1", "host.crt:", "ends", "in", "300", "d"] in shown
+
+
+def test_authorities_share_a_row_and_certificates_that_end_together_a_cell():
+    reports = lab()
+    for host, end in {"db1": 3000, "lb1": 3000}.items():
+        items = [("ca.crt", end * DAY), ("client.crt", -2 * DAY), ("host.crt", -2 * DAY)]
+        told = [{"name": name, "remaining": remaining, "error": ""} for name, remaining in items]
+        reports[host]["probes"]["certificates"] = {"certificates": told}
+    shown = [" ".join(line.split()) for line in as_text(observe(reports)[0], []).splitlines()]
+    assert "certificate authority ca.crt: ends in 3000 d" in shown
+    assert "db1 client.crt, host.crt: ENDED 2 d ago" in shown
 
 
 def test_the_table_calls_down_only_what_ought_to_be_up():

@@ -29,6 +29,8 @@ NOTHING = {
     "taken": {},
     "kept": {},
     "emptied": [],
+    "trusted": "",
+    "keeps": None,
 }
 SAME = {"stored": True, "accepted": True}
 
@@ -162,6 +164,7 @@ def test_what_archives_nothing_is_asked_about(judged, command, group_left):
 def test_every_playbook_that_changes_a_part_compares_first():
     verbs = {
         "alert_test",
+        "authority_step",
         "clone",
         "drill",
         "etcd_lost",

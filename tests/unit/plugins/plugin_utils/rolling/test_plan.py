@@ -74,6 +74,8 @@ def test_a_primary_that_leads_etcd_and_holds_the_address_gives_all_three_away():
         "holds_to": {VIP: ["n2", "n3"]},
         "out": False,
         "backup_running": False,
+        "files": [],
+        "reload": [],
         "reasons": [],
     }
     assert json.loads(json.dumps(last)) == last

@@ -19,6 +19,7 @@ from tests.unit.plugins.plugin_utils.rolling.clusters import (
     planned,
     reports,
 )
+from tests.unit.plugins.plugin_utils.rolling.test_survey import certificates
 
 
 def text(lines):
@@ -171,3 +172,27 @@ def test_a_balancer_alone_has_no_switchover_to_predict():
     found = reports(LAB)
     surveys = {host: needs(report["ha"], [HAPROXY] if host == "lb2" else []) for host, report in found.items()}
     assert "Predicted" not in text(plan_lines(planned(found, surveys)))
+
+
+CERTIFICATES = """\
+Cluster lab: certificates, 1 of 6 hosts in this order
+  1.  db2  etcd leader  goes to db3 or db1 before
+           replaces     ca.crt, host.crt
+           reloads      patroni.service
+           restarts     etcd.service
+           because      /etc/holdfast/tls/host.crt: it ends on 2026-12-24"""
+
+
+def test_certificates():
+    lab = reports(LAB)
+    reasons = {"/etc/holdfast/tls/host.crt": ["it ends on 2026-12-24"]}
+    changed = {host: certificates(report["ha"]) for host, report in lab.items()}
+    changed["db2"] = certificates(
+        lab["db2"]["ha"], paths=["ca.crt"], reasons=reasons, due=["etcd.service"], reloads=["patroni.service"]
+    )
+    assert text(plan_lines(planned(lab, changed, "certificates"))) == CERTIFICATES
+    nothing = {host: certificates(report["ha"]) for host, report in lab.items()}
+    assert text(plan_lines(planned(lab, nothing, "certificates"))).startswith("Nothing to do: all certificates")
+    done = [{"host": "db2", "restarted": ["etcd.service"], "reloaded": ["patroni.service"]}]
+    shown = text(summary_lines("certificates", [{"host": "db2"}], done, []))
+    assert "reloaded patroni.service; restarted etcd.service" in shown

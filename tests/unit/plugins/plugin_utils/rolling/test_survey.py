@@ -60,3 +60,64 @@ def test_it_is_no_sign_that_an_interrupted_run_left_a_host_out(found):
     made = planned(found, surveys(found), "reboot", force=True)
     assert not any(step.out for step in made.steps)
     assert [problem.subject for problem in made.refused] != []
+
+
+TLS = "/etc/holdfast/tls"
+"""Where a host's certificates are."""
+
+
+def certificates(ha, *, paths=(), reasons=None, due=(), reloads=()):
+    """Return a result of holdfast.ha.certificate in check mode; due and reloads are units."""
+    units = [
+        {
+            "component": one["component"],
+            "unit": one["unit"],
+            "active": True,
+            "reasons": [f"{TLS}/ca.crt changed since its start"] if one["unit"] in due else [],
+            "reloads": [f"{TLS}/ca.crt changed since its reload"] if one["unit"] in reloads else [],
+        }
+        for one in component_units(ha, first=True)
+    ]
+    return {"changed_paths": [f"{TLS}/{path}" for path in paths], "reasons": reasons or {}, "units": units}
+
+
+def test_another_authority_restarts_etcd_only_and_its_leader_is_last():
+    lab = reports(LAB, primary="db1", etcd_leader="db2")
+    changed = {
+        host: certificates(
+            report["ha"], paths=["ca.crt"], due=["etcd.service"], reloads=["patroni.service", "haproxy.service"]
+        )
+        for host, report in lab.items()
+    }
+    made = planned(lab, changed, "certificates")
+    assert [step.host for step in made.steps] == ["db3", "db2", "db1", "lb2", "lb1", "backup1"]
+    steps = {step.host: step for step in made.steps}
+    assert [unit.name for unit in steps["db1"].work.restart] == ["etcd.service"]
+    assert [unit.name for unit in steps["db1"].work.reload] == ["patroni.service"]
+    assert (steps["db1"].primary_to, steps["db2"].etcd_leader_to) == ((), ("db3", "db1"))
+    assert (steps["lb1"].work.touches, steps["lb1"].holds_to) == (frozenset(), {})
+
+
+def test_a_patroni_without_the_amendment_is_restarted_with_a_switchover():
+    lab = reports(LAB)
+    changed = {host: certificates(report["ha"], due=["patroni.service"]) for host, report in lab.items()}
+    (primary,) = [step for step in planned(lab, changed, "certificates").steps if step.primary]
+    assert primary.primary_to == ("db2", "db3")
+
+
+def test_a_backup_goes_on_while_its_server_reloads():
+    lab = reports(LAB)
+    lab["backup1"]["probes"]["backup"]["stanzas"][0]["locked"] = True
+    changed = {host: certificates(report["ha"], reloads=["pgbackrest.service"]) for host, report in lab.items()}
+    assert not [step for step in planned(lab, changed, "certificates").steps if step.backup_running]
+
+
+def test_hosts_that_have_all_take_no_part():
+    lab = reports(LAB)
+    reasons = {f"{TLS}/host.crt": ["it ends on 2026-12-24"]}
+    changed = {
+        host: certificates(report["ha"], reasons=reasons if host == "db2" else {}) for host, report in lab.items()
+    }
+    (step,) = planned(lab, changed, "certificates").steps
+    assert (step.host, step.work.files) == ("db2", (f"{TLS}/host.crt",))
+    assert step.work.reasons == (f"{TLS}/host.crt: it ends on 2026-12-24",)
