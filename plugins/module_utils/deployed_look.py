@@ -17,8 +17,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils import deployed
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import prove
+from ansible_collections.holdfast.ha.plugins.module_utils import certificate_proof, deployed
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_api import EtcdClient, Tls
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import parse_os_release
 from ansible_collections.holdfast.ha.plugins.module_utils.http_json import EndpointError, HttpJsonClient
@@ -337,9 +336,9 @@ def keeps(certificate: str, tls: Tls, trusted: str) -> bool | None:
     """Return whether the host's certificate is accepted by who trusts these authorities (PEM); None where it is not by
     who trusts those of now, or no authorities are wished for."""
     present = read(tls.ca)
-    if not trusted or not present or isinstance(prove(certificate, tls.key, present), str):
+    if not trusted or not present or isinstance(certificate_proof.prove(certificate, tls.key, present), str):
         return None
-    return not isinstance(prove(certificate, tls.key, trusted), str)
+    return not isinstance(certificate_proof.prove(certificate, tls.key, trusted), str)
 
 
 def system() -> str:

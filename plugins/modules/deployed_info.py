@@ -60,8 +60,8 @@ deployed:
     a desired directory, C(kept), by backup job, how many snapshots it keeps. C(emptied) are the paths of repositories
     that had backups of the stanza and no longer know it. C(trusted) are the authorities that services trust. C(keeps)
     says whether the host's certificate is from an authority that they are to trust. C(secrets) says by name whether the
-    desired secret is C(stored) and C(accepted), whether another login stands in for its own (C(standin)), and whether the
-    C(former) value is accepted.
+    desired secret is C(stored) and C(accepted), whether another login stands in for its own (C(standin)), and whether
+    the C(former) value is accepted.
   returned: always
   type: dict
   sample:
