@@ -235,18 +235,18 @@ class ActionModule(ActionBase):
         judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
         found += [*authority_findings(hosts, hostvars), *(former_findings(hosts, hostvars) if whole else ())]
-        moves: dict[str, dict[str, Any]] = {}
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
         down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
         # Its components count as those of a host that --limit leaves out: a changed secret would not reach it.
         seen |= {host: {} for host in kept_out}
-        if down or any(seen.values()):
-            known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
-            found += [
-                *down_findings(down, known, kept_out),
-                *deployed_findings(seen, known, whole=rotates, accept=accept, without=arguments["without"]),
-            ]
-            moves = moves_by_cluster(known) if rotates else {}
+        known = (
+            [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
+            if down or any(seen.values())
+            else []
+        )
+        if known:
+            differing = deployed_findings(seen, known, whole=rotates, accept=accept, without=arguments["without"])
+            found += [*down_findings(down, known, kept_out), *differing]
         found += maintenance_findings(kept_out)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
@@ -259,7 +259,7 @@ class ActionModule(ActionBase):
             result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
             result["maintenance"] = {host: item.text for host, item in kept_out.items()}
             absent = {*down, *kept_out}
-            result["moves"] = moves
+            result["moves"] = moves_by_cluster(known) if rotates else {}
             result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
         return result
 
