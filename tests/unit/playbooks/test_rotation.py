@@ -129,7 +129,10 @@ def rotate(collections):
         children["holdfast"]["hosts"] = hosts
         path = collections / "hosts.yml"
         path.write_text(json.dumps({"all": {"children": children}}))
-        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(path), *arguments]
+        # There are no hostvars before the first play.
+        first = collections / "first.yml"
+        first.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": []}]))
+        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(path), *arguments, str(first)]
         environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
         environment |= {"ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "true"}
         environment["PATH"] = f"{collections / 'bin'}:{environment['PATH']}"
