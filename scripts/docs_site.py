@@ -45,6 +45,9 @@ GROUPS = {
         "security",
         "attacks",
         "hardening",
+        "firewall",
+        "secrets",
+        "secrets-elsewhere",
         "root-paths",
     ),
     "Back up": (
