@@ -52,13 +52,13 @@ def expected_ports(ha: Mapping[str, Any], variables: Mapping[str, Any] | None = 
         is_open = [port for port in component.ports if not port.asked_by or ha[port.asked_by]]
         for port in (port for port in is_open if port.binds != "chosen"):
             addresses = [ha["address"], "127.0.0.1"] if port.binds == "own" else []
-            ports.append(_port(_number(port, component.role, ha, variables or {}), port.service, units, addresses))
+            ports.append(_port(port_number(port, component.role, ha, variables or {}), port.service, units, addresses))
         if component.name == "haproxy":
             ports += [_port(pool["port"], "haproxy", units, pool["addresses"]) for pool in ha["pools"]]
     return ports
 
 
-def _number(port: Port, role: str, ha: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
+def port_number(port: Port, role: str, ha: Mapping[str, Any], variables: Mapping[str, Any]) -> int:
     """Return a port's number from the cluster, the host's variables or the role's default."""
     if port.path:
         found: Any = ha
