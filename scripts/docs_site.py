@@ -46,6 +46,9 @@ GROUPS = {
         "attacks",
         "hardening",
         "rotation",
+        "firewall",
+        "secrets",
+        "secrets-elsewhere",
         "root-paths",
     ),
     "Back up": (

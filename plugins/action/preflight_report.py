@@ -153,16 +153,11 @@ def evaluated(container: Mapping[Any, Any] | Sequence[Any], key: Any, failed: li
 
 
 def deployed_findings(
-    seen: Mapping[str, Mapping[str, Any]],
-    known: Sequence[Host],
-    *,
-    whole: bool,
-    accept: list[str],
-    without: Collection[str] = (),
+    seen: Mapping[str, Mapping[str, Any]], known: Sequence[Host], *, rotates: bool, arguments: Mapping[str, Any]
 ) -> Iterator[HostFinding]:
     """Yield conflicts of the declared with the deployed state, from the results of holdfast.ha.deployed_info.
 
-    whole: the run changes secrets everywhere. without: hosts that are down, and keep the former ones.
+    rotates: the run changes secrets everywhere.
     """
     for host, told in seen.items():
         if "unknown" in told or (told.get("failed") and not is_down(told)):
@@ -170,7 +165,8 @@ def deployed_findings(
             reason = told.get("unknown") or reason_of(told)
             yield HostFinding(host, Finding("deployed", f"can't be examined: {reason}", fix))
     if any(seen.values()):
-        yield from judge(known, whole=whole, accept=accept, without=without)
+        accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
+        yield from judge(known, whole=rotates, accept=accept, without=arguments["without"])
 
 
 def moves_by_cluster(known: Sequence[Host]) -> dict[str, dict[str, Any]]:
@@ -227,7 +223,6 @@ class ActionModule(ActionBase):
         hostvars = variables["hostvars"]
         whole = not arguments["part"]
         rotates = whole if arguments["secrets"] is None else arguments["secrets"]
-        accept = [*words_of(arguments["accept"]), *words_of(arguments["confirmed"])]
         kept_out = left_out({host: known_host(hostvars[host], arguments["deployed"]) for host in hosts})
         serving = [host for host in hosts if host not in kept_out]
         found = self._complete(serving, hostvars, arguments) if whole else []
@@ -235,18 +230,14 @@ class ActionModule(ActionBase):
         judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
         found += [*authority_findings(hosts, hostvars), *(former_findings(hosts, hostvars) if whole else ())]
-        moves: dict[str, dict[str, Any]] = {}
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
         down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
         # Its components count as those of a host that --limit leaves out: a changed secret would not reach it.
         seen |= {host: {} for host in kept_out}
-        if down or any(seen.values()):
-            known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()]
-            found += [
-                *down_findings(down, known, kept_out),
-                *deployed_findings(seen, known, whole=rotates, accept=accept, without=arguments["without"]),
-            ]
-            moves = moves_by_cluster(known) if rotates else {}
+        is_told = down or any(seen.values())
+        known = [host_of(host, hostvars[host], ROOT, told) for host, told in seen.items()] if is_told else []
+        found += down_findings(down, known, kept_out)
+        found += deployed_findings(seen, known, rotates=rotates, arguments=arguments) if known else ()
         found += maintenance_findings(kept_out)
         text = preflight.report(len(hosts), found)
         stopping = preflight.errors(found)
@@ -259,7 +250,7 @@ class ActionModule(ActionBase):
             result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
             result["maintenance"] = {host: item.text for host, item in kept_out.items()}
             absent = {*down, *kept_out}
-            result["moves"] = moves
+            result["moves"] = moves_by_cluster(known) if rotates else {}
             result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
         return result
 

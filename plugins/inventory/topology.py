@@ -588,6 +588,44 @@ options:
                   - V(postgres), V(pgbouncer), V(pgbackrest) or V(blackbox), or a list of them, for example
                     V([pgbackrest]).
                 type: raw
+          firewall:
+            description:
+              - A firewall on every host, which opens each port to those who need it. V(true) takes all
+                defaults. By default there is none.
+              - Boolean or mapping.
+            type: raw
+            suboptions:
+              ssh:
+                description:
+                  - Networks that may use SSH, the controller's among them. By default all.
+                  - Network in CIDR notation, or a list of them.
+                type: raw
+              allow:
+                description:
+                  - Ports that are open besides those of the cluster's own services, on all of its hosts.
+                  - 'For example V([{port: [9090, 9093], sources: [192.0.2.0/24]}]).'
+                type: list
+                elements: dict
+                suboptions:
+                  port:
+                    description:
+                      - TCP ports.
+                      - Integer from 1 to 65535, or a list of them, for example V([9100, 9187]).
+                    type: raw
+                    required: true
+                  sources:
+                    description:
+                      - Networks from which they are open. By default all.
+                      - Network in CIDR notation, or a list of them, for example V(192.0.2.0/24).
+                    type: raw
+              others:
+                description:
+                  - What happens to connections to all other ports.
+                type: str
+                choices:
+                  - drop
+                  - accept
+                default: drop
   # end
 """
 

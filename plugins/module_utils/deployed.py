@@ -98,13 +98,14 @@ class PgBackRest:
 class Verdict:
     """A desired secret: whether the host has stored it, and whether the service accepts it; None when unknown.
 
-    A host that uses a login's stand-in has not stored it. C(standin): whether the service has this login. C(former):
-    whether the service accepts the secret's former value.
+    A host that uses a login's stand-in has not stored it. C(standin): whether the service has this login; C(foreign):
+    whether that has another password. C(former): whether the service accepts the secret's former value.
     """
 
     stored: bool | None = None
     accepted: bool | None = None
     standin: bool | None = None
+    foreign: bool | None = None
     former: bool | None = None
 
 

@@ -326,6 +326,7 @@ def verdicts(
             stored=deployed.is_stored(values.desired[name], logins[name]) if name in logins else None,
             accepted=trials.accepted.get(name),
             standin=trials.standing.get(name),
+            foreign=trials.foreign.get(name),
             former=trials.former.get(name),
         )
         for name in sorted(known)

@@ -37,11 +37,13 @@ class Values:
 
 @dataclass
 class Trials:
-    """What the services say of the logins, by secret: of the desired and the former value, and who has a stand-in."""
+    """What the services say of the logins, by secret: of the desired and the former value, whether there is a
+    stand-in, and whether that refuses the desired value."""
 
     accepted: dict[str, bool | None] = field(default_factory=dict)
     former: dict[str, bool | None] = field(default_factory=dict)
     standing: dict[str, bool] = field(default_factory=dict)
+    foreign: dict[str, bool] = field(default_factory=dict)
 
     def with_values(self, values: Values) -> tuple[tuple[dict[str, bool | None], Mapping[str, str]], ...]:
         """Return what is said of the desired and of the former values, with these."""
@@ -54,6 +56,7 @@ class Trials:
                 known = [one for one in (own.get(name), verdict) if one is not None]
                 own[name] = (all(known) if own is self.accepted else any(known)) if known else None
         self.standing |= other.standing
+        self.foreign |= other.foreign
 
 
 def try_etcd(client: EtcdClient, users: Mapping[str, str], values: Values) -> tuple[Trials, EtcdClient]:
@@ -70,6 +73,11 @@ def try_etcd(client: EtcdClient, users: Mapping[str, str], values: Values) -> tu
     if admin is not client:
         names = admin.call("/v3/auth/user/list").get("users", ())
         found.standing = {name: f"{user}{STANDIN}" in names for name, user in users.items()}
+        found.foreign = {
+            name: log_in(client, f"{users[name]}{STANDIN}", values.desired[name])[0] is False
+            for name, stands in found.standing.items()
+            if stands and name in values.desired
+        }
         missing = [name for name, user in users.items() if user not in names]
         for verdicts, known in found.with_values(values):
             verdicts.update(dict.fromkeys(known.keys() & {*missing}))
@@ -88,6 +96,11 @@ def log_in(client: EtcdClient, user: str, password: str) -> tuple[bool | None, E
 def try_roles(roles: Mapping[str, str], stored: Mapping[str, str | None], values: Values) -> Trials:
     """Compare SQL roles' passwords, by secret, with what PostgreSQL has stored, as it would at a login."""
     found = Trials(standing={name: f"{role}{STANDIN}" in stored for name, role in roles.items()})
+    found.foreign = {
+        name: not is_password_of(f"{roles[name]}{STANDIN}", values.desired[name], stored[f"{roles[name]}{STANDIN}"])
+        for name, stands in found.standing.items()
+        if stands and name in values.desired
+    }
     for verdicts, known in found.with_values(values):
         verdicts.update(
             (name, is_password_of(role, known[name], stored.get(role))) for name, role in roles.items() if name in known

@@ -60,8 +60,8 @@ deployed:
     a desired directory, C(kept), by backup job, how many snapshots it keeps. C(emptied) are the paths of repositories
     that had backups of the stanza and no longer know it. C(trusted) are the authorities that services trust. C(keeps)
     says whether the host's certificate is from an authority that they are to trust. C(secrets) says by name whether the
-    desired secret is C(stored) and C(accepted), whether another login stands in for its own (C(standin)), and whether
-    the C(former) value is accepted.
+    desired secret is C(stored) and C(accepted), whether another login stands in for its own (C(standin)) with another
+    password (C(foreign)), and whether the C(former) value is accepted.
   returned: always
   type: dict
   sample:
@@ -79,7 +79,7 @@ deployed:
     pgbackrest: {stanza: lab, hosts: [198.51.100.31], places: [], retention: {}}
     components: [etcd, postgresql]
     patroni_members: [db1, db2, db3]
-    secrets: {postgresql_replication: {stored: true, accepted: true, standin: false, former: null}}
+    secrets: {postgresql_replication: {stored: true, accepted: true, standin: false, foreign: null, former: null}}
     system: Debian 13
     vrrp_peers: []
     taken: {}

@@ -20,6 +20,7 @@ UNITS = {
     "backup_jobs/job.service.j2": "holdfast-job-NAME.service",
     "clone/clone.service.j2": "holdfast-clone-PORT.service",
     "etcd/holdfast.conf.j2": "etcd.service.d/holdfast.conf",
+    "firewall/nftables.conf": "nftables.service.d/holdfast-firewall.conf",
     "haproxy/drop-in.conf.j2": "haproxy.service.d/holdfast.conf",
     "keepalived/drop-in.conf.j2": "keepalived.service.d/holdfast.conf",
     "keepalived/filter.service.j2": "keepalived-filter.service",
@@ -83,7 +84,8 @@ def test_a_unit_of_root_s_says_so() -> None:
     rootless = {
         named(path) for path in whole if not re.search(r"^User=", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert rootless == {"patroni/drop-in.conf.j2", "keepalived/filter.service.j2"}
+    filters = {"firewall/holdfast-firewall.service.j2", "keepalived/filter.service.j2"}
+    assert rootless == {"patroni/drop-in.conf.j2", *filters}
 
 
 def calls(path: Path) -> set[str]:

@@ -69,6 +69,9 @@ def why_refused(
         former = f"{FORMER_SECRETS['ha_secrets']}.{state.name}"
         fix = f"put the former password into {former}, or {TAKE_BACK} and run playbooks/secrets.yml -e rotate="
         return f"{DIFFERS}, and only the former password can replace it", f"{fix}{state.name}; then {rotate}"
+    if state.changes and state.foreign:
+        fix = "put that value back and run this again, or take the change back to the value before"
+        return f"{DIFFERS}, and a rotation to another value has not ended", fix
     absent = [host.name for host in holders if host.deployed is None and host.name not in without]
     if absent:
         listed = ", ".join(absent)

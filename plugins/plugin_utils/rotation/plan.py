@@ -46,12 +46,13 @@ KNOWN = {secret.name: secret for secret in SECRETS if secret.in_place}
 @dataclass(frozen=True, slots=True)
 class State:
     """A secret in a cluster: whether the login that it opens accepts it, whether all hosts have stored it, whether a
-    stand-in exists, and whether the former value is accepted; None where nobody knows."""
+    stand-in exists and has another password, and whether the former value is accepted; None where that is unknown."""
 
     name: str
     accepted: bool | None = None
     stored: bool | None = None
     standin: bool | None = None
+    foreign: bool | None = None
     former: bool | None = None
 
     @classmethod
@@ -62,6 +63,7 @@ class State:
             accepted=any_of(verdict.accepted for verdict in verdicts),
             stored=combined(verdict.stored for verdict in verdicts),
             standin=any_of(verdict.standin for verdict in verdicts),
+            foreign=combined(verdict.foreign for verdict in verdicts),
             former=any_of(verdict.former for verdict in verdicts),
         )
 

@@ -22,7 +22,8 @@ class Port:
     C(service): the program that listens. C(binds): to C(all) addresses, to the host's C(own) and the loopback one, or
     to C(chosen) ones, which only the role knows. C(is_tls): whether it presents the host's certificate and looks at
     that of a client. C(is_database): whether clients reach PostgreSQL on it. C(asked_by): the field of the cluster, and
-    key of C(ha), without which it is closed.
+    key of C(ha), without which it is closed. C(users): the components whose hosts connect to it, and C(clients) for the
+    networks of the cluster's clients.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Port:
     is_tls: bool = True
     is_database: bool = False
     asked_by: str = ""
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,15 @@ def _exporter(name: str, *beside: str, sql_roles: Mapping[str, str] | None = Non
         asked_by="monitoring",
         units=(f"holdfast-{name}-exporter.service",),
         other_units=(f"prometheus-{name}-exporter.service",),
-        ports=(Port(f"{name}_exporter", f"the {name} exporter", f"monitoring.ports.{name}_exporter", binds="own"),),
+        ports=(
+            Port(
+                f"{name}_exporter",
+                f"the {name} exporter",
+                f"monitoring.ports.{name}_exporter",
+                binds="own",
+                users=("prometheus",),
+            ),
+        ),
         reads=Reads("start", "start"),
         sql_roles=sql_roles or {},
     )
@@ -167,8 +177,8 @@ COMPONENTS = (
         units=("etcd.service",),
         configuration="/etc/default/etcd",
         ports=(
-            Port("etcd_client", "etcd", "etcd.client_port"),
-            Port("etcd_peer", "etcd", "etcd.peer_port"),
+            Port("etcd_client", "etcd", "etcd.client_port", users=("etcd", "postgresql", "prometheus")),
+            Port("etcd_peer", "etcd", "etcd.peer_port", users=("etcd",)),
         ),
         secrets=(
             Secret(
@@ -194,8 +204,19 @@ COMPONENTS = (
         other_packages=("postgresql-.*", "libpq5"),
         configuration="/etc/patroni/config.yml",
         ports=(
-            Port("postgresql", "postgresql", "postgresql.port", is_database=True),
-            Port("patroni", "patroni", "postgresql.rest_port"),
+            Port(
+                "postgresql",
+                "postgresql",
+                "postgresql.port",
+                is_database=True,
+                users=("postgresql", "haproxy", "clients"),
+            ),
+            Port(
+                "patroni",
+                "patroni",
+                "postgresql.rest_port",
+                users=("postgresql", "haproxy", "etcd", "prometheus"),
+            ),
         ),
         secrets=(
             Secret("etcd_patroni", ends=("etcd", "postgresql"), etcd_user="patroni", standin=True),
@@ -272,7 +293,14 @@ COMPONENTS = (
         ports=(
             Port("haproxy_stats_port", "haproxy", binds="chosen", is_tls=False),
             Port("haproxy_monitor_port", "haproxy", binds="chosen", is_tls=False),
-            Port("haproxy_metrics", "haproxy", "monitoring.ports.haproxy_metrics", binds="own", asked_by="monitoring"),
+            Port(
+                "haproxy_metrics",
+                "haproxy",
+                "monitoring.ports.haproxy_metrics",
+                binds="own",
+                asked_by="monitoring",
+                users=("prometheus",),
+            ),
         ),
         secrets=(Secret("haproxy_stats", stored="/etc/haproxy/haproxy.cfg"),),
         reads=Reads("reload", "reload"),
@@ -302,7 +330,16 @@ COMPONENTS = (
         beside=("postgresql",),
         asked_by="pooler",
         units=("holdfast-pgbouncer.service", "pgbouncer.service"),
-        ports=(Port("pgbouncer", "pgbouncer", "pooler.port", binds="own", is_database=True),),
+        ports=(
+            Port(
+                "pgbouncer",
+                "pgbouncer",
+                "pooler.port",
+                binds="own",
+                is_database=True,
+                users=("postgresql", "haproxy", "clients"),
+            ),
+        ),
         secrets=(
             Secret(
                 "pgbouncer",
@@ -331,7 +368,7 @@ COMPONENTS = (
         installed_beside="postgresql",
         units=("pgbackrest.service",),
         other_units=("pgbackrest-backup@*.service",),
-        ports=(Port("pgbackrest_tls_port", "pgbackrest"),),
+        ports=(Port("pgbackrest_tls_port", "pgbackrest", users=("backup", "postgresql")),),
         secrets=(Secret("pgbackrest_cipher", in_place=False),),
         reads=Reads("reload", "reload"),
         is_client=True,
@@ -341,7 +378,7 @@ COMPONENTS = (
         roles=("prometheus",),
         group="monitoring",
         units=("prometheus.service",),
-        ports=(Port("prometheus", "prometheus", "monitoring.ports.prometheus"),),
+        ports=(Port("prometheus", "prometheus", "monitoring.ports.prometheus", users=("prometheus",)),),
         is_client=True,
         wired={
             "prometheus_alertmanagers": f"{DECLARE}.groups.monitoring",
@@ -357,7 +394,7 @@ COMPONENTS = (
         beside=("prometheus",),
         asked_by="monitoring",
         units=("prometheus-alertmanager.service",),
-        ports=(Port("alertmanager", "alertmanager", "monitoring.ports.alertmanager"),),
+        ports=(Port("alertmanager", "alertmanager", "monitoring.ports.alertmanager", users=("prometheus",)),),
         wired={"alertmanager_port": f"{DECLARE}.ports.alertmanager"},
     ),
     Component(
@@ -385,7 +422,12 @@ EXPORTERS = tuple(name.removesuffix("_exporter") for name in MONITORS if name.en
 COMMON_ROLE = "certificates"
 """The role that every host of a cluster needs."""
 
-PACKAGE_ROLES = tuple(dict.fromkeys((COMMON_ROLE, *(role for component in COMPONENTS for role in component.roles))))
+FIREWALL_ROLE = "firewall"
+"""The role that every host of a cluster with a firewall needs."""
+
+PACKAGE_ROLES = tuple(
+    dict.fromkeys((COMMON_ROLE, FIREWALL_ROLE, *(role for component in COMPONENTS for role in component.roles)))
+)
 """Roles with a variable for their packages, to which a host's own variable adds."""
 
 ROLES = (*PACKAGE_ROLES, "backup_jobs", "connections", "job_record", "journal", "packages", "restore_verify")

@@ -16,6 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     COMMON_ROLE,
     COMPONENTS,
+    FIREWALL_ROLE,
     SQL_ROLES,
     packages_variable,
 )
@@ -72,6 +73,7 @@ def derive_host(
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
         "monitoring": monitoring(cluster, host),
+        "firewall": firewall(cluster),
     }
 
 
@@ -90,7 +92,8 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 def packages(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> list[str]:
     """All Debian packages of the roles of the host's components, and those that its variables add, sorted."""
     installed = cluster.installed(host)
-    needed = [COMMON_ROLE, *(role for component in installed for role in component.roles)]
+    common = [COMMON_ROLE, *([FIREWALL_ROLE] if cluster.firewall else [])]
+    needed = [*common, *(role for component in installed for role in component.roles)]
     wanted = (package for role in needed if role in roles for package in roles[role].defaults[packages_variable(role)])
     own = (package for component in installed for package in component.packages)
     return sorted({*wanted, *own, *(package for role in needed for package in host.packages.get(role, ()))})
@@ -276,6 +279,22 @@ def backup(cluster: Cluster, host: Host) -> dict[str, Any] | None:
         "kinds": [kind for kind, component in kinds.items() if host in cluster.of(component)],
         "repository": _peer(cluster.of("backup")[0]),
         "databases": databases,
+    }
+
+
+def firewall(cluster: Cluster) -> dict[str, Any] | None:
+    """What the user declares of the firewall, or None. Its rules follow from the rest: plugin_utils/firewall.py."""
+    declared = cluster.firewall
+    if declared is None:
+        return None
+    return {
+        "ssh": list(map(str, declared.ssh)),
+        "others": declared.others,
+        "allow": [
+            {"port": port, "sources": list(map(str, opening.sources))}
+            for opening in declared.allow
+            for port in opening.port or ()
+        ],
     }
 
 

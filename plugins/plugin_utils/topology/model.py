@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
     Port,
     installed_on,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Monitoring, Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Firewall, Monitoring, Pooler, Ports
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
@@ -151,6 +151,7 @@ class Cluster:
     """Whether the user chose it, directly or with a profile. The default waits longer if Patroni's timing requires."""
     pooler: Pooler | None = None
     monitoring: Monitoring | None = None
+    firewall: Firewall | None = None
 
     @property
     def path(self) -> str:

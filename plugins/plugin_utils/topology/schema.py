@@ -296,6 +296,37 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
+class Opening:
+    """TCP ports that are open besides those of the cluster's own services."""
+
+    port: tuple[int, ...] | None = key(
+        ListOf(PORT, or_one=True, empty=Refusal("opens no port", "name one, or remove it")),
+        "TCP ports.",
+        required=True,
+        example=[9100, 9187],
+    )
+    sources: tuple[Network, ...] = key(
+        NETWORKS, "Networks from which they are open. By default all.", default=(), example="192.0.2.0/24"
+    )
+
+
+@dataclass(frozen=True)
+class Firewall:
+    """Who may open TCP connections to a host."""
+
+    ssh: tuple[Network, ...] = key(
+        NETWORKS, "Networks that may use SSH, the controller's among them. By default all.", default=()
+    )
+    allow: tuple[Opening, ...] = key(
+        ListOf(Section(Opening)),
+        "Ports that are open besides those of the cluster's own services, on all of its hosts.",
+        default=(),
+        example=[{"port": [9090, 9093], "sources": ["192.0.2.0/24"]}],
+    )
+    others: str = key(Choice(("drop", "accept")), "What happens to connections to all other ports.", default="drop")
+
+
+@dataclass(frozen=True)
 class Cluster:
     """One cluster."""
 
@@ -372,6 +403,11 @@ class Cluster:
         Switch(Monitoring),
         "Metrics of every host, over TLS with client certificates. V(true) takes all defaults, and is the default where"
         " the group C(monitoring) exists. V(false) has neither exporters nor Prometheus.",
+    )
+    firewall: Firewall | Literal[False] | None = key(
+        Switch(Firewall),
+        "A firewall on every host, which opens each port to those who need it. V(true) takes all defaults. By default"
+        " there is none.",
     )
 
 

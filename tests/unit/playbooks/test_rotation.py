@@ -17,6 +17,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.build import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ROLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
 
+from tests.unit.playbooks.test_degraded import plays
 from tests.unit.playbooks.test_targets import ROOT
 from tests.unit.plugins.plugin_utils.conftest import changed_document, inventory
 
@@ -128,7 +129,10 @@ def rotate(collections):
         children["holdfast"]["hosts"] = hosts
         path = collections / "hosts.yml"
         path.write_text(json.dumps({"all": {"children": children}}))
-        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(path), *arguments]
+        # There are no hostvars before the first play.
+        first = collections / "first.yml"
+        first.write_text(json.dumps([{"hosts": "all", "gather_facts": False, "tasks": []}]))
+        command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(path), *arguments, str(first)]
         environment = {name: value for name, value in os.environ.items() if name != "ANSIBLE_CONFIG"}
         environment |= {"ANSIBLE_COLLECTIONS_PATH": str(collections), "ANSIBLE_NOCOLOR": "true"}
         environment["PATH"] = f"{collections / 'bin'}:{environment['PATH']}"
@@ -142,7 +146,8 @@ def rotate(collections):
         )
         log = collections / "log"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
-        if os.environ.get("SHOW"): open(os.environ["SHOW"], "a").write(done.stdout + done.stderr)
+        if os.environ.get("SHOW"):
+            open(os.environ["SHOW"], "a").write(done.stdout + done.stderr)
         assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-3000:]
         return lines
 
@@ -271,6 +276,13 @@ def test_site_yml_moves_a_changed_login_without_evidence(rotate):
     assert len(of(lines, "etcd_cluster")) == 3
     assert of(lines, "evidence") == of(lines, "gather") == []
     assert [call["root_password"] for _host, call in of(lines, "etcd_cluster")] == ["new of etcd_root"] * 3
+
+
+def test_site_yml_moves_before_a_part_writes_a_password():
+    books = [play["import_playbook"] for play in plays("site") if "import_playbook" in play]
+    moves = books.index("rotate_passwords.yml")
+    writers = ("etcd", "postgresql", "lease_watcher", "haproxy", "pgbouncer", "backup_jobs")
+    assert books.index("preflight.yml") < moves < min(books.index(f"{name}.yml") for name in writers)
 
 
 def test_check_mode_changes_nothing(rotate):

@@ -79,6 +79,7 @@ SERVICES: dict[str, Service] = {
     **exporters(),
     "holdfast-pgbouncer": Service("pgbouncer", "service.j2", {}),
     "holdfast-restore-verify": Service("restore_verify", "holdfast-restore-verify.service.j2", VERIFY),
+    "holdfast-firewall": Service("firewall", "holdfast-firewall.service.j2", {}),
     "keepalived": Service("keepalived", "drop-in.conf.j2", {}, ""),
     "keepalived-filter": Service("keepalived", "filter.service.j2", {}),
     "patroni": Service("patroni", "drop-in.conf.j2", PATRONI, "User=postgres"),

@@ -17,6 +17,8 @@ SERVICES = {
     if path.is_file() and "[Service]" in path.read_text()
 }
 WITHOUT_SECRETS = {
+    "firewall/files/nftables.conf",
+    "firewall/templates/holdfast-firewall.service.j2",
     "keepalived/files/nftables.conf",
     "keepalived/templates/drop-in.conf.j2",
     "keepalived/templates/filter.service.j2",

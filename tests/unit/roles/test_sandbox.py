@@ -19,7 +19,9 @@ OK = 4.9
 """systemd-analyze calls more than this medium, exposed or unsafe."""
 ITS_USER_S = {"holdfast-job-NAME, command (root)"}
 """What root runs for the user can't be known."""
-UNCONFINED = {"keepalived/files/nftables.conf": "adds a command to a unit of the distribution's"}
+UNCONFINED = dict.fromkeys(
+    ("firewall/files/nftables.conf", "keepalived/files/nftables.conf"), "adds a command to a unit of the distribution's"
+)
 PAGE = (ROLES.parent / "docs" / "hardening.md").read_text(encoding="utf-8")
 ROWS = {
     name: (float(without), float(confined))

@@ -50,6 +50,7 @@ UNITS: dict[str, tuple[str, str, dict[str, Any]]] = {
 WITHOUT_PATHS = {
     "etcd/holdfast.conf.j2": "paths of vars/main.yml",
     "clone/clone.service.j2": "the directory has letters, digits and ._+- only: module_utils/clone.py",
+    "firewall/holdfast-firewall.service.j2": "paths of vars/main.yml",
     "haproxy/drop-in.conf.j2": "paths of vars/main.yml",
     "keepalived/filter.service.j2": "fixed paths",
     "lease_watcher/service.j2": "paths of vars/main.yml",

@@ -25,6 +25,12 @@ def test_roles_are_judged_by_what_the_server_stored(stored, accepted, former):
     assert found.accepted == {"postgresql_rewind": accepted, "ha_role_passwords.app": True}
     assert found.former == {"postgresql_rewind": former}
     assert found.standing == {"postgresql_rewind": True, "ha_role_passwords.app": False}
+    assert found.foreign == {"postgresql_rewind": True}
+
+
+def test_a_stand_in_with_the_desired_password_is_no_foreign_one():
+    passwords = {"rewinder": None, "rewinder_next": verifier("new", b"salt")}
+    assert sut.try_roles(ROLES, passwords, VALUES).foreign == {"postgresql_rewind": False}
 
 
 def test_a_role_that_does_not_exist_gives_no_verdict():

@@ -116,7 +116,8 @@ def test_clients_never_meet_a_refused_login(cluster: Cluster) -> None:
         opened = converge(cluster, root_password=PASSWORD, users=standins, passwords=passwords)
         assert "grant role patroni to user patroni_next" in opened
         assert converge(cluster, root_password=PASSWORD, users=standins, passwords=passwords) == []
-        assert trials(cluster).standing == dict.fromkeys(USERS, True)
+        found = trials(cluster)
+        assert (found.standing, found.foreign) == (dict.fromkeys(USERS, True), dict.fromkeys(USERS, False))
         goes_on(clients)
 
         for client in clients:

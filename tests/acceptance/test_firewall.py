@@ -1,0 +1,164 @@
+# Copyright: Holdfast contributors
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The firewall: who gets through, that a mistake undoes itself, and that faults heal. Needs the lab, 20 minutes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from lab_cluster import (
+    DATABASES,
+    NODES,
+    ROOT,
+    SITE,
+    assert_converged,
+    assert_healthy,
+    attempt,
+    kill_playbook_when,
+    leader,
+    on_node,
+    run_playbook,
+    sql,
+    wait_until,
+)
+
+from lab.inventory import write
+
+PLAYBOOK = ROOT / "playbooks/firewall.yml"
+HOSTS = tuple(name for name in NODES if name != "client1")
+TABLE = ("nft", "list", "table", "inet", "holdfast_firewall")
+UNDO = "holdfast-firewall-undo.timer"
+KNOCK = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 3)"
+
+
+def walled(**declared: object) -> Path:
+    """The lab's inventory with a firewall."""
+    folder = write(ROOT / ".lab/walled")
+    link = folder / "topology.ha.yml"
+    topology = yaml.safe_load(link.read_text(encoding="utf-8"))
+    topology["clusters"]["lab"]["firewall"] = declared or True
+    link.unlink()
+    link.write_text(yaml.safe_dump(topology, sort_keys=False), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def inventory() -> Iterator[Path]:
+    """The lab with a firewall; afterwards it has none."""
+    folder = walled()
+    made = run_playbook(SITE, inventory=folder)
+    assert made.code == 0, made.output[-4000:]
+    yield folder
+    removed = run_playbook(SITE)
+    assert removed.code == 0, removed.output[-4000:]
+    assert [name for name in HOSTS if attempt(name, *TABLE).returncode == 0] == []
+    assert_converged()
+
+
+def gets_through(node: str, address: str, port: int) -> bool:
+    """Whether a node can open a connection."""
+    return attempt(node, "python3", "-c", KNOCK, address, str(port)).returncode == 0
+
+
+def test_a_second_run_changes_nothing(inventory: Path) -> None:
+    again = run_playbook(SITE, inventory=inventory)
+    assert (again.code, set(again.changed.values())) == (0, {0}), again.output[-4000:]
+    assert_healthy()
+
+
+@pytest.mark.parametrize(
+    ("node", "address", "port", "through"),
+    [
+        ("client1", "198.51.100.11", 2379, False),
+        ("client1", "198.51.100.11", 2380, False),
+        ("client1", "198.51.100.11", 8008, False),
+        ("client1", "198.51.100.31", 8432, False),
+        ("client1", "198.51.100.31", 9090, False),
+        ("client1", "198.51.100.21", 9100, False),
+        ("client1", "198.51.100.11", 5432, True),
+        ("client1", "198.51.100.100", 5000, True),
+        ("client1", "198.51.100.100", 6432, True),
+        ("client1", "198.51.100.11", 22, True),
+        ("lb1", "198.51.100.11", 2379, False),
+        ("lb1", "198.51.100.11", 8008, True),
+        ("backup1", "198.51.100.11", 2379, True),
+        ("backup1", "198.51.100.21", 9100, True),
+        ("db2", "198.51.100.11", 2380, True),
+    ],
+)
+def test_each_port_is_open_for_those_who_need_it(
+    inventory: Path, node: str, address: str, port: int, through: bool
+) -> None:
+    assert gets_through(node, address, port) is through
+
+
+def test_the_rules_come_back_after_a_flush_and_a_boot(inventory: Path) -> None:
+    node = next(name for name in DATABASES if name != leader())
+    on_node(node, "systemctl", "restart", "nftables.service")
+    assert attempt(node, *TABLE).returncode == 0
+    on_node(node, "systemctl", "reboot", check=False)
+    wait_until(lambda: attempt(node, *TABLE).returncode == 0, seconds=120, what=f"the rules of {node}")
+    assert_healthy()
+
+
+def test_rules_without_the_controller_are_refused(inventory: Path) -> None:
+    before = on_node("db1", *TABLE)
+    refused = run_playbook(PLAYBOOK, inventory=walled(ssh=["203.0.113.0/24"]))
+    walled()
+    assert refused.code != 0
+    assert "which is in none of SSH's networks" in refused.output
+    assert on_node("db1", *TABLE) == before
+
+
+def test_rules_that_cut_a_host_off_undo_themselves(inventory: Path) -> None:
+    """A port that another host needs, closed by a table that nothing derives."""
+    before = {name: on_node(name, *TABLE) for name in DATABASES}
+    mistake = {"firewall_rules": [{"port": 5432, "sources": ["198.51.100.0/24"]}], "firewall_undo_seconds": 20}
+    failed = run_playbook(PLAYBOOK, "-e", json.dumps(mistake), inventory=inventory)
+    assert failed.code != 0
+    assert "can't be reached any more" in failed.output
+    assert [name for name in DATABASES if not same(name, before[name])] == []
+    assert_healthy()
+
+
+def same(node: str, before: str) -> bool:
+    """Whether a node has a table again; what was counted doesn't matter."""
+    plain = [re.sub(r"packets \d+ bytes \d+", "", text) for text in (before, on_node(node, *TABLE, check=False))]
+    return plain[0] == plain[1]
+
+
+def test_a_killed_run_undoes_itself(inventory: Path) -> None:
+    before = {name: on_node(name, *TABLE) for name in HOSTS}
+    more = walled(allow=[{"port": 12345}])
+    options = ("-e", "firewall_undo_seconds=20")
+    assert kill_playbook_when(
+        lambda told: "Check that all that could be reached" in told, PLAYBOOK, *options, seconds=120, inventory=more
+    )
+    wait_until(lambda: all(same(name, before[name]) for name in HOSTS), seconds=60, what="the former rules")
+    done = run_playbook(PLAYBOOK, inventory=more)
+    assert done.code == 0, done.output[-4000:]
+    assert "12345" in on_node("lb1", *TABLE)
+    assert [
+        name for name in HOSTS if on_node(name, "systemctl", "is-active", UNDO, check=False).strip() == "active"
+    ] == []
+    back = run_playbook(PLAYBOOK, inventory=walled())
+    assert back.code == 0, back.output[-4000:]
+
+
+def test_connections_outlive_new_rules(inventory: Path) -> None:
+    """A session that is quiet while the table is loaded anew."""
+    quiet = "SELECT pg_sleep(5); SELECT 'still here'"
+    on_node("lb1", "sh", "-c", "(sleep 2; systemctl reload holdfast-firewall.service) >/dev/null 2>&1 &")
+    assert "still here" in sql(quiet)
+
+
+def test_faults_heal_with_it(inventory: Path) -> None:
+    options = ("-e", "drill_confirm=lab", "-e", "drill_faults=switchover,primary_isolated,primary_power_loss")
+    drilled = run_playbook(ROOT / "playbooks/drill.yml", *options, inventory=inventory)
+    assert drilled.code == 0, drilled.output[-6000:]
