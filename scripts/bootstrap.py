@@ -21,7 +21,7 @@ COLLECTIONS = ROOT / "collections/ansible_collections"
 LOCK = ROOT / "requirements-dev.lock.txt"
 LOOSE = ROOT / "requirements-dev.txt"
 REQUIREMENTS = (ROOT / "requirements.yml", ROOT / "requirements-dev.yml")
-WANTED_COLLECTIONS = ("ansible/posix", "community/crypto", "community/general", "community/postgresql")
+WANTED_COLLECTIONS = ("ansible/posix", "community/general", "community/postgresql")
 # The distribution of collections on PyPI, used when Galaxy does not answer.
 BUNDLE = "ansible==14.5.0"
 

@@ -21,8 +21,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
     pem_of,
     public_key_of,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
 from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import problems, read_given
 
+OPTIONS = module_options("certificate")
+VALIDITY, RENEW = (OPTIONS[name]["default"] for name in ("validity_days", "renew_before_days"))
 ONLY_HERE = frozenset({"authority_passphrase", "given"})
 
 
@@ -39,6 +42,7 @@ class ActionModule(ActionBase):
         if foreign:
             return result | {"failed": True, "msg": FOREIGN.format(names=", ".join(foreign))}
         arguments = {name: value for name, value in self._task.args.items() if name not in ONLY_HERE}
+        arguments["renew_before_days"] = min(int(arguments.get("renew_before_days", RENEW)), self._days // 2)
         try:
             arguments |= self._given() or self._issuer()
             examined = self._execute_module(module_args=arguments, task_vars=variables)
@@ -49,6 +53,10 @@ class ActionModule(ActionBase):
             return result | {"failed": True, "msg": f"The host gets no certificate: {error}"}
         installed = self._execute_module(module_args={**arguments, "signed": signed}, task_vars=variables)
         return result | installed | ({} if installed.get("failed") else merged(examined, installed))
+
+    @property
+    def _days(self) -> int:
+        return int(self._task.args.get("validity_days", VALIDITY))
 
     @property
     def _directory(self) -> AuthorityDirectory:
@@ -78,7 +86,7 @@ class ActionModule(ActionBase):
         """Issue the certificates that the arguments describe; a request supplies the public key only."""
         directory = self._directory
         authority = directory.issuing()
-        days, now = int(self._task.args.get("validity_days", 730)), datetime.now(UTC)
+        days, now = self._days, datetime.now(UTC)
         signed = {}
         for wanted in self._wanted:
             if wanted.path in requests:

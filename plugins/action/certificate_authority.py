@@ -22,6 +22,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.followers import behin
 
 ARGUMENTS = argument_spec("certificate_authority")
 VARIABLE = "certificates_ca_directory"
+GIVEN = "certificates_given"
 REPLACE = "playbooks/site.yml -e certificates_replace_ca=true for all hosts"
 NEXT = {
     Phase.TRUST: "hosts trust {following} beside {issuer}",
@@ -83,6 +84,9 @@ class ActionModule(ActionBase):
         absent = [host for host in absent if host not in variables["groups"].get("holdfast_maintenance", [])]
         if absent:
             raise RefusedError(f"{', '.join(absent)} share it, and --limit leaves them out: run for all its hosts")
+        own = [host for host in hosts_of(arguments, variables) if variables["hostvars"][host].get(GIVEN)]
+        if own:
+            raise RefusedError(f"{', '.join(own)} have certificates of your own ({GIVEN}): see docs/certificates.md")
         name, days = f"{arguments['common_name']} {now:%Y-%m-%d}", arguments["validity_days"]
         following = directory.next_authority(name, now, days, dry=self._task.check_mode)
         if self._task.check_mode:

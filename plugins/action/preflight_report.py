@@ -10,6 +10,7 @@ import importlib
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,19 @@ from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import moves_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import judge, why_not_without, words_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Host
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
+from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import (
+    VARIABLE,
+    problems,
+    read_given,
+    wanted_of,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance, known_host, left_out
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
@@ -229,7 +237,8 @@ class ActionModule(ActionBase):
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
         judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
-        found += [*authority_findings(hosts, hostvars), *(former_findings(hosts, hostvars) if whole else ())]
+        found += [*authority_findings(hosts, hostvars), *self._given(judged, hostvars)]
+        found += former_findings(hosts, hostvars) if whole else ()
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
         down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
         # Its components count as those of a host that --limit leaves out: a changed secret would not reach it.
@@ -267,6 +276,23 @@ class ActionModule(ActionBase):
             *store_findings(seen, hostvars),
             *preflight.clock_findings(clocks, arguments["clock_skew"]),
         ]
+
+    def _given(self, hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+        """Yield what is wrong with certificates of the user's own."""
+        for host in hosts:
+            failed: list[AnsibleError] = []
+            files = evaluated(hostvars[host], VARIABLE, failed) if VARIABLE in hostvars[host] else {}
+            if not isinstance(files, dict) or not files or failed:  # _variables() tells
+                continue
+            trusted = Path(str(hostvars[host]["certificates_ca_directory"])).expanduser() / "ca.crt"
+            try:
+                given = read_given(files, self._loader)
+                text = trusted.read_text(encoding="utf-8")
+                texts = problems(given, wanted_of(hostvars[host]["ha"]), text, datetime.now(UTC))
+            except (RefusedError, AnsibleError, OSError) as error:
+                texts = [str(error)]
+            for text in texts:
+                yield HostFinding(host, Finding(VARIABLE, text, "see docs/certificates.md"))
 
     @staticmethod
     def _variables(hosts: list[str], hostvars: Mapping[str, Any], whole: bool) -> Iterator[HostFinding]:

@@ -185,7 +185,8 @@ def read(runs: Callable[[str], bool], root: str = "/") -> Timings:
 def is_amended(root: str = "/") -> bool:
     """Return whether the Patroni that runs was amended at its start.
 
-    The user postgres could say so of another process than Patroni; nothing else depends on it.
+    The user postgres could say so of another process than Patroni. Then the status is wrong, and a changed authority is
+    not read at a reload; holdfast.ha.certificate_probe finds that.
     """
     process = read_number(Path(root, RECORD.lstrip("/")))
     with suppress(OSError):

@@ -196,7 +196,7 @@ options:
     type: dict
     default: {}
   renew_before_days:
-    description: A certificate that expires within this many days is renewed.
+    description: A certificate that expires within this many days, at most half of its validity, is renewed.
     type: int
     default: 60
 """

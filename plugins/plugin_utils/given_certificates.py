@@ -36,6 +36,14 @@ class Given:
         return self.certificate if wanted.common_name is not None else self.client_certificate
 
 
+def wanted_of(ha: Mapping[str, Any]) -> list[Wanted]:
+    """Return the certificates that a host must have, from its C(ha)."""
+    named, tls = ha["certificate"], ha["tls"]
+    own = Wanted.from_entry({**named, "path": tls["cert"]})
+    nameless = Wanted.from_entry({**named, "path": tls["client_cert"], "common_name": None})
+    return [own, nameless] if own.client else [own]
+
+
 def read_given(files: Mapping[str, Any], loader: Any) -> Given:
     """Read the files on the controller, decrypted where they are vaulted; raise RefusedError.
 

@@ -122,7 +122,7 @@ def test_killed_after_any_change_of_a_file_the_next_run_completes_it(
         return changed
 
     with monkeypatch.context() as patched, contextlib.suppress(KilledError):
-        for name in ("replace", "unlink", "hardlink_to"):
+        for name in ("replace", "unlink"):
             patched.setattr(Path, name, then_killed(getattr(Path, name)))
         go_on(directory)
     assert number < LAST_CHANGE - 1 or left[0] >= 0, "there are more changes to be killed after"
