@@ -65,13 +65,8 @@ def why_refused(
     if not state.changes and not any(differs(state.name, host) for host in holders):
         return None
     rotate = f"{ROTATE}{state.name}"
-    if state.changes and secret.etcd_user == "root" and not state.former:
-        former = f"{FORMER_SECRETS['ha_secrets']}.{state.name}"
-        fix = f"put the former password into {former}, or {TAKE_BACK} and run playbooks/secrets.yml -e rotate="
-        return f"{DIFFERS}, and only the former password can replace it", f"{fix}{state.name}; then {rotate}"
-    if state.changes and state.foreign:
-        fix = "put that value back and run this again, or take the change back to the value before"
-        return f"{DIFFERS}, and a rotation to another value has not ended", fix
+    if state.changes and (reason := why_not_by_value(state, rotate)):
+        return reason
     absent = [host.name for host in holders if host.deployed is None and host.name not in without]
     if absent:
         listed = ", ".join(absent)
@@ -80,6 +75,18 @@ def why_refused(
     if not whole:
         fix = f"run site.yml or {rotate}, which change it everywhere"
         return f"{DIFFERS}, which part of the cluster would keep", fix
+    return None
+
+
+def why_not_by_value(state: State, rotate: str) -> tuple[str, str] | None:
+    """Return why no run can change a login from the value that it has, and the fix; rotate: the command to run then."""
+    if state.secret.etcd_user == "root" and not state.former:
+        former = f"{FORMER_SECRETS['ha_secrets']}.{state.name}"
+        fix = f"put the former password into {former}, or {TAKE_BACK} and run playbooks/secrets.yml -e rotate="
+        return f"{DIFFERS}, and only the former password can replace it", f"{fix}{state.name}; then {rotate}"
+    if state.foreign:
+        fix = "put that value back and run this again, or take the change back to the value before"
+        return f"{DIFFERS}, and a rotation to another value has not ended", fix
     return None
 
 
