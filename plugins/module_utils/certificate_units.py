@@ -36,8 +36,8 @@ class Reader:
     @classmethod
     def from_entry(cls, entry: Mapping[str, Any]) -> Reader:
         """Return one entry of the module's option ``units``."""
-        paths = (tuple(entry.get(kind) or ()) for kind in ("restart_on", "reload_on", "amended"))
-        return cls(entry["component"], entry["unit"], *paths, bool(entry.get("managed")))
+        paths = {kind: tuple(entry.get(kind) or ()) for kind in ("restart_on", "reload_on", "amended")}
+        return cls(entry["component"], entry["unit"], managed=bool(entry.get("managed")), **paths)
 
     @property
     def wanted(self) -> WantedUnit:

@@ -125,7 +125,10 @@ class Server:
     def roles(self, names: Sequence[str]) -> dict[str, Role]:
         """Return those of the roles that exist."""
         rows = self.ask(ROLES, (list(names),))
-        return {name: Role(*found, frozenset(groups)) for name, *found, groups in rows}
+        return {
+            name: Role(stored, login, replication, frozenset(groups))
+            for name, stored, login, replication, groups in rows
+        }
 
     def wait_for_upstream(self, role: str, seconds: float) -> str:
         """Wait until a standby receives WAL as a role; return why it does not, "" when it does."""

@@ -46,14 +46,14 @@ def rules(
 ) -> list[dict[str, Any]]:
     """Return the open ports of a member, each with its sources."""
     everywhere = {name for other in ha["members"] for name in other["components"]}
-    found = [
+    found: list[dict[str, Any]] = [
         {"port": port_number(port, component.role, ha, variables), "sources": sources(ha, port), "about": port.service}
         for component in installed_on(member["components"], everywhere)
         for port in component.ports
         if port.users and (not port.asked_by or ha[port.asked_by])
     ]
     found += pools(ha) if "haproxy" in member["components"] else []
-    return [{**rule, "sources": list(dict.fromkeys([*rule["sources"], *leaving]))} for rule in found]
+    return [{**rule, "sources": list(dict.fromkeys((*rule["sources"], *leaving)))} for rule in found]
 
 
 def sources(ha: Mapping[str, Any], port: Port) -> list[str]:

@@ -108,8 +108,10 @@ def _why_not(name: str, document: Mapping[str, Any]) -> str:
 def _with_value(text: str, name: str, value: str) -> str:
     """Return the text with another value of a secret."""
     node = _node(text, variable_of(name))
-    mapping = node[1] if node and isinstance(node[1], yaml.MappingNode) else None
-    for key, found in mapping.value if mapping else ():
+    if node is None or not isinstance(node[1], yaml.MappingNode):
+        raise SecretsError(f"{name} {AS_LINES}")
+    mapping = node[1]
+    for key, found in mapping.value:
         # An alias has the place of what it stands for.
         if key.value == key_of(name) and found.start_mark.index >= key.end_mark.index:
             start, end = key.start_mark.index, found.end_mark.index
