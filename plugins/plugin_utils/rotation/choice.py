@@ -20,6 +20,8 @@ PARTS = (PASSWORDS,)
 """What rotate.yml can rotate, each by a playbook of its own; every other word names a password."""
 ALL = "all"
 KEPT = {secret.name for secret in SECRETS if not secret.in_place}
+APART = {"certificates": "rotate_certificates.yml", "authority": "rotate_authority.yml"}
+"""What is rotated by a playbook of its own, as it is work on one host after the other."""
 HOW_KEPT = "can't change in place: add a repository with another passphrase, see docs/rotation.md"
 
 
@@ -63,6 +65,8 @@ def every_name(roles: Collection[str]) -> tuple[str, ...]:
 def _name(word: str, every: Collection[str]) -> str:
     if word.removeprefix(f"{SECRET_VARIABLES[0]}.") in KEPT:
         raise RefusedError(f"rotate: {word} {HOW_KEPT}")
+    if word in APART:
+        raise RefusedError(f"rotate: {word} is no password: run playbooks/{APART[word]}")
     found = [name for name in every if word in (name, name.partition(".")[2])]
     if len(found) > 1:
         raise RefusedError(f"rotate: {word} is a secret and a SQL role: write {' or '.join(found)}")

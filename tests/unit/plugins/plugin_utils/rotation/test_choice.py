@@ -38,6 +38,7 @@ def test_names_may_be_dotted(words, names):
         (["pgbouncer"], "write ha_secrets.pgbouncer or ha_role_passwords.pgbouncer"),
         (["pgbackrest_cipher"], "can't change in place"),
         (["ha_secrets.pgbackrest_cipher"], "can't change in place"),
+        (["authority"], "run playbooks/rotate_authority.yml"),
         (["nobody"], "nobody is unknown"),
     ],
 )
