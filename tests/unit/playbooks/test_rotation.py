@@ -24,6 +24,7 @@ from tests.unit.plugins.plugin_utils.conftest import changed_document, inventory
 CHANGED = Verdict(stored=False, accepted=False, standin=False)
 AFTER = Verdict(stored=True, accepted=True, standin=True)
 ROLE = "ha_role_passwords.app"
+EVERYTHING = dict.fromkeys((*KNOWN, ROLE), CHANGED)
 LOG = """
 import json
 from ansible.plugins.action import ActionBase
@@ -74,10 +75,9 @@ LOGGED = (
 )
 
 
-@pytest.fixture
-def collections(tmp_path):
-    """The collection, with modules that only write a log."""
-    home = tmp_path / "ansible_collections/holdfast/ha"
+def made(folder):
+    """Make the collection in a folder, with modules that only write a log."""
+    home = folder / "ansible_collections/holdfast/ha"
     (home / "plugins/action").mkdir(parents=True)
     for part in ("roles", "meta", "galaxy.yml"):
         (home / part).symlink_to(ROOT / part)
@@ -92,15 +92,28 @@ def collections(tmp_path):
     (home / "plugins/action/component.py").unlink()
     real = str(ROOT / "plugins/action/component.py")
     (home / "plugins/action/component.py").write_text(LOG + COMPONENT.format(path=real))
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL.format(log=tmp_path / "systemctl"))
-    (tmp_path / "bin/systemctl").chmod(0o755)
-    return tmp_path
+    (folder / "bin").mkdir()
+    (folder / "bin/systemctl").write_text(SYSTEMCTL.format(log=folder / "systemctl"))
+    (folder / "bin/systemctl").chmod(0o755)
+    return folder
 
 
 @pytest.fixture
-def rotate(collections):
+def rotate(tmp_path):
     """Return what runs the playbook, and reads the log."""
+    return runner(made(tmp_path))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Rotate everything once; return the log, and the commands of systemctl."""
+    folder = made(tmp_path_factory.mktemp("whole"))
+    lines = runner(folder)(EVERYTHING, names=(*KNOWN, ROLE))
+    return lines, (folder / "systemctl").read_text().splitlines()
+
+
+def runner(collections):
+    """Return what runs the playbook with the collection in a folder, and reads the log."""
 
     def run(verdicts, *arguments, names=("etcd_patroni",), former=True):
         case = {"cluster": {"pooler": True, "lease_watch": 8}}
@@ -165,11 +178,8 @@ def written(lines, path):
     return [(host, text) for host, at, text in (*contents, *secret) if at == path and text]
 
 
-EVERYTHING = {**dict.fromkeys((*KNOWN, ROLE), CHANGED)}
-
-
-def test_everything_at_once(rotate):
-    lines = rotate(EVERYTHING, names=(*KNOWN, ROLE))
+def test_everything_at_once(whole):
+    lines, _commands = whole
     etcd = [arguments for host, arguments in of(lines, "etcd_cluster") if host == "db1"]
     assert len(etcd) == len(of(lines, "etcd_cluster")) == 3
     opened, changed, withdrawn = etcd
@@ -192,8 +202,8 @@ def test_everything_at_once(rotate):
     assert roles[2]["absent"] == ["replicator_next", "rewinder_next", "pgbouncer_next"]
 
 
-def test_services_log_in_as_stand_ins_and_then_as_themselves(rotate):
-    lines = rotate(EVERYTHING, names=(*KNOWN, ROLE))
+def test_services_log_in_as_stand_ins_and_then_as_themselves(whole):
+    lines, _commands = whole
     members = [
         (host, ["_next" in text, "new of etcd_patroni" in text])
         for host, text in written(lines, "/etc/patroni/config.yml")
@@ -223,9 +233,9 @@ def test_services_log_in_as_stand_ins_and_then_as_themselves(rotate):
     assert jobs == ["root_next"] * 2 + ["root"] * 2
 
 
-def test_the_steps_come_in_their_order(rotate, collections):
-    lines = rotate(EVERYTHING, names=(*KNOWN, ROLE))
-    assert (collections / "systemctl").read_text().splitlines() == ["reload patroni.service"] * 6
+def test_the_steps_come_in_their_order(whole):
+    lines, commands = whole
+    assert commands == ["reload patroni.service"] * 6
     names = [name for _host, name, _arguments in lines]
     places = [index for index, name in enumerate(names) if name == "etcd_cluster"]
     files = [index for index, name in enumerate(names) if name == "component"]
