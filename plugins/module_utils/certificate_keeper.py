@@ -70,7 +70,7 @@ class Keeper:
                 Path(path).unlink()
         paths = [*directories, *(file.path for file in changed), *superfluous]
         due = self.units([*paths, *reasons], waits=bool(requests))
-        return result(reasons, [path for path in paths if path != self.next_key], requests, due)
+        return result(reasons, paths, requests, due)
 
     def warn_of_the_end(self) -> None:
         """Warn if the authority expires within a year, because its replacement takes preparation."""

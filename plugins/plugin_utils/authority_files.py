@@ -22,7 +22,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import begin, chain_of, end
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils import controller_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
     Authority,
@@ -34,6 +34,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
     owner_of,
     pem_of,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import chain_problems
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -205,21 +206,8 @@ class AuthorityDirectory:
 
 def refuse_unfit(authority: Any, known: Sequence[Any], now: datetime) -> None:
     """Raise RefusedError unless a certificate is that of an authority which all programs accept as an issuer."""
-    from cryptography import x509  # noqa: PLC0415 - see certificate_authority
-
     if authority is None:
         raise RefusedError("next.key is not the key of a certificate in next.crt")
-    chain = chain_of(authority, known)
-    top = [authority, *chain][-1]
-    if top.issuer != top.subject:
-        raise RefusedError(f"next.crt lacks the authority above {top.subject.rfc4514_string()}: add it, up to the root")
-    for one in (authority, *chain):
-        name = one.subject.rfc4514_string()
-        try:
-            is_authority = one.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-        except x509.ExtensionNotFound:
-            is_authority = False
-        if not is_authority:
-            raise RefusedError(f"next.crt: {name} is no authority (basicConstraints without CA:TRUE)")
-        if not begin(one) <= now < end(one):
-            raise RefusedError(f"next.crt: {name} is valid from {begin(one):%Y-%m-%d} to {end(one):%Y-%m-%d} only")
+    found = list(chain_problems([authority, *chain_of(authority, known)], now))
+    if found:
+        raise RefusedError(f"next.crt: {'; '.join(found)}")

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted, dns_name, ip_name
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import begin, chain_of, end
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
     RefusedError,
     load_certificates,
     load_key,
     owner_of,
 )
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import chain_problems, validity_problems
 
 VARIABLE = "certificates_given"
 
@@ -92,13 +93,12 @@ def _judge(wanted: Wanted, chain: Sequence[Any], key: Any, authorities: Sequence
         yield f"{name}: its key is not {VARIABLE}.key; put the host's own certificate first, and give its key"
     yield from (f"{name}: {text}" for text in _content(wanted, leaf))
     above = chain_of(leaf, [*chain[1:], *authorities])
+    yield from (f"{name}: {text}" for text in validity_problems(leaf, "it", now))
     if not above or above[-1] not in authorities:
         last = [leaf, *above][-1].issuer.rfc4514_string()
         yield f"{name}: leads to {last}, which certificates_ca_directory/ca.crt lacks; add it there, or the one between"
-    for one in (leaf, *above):
-        if not begin(one) <= now < end(one):
-            subject = one.subject.rfc4514_string() or "it"
-            yield f"{name}: {subject} is valid from {begin(one):%Y-%m-%d} to {end(one):%Y-%m-%d} only; renew it"
+    else:
+        yield from (f"{name}: {text}" for text in chain_problems(above, now))
 
 
 def _content(wanted: Wanted, leaf: Any) -> Iterator[str]:

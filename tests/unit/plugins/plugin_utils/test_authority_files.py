@@ -195,8 +195,22 @@ def offer(directory: AuthorityDirectory, key: Any, *certificates: x509.Certifica
     (directory.path / "next.crt").write_bytes(pem_of(certificates))
 
 
+def root_of(common_name: str, *, now: datetime = NOW, path_length: int | None = None) -> Authority:
+    """A root that has room for authorities below it; one that Holdfast makes has none."""
+    key = new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=9)).not_valid_after(now + timedelta(days=900))
+    for extension in (
+        x509.BasicConstraints(ca=True, path_length=path_length),
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+    ):
+        builder = builder.add_extension(extension, critical=False)
+    return Authority(builder.sign(key, hashes.SHA256()), key)
+
+
 def test_a_next_authority_of_the_user_s_below_a_root(directory: AuthorityDirectory) -> None:
-    root = Authority.create(new_key(), "Root", NOW, 900)
+    root = root_of("Root")
     own = below(root, "Own CA")
     offer(directory, own.key, own.certificate, root.certificate)
     trust = begin(directory)
@@ -210,9 +224,10 @@ def test_a_next_authority_of_the_user_s_below_a_root(directory: AuthorityDirecto
 
 
 def test_next_authorities_that_are_refused(directory: AuthorityDirectory) -> None:
-    root = Authority.create(new_key(), "Root", NOW, 900)
+    root, narrow = root_of("Root"), root_of("Narrow", path_length=0)
     offered = {
-        "lacks the authority above": (below(root, "Own CA"), ()),
+        "allows 0 authorities below it": (below(narrow, "Own CA"), (narrow.certificate,)),
+        "is missing: add those up to the root": (below(root, "Own CA"), ()),
         "is no authority": (below(root, "db1", is_authority=False), (root.certificate,)),
         "is valid from": (below(root, "Own CA", days=-1), (root.certificate,)),
     }

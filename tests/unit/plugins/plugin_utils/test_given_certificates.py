@@ -27,7 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import Given, problems, read_given
 
-from tests.unit.plugins.plugin_utils.test_authority_files import below
+from tests.unit.plugins.plugin_utils.test_authority_files import below, root_of
 
 NOW = datetime.now(UTC)
 HOST = Wanted("/tls/host.crt", "db1", "holdfast", ("db1", "localhost"), ("198.51.100.11",))
@@ -38,7 +38,7 @@ CLIENT = Wanted("/tls/client.crt", None, "db1", ("db1",), ())
 class Corporation:
     """A root, an intermediate authority below it, and a host's key."""
 
-    root: Authority = field(default_factory=lambda: Authority.create(new_key(), "Root", NOW, 3650))
+    root: Authority = field(default_factory=lambda: root_of("Root", now=NOW))
     key: Any = field(default_factory=new_key)
 
     def __post_init__(self) -> None:
