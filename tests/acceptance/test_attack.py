@@ -143,6 +143,7 @@ def lab() -> Iterator[None]:
         if (case.seat, case.target) in RESULTS
     ]
     FOUND.write_text(json.dumps(rows, indent=1) + "\n")
+    on_node("backup1", "rm", "--force", "/var/lib/pgbackrest/backup/lab/attack")
     assert_healthy()
 
 
