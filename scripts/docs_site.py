@@ -79,6 +79,7 @@ GROUPS = {
         "tested",
         "measurements",
         "measurements-updates",
+        "measurements-security",
         "measurements-monitoring",
         "performance",
         "comparison",

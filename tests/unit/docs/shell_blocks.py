@@ -22,6 +22,7 @@ TABLE: dict[str, list[str]] = yaml.safe_load(Path(__file__).with_name("commands.
 _FENCE = re.compile(r"^( *)```(\S*)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
 _SHELL = frozenset({"sh", "bash", "shell", "console"})
 _INLINE = re.compile(r"`([^`\n]+)`")
+_PIPE = re.compile(r"<\([^)]*\)")
 _ASSIGNMENT = re.compile(r"\w+=\S*")
 
 
@@ -34,8 +35,8 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """The program and its arguments, without assignments before it."""
-        words = shlex.split(self.text)
+        """The program and its arguments, without assignments before it; what bash reads from a command is a file."""
+        words = shlex.split(_PIPE.sub("/dev/fd/63", self.text))
         while words and _ASSIGNMENT.fullmatch(words[0]):
             words = words[1:]
         return words

@@ -34,8 +34,24 @@ CONTROLLER = {
     "ssh-keyscan",
     ".",
     "scripts/bootstrap",
+    "age-keygen",
+    "sops",
+    "shred",
 }
-HOSTS = {"cd", "export", "etcd", "etcdctl", "etcdutl", "journalctl", "pgbadger", "psql"}
+HOSTS = {
+    "cd",
+    "export",
+    "etcd",
+    "etcdctl",
+    "etcdutl",
+    "find",
+    "journalctl",
+    "pgbadger",
+    "psql",
+    "restic",
+    "runuser",
+    "systemctl",
+}
 """On hosts with that component; the shell's own words besides."""
 MINE = "inventory/mine"
 """The reader's own, copied from one of ours."""
@@ -62,7 +78,8 @@ def arguments_of(words):
 
 def extra(options):
     """The extra variables, read as Ansible reads them."""
-    read = (yaml.safe_load(text) if text.startswith("{") else parse_kv(text) for text in options)
+    given = (text for text in options if not text.startswith("@"))
+    read = (yaml.safe_load(text) if text.startswith("{") else parse_kv(text) for text in given)
     return dict(chain.from_iterable(part.items() for part in read))
 
 
