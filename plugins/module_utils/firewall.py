@@ -14,7 +14,7 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 TABLE = "holdfast_firewall"
 RULES = "/etc/holdfast/firewall.nft"
@@ -26,8 +26,8 @@ FAMILIES = {4: "ip", 6: "ip6"}
 REMOVAL = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
 """The commands that remove the table whether it exists or not."""
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
+Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
 
 
 @dataclass(frozen=True)

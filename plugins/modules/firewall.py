@@ -88,30 +88,29 @@ options:
 
 EXAMPLES = r"""
 - name: Compare
-  holdfast.ha.firewall: &firewall
+  holdfast.ha.firewall:
     state: planned
-    rules:
-      - {port: 5432, sources: [192.0.2.0/24], about: PostgreSQL}
+    rules: "{{ my_rules }}" # such as {port: 5432, sources: [192.0.2.0/24], about: PostgreSQL}
     reach:
       - {address: 192.0.2.12, port: 5432}
   register: planned
 
 - name: Load the table for two minutes
   holdfast.ha.firewall:
-    <<: *firewall
+    rules: "{{ my_rules }}"
     state: tried
   when: planned.pending
 
 - name: Check that what could be reached still can
   holdfast.ha.firewall:
-    <<: *firewall
+    rules: "{{ my_rules }}"
     state: probed
     reach: "{{ planned.open }}"
   register: probed
 
 - name: Keep the table, or go back
   holdfast.ha.firewall:
-    <<: *firewall
+    rules: "{{ my_rules }}"
     state: "{{ 'undone' if probed.closed else 'confirmed' }}"
 """
 

@@ -30,8 +30,8 @@ def judge_secrets(hosts: Sequence[Host], *, whole: bool, without: Collection[str
     for state in states_of(deployed.secrets for _host, deployed in seen).values():
         told = why_refused(state, hosts, whole=whole, without=without)
         if told and state.name in KNOWN:
-            host = next(host.name for host, deployed in seen if state.name in deployed.secrets)
-            yield Difference(host, f"ha_secrets.{state.name}", *told)
+            holders = [host.name for host, deployed in seen if state.name in deployed.secrets]
+            yield Difference(holders[0], f"ha_secrets.{state.name}", *told)
 
 
 def moves_of(hosts: Sequence[Host]) -> Moves:

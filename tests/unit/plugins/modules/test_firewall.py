@@ -29,7 +29,7 @@ state = json.loads(file.read_text())
 code = 0
 if name == "nft" and words[0] == "list":
     code = 0 if state["table"] else 1
-    print(state["table"] or "")
+    print(state["table"] or "", end="")
 elif name == "nft" and "-c" in words:
     code = 1 if state["refuses"] else 0
     print("syntax error", file=sys.stderr)
@@ -89,8 +89,9 @@ Run = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def run(host: Host, capsys: pytest.CaptureFixture[str]) -> Run:
-    def run_module(state: str, rules: list[dict[str, Any]] = RULES, check: bool = False, **more: Any) -> dict[str, Any]:
-        arguments = {"state": state, "rules": rules, **more, "_ansible_check_mode": check, "_ansible_diff": True}
+    def run_module(state: str, rules: Any = None, check: bool = False, **more: Any) -> dict[str, Any]:
+        wanted = RULES if rules is None else rules
+        arguments = {"state": state, "rules": wanted, **more, "_ansible_check_mode": check, "_ansible_diff": True}
         with patch_module_args(arguments), pytest.raises(SystemExit):
             sut.main()
         found: dict[str, Any] = json.loads(capsys.readouterr().out)
