@@ -21,6 +21,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import a
 from ansible_collections.holdfast.ha.plugins.plugin_utils.followers import behind
 
 ARGUMENTS = argument_spec("certificate_authority")
+ARGUMENTS["passphrase"]["no_log"] = True
 VARIABLE = "certificates_ca_directory"
 GIVEN = "certificates_given"
 REPLACE = "playbooks/site.yml -e certificates_replace_ca=true for all hosts"

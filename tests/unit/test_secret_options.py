@@ -90,6 +90,17 @@ GIVEN: dict[str, dict[str, Any]] = {
         "certificates": [],
         "authority_directory": "/pki",
         "authority_passphrase": NASTY,
+        "private_key": LINES,
+    },
+    "certificate_authority": {"directory": "/pki", "passphrase": NASTY},
+    "certificate_probe": {
+        "ports": [],
+        "trusted": "",
+        "private_key_path": "/tls/host.key",
+        "certificate": {},
+        "authority_directory": "/pki",
+        "authority_passphrase": NASTY,
+        "phase": "settled",
     },
     "component": {
         "files": [{"path": "/etc/a", "secret": True}, {"path": "/etc/b", "content": LINES, "validate": NASTY}],
@@ -102,8 +113,9 @@ GIVEN: dict[str, dict[str, Any]] = {
         "root_password": NASTY,
         "users": [{"name": "patroni", "prefixes": ["/service/"]}],
         "passwords": {"patroni": f"other {NASTY}"},
+        "former_root_password": f"former {NASTY}",
     },
-    "etcd_info": {**TLS, **ENDPOINTS, "password": NASTY},
+    "etcd_info": {**TLS, **ENDPOINTS, "password": NASTY, "former_password": f"former {NASTY}"},
     "etcd_leader": {
         **TLS,
         **ENDPOINTS,
@@ -139,7 +151,9 @@ GIVEN: dict[str, dict[str, Any]] = {
         "superuser_password": NASTY,
     },
     "pooler_drain": {"address": "198.51.100.11", "password": NASTY},
+    "pooler_login": {"password": NASTY, "passwords": {"app": f"other {NASTY}"}},
     "pooler_reconnect": {"poolers": [{"name": "db1", "address": "198.51.100.11"}], "password": NASTY},
+    "postgresql_logins": {"roles": [{"name": "app"}], "passwords": {"app": NASTY}},
     "postgresql_check": {
         "bin_directory": "/bin",
         "hba": LINES,
