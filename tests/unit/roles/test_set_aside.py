@@ -222,6 +222,7 @@ def test_a_mount_point_is_told(member, tmp_path):
 @pytest.mark.parametrize("path", ["/var/lib/postgresql/main", '/srv/a b/50%h$HOME/"x"\\é'])
 def test_systemd_hands_over_the_path_as_it_is(path):
     variables = {"patroni_data_directory": path, "patroni_nice": 0, "patroni_amended": True}
-    line = next(line for line in render("patroni", "drop-in.conf.j2", variables).splitlines() if "set-aside" in line)
+    lines = render("patroni", "drop-in.conf.j2", variables).splitlines()
+    line = next(line for line in lines if line.startswith("ExecStartPre=") and "set-aside" in line)
     argument = line.partition(" ")[2].replace("%%", "%").replace("$$", "$")
     assert json.loads(argument) == path
