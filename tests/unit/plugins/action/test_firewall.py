@@ -12,10 +12,13 @@ import pytest
 from ansible_collections.holdfast.ha.plugins.action.firewall import ActionModule
 
 STEPS: list[str] = []
+SHELL = SimpleNamespace(tmpdir="/tmp/of-the-task")
 
 
 class Connection:
     """A connection that can be closed."""
+
+    _shell = SHELL
 
     def reset(self) -> None:
         STEPS.append("reset")
@@ -26,7 +29,7 @@ class Connection:
     [
         ("confirmed", False, Connection(), ["reset", "module"]),
         ("confirmed", True, Connection(), ["module"]),
-        ("confirmed", False, SimpleNamespace(), ["module"]),
+        ("confirmed", False, SimpleNamespace(_shell=SHELL), ["module"]),
         ("tried", False, Connection(), ["module"]),
         ("undone", False, Connection(), ["module"]),
     ],
