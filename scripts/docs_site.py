@@ -43,6 +43,7 @@ GROUPS = {
         "switchover",
         "logs",
         "security",
+        "certificates",
         "root-paths",
     ),
     "Back up": ("backups", "backup-jobs", "restore", "restore-verification", "clone", "etcd-recovery"),
