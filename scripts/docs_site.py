@@ -49,6 +49,7 @@ GROUPS = {
         "firewall",
         "secrets",
         "secrets-elsewhere",
+        "certificates",
         "root-paths",
     ),
     "Back up": (

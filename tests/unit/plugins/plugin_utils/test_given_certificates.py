@@ -25,9 +25,16 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
     new_key,
     pem_of,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import Given, problems, read_given
+from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import (
+    Given,
+    problems,
+    read_given,
+    wanted_of,
+)
 
+from tests.unit.plugins.plugin_utils.rolling.clusters import LAB, topology
 from tests.unit.plugins.plugin_utils.test_authority_files import below, root_of
+from tests.unit.roles.render import evaluate
 
 NOW = datetime.now(UTC)
 HOST = Wanted("/tls/host.crt", "db1", "holdfast", ("db1", "localhost"), ("198.51.100.11",))
@@ -132,3 +139,12 @@ def test_files_are_read_and_decrypted(corporation: Corporation, tmp_path: Path) 
     ):
         with pytest.raises(RefusedError, match=message):
             read_given(broken, loader)
+
+
+@pytest.mark.parametrize("host", ["db1", "lb1"])
+def test_they_must_be_what_the_role_would_have_issued(host: str) -> None:
+    ha = topology(LAB)[host]
+    named = {f"certificates_{key}": ha["certificate"][key] for key in ("common_name", "client", "dns", "ip")}
+    entries = evaluate("certificates", "{{ certificates__wanted }}", named)
+    issued = [Wanted.from_entry(entry) for entry in entries]
+    assert [replace(one, unit_name="") for one in wanted_of(ha)] == [replace(one, unit_name="") for one in issued]
