@@ -41,8 +41,15 @@ PLAYS = [
     for play in yaml.safe_load(path.read_text())
     if "hosts" in play
 ]
-ROLLING = ("switchover_to", "rolling_host", "rolling_plan", "rolling_step", "rolling_verb")
-"""What the plays of rolling work give each other."""
+ROLLING = (
+    "switchover_to",
+    "rolling_host",
+    "rolling_plan",
+    "rolling_step",
+    "rolling_verb",
+    "certificates_authority_result",
+)
+"""What the plays of rolling work, and of another authority, give each other."""
 INCLUDED = r"(?:include|import)_tasks: (?:\"{{ rolling__tasks }}/)?([^\s\"]+\.yml)"
 LOOKED_UP = re.compile(r"lookup\('holdfast\.ha\.option', '(\w+)'\)")
 READ = re.compile(r"(?<![.\w])([a-z]+(?:_[a-z]+)+)\b(?= *(?:\||is (?:not )?defined))")

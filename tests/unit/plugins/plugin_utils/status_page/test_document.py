@@ -49,7 +49,7 @@ def test_a_healthy_lab() -> None:
         "of the last day with a primary 100 %",
         "None fires.",
         "pooled:6432 on lb2 up db1, db2, db3",
-        "host.crt ends in 83 d",
+        "backup1 host.crt: ends in 83 d",
     ):
         assert words in said
     assert "Fix:" not in said
