@@ -9,10 +9,6 @@ from dataclasses import asdict
 import pytest
 from ansible_collections.holdfast.ha.plugins.module_utils import deployed as sut
 
-from tests.unit.roles.render import render
-
-PAGE = {"haproxy_pools": [], "haproxy_stats_addresses": ["198.51.100.21"], "haproxy_stats_password": "x"}
-
 
 def info(code, message):
     return json.dumps([{"name": "lab", "repo": [{"key": 1, "status": {"code": code, "message": message}}]}])
@@ -185,18 +181,6 @@ JOB = {"name": "x", "kind": "etcd_snapshot", "settings": {"username": "root_next
 )
 def test_a_snapshot_s_job_logs_in_to_etcd(job, found):
     assert sut.parse_stored("/etc/holdfast/jobs/x.json", json.dumps(job)) == found
-
-
-@pytest.mark.parametrize("password", ["plain", "it's", "a 'quoted' one's", "x\\y"])
-def test_a_page_of_haproxy_that_asks_for_a_password(password):
-    text = render("haproxy", "haproxy.cfg.j2", PAGE | {"haproxy_stats_password": password})
-    assert sut.parse_stored("/etc/haproxy/haproxy.cfg", text) == [("holdfast", password)]
-    assert sut.parse_page(text) == ("198.51.100.21:8404", "holdfast")
-
-
-def test_a_page_of_haproxy_that_asks_for_none():
-    text = render("haproxy", "haproxy.cfg.j2", PAGE | {"haproxy_stats_addresses": ["127.0.0.1"]})
-    assert (sut.parse_stored("haproxy.cfg", text), sut.parse_page(text)) == ([], None)
 
 
 @pytest.mark.parametrize(
