@@ -86,13 +86,3 @@ def test_a_variable_looks_them_up_in_sops(project: Path) -> None:
     expected = stored(project)
     (project / "inventory/mine/group_vars/all/secrets.yml").write_text(LOOKUPS)
     assert seen(project) == expected
-
-
-def test_a_variable_looks_them_up_with_any_program(project: Path) -> None:
-    """As the page does with sops, which stands for a program that prints them."""
-    made, _encrypted = STORING.split("sops encrypt")
-    run(project, made.replace("age-keygen", "true"))
-    plain = project / "plain.yml"
-    shutil.copy(plain, project / "secrets/mine.sops.yml")
-    (project / "inventory/mine/group_vars/all/secrets.yml").write_text(LOOKUPS.replace("sops decrypt", "cat"))
-    assert seen(project) == digest(yaml.safe_load(plain.read_text(encoding="utf-8"))["ha_secrets"])
