@@ -31,7 +31,7 @@ def table(document: Mapping[str, Any], found: Mapping[tuple[str, str], str]) -> 
     """Yield the page's lines: a table for each seat."""
     for seat, about in document["seats"].items():
         sitting = f"`{about.get('user', 'root')}` on `{about['at']}`"
-        yield f"### {seat}\n\n{about['about'][0].upper()}{about['about'][1:]}: {sitting}.\n"
+        yield f"## {seat}\n\n{about['about'][0].upper()}{about['about'][1:]}: {sitting}.\n"
         yield "| target | result | why |\n|---|---|---|"
         yield from (row(case, found.get((seat, case["target"]))) for case in document["cases"][seat])
         yield ""

@@ -23,7 +23,7 @@ DOCUMENT = {
 def test_each_case_is_a_row_of_its_seat() -> None:
     found = results(json.dumps([{"seat": "thief", "target": "the key", "found": "refused"}]))
     text = "\n".join(table(DOCUMENT, found))
-    assert "### thief\n\nA user: `nobody` on `lb1`.\n" in text
+    assert "## thief\n\nA user: `nobody` on `lb1`.\n" in text
     assert "| the key | refused | mode |" in text
     assert "| the door | **possible (not run)** | it is open |" in text
 
