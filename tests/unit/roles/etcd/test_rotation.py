@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,9 +28,9 @@ FORGOTTEN = ("invalid auth token", "revision of auth store is old", "user name i
 """What etcd says to a client whose login it no longer knows."""
 
 
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    cluster = Cluster.started(tmp_path_factory.mktemp("etcd"))
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    cluster = Cluster.started(tmp_path)
     yield cluster
     cluster.stop()
 
@@ -151,18 +152,16 @@ def test_clients_never_meet_a_refused_login(cluster: Cluster) -> None:
 def test_a_password_that_changes_at_once_locks_clients_out(cluster: Cluster) -> None:
     """Without a stand-in the clients' next login is refused: the test above could not fail otherwise."""
     with working(cluster) as clients:
-        for client in clients:
-            client.login = ("patroni", NEW["etcd_patroni"])
         goes_on(clients)
         wanted = {"users": [{"name": "patroni", "like": "patroni"}], "passwords": {"patroni": "another one, at once"}}
-        converge(cluster, root_password=NEW["etcd_root"], **wanted)
+        converge(cluster, root_password=PASSWORD, **wanted)
         wait_until(lambda: all(client.refused for client in clients), "refused logins")
 
 
 def test_a_user_that_does_not_exist_yet_is_no_changed_one(cluster: Cluster) -> None:
     client = EtcdClient(cluster.tls.client(cluster.members[0].client, 10))
     users = {"etcd_root": "root", "etcd_other": "other"}
-    found, _admin = try_etcd(client, users, Values({"etcd_root": NEW["etcd_root"], "etcd_other": "x"}))
+    found, _admin = try_etcd(client, users, Values({"etcd_root": PASSWORD, "etcd_other": "x"}))
     assert found.accepted == {"etcd_root": True, "etcd_other": None}
     unknown, _admin = try_etcd(client, users, Values({"etcd_root": "x", "etcd_other": "x"}))
     assert unknown.accepted == {"etcd_root": False, "etcd_other": False}
