@@ -142,6 +142,8 @@ class AuthorityDirectory:
             if not self._file("next.key").exists():
                 raise RefusedError(f"{self._file('next.crt')} is there without next.key: put both there, or none")
             found = load_certificates(self._file("next.crt").read_bytes())
+            if self._owner("ca.key", found) is not None:
+                raise RefusedError("next.crt has the present key: put that certificate into ca.crt, and run site.yml")
             refuse_unfit(self._owner("next.key", found), found, now)
             return found
         key = new_key() if dry and not self._file("next.key").exists() else self._key("next.key")

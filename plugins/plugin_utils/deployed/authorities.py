@@ -12,7 +12,7 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import Deployed
 from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError, load_certificates
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError, load_certificates, spki
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import trusted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Difference, Host, mapping
 
@@ -52,7 +52,12 @@ def is_trusted(host: Host, deployed: Deployed) -> bool:
         state = AuthorityDirectory(directory, str(host.variables.get("certificates_ca_passphrase") or "")).read()
     except (RefusedError, OSError, KeyError):
         return True
-    return state is None or state.issuer in present
+    return state is None or any(is_same(state.issuer, one) for one in present)
+
+
+def is_same(one: Any, other: Any) -> bool:
+    """Return whether two certificates are of one authority, such as a renewed one with the same key."""
+    return bool(one.subject == other.subject and spki(one.public_key()) == spki(other.public_key()))
 
 
 def given(host: Host) -> Mapping[str, Any]:

@@ -41,7 +41,7 @@ TITLES = {
     "pool": "Pools",
     "backup": "Backups",
     "job": "Jobs",
-    "certificate": "Certificates, the first to end",
+    "certificate": "Certificates",
 }
 
 

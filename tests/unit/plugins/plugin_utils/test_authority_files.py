@@ -238,6 +238,10 @@ def test_next_authorities_that_are_refused(directory: AuthorityDirectory) -> Non
     offer(directory, new_key(), root.certificate)
     with pytest.raises(RefusedError, match=r"next\.key is not the key"):
         begin(directory)
+    present = directory.issuing()
+    offer(directory, present.key, present.certificate)
+    with pytest.raises(RefusedError, match="has the present key"):
+        begin(directory)
     (directory.path / "next.key").unlink()
     with pytest.raises(RefusedError, match=r"without next\.key"):
         begin(directory)

@@ -60,6 +60,13 @@ def test_an_issuer_that_nobody_trusts(directory: AuthorityDirectory) -> None:
     assert told(directory, (pem(FORMER), False), certificates_replace_ca=True) == []
 
 
+def test_a_renewed_certificate_of_the_same_authority(directory: AuthorityDirectory) -> None:
+    before = own(directory)
+    directory.create("Present", NOW, 1800)
+    assert own(directory) != before
+    assert told(directory, (before, True), (before, True)) == []
+
+
 def test_a_host_that_comes_back_after_a_change_follows(directory: AuthorityDirectory) -> None:
     present = own(directory)
     assert told(directory, (present, True), (present, True), (pem(FORMER), False)) == []
