@@ -12,7 +12,11 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import Deployed
 from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError, load_certificates, spki
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
+    RefusedError,
+    load_certificates,
+    spki,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import trusted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Difference, Host, mapping
 
