@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -116,15 +116,32 @@ def test_rules_without_the_controller_are_refused(inventory: Path) -> None:
     assert on_node("db1", *TABLE) == before
 
 
+@contextmanager
+def other_source(node: str, former: str, address: str) -> Iterator[None]:
+    """Meanwhile a node's new connections come from an address that no inventory knows."""
+    route = ("ip", "route", "change", "198.51.100.0/24", "dev", "eth0", "proto", "kernel", "scope", "link", "src")
+    on_node(node, "ip", "address", "add", f"{address}/24", "dev", "eth0")
+    on_node(node, *route, address)
+    try:
+        yield
+    finally:
+        on_node(node, *route, former)
+        on_node(node, "ip", "address", "delete", f"{address}/24", "dev", "eth0")
+
+
 def test_rules_that_cut_a_host_off_undo_themselves(inventory: Path) -> None:
-    """A port that another host needs, closed by a table that nothing derives."""
-    before = {name: on_node(name, *TABLE) for name in DATABASES}
-    mistake = {"firewall_rules": [{"port": 5432, "sources": ["198.51.100.0/24"]}], "firewall_undo_seconds": 20}
-    failed = run_playbook(PLAYBOOK, "-e", json.dumps(mistake), inventory=inventory)
-    assert failed.code != 0
-    assert "can't be reached any more" in failed.output
-    assert [name for name in DATABASES if not same(name, before[name])] == []
-    assert_healthy()
+    """The rules name each host by its address in the topology; one host's connections come from another one."""
+    removed = run_playbook(PLAYBOOK)
+    assert removed.code == 0, removed.output[-4000:]
+    with other_source("db3", "198.51.100.13", "198.51.100.77"):
+        failed = run_playbook(PLAYBOOK, inventory=inventory)
+        assert failed.code != 0
+        assert re.search(r"With the new rules .* can't be reached any more", failed.output), failed.output[-4000:]
+        assert [name for name in HOSTS if attempt(name, *TABLE).returncode == 0] == []
+        assert_healthy()
+    done = run_playbook(PLAYBOOK, inventory=inventory)
+    assert done.code == 0, done.output[-4000:]
+    assert [name for name in HOSTS if attempt(name, *TABLE).returncode != 0] == []
 
 
 def same(node: str, before: str) -> bool:
