@@ -19,6 +19,8 @@ description:
     A variable of the play, such as one of C(import_playbook), fails where it is a misspelt option or of the wrong type.
     The list C(ha_foreign_variables) of names and patterns, in the inventory or an extra variable, allows variables that
     only look like the collection's.
+  - Returns no host where the variable C(play__due) of the play is false, so that a playbook can import another one that
+    only some runs need.
 options:
   _terms:
     description:
@@ -74,6 +76,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ansible import context
+from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.plugins.lookup import LookupBase
 from ansible.utils.display import Display
 from ansible.utils.vars import load_extra_vars
@@ -129,6 +132,8 @@ class LookupModule(LookupBase):
         if problems:
             self._refuse(problems)
         pattern = f"{group}:&{CLUSTER}{wanted.chosen}" if wanted.cluster else group
+        if not boolean(self._templar.template(known.get("play__due", True))):
+            return [f"{pattern}:!{ALL}"]
         leaves = inventory.groups.get(MAINTAINED) and not self.get_option("maintained") and not wanted.host
         return [f"{pattern}:!{MAINTAINED}" if leaves else pattern]
 

@@ -23,7 +23,8 @@ attributes:
     description: Will return details on what has changed when in diff mode.
 options:
   rotate:
-    description: "What to rotate: secrets and SQL roles by their names, V(passwords), or V(all)."
+    description:
+      - "What to rotate: secrets and SQL roles by their names, V(passwords), V(certificates), V(authority), or V(all)."
     type: list
     elements: str
     default: []
@@ -54,7 +55,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 parts:
-  description: What rotate.yml rotates, such as V(passwords).
+  description: What rotate.yml rotates, V(passwords), V(certificates) or V(authority).
   returned: success
   type: list
   elements: str

@@ -317,7 +317,7 @@ def test_a_replacement_that_is_killed_is_completed(series: int) -> None:
         print(f"{killed=} after {moment:.0f} s, {phase()}, in the task {re.findall(r'TASK .(.*)]', log)[-1]}")
         clients_trust((PKI / "ca.crt").read_text())
         assert sql("SELECT 1") == "1"
-    run(AUTHORITY, *UNWATCHED)
+    run(PLAYBOOKS / "rotate.yml", "-e", "rotate=authority", *UNWATCHED)
     assert (phase(), trusted(), len(issuers())) == ("settled", {1}, 1)
     assert authority().issuing().certificate != before
     run(ROOT / "lab/client.yml")
@@ -361,7 +361,7 @@ def test_an_exchange_by_hand_is_refused(tmp_path: Path) -> None:
 def test_all_certificates_and_keys_are_replaced_under_load(tmp_path: Path) -> None:
     keys = {node: on_node(node, "sha256sum", f"{TLS}/host.key") for node in CLUSTER}
     serials, servers = {node: certificate(node).serial_number for node in CLUSTER}, postmasters()
-    run(CERTIFICATES, *AT_ONCE, *watched(tmp_path))
+    run(PLAYBOOKS / "rotate.yml", "-e", "rotate=certificates", *AT_ONCE, *watched(tmp_path))
     assert_nothing_lost(tmp_path)
     for node in CLUSTER:
         assert on_node(node, "sha256sum", f"{TLS}/host.key") != keys[node]

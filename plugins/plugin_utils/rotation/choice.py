@@ -15,13 +15,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
     SECRETS,
 )
 
-PASSWORDS = "passwords"
-PARTS = (PASSWORDS,)
+PASSWORDS, CERTIFICATES, AUTHORITY = "passwords", "certificates", "authority"
+PARTS = (PASSWORDS, CERTIFICATES, AUTHORITY)
 """What rotate.yml can rotate, each by a playbook of its own; every other word names a password."""
 ALL = "all"
 KEPT = {secret.name for secret in SECRETS if not secret.in_place}
-APART = {"certificates": "rotate_certificates.yml", "authority": "rotate_authority.yml"}
-"""What is rotated by a playbook of its own, as it is work on one host after the other."""
 HOW_KEPT = "can't change in place: add a repository with another passphrase, see docs/rotation.md"
 
 
@@ -40,18 +38,22 @@ class Choice:
 def choose(words: Sequence[str], roles: Collection[str]) -> Choice:
     """Return what is asked for by parts and by names, which may be dotted. Raises RefusedError.
 
+    A new authority issues all certificates, so that these are then no part of their own.
+
     :arg roles: the SQL roles with a password.
     """
     if not words:
         raise RefusedError(f"rotate is not set: name secrets or SQL roles, or {', '.join(PARTS)} or {ALL}")
     parts = [part for part in PARTS if {part, ALL} & set(words)]
+    if AUTHORITY in parts and CERTIFICATES in parts:
+        parts.remove(CERTIFICATES)
     every = every_name(roles)
     names = list(every) if PASSWORDS in parts else []
     for word in words:
         if word not in (*PARTS, ALL):
             names.append(_name(word, every))
     if names and PASSWORDS not in parts:
-        parts.append(PASSWORDS)
+        parts.insert(0, PASSWORDS)
     return Choice(tuple(parts), tuple(dict.fromkeys(names)))
 
 
@@ -65,8 +67,6 @@ def every_name(roles: Collection[str]) -> tuple[str, ...]:
 def _name(word: str, every: Collection[str]) -> str:
     if word.removeprefix(f"{SECRET_VARIABLES[0]}.") in KEPT:
         raise RefusedError(f"rotate: {word} {HOW_KEPT}")
-    if word in APART:
-        raise RefusedError(f"rotate: {word} is no password: run playbooks/{APART[word]}")
     found = [name for name in every if word in (name, name.partition(".")[2])]
     if len(found) > 1:
         raise RefusedError(f"rotate: {word} is a secret and a SQL role: write {' or '.join(found)}")

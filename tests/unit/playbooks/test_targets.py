@@ -112,6 +112,18 @@ def test_a_playbook_of_ones_own_may_leave_a_part_without_hosts(inventory):
     assert (code, "no hosts matched" in output) == (0, True), output
 
 
+@pytest.mark.parametrize(("due", "plays"), [("{{ 'a' in ['b'] }}", 0), ("{{ 'b' in ['b'] }}", 1), ("false", 0)])
+def test_a_playbook_that_is_not_due_has_no_hosts(inventory, due, plays):
+    hosts = "{{ lookup('holdfast.ha.targets', 'holdfast', playbook='keepalived') }}"
+    shown = {"ansible.builtin.debug": {"msg": "a task"}}
+    part = inventory.parent / "part.yml"
+    part.write_text(json.dumps([{"hosts": hosts, "gather_facts": False, "tasks": [shown]}]))
+    book = inventory.parent / "mine.yml"
+    book.write_text(json.dumps([{"import_playbook": "part.yml", "vars": {"play__due": due}}]))
+    code, output = run(inventory, book)
+    assert (code, output.count("TASK")) == (0, plays), output
+
+
 @pytest.mark.parametrize(
     ("imported", "arguments", "expected"),
     [

@@ -13,7 +13,8 @@ EVERY = sut.every_name(ROLES)
 def test_passwords_are_all_but_what_can_t_change_in_place():
     assert "ha_secrets.pgbackrest_cipher" not in EVERY
     assert {"ha_secrets.etcd_root", "ha_secrets.haproxy_stats", "ha_role_passwords.web"} <= set(EVERY)
-    assert sut.choose(["passwords"], ROLES) == sut.choose(["all"], ROLES) == sut.Choice(sut.PARTS, EVERY)
+    assert sut.choose(["passwords"], ROLES) == sut.Choice((sut.PASSWORDS,), EVERY)
+    assert sut.choose(["all"], ROLES) == sut.Choice((sut.PASSWORDS, sut.AUTHORITY), EVERY)
 
 
 @pytest.mark.parametrize(
@@ -31,6 +32,20 @@ def test_names_may_be_dotted(words, names):
 
 
 @pytest.mark.parametrize(
+    ("words", "parts", "names"),
+    [
+        (["certificates"], (sut.CERTIFICATES,), ()),
+        (["authority"], (sut.AUTHORITY,), ()),
+        (["certificates", "authority"], (sut.AUTHORITY,), ()),
+        (["authority", "web"], (sut.PASSWORDS, sut.AUTHORITY), ("ha_role_passwords.web",)),
+        (["certificates", "passwords"], (sut.PASSWORDS, sut.CERTIFICATES), EVERY),
+    ],
+)
+def test_passwords_come_first_and_an_authority_brings_the_certificates(words, parts, names):
+    assert sut.choose(words, ROLES) == sut.Choice(parts, names)
+
+
+@pytest.mark.parametrize(
     ("words", "expected"),
     [
         ([], "rotate is not set"),
@@ -38,7 +53,7 @@ def test_names_may_be_dotted(words, names):
         (["pgbouncer"], "write ha_secrets.pgbouncer or ha_role_passwords.pgbouncer"),
         (["pgbackrest_cipher"], "can't change in place"),
         (["ha_secrets.pgbackrest_cipher"], "can't change in place"),
-        (["authority"], "run playbooks/rotate_authority.yml"),
+        (["authorty"], "did you mean 'authority'"),
         (["nobody"], "nobody is unknown"),
     ],
 )
