@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 from backup_lab import PLAYBOOKS, RESTORE, restore_options
-from lab_cluster import DATABASES, ENGINE, INVENTORY, NODES, SECRETS, SITE, Run, on_node, run_playbook
+from lab_cluster import DATABASES, ENGINE, INVENTORY, NODES, ROOT, SECRETS, SITE, Run, on_node, run_playbook
 
 PATTERNS = "/dev/shm/secret-patterns"
 ODD = "'\"\\ %s%% $HOME #:;= é中"
@@ -39,11 +39,34 @@ JOBS = {
     ],
 }
 CLONED = {"clone_source": "lab", "clone_host": "backup1", "clone_directory": CLONE, "clone_port": 5433}
+ROTATED = {"rotate": ["passwords", "certificates"], "rotate_recent": 0}
+FORMER: dict[str, str] = {}
+"""The passwords and private keys of the hosts before they were rotated, and the keys that came."""
 
 
 def secrets() -> dict[str, str]:
+    return {**passwords(), **DECLARED, **FORMER}
+
+
+def passwords() -> dict[str, str]:
     document = yaml.safe_load(SECRETS.read_text(encoding="utf-8"))
-    return {**document["ha_secrets"], **document["ha_role_passwords"], **DECLARED}
+    return {**document["ha_secrets"], **document["ha_role_passwords"]}
+
+
+def keys(moment: str) -> dict[str, str]:
+    """A line of each host's private key; the first one has no secret alone."""
+    hosts = [node for node in NODES if node != "client1"]
+    lines = {node: on_node(node, "cat", "/etc/holdfast/tls/host.key").splitlines() for node in hosts}
+    return {f"{moment} key of {node}": found[2] for node, found in lines.items()}
+
+
+def rotate(*declared: str) -> list[Run]:
+    """Have everything replaced that can be, and note what was there."""
+    FORMER.update({f"former {name}": value for name, value in passwords().items()} | keys("former"))
+    made = watched(PLAYBOOKS / "secrets.yml", "-e", "rotate=passwords")
+    moved = watched(PLAYBOOKS / "rotate.yml", "-e", json.dumps(ROTATED), *declared)
+    FORMER.update(keys("present"))
+    return [made, moved]
 
 
 def forms(secret: str) -> set[str]:
@@ -114,13 +137,15 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
             on_node("backup1", "systemctl", "start", "holdfast-job-settings")
             taken = watched(PLAYBOOKS / "backup.yml", "-e", "backup_type=incr", *declared)
             cloned = watched(PLAYBOOKS / "clone.yml", "-e", json.dumps(CLONED), *declared)
+            rotated = rotate(*declared)
             switched = watched(PLAYBOOKS / "switchover.yml", *declared)
             drilled = watched(PLAYBOOKS / "drill.yml", *drill_options(report), *declared)
             restored = watched(RESTORE, *restore_options("restore_keep=false"), *declared)
             status = watched(PLAYBOOKS / "status.yml", "-e", "status_wait=60", *declared)
         assert mended.changed["db1"] > 0
         assert any("restic" in line for line in seen["backup1"])
-        told = {run.output for run in (mended, scheduled, taken, cloned, switched, drilled, restored, status)}
+        runs = (mended, scheduled, taken, cloned, *rotated, switched, drilled, restored, status)
+        told = {run.output for run in runs}
         reported = {path.read_text(errors="replace") for path in report.rglob("*") if path.is_file()}
         yield {**seen, "controller's output": told, "drill's report": reported}
     finally:
@@ -129,6 +154,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, set[st
         removed = {**CLONED, "clone_state": "absent", "clone_confirm": CLONE}
         run_playbook(PLAYBOOKS / "clone.yml", "-e", json.dumps(removed))
         run_playbook(SITE, "-e", "preflight_accept=backup_repository:lab")
+        run_playbook(ROOT / "lab/client.yml")
         for node in NODES:
             on_node(node, "rm", "-rf", SECOND, KEPT)
 
@@ -156,6 +182,8 @@ def test_no_world_readable_file_holds_one(node: str, shown: dict[str, set[str]])
 def test_the_search_itself_finds_one() -> None:
     """A search that cannot find anything would prove nothing."""
     assert named(on_node("db1", "cat", "/etc/patroni/config.yml"))
+    FORMER.update(keys("present"))
+    assert named(on_node("db1", "cat", "/etc/holdfast/tls/host.key"))
 
 
 @pytest.mark.parametrize("node", NODES)
