@@ -63,7 +63,7 @@ def keys(moment: str) -> dict[str, str]:
 def rotate(*declared: str) -> list[Run]:
     """Have everything replaced that can be, and note what was there."""
     FORMER.update({f"former {name}": value for name, value in passwords().items()} | keys("former"))
-    made = watched(PLAYBOOKS / "secrets.yml", "-e", "rotate=passwords")
+    made = watched(PLAYBOOKS / "secrets.yml", "-e", "rotate=passwords", "-e", "secrets_plaintext=true")
     moved = watched(PLAYBOOKS / "rotate.yml", "-e", json.dumps(ROTATED), *declared)
     FORMER.update(keys("present"))
     return [made, moved]
