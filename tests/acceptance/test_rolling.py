@@ -30,6 +30,7 @@ from lab_cluster import (
     ENGINE,
     ENVIRONMENT,
     ROOT,
+    SITE,
     VIP,
     Run,
     assert_converged,
@@ -428,6 +429,32 @@ def test_apt_on_all_hosts_at_once_restarts_nothing_and_restart_yml_catches_up(tm
     # HAProxy's package reloaded it: its new process is the new program already.
     assert [lane for lane in LANES if after[lane] == before[lane] and lane[1] != "haproxy"] == []
     assert not servers.items() & postmasters().items()
+    nothing_left()
+
+
+def test_changed_units_of_what_clients_use_wait_for_restart_yml(tmp_path: Path) -> None:
+    """As after an update of the collection: site.yml alone interrupts nobody."""
+    changed = {
+        **{(name, "holdfast-pgbouncer"): "/etc/systemd/system/holdfast-pgbouncer.service" for name in DATABASES},
+        **{
+            (name, unit): f"/etc/systemd/system/{unit}.service.d/holdfast.conf"
+            for name, unit in LANES
+            if name in BALANCERS
+        },
+    }
+    for (name, _unit), path in changed.items():
+        on_node(name, "sh", "-c", f"echo '# of another release' >>{path}")
+    before = starts()
+    with Client() as client:
+        run(SITE)
+    assert (client.errors, starts()) == ([], before)
+    told = waiting()
+    assert [path for path in set(changed.values()) if f"{path} changed since its start" not in told] == []
+    done = run_playbook(RESTART, *watched(tmp_path, pooled_errors=0))
+    found = report(tmp_path)
+    assert done.code == 0, done.output[-6000:]
+    assert_no_row_lost(found)
+    assert {lane for lane, start in starts().items() if start != before[lane]} == set(changed)
     nothing_left()
 
 
