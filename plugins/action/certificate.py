@@ -12,13 +12,12 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
-from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
+from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory, Phase
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
     RefusedError,
     claim,
     foreign_facts,
     lifetime,
-    pem_of,
     public_key_of,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
@@ -44,7 +43,7 @@ class ActionModule(ActionBase):
         arguments = {name: value for name, value in self._task.args.items() if name not in ONLY_HERE}
         arguments["renew_before_days"] = min(int(arguments.get("renew_before_days", RENEW)), self._days // 2)
         try:
-            arguments |= self._given() or self._issuer()
+            arguments |= self._given() or self._issuing()
             examined = self._execute_module(module_args=arguments, task_vars=variables)
             if examined.get("failed") or not examined.get("requests"):
                 return result | examined
@@ -67,10 +66,11 @@ class ActionModule(ActionBase):
     def _wanted(self) -> list[Wanted]:
         return [Wanted.from_entry(entry) for entry in self._task.args["certificates"]]
 
-    def _issuer(self) -> dict[str, str]:
-        """The argument that names the issuer, for a directory that has an authority."""
+    def _issuing(self) -> dict[str, Any]:
+        """The arguments that a directory's authority sets: who issues, and whether renewals wait for the next."""
         state = self._directory.read()
-        return {"issuer": pem_of([state.issuer]).decode()} if state else {}
+        waits = state is not None and state.phase is not Phase.SETTLED and not state.has_key
+        return ({"issuer": state.accepted} if state else {}) | ({"renew_before_days": 0} if waits else {})
 
     def _given(self) -> dict[str, Any]:
         """The arguments with the user's own certificates and key; {} where none are given."""

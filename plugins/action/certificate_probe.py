@@ -12,10 +12,11 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
 from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
-from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError, public_key_of
-
-WHICH = {"trust": "next", "distrust": "old"}
-"""The files of the authority whose clients are tried, by the phase of its replacement."""
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
+    Authority,
+    RefusedError,
+    public_key_of,
+)
 
 
 class ActionModule(ActionBase):
@@ -27,19 +28,27 @@ class ActionModule(ActionBase):
         """Return the module's result."""
         result: dict[str, Any] = super().run(tmp, task_vars)
         arguments = {name: value for name, value in self._task.args.items() if name != "authority_passphrase"}
-        examined = self._execute_module(module_args=arguments, task_vars=task_vars)
-        if examined.get("failed") or "csr" not in examined:
-            return result | examined
         try:
-            signed = self._signed(str(examined["csr"]))
+            stranger = self._stranger()
+            if stranger is None:
+                arguments["phase"] = "settled"
+            examined = self._execute_module(module_args=arguments, task_vars=task_vars)
+            if stranger is None or examined.get("failed") or "csr" not in examined:
+                return result | examined
+            signed = self._signed(stranger, str(examined["csr"]))
         except (RefusedError, OSError) as error:
             return result | {"failed": True, "msg": f"The host can't be probed: {error}"}
         return result | self._execute_module(module_args={**arguments, "signed": signed}, task_vars=task_vars)
 
-    def _signed(self, request: str) -> str:
+    def _stranger(self) -> Authority | None:
+        """The authority whose client is tried, None for none, as where the former one's key is lost."""
         args = self._task.args
         passphrase = str(args.get("authority_passphrase") or "")
         directory = AuthorityDirectory(Path(args["authority_directory"]).expanduser(), passphrase)
-        authority = directory.authority(WHICH[args["phase"]])
-        wanted = Wanted.from_entry(args["certificate"])
-        return authority.issue(public_key_of(request), wanted, datetime.now(UTC), 0.05)
+        if args["phase"] == "trust":
+            return directory.authority("next")
+        return directory.leaving() if args["phase"] == "distrust" else None
+
+    def _signed(self, stranger: Authority, request: str) -> str:
+        wanted = Wanted.from_entry(self._task.args["certificate"])
+        return stranger.issue(public_key_of(request), wanted, datetime.now(UTC), 0.05)

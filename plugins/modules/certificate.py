@@ -70,8 +70,9 @@ options:
     required: true
   issuer:
     description:
-      - Which certificate of O(ca_content) issues, as PEM. The first one by default.
-      - The action plugin sets it to the one that C(ca.key) in O(authority_directory) belongs to.
+      - Which certificates of O(ca_content) the host's may come from, as PEM. The first one by default.
+      - The action plugin sets it to the one that C(ca.key) in O(authority_directory) belongs to. Where that key is
+        lost, it allows all, and no certificate is renewed while the authority is replaced.
     type: str
     default: ""
   certificates:

@@ -15,7 +15,7 @@ description:
     before all hosts have followed the one before it, so that services trust each other throughout.
   - First hosts trust the next authority, too. Then it issues all certificates. At last hosts forget the former one.
     The files in O(directory) alone say how far this is, so that the next run continues an interrupted one.
-  - This is an action plugin, it runs on the controller. Run it once per play.
+  - This is an action plugin, it runs on the controller. Run it once per play, but O(state=present) for each host.
 author: Holdfast contributors (@holdfast)
 attributes:
   check_mode:
@@ -27,12 +27,15 @@ attributes:
 options:
   directory:
     description:
-      - Directory with the authority's C(ca.crt) and C(ca.key). Meanwhile C(next.key), C(old.key) and C(old.crt) are
-        there, too.
+      - Directory with the authority's C(ca.crt) and C(ca.key). During a replacement C(next.key), C(old.key) and
+        C(old.crt) are there, too, and C(rotated) after one.
       - For a next authority of your own, put its C(next.key) there, and its certificate with those above it, up to the
         root, as C(next.crt).
+      - Required with O(state=present). Without it, every authority of the run's hosts is meant. Their variables
+        C(certificates_ca_directory), C(certificates_ca_passphrase), C(certificates_ca_common_name) and
+        C(certificates_ca_validity_days) then say what O(directory), O(passphrase), O(common_name) and O(validity_days)
+        are.
     type: path
-    required: true
   passphrase:
     description: Passphrase of all keys there; empty when they have none.
     type: str
@@ -49,7 +52,8 @@ options:
     description:
       - V(read) only reads how far a replacement is.
       - V(present) creates the authority if there is none, and with O(replace) one that has ended again.
-      - V(rotating) begins to replace the authority, unless that is under way or was completed within O(recent).
+      - V(rotating) begins to replace the authority, unless that is under way or was completed within O(recent). It also
+        replaces one whose C(ca.key) is lost. Of several, none is begun before all can be.
       - V(followed) takes the next step of a replacement if all hosts have followed the one before it. It fails if some
         have not. Without a replacement, it fails if hosts of this run lack something.
     type: str
@@ -60,7 +64,9 @@ options:
     type: bool
     default: false
   recent:
-    description: Where C(ca.crt) changed within so many seconds, the authority is not replaced again.
+    description:
+      - An authority that took the place of another one within so many seconds is not replaced again. The file
+        C(rotated) in O(directory) says when that was.
     type: float
     default: 3600
   hold:
@@ -94,7 +100,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 phase:
-  description: How far a replacement is. V(settled) when there is none.
+  description:
+    - How far a replacement is. V(settled) when there is none. Of several authorities, this and the following describe
+      the one that is furthest behind.
   returned: success
   type: str
   choices: [settled, trust, issue, distrust]
@@ -115,6 +123,11 @@ ca_content:
   description: The certificates that hosts are to trust, as PEM.
   returned: success
   type: str
+authorities:
+  description: C(phase), C(before), C(issuer), C(issuer_content), C(ca_content) and C(changed) of each host's authority.
+  returned: success, not with O(state=present)
+  type: dict
+  sample: {db1: {phase: settled}}
 left:
   description: The hosts that have not followed yet, each with the reason.
   returned: with O(state=followed)

@@ -68,7 +68,7 @@ options:
   phase:
     description:
       - With V(trust), services must accept clients of the next authority. With V(distrust), they must refuse those of
-        the former one. Otherwise only what they present is looked at.
+        the former one, if its key is still there. Otherwise only what they present is looked at.
     type: str
     choices: [settled, trust, issue, distrust]
     required: true

@@ -3,17 +3,21 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The directory of the certificate authority on the controller, and how one authority takes the place of another.
 
-The files alone say how far a replacement is, and each of its steps is one atomic change of one file:
+The files alone say how far a replacement is, and each of its steps is one atomic change of one file, the last one of
+the step. C(old.crt) has what hosts are to forget at the end.
 
 - TRUST: C(ca.crt) also has the next authority, whose key waits in C(next.key). Hosts are to trust both.
 - ISSUE: C(ca.key) is the next one's, the former one's is in C(old.key). Hosts are to get certificates of the next one.
-- DISTRUST: C(ca.crt) has lost the former one, which is in C(old.crt). Hosts are to forget it.
+- DISTRUST: C(ca.crt) has lost the former one, C(old.crt) still has it. Hosts are to forget it.
+
+A lost C(ca.key) does not stop this: nothing is issued until the next authority does, and there is no C(old.key).
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +26,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of, end
 from ansible_collections.holdfast.ha.plugins.plugin_utils import controller_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
     Authority,
@@ -33,11 +37,15 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
     new_key,
     owner_of,
     pem_of,
+    spki,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import chain_problems
 
 if TYPE_CHECKING:
     from cryptography import x509
+
+
+REPLACE_LOST = "replace the authority with playbooks/rotate_authority.yml"
 
 
 class Phase(Enum):
@@ -53,15 +61,17 @@ class Phase(Enum):
 class State:
     """The authority by its files.
 
-    trusted: all certificates in C(ca.crt), in their order; issuer: the one that C(ca.key) belongs to. following: the
-    one that C(next.key) belongs to. former: the one that C(old.key) belongs to, and that is still trusted.
+    trusted: all certificates in C(ca.crt), in their order; issuer: the one that C(ca.key) belongs to, or belonged to.
+    following: the one that C(next.key) belongs to. leaving: what hosts are to forget at the end, the former issuer
+    first. has_key: whether C(ca.key) is there.
     """
 
     phase: Phase
     trusted: tuple[x509.Certificate, ...]
     issuer: x509.Certificate
     following: x509.Certificate | None = None
-    former: x509.Certificate | None = None
+    leaving: tuple[x509.Certificate, ...] = ()
+    has_key: bool = True
 
     @property
     def bundle(self) -> str:
@@ -74,12 +84,31 @@ class State:
         return pem_of([self.issuer, *chain_of(self.issuer, self.trusted)]).decode()
 
     @property
-    def superseded(self) -> tuple[x509.Certificate, ...]:
-        """What hosts are to forget at the end: the former authority, and those above it that the issuer has not."""
-        if self.former is None:
-            return ()
-        kept = [self.issuer, *chain_of(self.issuer, self.trusted)]
-        return tuple(one for one in (self.former, *chain_of(self.former, self.trusted)) if one not in kept)
+    def accepted(self) -> str:
+        """What hosts' certificates may come from, as PEM: the issuer, or any trusted one until a lost key is replaced.
+
+        Nothing can be issued in their place before that.
+        """
+        waits = not self.has_key and self.phase in (Phase.SETTLED, Phase.TRUST)
+        return self.bundle if waits else pem_of([self.issuer]).decode()
+
+    @property
+    def former(self) -> x509.Certificate | None:
+        """The authority that hosts are to forget."""
+        return self.leaving[0] if self.leaving else None
+
+    def outgoing(self, following: Any, known: Sequence[Any]) -> tuple[x509.Certificate, ...]:
+        """Return what hosts are to forget once another authority issues; raise RefusedError where that is above it.
+
+        :arg known: certificates that have those above the other one.
+        """
+        kept = [following, *chain_of(following, known)]
+        if self.issuer in kept:
+            above, below = (one.subject.rfc4514_string() for one in (self.issuer, following))
+            text = f"{above} is above {below}, so hosts would still trust it. Rotate to another authority first: move"
+            raise RefusedError(f"{text} next.crt and next.key away")
+        gone = dict.fromkeys([self.issuer, *chain_of(self.issuer, self.trusted), *self.leaving])
+        return tuple(one for one in gone if one not in kept)
 
 
 class AuthorityDirectory:
@@ -94,46 +123,78 @@ class AuthorityDirectory:
         if not self._file("ca.crt").exists():
             return None
         trusted = tuple(load_certificates(self._file("ca.crt").read_bytes()))
-        if len(trusted) == 1 and not self._file("next.key").exists() and not self._file("old.key").exists():
-            return State(Phase.SETTLED, trusted, trusted[0])
-        issuer = self._owner("ca.key", trusted) if self._file("ca.key").exists() else trusted[0]
+        there = {name: self._file(name).exists() for name in ("ca.key", "next.key", "old.crt", "old.key")}
+        has_key, is_replaced = there.pop("ca.key"), there["old.crt"] or there["old.key"]
+        if len(trusted) == 1 and not any(there.values()):
+            return State(Phase.SETTLED, trusted, trusted[0], has_key=has_key)
+        leaving, following = self._leaving(trusted), self._owner("next.key", trusted)
+        if has_key:
+            issuer = self._owner("ca.key", trusted)
+        else:
+            # The lost key is the former authority's until next.key takes its place.
+            others = [one for one in trusted if one != following]
+            issuer = ([one for one in others if (one in leaving) == there["next.key"]] or others or trusted)[0]
         if issuer is None:
             raise RefusedError(f"{self._file('ca.key')} is not the key of a certificate in ca.crt")
-        following, former = self._owner("next.key", trusted), self._owner("old.key", trusted)
+        phase = Phase.SETTLED
         if following is not None:
-            return State(Phase.TRUST, trusted, issuer, following)
-        if former is not None and former != issuer:
-            return State(Phase.ISSUE, trusted, issuer, former=former)
-        settled = not self._file("old.key").exists() or former == issuer
-        return State(Phase.SETTLED if settled else Phase.DISTRUST, trusted, issuer)
+            phase = Phase.TRUST
+        elif is_replaced and issuer not in leaving:
+            phase = Phase.ISSUE if set(leaving) & {*trusted} else Phase.DISTRUST
+        return State(phase, trusted, issuer, following, leaving, has_key)
 
-    def age(self, now: datetime) -> float:
-        """Return how many seconds ago the trusted authorities changed."""
-        return now.timestamp() - self._file("ca.crt").stat().st_mtime
+    def rotated(self, state: State) -> datetime | None:
+        """Return when the issuer had taken the place of another one, None where it has not, or that is unknown."""
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            moment, _space, which = self._file("rotated").read_text(encoding="ascii").strip().partition(" ")
+            return datetime.fromisoformat(moment) if which == fingerprint(state.issuer) else None
+        return None
 
     def issuing(self) -> Authority:
-        """Return the authority that issues now."""
-        return self.authority("ca")
+        """Return the authority that issues now.
+
+        Where its key is lost and hosts already are to trust the next one, that one issues what can't wait.
+        """
+        if self._file("ca.key").exists():
+            return self.authority("ca")
+        state = self.read()
+        if state is not None and state.phase is Phase.TRUST:
+            return self.authority("next")
+        raise RefusedError(f"{self._file('ca.key')} is missing: put it back, or {REPLACE_LOST}")
+
+    def leaving(self) -> Authority | None:
+        """Return the authority that hosts are to forget, None without its key."""
+        there = all(self._file(name).exists() for name in ("old.crt", "old.key"))
+        return self.authority("old") if there else None
 
     def authority(self, which: str) -> Authority:
         """Return the authority of the files C(which.key) and C(ca.crt), or of C(old)."""
         certificates = self._file("old.crt" if which == "old" else "ca.crt").read_bytes()
         return Authority.load(certificates, self._file(f"{which}.key").read_bytes(), self.passphrase)
 
-    def create(self, common_name: str, now: datetime, days: int) -> State:
-        """Make the first authority, or one in the place of another that nobody trusts any more; return it.
+    def present(self, common_name: str, now: datetime, days: int, *, again: bool = False) -> tuple[State | None, State]:
+        """Make the first authority if there is none; return the one before, and after it.
 
-        C(ca.crt) is written last: the next run after a killed one starts here again, with the key that is there.
+        :arg again: replace one that has ended, too.
         """
         with self._alone():
-            key = self._key("ca.key")
-            made = Authority.create(key, common_name, now, days)
-            self._write("ca.crt", pem_of([made.certificate]), 0o644)
-            for name in ("next.crt", "next.key", "old.crt", "old.key"):
-                self._file(name).unlink(missing_ok=True)
-            return State(Phase.SETTLED, (made.certificate,), made.certificate)
+            found = self.read()
+            if found is not None and not (again and end(found.issuer) <= now):
+                return found, found
+            return found, self._created(common_name, now, days)
 
-    def next_authority(self, common_name: str, now: datetime, days: int, *, dry: bool = False) -> list[Any]:
+    def _created(self, common_name: str, now: datetime, days: int) -> State:
+        """Make an authority. C(ca.crt) comes last, and goes first if its key is lost: a killed run is begun again."""
+        lost = [] if self._file("ca.key").exists() else ["ca.crt"]
+        for name in (*lost, "next.crt", "next.key", "old.key", "old.crt"):
+            self._file(name).unlink(missing_ok=True)
+        made = Authority.create(self._key("ca.key"), common_name, now, days)
+        self._write("ca.crt", pem_of([made.certificate]), 0o644)
+        return State(Phase.SETTLED, (made.certificate,), made.certificate)
+
+    def next_authority(
+        self, state: State, common_name: str, now: datetime, days: int, *, dry: bool = False
+    ) -> list[Any]:
         """Return the certificates to be trusted for the next authority: the user's own in C(next.crt), or a new one.
 
         :arg dry: make the key for this call only.
@@ -142,32 +203,40 @@ class AuthorityDirectory:
             if not self._file("next.key").exists():
                 raise RefusedError(f"{self._file('next.crt')} is there without next.key: put both there, or none")
             found = load_certificates(self._file("next.crt").read_bytes())
-            if self._owner("ca.key", found) is not None:
+            own = self._owner("next.key", found)
+            if own is not None and spki(own.public_key()) == spki(state.issuer.public_key()):
                 raise RefusedError("next.crt has the present key: put that certificate into ca.crt, and run site.yml")
-            refuse_unfit(self._owner("next.key", found), found, now)
+            refuse_unfit(own, found, now)
+            state.outgoing(own, found)
             return found
         key = new_key() if dry and not self._file("next.key").exists() else self._key("next.key")
         return [Authority.create(key, common_name, now, days).certificate]
 
     def begun(self, state: State, following: Sequence[Any]) -> State:
         """Have hosts trust the next authority, too; return the state after it."""
+        trusted = list(dict.fromkeys([*following, *state.trusted]))
+        outgoing = state.outgoing(self._owner("next.key", trusted), trusted)
         with self._alone():
-            self._write("ca.crt", pem_of(dict.fromkeys([*following, *state.trusted])), 0o644)
+            self._write("old.crt", pem_of(outgoing), 0o644)
+            self._write("ca.crt", pem_of(trusted), 0o644)
         return self._read_again()
 
-    def advanced(self, state: State) -> State:
+    def advanced(self, state: State, now: datetime) -> State:
         """Go one step on, once all hosts have followed; return the state after it."""
         with self._alone():
             if state.phase is Phase.TRUST:
-                self._write("old.key", self._file("ca.key").read_bytes(), 0o600)
+                self._write("old.crt", pem_of(state.outgoing(state.following, state.trusted)), 0o644)
+                if state.has_key:
+                    self._write("old.key", self._file("ca.key").read_bytes(), 0o600)
                 self._file("next.crt").unlink(missing_ok=True)
                 self._file("next.key").replace(self._file("ca.key"))
             elif state.phase is Phase.ISSUE:
-                self._write("old.crt", pem_of(state.superseded), 0o644)
-                self._write("ca.crt", pem_of(one for one in state.trusted if one not in state.superseded), 0o644)
+                self._write("old.crt", pem_of(state.leaving), 0o644)
+                self._write("ca.crt", pem_of(one for one in state.trusted if one not in state.leaving), 0o644)
             else:
-                self._file("old.crt").unlink(missing_ok=True)
+                self._write("rotated", f"{now.isoformat()} {fingerprint(state.issuer)}\n".encode(), 0o644)
                 self._file("old.key").unlink(missing_ok=True)
+                self._file("old.crt").unlink(missing_ok=True)
         return self._read_again()
 
     def _read_again(self) -> State:
@@ -178,6 +247,13 @@ class AuthorityDirectory:
 
     def _file(self, name: str) -> Path:
         return self.path / name
+
+    def _leaving(self, trusted: Sequence[Any]) -> tuple[Any, ...]:
+        """The certificates in C(old.crt). Without it, the one that C(old.key) belongs to."""
+        if self._file("old.crt").exists():
+            return tuple(load_certificates(self._file("old.crt").read_bytes()))
+        former = self._owner("old.key", trusted)
+        return () if former is None else (former,)
 
     def _owner(self, name: str, certificates: Sequence[Any]) -> Any:
         """The certificate that a key's file belongs to; None without the file, or one."""
@@ -204,6 +280,11 @@ class AuthorityDirectory:
             yield
         finally:
             os.close(descriptor)
+
+
+def fingerprint(certificate: Any) -> str:
+    """Return what no other certificate has."""
+    return hashlib.sha256(pem_of([certificate])).hexdigest()
 
 
 def refuse_unfit(authority: Any, known: Sequence[Any], now: datetime) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import grp
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -92,6 +93,17 @@ class Controller:
         shown = subprocess.run(openssl, capture_output=True, text=True, check=True).stdout
         return shown.partition("commonName")[2].strip(" =\n")
 
+    def all_steps(self, **arguments: Any) -> str:
+        """Replace the authority as rotate_authority.yml does; return what was printed."""
+        code, printed = self.step("rotating", **arguments)
+        assert code == 0, printed
+        while self.phase != "settled":
+            printed += self.converge()
+            code, more = self.step("followed", **arguments)
+            printed += more
+            assert code == 0, printed
+        return printed
+
     def trusts(self, host: str) -> int:
         return (self.folder / host / "ca.crt").read_text().count("BEGIN")
 
@@ -141,7 +153,7 @@ def test_a_replacement_step_by_step(controller: Controller) -> None:
     assert controller.step("followed")[0] == 0
     assert (controller.phase, [controller.trusts(host) for host in HOSTS]) == ("settled", [1, 1])
     assert "changed=0" in controller.converge()
-    assert {path.name for path in controller.pki.iterdir()} == {"ca.crt", "ca.key", "issued"}
+    assert {path.name for path in controller.pki.iterdir()} == {"ca.crt", "ca.key", "issued", "rotated"}
 
 
 def test_a_host_that_takes_no_part_keeps_it_where_it_is(controller: Controller) -> None:
@@ -171,18 +183,175 @@ def test_a_prediction_changes_nothing(controller: Controller) -> None:
 
 
 def test_it_is_not_replaced_again_at_once(controller: Controller) -> None:
-    task = {
-        "holdfast.ha.certificate_authority": {"directory": str(controller.pki), "state": "rotating"},
-        "run_once": True,
-    }
-    code, printed = controller.play(task)
+    """One that was just made is, as one that was just put back from a backup: only the end of a replacement counts."""
+    rotating = {"holdfast.ha.certificate_authority": {"state": "rotating"}, "run_once": True}
+    code, printed = controller.play(rotating)
+    assert (code, controller.phase) == (0, "trust"), printed
+    controller.all_steps()
+    before = AuthorityDirectory(controller.pki).issuing().certificate
+    code, printed = controller.play(rotating)
     assert (code, controller.phase) == (0, "settled")
-    assert "they stay as they are for 3600 seconds (rotate_recent)" in " ".join(printed.split())
+    told = " ".join(printed.split())
+    assert "Nothing is replaced: the authority is CN=Holdfast CA" in told
+    assert "took the place of another one 0 minutes ago. To replace it too: -e rotate_recent=0" in told
+    controller.all_steps()
+    assert AuthorityDirectory(controller.pki).issuing().certificate != before
 
 
-def ended(pki: Path) -> None:
+# A lost key
+
+
+def test_a_lost_key_is_replaced(controller: Controller) -> None:
+    (controller.pki / "ca.key").unlink()
+    code, printed = controller.play({**ROLE, "vars": ROLE["vars"] | {"certificates_dns": ["another"]}})
+    assert code != 0
+    assert "ca.key is missing: put it back, or replace the authority with playbooks/rotate_authority.yml" in flat(
+        printed
+    )
+    # All of them would be renewed now, if anything could be issued.
+    due = {"certificates_renew_before_days": 9000, "certificates_validity_days": 9000}
+    code, printed = controller.step("rotating", **due)
+    assert (code, controller.phase) == (0, "trust"), printed
+    assert "ca.key is missing: no certificate is issued or renewed" in flat(printed)
+    controller.converge(**due)
+    assert [(controller.presents(host), controller.trusts(host)) for host in HOSTS] == [("Holdfast CA", 2)] * 2
+    controller.all_steps()
+    assert {controller.presents(host)[:7] for host in HOSTS} == {"Next CA"}
+    assert "changed=0" in controller.converge()
+
+
+def test_a_host_without_a_certificate_gets_one_of_the_next_authority(controller: Controller) -> None:
+    (controller.pki / "ca.key").unlink()
+    (controller.folder / "db2" / "host.crt").unlink()
+    controller.step("rotating")
+    controller.converge()
+    assert [controller.presents(host)[:7] for host in HOSTS] == ["Holdfas", "Next CA"]
+    controller.all_steps()
+    assert {controller.presents(host)[:7] for host in HOSTS} == {"Next CA"}
+
+
+def test_a_key_that_is_lost_on_the_way(controller: Controller) -> None:
+    controller.step("rotating")
+    controller.converge()
+    controller.step("followed")
+    controller.converge(limit="db1")
+    assert [controller.presents(host)[:7] for host in HOSTS] == ["Next CA", "Holdfas"]
+    (controller.pki / "ca.key").unlink()
+    code, printed = controller.step("followed")
+    assert (code != 0, controller.phase) == (True, "issue")
+    assert "db2: lacks the present" in printed
+    controller.all_steps()
+    assert [controller.trusts(host) for host in HOSTS] == [1, 1]
+    assert "changed=0" in controller.converge()
+
+
+def flat(printed: str) -> str:
+    return " ".join(printed.split())
+
+
+# Several authorities
+
+
+@pytest.fixture
+def several(controller: Controller) -> Controller:
+    """Each host has an authority of its own, db2's with a passphrase and a name; no host has been touched."""
+    for name in (".pki", *HOSTS):
+        shutil.rmtree(controller.folder / name)
+    inventory = json.loads((controller.folder / "hosts.yml").read_text())
+    other = {"certificates_ca_passphrase": "secret", "certificates_ca_common_name": "Other CA"}
+    inventory["holdfast"]["hosts"]["db2"] = {"certificates_ca_directory": str(controller.folder / ".pki2"), **other}
+    (controller.folder / "hosts.yml").write_text(json.dumps(inventory))
+    controller.converge()
+    return controller
+
+
+def stepped(several: Controller, state: str, **arguments: Any) -> tuple[int, str]:
+    """Take a step of all authorities as authority_step.yml does."""
+    step = {"state": state, "recent": arguments.pop("recent", 0)}
+    task = {"holdfast.ha.certificate_authority": step, "run_once": True, "register": "step"}
+    own = "phases: {{ step.phase }} {{ step.authorities.db1.phase }} {{ step.authorities.db2.phase }}."
+    show = {"ansible.builtin.debug": {"msg": own}, "run_once": True}
+    return several.play(*([SURVEY] if state == "followed" else []), task, show, **arguments)
+
+
+def test_every_authority_is_made(several: Controller) -> None:
+    assert [several.presents(host) for host in HOSTS] == ["Holdfast CA", "Other CA"]
+    assert b"ENCRYPTED" in (several.folder / ".pki2" / "ca.key").read_bytes()
+    assert "changed=0" in several.converge()
+
+
+def test_every_ended_authority_is_made_again(several: Controller) -> None:
+    for name, passphrase in ((".pki", ""), (".pki2", "secret")):
+        ended(several.folder / name, passphrase)
+    several.converge(certificates_replace_ca=True)
+    assert [several.presents(host) for host in HOSTS] == ["Holdfast CA", "Other CA"]
+
+
+def test_every_authority_is_replaced(several: Controller) -> None:
+    code, printed = stepped(several, "rotating")
+    assert code == 0, printed
+    assert "phases: trust trust trust." in printed
+    several.converge(limit="db1")
+    code, printed = stepped(several, "followed")
+    assert code != 0
+    assert f"{several.folder / '.pki2'}: the replacement stays where it is" in flat(printed)
+    assert "db2: lacks the present ca.crt" in printed
+    assert [phase_of(several, name) for name in (".pki", ".pki2")] == ["issue", "trust"]
+    for expected in ("issue distrust issue", "distrust settled distrust", "settled settled settled"):
+        several.converge()
+        code, printed = stepped(several, "followed")
+        assert code == 0, printed
+        assert f"phases: {expected}." in printed
+    assert [several.presents(host)[:11] for host in HOSTS] == ["Holdfast CA", "Other CA 20"]
+    assert [several.trusts(host) for host in HOSTS] == [1, 1]
+    assert "changed=0" in several.converge()
+
+
+def test_none_of_several_is_begun_before_all_can_be(several: Controller) -> None:
+    (several.folder / ".pki2" / "next.crt").write_text("none")
+    code, printed = stepped(several, "rotating")
+    assert code != 0
+    assert f"The authority in {several.folder / '.pki2'}: {several.folder / '.pki2'}/next.crt" in flat(printed)
+    assert {path.name for path in (several.folder / ".pki").iterdir()} == {"ca.crt", "ca.key", "issued"}
+    code, printed = stepped(several, "rotating", limit="db1", check=True)
+    assert code == 0, printed
+    code, printed = several.play(
+        {"holdfast.ha.certificate_authority": {"state": "rotating", "recent": 0}, "run_once": True}, limit="db1"
+    )
+    assert (code, several.phase, phase_of(several, ".pki2")) == (0, "trust", "settled"), printed
+
+
+def test_a_prediction_shows_each_host_its_own(several: Controller) -> None:
+    show = {"ansible.builtin.debug": {"msg": "{{ certificates_result.changed_paths | map('basename') }}"}}
+    task = {
+        "holdfast.ha.certificate_authority": {"state": "rotating", "recent": 0},
+        "run_once": True,
+        "register": "certificates_authority_result",
+    }
+    survey = {
+        **SURVEY,
+        "vars": SURVEY["vars"]
+        | {"certificates_ca_content": "{{ certificates_authority_result.authorities[inventory_hostname].ca_content }}"},
+    }
+    code, printed = several.play(task, survey, show, check=True)
+    assert code == 0, printed
+    assert printed.count("ca.crt") == len(HOSTS)
+    assert "host.crt" not in printed
+    assert [phase_of(several, name) for name in (".pki", ".pki2")] == ["settled", "settled"]
+
+
+def phase_of(several: Controller, name: str) -> str:
+    found = AuthorityDirectory(several.folder / name, "secret" if name == ".pki2" else "").read()
+    assert found is not None
+    return found.phase.value
+
+
+# One that has ended
+
+
+def ended(pki: Path, passphrase: str = "") -> None:
     """Have the authority end yesterday."""
-    key = AuthorityDirectory(pki).issuing().key
+    key = AuthorityDirectory(pki, passphrase).issuing().key
     made = Authority.create(key, "Holdfast CA", datetime.now(UTC), -1)
     (pki / "ca.crt").write_bytes(pem_of([made.certificate]))
 

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 from collections.abc import Callable
@@ -35,7 +34,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 @pytest.fixture
 def directory(tmp_path: Path) -> AuthorityDirectory:
     made = AuthorityDirectory(tmp_path / "pki")
-    made.create("Holdfast CA", NOW, 3650)
+    made.present("Holdfast CA", NOW, 3650)
     return made
 
 
@@ -50,22 +49,34 @@ def names(certificates: tuple[x509.Certificate, ...]) -> list[str]:
 
 
 def begin(directory: AuthorityDirectory) -> State:
-    return directory.begun(state_of(directory), directory.next_authority("Next CA", NOW, 3650))
+    found = state_of(directory)
+    return directory.begun(found, directory.next_authority(found, "Next CA", NOW, 3650))
 
 
 def go_on(directory: AuthorityDirectory) -> State:
-    """What a run does: begin where nothing is under way, then step by step."""
+    """What a run does: begin where nothing is under way that can be ended, then step by step."""
     found = state_of(directory)
-    if found.phase is Phase.SETTLED:
+    if found.phase is Phase.SETTLED or (found.phase is not Phase.TRUST and not found.has_key):
         found = begin(directory)
     while found.phase is not Phase.SETTLED:
-        found = directory.advanced(found)
+        proven_for(directory, found)
+        found = directory.advanced(found, NOW)
     return found
+
+
+def proven_for(directory: AuthorityDirectory, found: State) -> None:
+    """What a run reads for the hosts: who issues, the client of the next authority, and that of the former one."""
+    assert directory.issuing().certificate in found.trusted
+    if found.phase is Phase.TRUST:
+        assert directory.authority("next").certificate == found.following
+    if found.phase is Phase.DISTRUST:
+        leaving = directory.leaving()
+        assert leaving is None or leaving.certificate in found.leaving
 
 
 def test_a_first_authority(directory: AuthorityDirectory) -> None:
     found = state_of(directory)
-    assert (found.phase, names(found.trusted), found.superseded) == (Phase.SETTLED, ["Holdfast CA"], ())
+    assert (found.phase, names(found.trusted), found.leaving) == (Phase.SETTLED, ["Holdfast CA"], ())
     assert directory.issuing().certificate == found.issuer
     assert {path.name: path.stat().st_mode & 0o777 for path in directory.path.iterdir()} == {
         "ca.crt": 0o644,
@@ -80,15 +91,27 @@ def test_the_steps(directory: AuthorityDirectory) -> None:
     assert (trust.phase, names(trust.trusted)) == (Phase.TRUST, ["Next CA", "Holdfast CA"])
     assert directory.issuing().certificate == first.issuer
     assert directory.authority("next").certificate == trust.following
-    issue = directory.advanced(trust)
+    issue = directory.advanced(trust, NOW)
     assert (issue.phase, issue.trusted) == (Phase.ISSUE, trust.trusted)
     assert directory.issuing().certificate == issue.issuer == trust.following
-    distrust = directory.advanced(issue)
+    distrust = directory.advanced(issue, NOW)
     assert (distrust.phase, distrust.trusted) == (Phase.DISTRUST, (issue.issuer,))
     assert directory.authority("old").certificate == first.issuer
-    end = directory.advanced(distrust)
+    end = directory.advanced(distrust, NOW)
     assert (end.phase, end.trusted) == (Phase.SETTLED, (issue.issuer,))
-    assert {path.name for path in directory.path.iterdir()} == {"ca.crt", "ca.key"}
+    assert files_of(directory) == {"ca.crt", "ca.key", "rotated"}
+
+
+def test_when_it_took_the_place_of_another_one(directory: AuthorityDirectory) -> None:
+    assert directory.rotated(state_of(directory)) is None
+    end = go_on(directory)
+    assert directory.rotated(end) == NOW
+    ended = NOW + timedelta(days=3651)
+    _before, again = directory.present("Holdfast CA", ended, 9, again=True)
+    assert directory.rotated(again) is None
+    for content in ("", "yesterday", "yesterday 1"):
+        (directory.path / "rotated").write_text(content)
+        assert directory.rotated(again) is None
 
 
 def test_hosts_files_change_twice_only(directory: AuthorityDirectory) -> None:
@@ -97,7 +120,7 @@ def test_hosts_files_change_twice_only(directory: AuthorityDirectory) -> None:
     found = begin(directory)
     while found.phase is not Phase.SETTLED:
         bundles.append(found.bundle)
-        found = directory.advanced(found)
+        found = directory.advanced(found, NOW)
     assert [one == other for one, other in itertools.pairwise(bundles)] == [False, True, False]
 
 
@@ -105,11 +128,9 @@ class KilledError(BaseException):
     """The process ends here."""
 
 
-@pytest.mark.parametrize("number", range(LAST_CHANGE := 16))
-def test_killed_after_any_change_of_a_file_the_next_run_completes_it(
-    directory: AuthorityDirectory, monkeypatch: pytest.MonkeyPatch, number: int
-) -> None:
-    former, left = state_of(directory).issuer, [number]
+def killed_after(number: int, patched: pytest.MonkeyPatch, work: Callable[[], Any]) -> bool:
+    """Do a piece of work, and die after so many changes of files; return whether it came to that."""
+    left = [number]
 
     def then_killed(change: Callable[..., Any]) -> Callable[..., Any]:
         def changed(*arguments: Any, **named: Any) -> Any:
@@ -121,23 +142,180 @@ def test_killed_after_any_change_of_a_file_the_next_run_completes_it(
 
         return changed
 
-    with monkeypatch.context() as patched, contextlib.suppress(KilledError):
+    with patched.context() as patch:
         for name in ("replace", "unlink"):
-            patched.setattr(Path, name, then_killed(getattr(Path, name)))
-        go_on(directory)
-    assert number < LAST_CHANGE - 1 or left[0] >= 0, "there are more changes to be killed after"
+            patch.setattr(Path, name, then_killed(getattr(Path, name)))
+        try:
+            work()
+        except KilledError:
+            return True
+    return False
+
+
+def lose(name: str) -> Callable[[AuthorityDirectory], None]:
+    def lost(directory: AuthorityDirectory) -> None:
+        (directory.path / name).unlink()
+
+    return lost
+
+
+def at(phase: Phase) -> Callable[[AuthorityDirectory], None]:
+    """Take the steps to a phase, and lose the key of the issuer there."""
+
+    def went(directory: AuthorityDirectory) -> None:
+        found = begin(directory)
+        while found.phase is not phase:
+            found = directory.advanced(found, NOW)
+        (directory.path / "ca.key").unlink()
+
+    return went
+
+
+def own_next(directory: AuthorityDirectory) -> None:
+    root = root_of("Next CA")
+    offer(directory, root.key, root.certificate)
+
+
+STARTS: dict[str, Callable[[AuthorityDirectory], None]] = {
+    "with all keys": lambda _directory: None,
+    "to an authority of the user's": own_next,
+    "with a lost key": lose("ca.key"),
+    "with a key lost in the phase trust": at(Phase.TRUST),
+    "with a key lost in the phase issue": at(Phase.ISSUE),
+    "with a key lost in the phase distrust": at(Phase.DISTRUST),
+}
+MOST_CHANGES = 30
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("number", range(MOST_CHANGES))
+def test_killed_after_any_change_of_a_file_the_next_run_completes_it(
+    directory: AuthorityDirectory, monkeypatch: pytest.MonkeyPatch, start: str, number: int
+) -> None:
+    former = state_of(directory).issuer
+    STARTS[start](directory)
+    killed = killed_after(number, monkeypatch, lambda: go_on(directory))
+    assert number < MOST_CHANGES - 1 or not killed, "there are more changes to be killed after"
     found = state_of(directory)
-    assert directory.issuing().certificate in found.trusted
     if found.phase is not Phase.SETTLED or former in found.trusted:
         found = go_on(directory)
     assert (found.phase, names(found.trusted)) == (Phase.SETTLED, ["Next CA"])
     assert former not in found.trusted
-    assert {path.name for path in directory.path.iterdir()} == {"ca.crt", "ca.key"}
+    assert directory.issuing().certificate == found.issuer
+    assert files_of(directory) == {"ca.crt", "ca.key", "rotated"}
+
+
+ENDED = NOW + timedelta(days=3651)
+REPLACED: dict[str, Callable[[AuthorityDirectory], Any]] = {
+    "with its key": lambda _directory: None,
+    "with a lost key": lose("ca.key"),
+    "while it was replaced": begin,
+    "while it was replaced, with a lost key": at(Phase.TRUST),
+    "with others that are trusted, and a lost key": lambda directory: (trust_too(directory), lose("ca.key")(directory)),
+}
+
+
+@pytest.mark.parametrize("start", REPLACED)
+@pytest.mark.parametrize("number", range(8))
+def test_killed_while_an_ended_one_is_made_again(
+    directory: AuthorityDirectory, monkeypatch: pytest.MonkeyPatch, start: str, number: int
+) -> None:
+    REPLACED[start](directory)
+
+    def work() -> State:
+        return directory.present("Holdfast CA", ENDED, 9, again=True)[1]
+
+    killed = killed_after(number, monkeypatch, work)
+    assert number < 7 or not killed, "there are more changes to be killed after"
+    again = work()
+    assert again.issuer.not_valid_after_utc > ENDED
+    assert (again.phase, names(again.trusted)) == (Phase.SETTLED, ["Holdfast CA"])
+    assert directory.issuing().certificate == again.issuer == state_of(directory).issuer
+    assert files_of(directory) == {"ca.crt", "ca.key"}
+
+
+def trust_too(directory: AuthorityDirectory, common_name: str = "Other CA") -> x509.Certificate:
+    """Have hosts trust another authority, too."""
+    other = Authority.create(new_key(), common_name, NOW, 9).certificate
+    with (directory.path / "ca.crt").open("ab") as file:
+        file.write(pem_of([other]))
+    return other
+
+
+def files_of(directory: AuthorityDirectory) -> set[str]:
+    return {path.name for path in directory.path.iterdir()}
+
+
+# A lost key
+
+
+def test_a_lost_key(directory: AuthorityDirectory) -> None:
+    first = state_of(directory)
+    lose("ca.key")(directory)
+    lost = state_of(directory)
+    assert (lost.phase, lost.issuer, lost.has_key) == (Phase.SETTLED, first.issuer, False)
+    with pytest.raises(RefusedError, match=r"ca\.key is missing: put it back, or replace the authority"):
+        directory.issuing()
+    trust = begin(directory)
+    assert (trust.phase, trust.issuer, names(trust.trusted)) == (Phase.TRUST, first.issuer, ["Next CA", "Holdfast CA"])
+    assert trust.accepted == trust.bundle
+    assert directory.issuing().certificate == trust.following
+    issue = directory.advanced(trust, NOW)
+    assert (issue.phase, issue.issuer, issue.former) == (Phase.ISSUE, trust.following, first.issuer)
+    assert issue.accepted == pem_of([issue.issuer]).decode()
+    distrust = directory.advanced(issue, NOW)
+    assert (distrust.phase, names(distrust.trusted)) == (Phase.DISTRUST, ["Next CA"])
+    assert directory.leaving() is None
+    assert directory.advanced(distrust, NOW).phase is Phase.SETTLED
+
+
+def test_a_key_that_is_lost_while_it_issues(directory: AuthorityDirectory) -> None:
+    """Hosts then have certificates of both, and the next run begins another one beside them."""
+    at(Phase.ISSUE)(directory)
+    lost = state_of(directory)
+    assert (lost.phase, names((lost.issuer,)), lost.accepted) == (
+        Phase.ISSUE,
+        ["Next CA"],
+        pem_of([lost.issuer]).decode(),
+    )
+    following = directory.next_authority(lost, "Third CA", NOW, 9)
+    trust = directory.begun(lost, following)
+    assert names(trust.trusted) == ["Third CA", "Next CA", "Holdfast CA"]
+    assert (trust.phase, trust.issuer, trust.accepted) == (Phase.TRUST, lost.issuer, trust.bundle)
+    assert names(go_on(directory).trusted) == ["Third CA"]
+
+
+def test_a_lost_key_below_a_root(directory: AuthorityDirectory) -> None:
+    root = root_of("Root")
+    own, another = below(root, "Own CA"), below(root, "Another CA")
+    offer(directory, own.key, own.certificate, root.certificate)
+    go_on(directory)
+    lose("ca.key")(directory)
+    trust_too(directory)
+    offer(directory, another.key, another.certificate, root.certificate)
+    trust = begin(directory)
+    assert (trust.issuer, trust.following) == (own.certificate, another.certificate)
+    assert names(go_on(directory).trusted) == ["Another CA", "Root", "Other CA"]
+
+
+def test_replacements_that_the_version_before_began(directory: AuthorityDirectory) -> None:
+    """It wrote old.crt at the last step only, and could end between old.crt and old.key."""
+    trust = begin(directory)
+    issue = directory.advanced(trust, NOW)
+    (directory.path / "old.crt").unlink()
+    assert state_of(directory) == issue
+    distrust = directory.advanced(issue, NOW)
+    (directory.path / "old.crt").unlink()
+    found = state_of(directory)
+    assert (found.phase, found.trusted) == (Phase.DISTRUST, distrust.trusted)
+    assert directory.leaving() is None
+    assert go_on(directory).phase is Phase.SETTLED
+    assert files_of(directory) == {"ca.crt", "ca.key", "rotated"}
 
 
 def test_a_passphrase_is_that_of_all_keys(tmp_path: Path) -> None:
     directory = AuthorityDirectory(tmp_path / "pki", "secret")
-    directory.create("Holdfast CA", NOW, 9)
+    directory.present("Holdfast CA", NOW, 9)
     begin(directory)
     assert b"ENCRYPTED" in (directory.path / "next.key").read_bytes()
     with pytest.raises(RefusedError, match="can't be read"):
@@ -146,16 +324,12 @@ def test_a_passphrase_is_that_of_all_keys(tmp_path: Path) -> None:
 
 
 def test_others_that_are_trusted_stay(directory: AuthorityDirectory) -> None:
-    other = Authority.create(new_key(), "Other CA", NOW, 9).certificate
-    with (directory.path / "ca.crt").open("ab") as file:
-        file.write(pem_of([other]))
+    trust_too(directory)
     assert names(go_on(directory).trusted) == ["Next CA", "Other CA"]
 
 
 def test_an_offline_key_is_that_of_the_first(directory: AuthorityDirectory) -> None:
-    other = Authority.create(new_key(), "Other CA", NOW, 9).certificate
-    with (directory.path / "ca.crt").open("ab") as file:
-        file.write(pem_of([other]))
+    trust_too(directory)
     (directory.path / "ca.key").unlink()
     assert names((state_of(directory).issuer,)) == ["Holdfast CA"]
 
@@ -239,24 +413,42 @@ def test_next_authorities_that_are_refused(directory: AuthorityDirectory) -> Non
     with pytest.raises(RefusedError, match=r"next\.key is not the key"):
         begin(directory)
     present = directory.issuing()
-    offer(directory, present.key, present.certificate)
-    with pytest.raises(RefusedError, match="has the present key"):
-        begin(directory)
+    for lost in (False, True):
+        if lost:
+            (directory.path / "ca.key").unlink()
+        offer(directory, present.key, present.certificate)
+        with pytest.raises(RefusedError, match="has the present key"):
+            begin(directory)
     (directory.path / "next.key").unlink()
     with pytest.raises(RefusedError, match=r"without next\.key"):
         begin(directory)
     assert state_of(directory).phase is Phase.SETTLED
 
 
+def test_an_authority_below_the_present_one_is_refused(directory: AuthorityDirectory) -> None:
+    """Hosts would go on to accept certificates of the present one."""
+    root = root_of("Root")
+    offer(directory, root.key, root.certificate)
+    go_on(directory)
+    own = below(root, "Own CA")
+    offer(directory, own.key, own.certificate, root.certificate)
+    before = files_of(directory)
+    with pytest.raises(RefusedError, match=r"CN=Root is above CN=Own CA.*move next\.crt and next\.key away"):
+        begin(directory)
+    assert (state_of(directory).phase, files_of(directory)) == (Phase.SETTLED, before)
+
+
 def test_a_prediction_makes_no_file(directory: AuthorityDirectory) -> None:
     before = os.listdir(directory.path)  # noqa: PTH208
-    assert names(tuple(directory.next_authority("Next CA", NOW, 9, dry=True))) == ["Next CA"]
+    assert names(tuple(directory.next_authority(state_of(directory), "Next CA", NOW, 9, dry=True))) == ["Next CA"]
     assert os.listdir(directory.path) == before  # noqa: PTH208
 
 
 def test_one_that_ended_begins_anew_with_its_key(directory: AuthorityDirectory) -> None:
     former = state_of(directory).issuer
-    again = directory.create("Holdfast CA", NOW, 9)
-    assert again.issuer != former
+    assert directory.present("Holdfast CA", NOW, 9, again=True)[1].issuer == former
+    before, again = directory.present("Holdfast CA", NOW + timedelta(days=3651), 9, again=True)
+    assert before is not None
+    assert before.issuer == former != again.issuer
     assert again.issuer.public_key() == former.public_key()
     assert directory.issuing().certificate == again.issuer

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def pem(*authorities: Authority) -> str:
 @pytest.fixture
 def directory(tmp_path: Path) -> AuthorityDirectory:
     made = AuthorityDirectory(tmp_path / ".pki")
-    made.create("Present", NOW, 900)
+    made.present("Present", NOW, 900)
     return made
 
 
@@ -62,7 +62,7 @@ def test_an_issuer_that_nobody_trusts(directory: AuthorityDirectory) -> None:
 
 def test_a_renewed_certificate_of_the_same_authority(directory: AuthorityDirectory) -> None:
     before = own(directory)
-    directory.create("Present", NOW, 1800)
+    directory.present("Present", NOW + timedelta(days=901), 1800, again=True)
     assert own(directory) != before
     assert told(directory, (before, True), (before, True)) == []
 
