@@ -34,6 +34,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
 pytestmark = pytest.mark.skipif(os.getuid() != 0, reason="gives files to root")
 
 COLLECTIONS = next(path for path in Path(secrets_file.__file__).parents if path.name == "ansible_collections").parent
+PLAYBOOKS = Path(secrets_file.__file__).resolve().parents[2] / "playbooks"
 HOSTS = ("db1", "db2")
 ROLE: dict[str, Any] = {
     "ansible.builtin.import_role": {"name": "holdfast.ha.certificates", "tasks_from": "configure"},
@@ -55,8 +56,12 @@ class Controller:
         self, *tasks: dict[str, Any], limit: str = "all", check: bool = False, **variables: Any
     ) -> tuple[int, str]:
         """Run tasks; return the exit code and what was printed."""
-        play = [{"hosts": "holdfast", "gather_facts": False, "vars": variables, "tasks": tasks}]
-        (self.folder / "play.yml").write_text(json.dumps(play))
+        play = {"hosts": "holdfast", "gather_facts": False, "vars": variables, "tasks": tasks}
+        return self.run([play], limit=limit, check=check)
+
+    def run(self, plays: list[dict[str, Any]], *, limit: str = "all", check: bool = False) -> tuple[int, str]:
+        """Run a playbook; return the exit code and what was printed."""
+        (self.folder / "play.yml").write_text(json.dumps(plays))
         command = [sys.executable, "-m", "ansible.cli.playbook", "-i", str(self.folder / "hosts.yml"), "play.yml"]
         command += ["--limit", limit, *(["--check"] if check else [])]
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(COLLECTIONS), "ANSIBLE_NOCOLOR": "true"}
@@ -338,6 +343,44 @@ def test_a_prediction_shows_each_host_its_own(several: Controller) -> None:
     assert printed.count("ca.crt") == len(HOSTS)
     assert "host.crt" not in printed
     assert [phase_of(several, name) for name in (".pki", ".pki2")] == ["settled", "settled"]
+
+
+@pytest.fixture
+def modelled(several: Controller) -> Controller:
+    """Hosts have what the playbooks need to know of them; no service runs there."""
+    tls = {"directory": "{{ folder }}/{{ inventory_hostname }}"}
+    names = {"key": "host.key", "cert": "host.crt", "client_cert": "client.crt", "ca": "ca.crt"}
+    tls |= {name: f"{tls['directory']}/{file}" for name, file in names.items()}
+    own = {"common_name": "{{ inventory_hostname }}", "client": True, "ip": ["127.0.0.1", "::1"]}
+    own["dns"] = ["{{ inventory_hostname }}", "localhost"]
+    ha = {"cluster": "a", "components": [], "members": [], "address": "127.0.0.1", "tls": tls, "certificate": own}
+    inventory = json.loads((several.folder / "hosts.yml").read_text())
+    inventory["holdfast"]["vars"] |= {"ha": ha, "certificates_key_group": ROLE["vars"]["certificates_key_group"]}
+    inventory["holdfast_cluster_a"] = {"hosts": dict.fromkeys(HOSTS)}
+    (several.folder / "hosts.yml").write_text(json.dumps(inventory))
+    return several
+
+
+def test_the_playbooks_take_the_steps_of_every_authority(modelled: Controller) -> None:
+    """Among them that with an authority whose key is lost, and whose hosts can't be tried as its clients at the end."""
+    (modelled.folder / ".pki2" / "ca.key").unlink()
+    step = str(PLAYBOOKS / "authority_step.yml")
+    follow = {"hosts": "holdfast", "gather_facts": False, "tasks": [ROLE]}
+    followed = {"import_playbook": step, "vars": {"rotate__step": "followed"}}
+    plays = [{"import_playbook": step, "vars": {"rotate__step": "rotating"}}, *[follow, followed] * 3]
+    code, printed = modelled.run(plays, check=True)
+    assert code == 0, printed
+    assert [phase_of(modelled, name) for name in (".pki", ".pki2")] == ["settled", "settled"]
+    code, printed = modelled.run(plays)
+    assert code == 0, printed
+    assert printed.count("1 hosts have followed. Next: the authority is") == len(HOSTS)
+    assert [modelled.presents(host)[:11] for host in HOSTS] == ["Holdfast CA", "Other CA 20"]
+    assert [modelled.trusts(host) for host in HOSTS] == [1, 1]
+    (modelled.folder / "db2" / "host.crt").unlink()
+    code, printed = modelled.run([followed])
+    assert code != 0
+    assert "db2: lacks the present host.crt" in printed
+    assert "db1: lacks" not in printed
 
 
 def phase_of(several: Controller, name: str) -> str:
