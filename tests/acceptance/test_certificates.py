@@ -300,6 +300,23 @@ def test_applications_get_the_new_one_before_they_see_it(tmp_path: Path) -> None
     assert_converged()
 
 
+def test_an_authority_whose_key_is_lost_is_replaced_under_load(tmp_path: Path) -> None:
+    before = authority().issuing().certificate
+    (PKI / "ca.key").unlink()
+    assert_converged()
+    run(AUTHORITY, "-e", "rotate_hold=true", *watched(tmp_path / "held"))
+    assert (phase(), trusted(), len(issuers())) == ("trust", {2}, 1)
+    assert_converged()
+    run(ROOT / "lab/client.yml")
+    run(AUTHORITY, *watched(tmp_path / "completed"))
+    assert (phase(), trusted(), len(issuers())) == ("settled", {1}, 1)
+    assert authority().issuing().certificate != before
+    for part in ("held/trust", "completed/issue", "completed/distrust"):
+        assert_nothing_lost(tmp_path / part)
+    run(ROOT / "lab/client.yml")
+    assert_converged()
+
+
 @pytest.mark.parametrize("series", range(SERIES))
 def test_a_replacement_that_is_killed_is_completed(series: int) -> None:
     chance = random.Random(SEED + series)
