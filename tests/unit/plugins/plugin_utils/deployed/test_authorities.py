@@ -94,3 +94,13 @@ def test_certificates_of_the_user_s_own(directory: AuthorityDirectory, tmp_path:
         "services on db1 do not trust the authority that certificates would come from"
     ]
     assert told(directory, (pem(FORMER, OTHER), True), **given) == []
+
+
+def test_a_replacement_after_the_key_was_lost(directory: AuthorityDirectory) -> None:
+    """Hosts that trust the former one only are what each first step begins with."""
+    before = own(directory)
+    (directory.path / "ca.key").unlink()
+    found = directory.read()
+    assert found is not None
+    directory.begun(found, directory.next_authority(found, "Next", NOW, 900))
+    assert told(directory, (before, True), (before, True)) == []
