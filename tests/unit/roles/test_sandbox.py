@@ -91,7 +91,9 @@ def test_the_database_s_place_is_no_mount_of_the_unit_s_own() -> None:
 
 def test_haproxy_may_bind_foreign_addresses_after_a_mere_reload() -> None:
     service = SERVICES["haproxy"]
-    texts = {type(service)(service.role, service.template, {"haproxy_bind_transparent": on}).text for on in (True, False)}
+    texts = {
+        type(service)(service.role, service.template, {"haproxy_bind_transparent": on}).text for on in (True, False)
+    }
     assert len(texts) == 1
     assert "CAP_NET_RAW" in texts.pop()
 

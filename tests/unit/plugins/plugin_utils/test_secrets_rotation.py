@@ -138,7 +138,7 @@ def test_what_can_t_be_changed_here_is_refused(text, expected):
 @pytest.mark.parametrize(
     "text",
     [
-        "ha_secrets: {patroni_rest: SuperSecret12345678, etcd_root: !vault \"$ANSIBLE_VAULT;1.1;AES256\\n6162\"}\n",
+        'ha_secrets: {patroni_rest: SuperSecret12345678, etcd_root: !vault "$ANSIBLE_VAULT;1.1;AES256\\n6162"}\n',
         "ha_secrets:\n  etcd_root: &x SuperSecret12345678\n  other: *x\n",
         "ha_secrets:\n  etcd_root: SuperSecret12345678\n  patroni_rest: *nothing\n",
     ],
@@ -151,7 +151,7 @@ def test_what_can_t_be_written_is_refused_without_the_lines(text):
     assert refused.value.__suppress_context__ or refused.value.__context__ is None
 
 
-@pytest.mark.parametrize("former", ["", 'ha_secrets_previous: "{{ lookup(\'x\') }}"\n', "ha_secrets_previous:\n"])
+@pytest.mark.parametrize("former", ["", "ha_secrets_previous: \"{{ lookup('x') }}\"\n", "ha_secrets_previous:\n"])
 def test_a_former_value_that_is_elsewhere_is_left(former):
     change = sut.end(FILE + former, NAMES[:1])
     assert (change.text, change.changed, change.unchanged) == (FILE + former, (), NAMES[:1])
