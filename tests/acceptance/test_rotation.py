@@ -44,7 +44,8 @@ PROBE = (ROOT / "tests/acceptance/login_probe.py").read_text(encoding="utf-8")
 PAGE = """
 import base64, http.client, sys
 page = http.client.HTTPConnection("127.0.0.1", 8404, timeout=5)
-page.request("GET", "/", headers={"Authorization": "Basic " + base64.b64encode(f"holdfast:{sys.argv[1]}".encode()).decode()})
+login = base64.b64encode(f"holdfast:{sys.argv[1]}".encode()).decode()
+page.request("GET", "/", headers={"Authorization": f"Basic {login}"})
 print(page.getresponse().status)
 """
 ADDRESSES = {name: f"198.51.100.1{number}" for number, name in enumerate(DATABASES, 1)}
