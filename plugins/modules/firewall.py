@@ -15,7 +15,7 @@ description:
   - O(state=planned) compares, and looks which of O(reach) can be reached. O(state=tried) loads the table, and sets a
     timer that loads the former one after O(seconds). O(state=probed) looks again. O(state=confirmed) stops the timer,
     O(state=undone) loads the former table at once.
-  - O(state=absent) stops the timer and removes the table, also on a host without nft, or without either.
+  - O(state=absent) stops the timer and removes the table. It changes nothing on a host that has neither.
   - The loaded rules are compared with those that the table would have, so a table that others changed or emptied is
     loaded again. For this, the module loads the table in a network namespace of its own.
   - A table that would end the way by which this module was called is refused.

@@ -22,7 +22,8 @@ RULES = [
     {"port": 2379, "sources": MANY, "about": "etcd"},
     {"port": 22222, "sources": ["0.0.0.0/0", "::/0"], "about": "declared"},
 ]
-CONTENT = firewall.render(firewall.parse({"rules": RULES, "ssh_ports": [22, 2222], "ssh_sources": [], "others": "drop"}))
+PARAMS = {"rules": RULES, "ssh_ports": [22, 2222], "ssh_sources": [], "others": "drop"}
+CONTENT = firewall.render(firewall.parse(PARAMS))
 RULE = ("rule", "inet", firewall.TABLE, "input")
 
 
