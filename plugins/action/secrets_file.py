@@ -114,13 +114,17 @@ class VaultKey:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A file's new content; told: the names that it shows, by what happened and variable; the lists of the result."""
+    """A file's new content; told: the names that it shows, by what happened and variable; the lists of the result.
+
+    left: dotted names of the former values that are in no file of ours.
+    """
 
     content: bytes
     told: Mapping[str, Mapping[str, Iterable[str]]]
     added: tuple[str, ...] = ()
     rotated: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @property
     def names(self) -> dict[str, list[str]]:
@@ -142,7 +146,8 @@ class ActionModule(ActionBase):
         sources = variables.get("ansible_inventory_sources") or []
         directories = folders(sources)
         path = Path(arguments["path"]) if arguments["path"] else secrets_path(directories)
-        if not arguments["path"] and not path.exists() and "ha_secrets" in variables:
+        elsewhere = not arguments["path"] and not path.exists() and "ha_secrets" in variables
+        if elsewhere and not arguments["settled"]:
             raise AnsibleActionFail(
                 f"the inventory has ha_secrets already, and not in {path}, which would be a second set."
                 " Fix: name the file that has them with -e secrets_file=PATH"
@@ -158,6 +163,10 @@ class ActionModule(ActionBase):
                 outcome = self._completed(vault, path, before, roles, plaintext=arguments["plaintext"])
         except (SecretsError, RefusedError, AnsibleError) as error:
             raise AnsibleActionFail(f"{path}: {error}") from None
+        if outcome.left:
+            result["warnings"] = [
+                f"{path} does not have the former values of {', '.join(outcome.left)}: remove them where you set them"
+            ]
         return result | self._write(path, before, outcome)
 
     @staticmethod
@@ -172,6 +181,8 @@ class ActionModule(ActionBase):
 
     def _write(self, path: Path, before: bytes | None, outcome: Outcome) -> dict[str, Any]:
         content = outcome.content
+        if before is None and not content:
+            return {"changed": False, "path": str(path), "encrypted": False, **outcome.names}
         is_loose = before is not None and not is_encrypted(content) and stat.S_IMODE(path.stat().st_mode) != MODE
         if not self._task.check_mode:
             if content != before:
@@ -214,7 +225,7 @@ def settled(vault: VaultLib, before: bytes, names: Sequence[str]) -> Outcome:
     """Remove the former values of secrets. Raises SecretsError and AnsibleError."""
     change = end(opened(vault, before), names)
     told = {"former value removed": by_variable(change.changed)}
-    return Outcome(sealed(vault, before, change.text), told, removed=change.changed)
+    return Outcome(sealed(vault, before, change.text), told, removed=change.changed, left=change.unchanged)
 
 
 def by_variable(names: Iterable[str]) -> dict[str, list[str]]:

@@ -25,6 +25,8 @@ PREVIOUS = "/run/holdfast-firewall.nft"
 FAMILIES = {4: "ip", 6: "ip6"}
 REMOVAL = f"table inet {TABLE}\ndelete table inet {TABLE}\n"
 """The commands that remove the table whether it exists or not."""
+LISTING = ("nft", "-s", "list", "table", "inet", TABLE)
+"""What shows the table, without what it counted."""
 
 Network: TypeAlias = "ipaddress.IPv4Network | ipaddress.IPv6Network"
 Address: TypeAlias = "ipaddress.IPv4Address | ipaddress.IPv6Address"
@@ -146,9 +148,20 @@ def _short(network: Network) -> str:
 
 
 def mark(text: str) -> str | None:
-    """Return the comment of the table in nft's commands, or in what ``nft list table`` prints; None without one."""
+    """Return the comment of the table in nft's commands, or in what ``nft list table`` prints; None without one.
+
+    It tells which rules were loaded, and not whether they still are: see firewall_kernel.Kernel.has().
+    """
     found = re.search(r'^\s*comment "(holdfast [0-9a-f]+)"$', text, re.MULTILINE)
     return found[1] if found else None
+
+
+def elsewhere(nft: str) -> list[str]:
+    """Return the command that shows what the commands on its input load, in a network namespace that ends with it.
+
+    nft shows rules in words of its own, which differ between versions. Only what it shows of both can be compared.
+    """
+    return ["unshare", "--net", "sh", "-c", f'"$0" -f - && "$0" {" ".join(LISTING[1:])}', nft]
 
 
 def lockout(wanted: Wanted, session: Session) -> str | None:

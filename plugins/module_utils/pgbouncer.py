@@ -26,6 +26,7 @@ RESUME_TRIES = 3
 NOT_PAUSED = "not paused"
 PAUSED_BY_OTHERS = "already suspended/paused"
 CONSOLE_DATABASE = "pgbouncer"
+SOCKET_DIRECTORY = "/var/run/postgresql"
 
 
 POOLERS: dict[str, Any] = {
@@ -178,9 +179,12 @@ class Poolers:
 
 
 def local_settings(port: int, database: str, username: str, password: str) -> dict[str, Any]:
-    """Return what psycopg2 needs to log in to the PgBouncer of this host; its certificate is not verified."""
-    settings = {"host": "127.0.0.1", "port": port, "dbname": database, "user": username, "password": password}
-    return {**settings, "application_name": "holdfast", "sslmode": "require"}
+    """Return what psycopg2 needs to log in to the PgBouncer of this host.
+
+    By its socket: while it restarts, another service user could take its port and ask for the password.
+    """
+    settings = {"host": SOCKET_DIRECTORY, "port": port, "dbname": database, "user": username, "password": password}
+    return {**settings, "application_name": "holdfast"}
 
 
 def pools_of(rows: Iterable[Mapping[str, Any]], users: Collection[str]) -> list[tuple[str, str]]:

@@ -22,6 +22,7 @@ __all__ = (
     "answer",
     "ask",
     "connect",
+    "guarded",
     "is_refused_password",
     "psycopg2",
     "sentence",
@@ -32,13 +33,14 @@ __all__ = (
 Rows = list[tuple[Any, ...]]
 # SQLSTATEs of a server that goes away: what it was doing may have been done.
 GOING_AWAY = ("57P", "08")
+KNOWS_REQUIRE_AUTH = 160000
 
 
 class Session:
     """One asynchronous session: connect, then one statement at a time. Every method returns at once."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
-        self._link = psycopg2.connect(**settings, async_=1)
+        self._link = psycopg2.connect(**guarded(settings, libpq.libpq_version()), async_=1)
         self._cursor: Any = None
         self._wants = libpq.POLL_WRITE
         self.columns: tuple[str, ...] = ()
@@ -75,6 +77,15 @@ class Session:
     def close(self) -> None:
         """Close the connection without cancelling: a cancelled wait for replication would look like success."""
         self._link.close()
+
+
+def guarded(settings: dict[str, Any], version: int) -> dict[str, Any]:
+    """Return settings with which libpq gives the password only to a server that proves to know it.
+
+    :arg version: libpq's; Debian 12's can't.
+    """
+    proves = bool(settings.get("password")) and version >= KNOWS_REQUIRE_AUTH
+    return {**settings, "require_auth": "scram-sha-256"} if proves else settings
 
 
 def stored_for_certain_not(error: Exception) -> bool:

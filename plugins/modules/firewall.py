@@ -15,6 +15,9 @@ description:
   - O(state=planned) compares, and looks which of O(reach) can be reached. O(state=tried) loads the table, and sets a
     timer that loads the former one after O(seconds). O(state=probed) looks again. O(state=confirmed) stops the timer,
     O(state=undone) loads the former table at once.
+  - O(state=absent) stops the timer and removes the table. It changes nothing on a host that has neither.
+  - The loaded rules are compared with those that the table would have, so a table that others changed or emptied is
+    loaded again. For this, the module loads the table in a network namespace of its own.
   - A table that would end the way by which this module was called is refused.
   - The table does not outlive a boot. The role P(holdfast.ha.firewall#role) lays down the RV(content) for that.
 author: Holdfast contributors (@holdfast)
@@ -29,9 +32,10 @@ options:
   state:
     description:
       - Step to take.
-      - V(confirmed) opens a new connection to the host first, and so shows that the host can still be reached.
+      - V(probed) opens a new connection to the host first, and so shows that the host can still be reached. It fails
+        when the timer has loaded the former table meanwhile.
     type: str
-    choices: [planned, tried, probed, confirmed, undone]
+    choices: [planned, tried, probed, confirmed, undone, absent]
     required: true
   rules:
     description: Ports that are open from somewhere.
@@ -112,11 +116,15 @@ EXAMPLES = r"""
   holdfast.ha.firewall:
     rules: "{{ my_rules }}"
     state: "{{ 'undone' if probed.closed else 'confirmed' }}"
+
+- name: Remove the table, whoever loaded it
+  holdfast.ha.firewall:
+    state: absent
 """
 
 RETURN = r"""
 pending:
-  description: Whether the table is not loaded, or not confirmed.
+  description: Whether the table is not loaded, or not confirmed; never with O(state=absent).
   returned: success
   type: bool
 content:
@@ -143,13 +151,16 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import firewall, safe_path
+from ansible_collections.holdfast.ha.plugins.module_utils.firewall_kernel import FirewallError, Kernel
 
 CONNECT_SECONDS = 3.0
 MOST_PROBES = 16
-PATHS = ["/usr/sbin", "/sbin"]
+STATES = ["planned", "tried", "probed", "confirmed", "undone", "absent"]
+SHOWN = ("tried", "absent")
+"""The steps whose change is a table."""
 
 ARGUMENTS: dict[str, Any] = {
-    "state": {"type": "str", "choices": ["planned", "tried", "probed", "confirmed", "undone"], "required": True},
+    "state": {"type": "str", "choices": STATES, "required": True},
     "rules": {
         "type": "list",
         "elements": "dict",
@@ -173,15 +184,10 @@ ARGUMENTS: dict[str, Any] = {
 }
 
 
-class FirewallError(Exception):
-    """A step that can't be taken; the message is for the user."""
+@dataclass(frozen=True)
+class Host(Kernel):
+    """This host, and the table that it shall have."""
 
-
-@dataclass
-class Host:
-    """This host, through its programs."""
-
-    module: AnsibleModule
     wanted: firewall.Wanted
 
     @property
@@ -189,29 +195,13 @@ class Host:
         """The commands that load the desired table."""
         return firewall.render(self.wanted)
 
-    def run(self, *command: str, stdin: str | None = None) -> tuple[int, str]:
-        """Run a program and return its exit code and what it printed, or its complaint."""
-        path = self.module.get_bin_path(command[0], required=True, opt_dirs=PATHS)
-        code, output, error = self.module.run_command([path, *command[1:]], data=stdin)
-        return code, (output if code == 0 else (error or output).strip())
-
-    def must(self, *command: str, stdin: str | None = None) -> str:
-        """Run a program that must succeed."""
-        code, text = self.run(*command, stdin=stdin)
-        if code:
-            raise FirewallError(f"{' '.join(command[:3])}: {text}")
-        return text
-
-    def listed(self) -> str | None:
-        """The table that is loaded, None without one, or before nft is installed."""
-        if self.module.get_bin_path("nft", opt_dirs=PATHS) is None:
-            return None
-        code, text = self.run("nft", "list", "table", "inet", firewall.TABLE)
-        return text if code == 0 else None
-
     def differs(self) -> bool:
         """Whether another table is loaded, or none."""
-        return firewall.mark(self.listed() or "") != firewall.mark(self.content)
+        return not self.has(self.content)
+
+    def after(self) -> str:
+        """What listed() is once the table is loaded; its commands before nft is installed."""
+        return self.listing_of(self.content) if self.nft() else self.content
 
     def armed(self) -> bool:
         """Whether the timer runs, of this run or of one that was killed."""
@@ -247,9 +237,15 @@ class Host:
         """Stop the timer; returns whether it ran."""
         if self.module.check_mode:
             return False
+        self.must_be_loaded()
+        armed = self.disarm()
+        self.must_be_loaded()  # The timer may have ended before it was stopped.
+        return armed
+
+    def must_be_loaded(self) -> None:
+        """Refuse to go on when the timer has loaded the former table."""
         if self.differs():
             raise FirewallError("the table is not loaded any more: the timer was faster, so run this again")
-        return self.disarm()
 
     def undo(self) -> bool:
         """Load the former table now; returns whether the timer had not done so."""
@@ -258,10 +254,20 @@ class Host:
         self.must("nft", "-f", firewall.PREVIOUS)
         return True
 
+    def remove(self) -> bool:
+        """Stop the timer, and remove the table and what the timer would load; returns whether there was any of it."""
+        found = self.armed() or self.listed() is not None or safe_path.look(firewall.PREVIOUS) is not None
+        if found and not self.module.check_mode:
+            self.disarm()  # First of all, as it would load the former table again.
+            if self.listed() is not None:
+                self.must("nft", "-f", "-", stdin=firewall.REMOVAL)
+            safe_path.remove(firewall.PREVIOUS)
+        return found
+
     def disarm(self) -> bool:
-        """Stop the timer, if there is one; returns whether there was."""
+        """Stop the timer, if there is one, and what it may have started; returns whether there was one."""
         armed = self.armed()
-        self.run("systemctl", "stop", f"{firewall.UNDO}.timer")
+        self.run("systemctl", "stop", f"{firewall.UNDO}.timer", f"{firewall.UNDO}.service")
         self.run("systemctl", "reset-failed", f"{firewall.UNDO}.service")
         return armed
 
@@ -299,19 +305,26 @@ def main() -> None:
     """Run the module."""
     module = AnsibleModule(argument_spec=ARGUMENTS, supports_check_mode=True)
     state, targets = module.params["state"], module.params["reach"]
-    steps = {"tried": Host.attempt, "confirmed": Host.confirm, "undone": Host.undo}
+    steps = {"tried": Host.attempt, "confirmed": Host.confirm, "undone": Host.undo, "absent": Host.remove}
     try:
         host = Host(module, firewall.parse(module.params))
         before = host.listed() or ""
         found = [] if state in steps else reached(targets)
+        if state == "probed" and not module.check_mode:
+            host.must_be_loaded()
         changed = steps[state](host) if state in steps else False
-        pending = host.pending()
+        pending = state != "absent" and host.pending()
+        shown = {"diff": difference(host, before)} if changed and state in SHOWN else {}
     except (FirewallError, ValueError, OSError, safe_path.UnsafePathError) as error:
         module.fail_json(msg=str(error))
-    diff = {"before": before, "after": host.content, "before_header": firewall.TABLE, "after_header": firewall.TABLE}
-    shown = {"diff": diff} if state == "tried" and changed else {}
     closed = [] if state in steps else [target for target in targets if target not in found]
     module.exit_json(changed=changed, pending=pending, content=host.content, open=found, closed=closed, **shown)
+
+
+def difference(host: Host, before: str) -> dict[str, str]:
+    """Return what differs between a table before and the desired one, as nft shows both."""
+    after = host.after() if host.module.params["state"] == "tried" else ""
+    return {"before": before, "after": after, "before_header": firewall.TABLE, "after_header": firewall.TABLE}
 
 
 if __name__ == "__main__":

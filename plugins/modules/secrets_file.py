@@ -50,7 +50,9 @@ options:
     elements: str
     default: []
   settled:
-    description: Secrets, with their variables, whose former values are removed.
+    description:
+      - Secrets, with their variables, whose former values are removed.
+      - A warning names those that the file does not have.
     type: list
     elements: str
     default: []

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import string
 import textwrap
@@ -100,19 +101,27 @@ def new_secret() -> str:
 
 def parse(text: str) -> dict[str, Any]:
     """Return a secrets file's variables; raises SecretsError when it isn't a YAML mapping."""
-    try:
+    with _without_excerpt():
         document = yaml.load(text, Loader=_Loader) or {}  # noqa: S506 (a subclass of SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise SecretsError(f"not valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None
     if not isinstance(document, dict):
         raise SecretsError("must be a mapping of variables")
     return document
 
 
 def loaded(text: str) -> yaml.Node | None:
-    """Return the nodes of a secrets file, with their places in the text."""
-    return yaml.compose(text, Loader=_Loader)
+    """Return the nodes of a secrets file, with their places in the text. Raises SecretsError."""
+    with _without_excerpt():
+        return yaml.compose(text, Loader=_Loader)
+
+
+@contextlib.contextmanager
+def _without_excerpt() -> Iterator[None]:
+    """Raise SecretsError for what is no YAML: PyYAML's own errors quote the lines."""
+    try:
+        yield
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise SecretsError(f"not valid YAML{f' (line {mark.line + 1})' if mark else ''}") from None
 
 
 def check_value(name: str, value: object, minimum: int) -> Iterator[str]:
@@ -198,9 +207,16 @@ def extended(text: str, plan: Plan) -> str:
     for variable, added in ((variable, added) for variable, added in plan.missing.items() if added):
         wanted[variable] = {**(wanted.get(variable) or {}), **added}
         text = with_keys(text, variable, added)
-        if parse(text).get(variable, {}) != wanted[variable]:
+        if not holds(text, variable, wanted[variable]):
             raise SecretsError(f"{variable} can't be added to as it is written: write it as a block of lines")
     return verified(text, wanted)
+
+
+def holds(text: str, variable: str, value: object) -> bool:
+    """Return whether a changed text still is a secrets file, in which a variable has a value."""
+    with contextlib.suppress(SecretsError):
+        return bool(parse(text).get(variable) == value)
+    return False
 
 
 def verified(text: str, wanted: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import (
     SecretsError,
     TemplateText,
     VaultedText,
+    holds,
     line_end,
     lines_of,
     loaded,
@@ -55,17 +56,19 @@ def begin(text: str, names: Sequence[str], generate: Callable[[], str], encrypt:
         value = encrypt(old, new) if isinstance(old, VaultedText) else new
         document[variable] = {**document[variable], key: value}
         document[former_variable(name)] = {**(document.get(former_variable(name)) or {}), key: old}
-        text = with_keys(_with_value(text, name, value), former_variable(name), {key: old})
-        if parse(text).get(variable) != document[variable]:
+        text = _with_value(text, name, value)
+        if not holds(text, variable, document[variable]):
             raise SecretsError(f"{name} {AS_LINES}")
+        text = with_keys(text, former_variable(name), {key: old})
     return Change(verified(text, document), tuple(pending), tuple(name for name in names if name not in pending))
 
 
-def end(text: str, names: Iterable[str]) -> Change:
-    """Remove the former values of secrets. Raises SecretsError."""
+def end(text: str, names: Sequence[str]) -> Change:
+    """Remove the former values of secrets; those that are not in this file stay. Raises SecretsError."""
     document, removed = parse(text), []
     for variable in FORMER_SECRETS.values():
-        kept = dict(document.get(variable) or {})
+        found = document.get(variable)
+        kept = dict(found) if isinstance(found, dict) else {}
         gone = [name for name in names if former_variable(name) == variable and key_of(name) in kept]
         if not gone:
             continue
@@ -76,7 +79,7 @@ def end(text: str, names: Iterable[str]) -> Change:
         if kept:
             document[variable] = kept
             text = with_keys(text, variable, kept)
-    return Change(verified(text, document), tuple(removed))
+    return Change(verified(text, document), tuple(removed), tuple(name for name in names if name not in removed))
 
 
 def variable_of(name: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The firewall: who gets through, that a mistake undoes itself, and that faults heal. Needs the lab, 20 minutes."""
+"""The firewall: who gets through, that a mistake undoes itself, and that faults heal. Needs the lab, 30 minutes."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def inventory() -> Iterator[Path]:
     yield folder
     removed = run_playbook(SITE)
     assert removed.code == 0, removed.output[-4000:]
-    assert [name for name in HOSTS if attempt(name, *TABLE).returncode == 0] == []
+    assert_gone()
     assert_converged()
 
 
@@ -155,7 +155,7 @@ def test_a_killed_run_undoes_itself(inventory: Path) -> None:
     more = walled(allow=[{"port": 12345}])
     options = ("-e", "firewall_undo_seconds=20")
     assert kill_playbook_when(
-        lambda told: "Check that all that could be reached" in told, PLAYBOOK, *options, seconds=120, inventory=more
+        lambda told: "Check over a new connection" in told, PLAYBOOK, *options, seconds=120, inventory=more
     )
     wait_until(lambda: all(same(name, before[name]) for name in HOSTS), seconds=60, what="the former rules")
     done = run_playbook(PLAYBOOK, inventory=more)
@@ -166,6 +166,72 @@ def test_a_killed_run_undoes_itself(inventory: Path) -> None:
     ] == []
     back = run_playbook(PLAYBOOK, inventory=walled())
     assert back.code == 0, back.output[-4000:]
+
+
+def assert_gone() -> None:
+    """No host has a table, its file, or a timer that would load one again."""
+    kept = "/etc/holdfast/firewall.nft"
+    assert [name for name in HOSTS if attempt(name, *TABLE).returncode == 0] == []
+    assert [name for name in HOSTS if attempt(name, "test", "-e", kept).returncode == 0] == []
+    assert [name for name in HOSTS if attempt(name, "systemctl", "is-active", UNDO).returncode == 0] == []
+
+
+def test_turned_off_after_a_killed_change_it_stays_off(inventory: Path) -> None:
+    """The timer of the killed run would load the former table again."""
+    options = ("-e", "firewall_undo_seconds=180")
+    more = walled(allow=[{"port": 12345}])
+    assert kill_playbook_when(
+        lambda told: "Check over a new connection" in told, PLAYBOOK, *options, seconds=120, inventory=more
+    )
+    assert "12345" in on_node("db1", *TABLE)
+    planned = run_playbook(PLAYBOOK, "--check", "--diff")
+    assert planned.code == 0, planned.output[-4000:]
+    assert all(planned.changed[name] for name in HOSTS), planned.changed
+    assert attempt("db1", "systemctl", "is-active", UNDO).returncode == 0
+    removed = run_playbook(PLAYBOOK)
+    assert removed.code == 0, removed.output[-4000:]
+    assert_gone()
+    again = run_playbook(PLAYBOOK)
+    assert (again.code, set(again.changed.values())) == (0, {0}), again.output[-4000:]
+
+
+def test_turned_off_after_a_killed_start_it_is_off(inventory: Path) -> None:
+    """The run dies after the rules were confirmed, before a unit would load them at boot."""
+    removed = run_playbook(PLAYBOOK)
+    assert removed.code == 0, removed.output[-4000:]
+    assert kill_playbook_when(
+        lambda told: "Keep the rules through reboots" in told, PLAYBOOK, seconds=120, inventory=walled()
+    )
+    assert attempt("db1", *TABLE).returncode == 0
+    removed = run_playbook(PLAYBOOK)
+    assert removed.code == 0, removed.output[-4000:]
+    assert_gone()
+    back = run_playbook(PLAYBOOK, inventory=walled())
+    assert back.code == 0, back.output[-4000:]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (("flush", "table", "inet", "holdfast_firewall"), "its firewall has other rules than were confirmed"),
+        (("insert", "rule", "inet", "holdfast_firewall", "input", "accept"), "has other rules than were confirmed"),
+        (("flush", "ruleset"), "its firewall is not loaded"),
+    ],
+    ids=("emptied", "opened", "flushed"),
+)
+def test_a_table_that_others_changed_is_told_and_mended(inventory: Path, change: tuple[str, ...], told: str) -> None:
+    before = on_node("backup1", *TABLE)
+    assert not gets_through("client1", "198.51.100.31", 8432)
+    on_node("backup1", "nft", *change)
+    assert gets_through("client1", "198.51.100.31", 8432)
+    status = run_playbook(ROOT / "playbooks/status.yml", inventory=inventory)
+    assert (status.code != 0, told in status.output) == (True, True), status.output[-4000:]
+    mended = run_playbook(PLAYBOOK, inventory=inventory)
+    assert mended.code == 0, mended.output[-4000:]
+    assert {name for name, count in mended.changed.items() if count} == {"backup1"}, mended.changed
+    assert same("backup1", before)
+    assert not gets_through("client1", "198.51.100.31", 8432)
+    assert_healthy()
 
 
 def test_connections_outlive_new_rules(inventory: Path) -> None:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A database host deletes the repository; a copy that it can't reach leads back. Needs the lab, 15 minutes.
+"""A database host destroys the repository; a copy that it can't reach leads back. Needs the lab, 15 minutes.
 
 docs/backup-protection.md describes the ways.
 """
@@ -51,11 +51,18 @@ def way_back() -> str:
     return "set -e\n" + block.replace("--stanza=main", STANZA)
 
 
-def remove(*paths: str, repository: int = 1) -> None:
-    """Delete from a repository, as pgBackRest of a database host may."""
+def overwrite() -> None:
+    """Make every backup and all WAL unusable, as pgBackRest of a database host may."""
+    listed = on_node(REPOSITORY, "find", PATH, "-name", "*.info*", "-o", "-name", "backup.manifest*").split()
+    for path in listed:
+        told = f"echo overwritten | pgbackrest {STANZA} repo-put {path.removeprefix(f'{PATH}/')}"
+        on_node(ATTACKED, *as_postgres("sh", "-c", told))
+
+
+def remove_from_bucket(*paths: str) -> None:
+    """Delete from the second repository, whose key a database host has."""
     for path in paths:
-        command = ("pgbackrest", STANZA, f"--repo={repository}", "repo-rm", "--recurse", path)
-        on_node(ATTACKED, *as_postgres(*command))
+        on_node(ATTACKED, *as_postgres("pgbackrest", STANZA, "--repo=2", "repo-rm", "--recurse", path))
 
 
 @pytest.fixture(scope="module")
@@ -92,11 +99,9 @@ def test_the_repository_comes_back_and_restores(job: None) -> None:
     assert taken.code == 0, taken.output[-4000:]
     on_node(REPOSITORY, "systemctl", "start", UNIT)
     kept = backups()
-    remove("backup/lab", "archive/lab")
-    assert on_node(REPOSITORY, "sh", "-c", f"ls {PATH}/backup {PATH}/archive").split() == [
-        f"{PATH}/archive:",
-        f"{PATH}/backup:",
-    ]
+    overwrite()
+    told = attempt(REPOSITORY, *as_postgres("pgbackrest", STANZA, "info")).stdout
+    assert [backup.label for backup in kept if backup.label in told] == []
     on_node(REPOSITORY, "bash", "-c", way_back())
     assert backups() == kept
     sql("DROP TABLE protected")
@@ -111,7 +116,7 @@ def second_of_now() -> str:
 
 
 VERSIONS = """
-curl -fsS -X PUT 'http://127.0.0.1:5000/backups?versioning' \
+curl -fsS -X PUT -H 'Content-Type: application/xml' 'http://127.0.0.1:5000/backups?versioning' \
     -d '<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>'
 """
 
@@ -126,7 +131,7 @@ def test_a_bucket_that_keeps_versions_is_read_as_it_was(tmp_path: Path) -> None:
             then = second_of_now()
             was = on_node(REPOSITORY, *as_postgres(*command, "repo-ls", "--recurse", "backup/lab"))
             wait_until(lambda: second_of_now() != then, seconds=5, what="the next second")
-            remove("backup/lab", "archive/lab", repository=2)
+            remove_from_bucket("backup/lab", "archive/lab")
             assert on_node(REPOSITORY, *as_postgres(*command, "repo-ls", "backup/lab")).strip() == ""
             at = f"--repo-target-time={then}"
             assert on_node(REPOSITORY, *as_postgres(*command, at, "repo-ls", "--recurse", "backup/lab")) == was

@@ -9,7 +9,7 @@ import json
 import random
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import yaml
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secrets_file import new_secret
 from backup_lab import PLAYBOOKS
 from lab_cluster import (
+    BALANCERS,
     DATABASES,
     ENGINE,
     ROOT,
@@ -40,6 +41,13 @@ from test_rolling import assert_no_row_lost, assert_refused, options, postmaster
 
 ROTATE, MAKE = PLAYBOOKS / "rotate.yml", PLAYBOOKS / "secrets.yml"
 PROBE = (ROOT / "tests/acceptance/login_probe.py").read_text(encoding="utf-8")
+PAGE = """
+import base64, http.client, sys
+page = http.client.HTTPConnection("127.0.0.1", 8404, timeout=5)
+login = base64.b64encode(f"holdfast:{sys.argv[1]}".encode()).decode()
+page.request("GET", "/", headers={"Authorization": f"Basic {login}"})
+print(page.getresponse().status)
+"""
 ADDRESSES = {name: f"198.51.100.1{number}" for number, name in enumerate(DATABASES, 1)}
 # By secret: where it is tried, as whom.
 LOGINS = {
@@ -96,9 +104,9 @@ def make(*names: str) -> dict[str, str]:
     return before
 
 
-def rotate(*names: str, directory: Path) -> dict[str, Any]:
+def rotate(*names: str, directory: Path, more: Sequence[str] = ()) -> dict[str, Any]:
     """Rotate under load, with no failed transaction of a pooled client; return what the clients saw."""
-    done = run_playbook(ROTATE, "-e", f"rotate={','.join(names)}", *watched(directory, pooled_errors=0))
+    done = run_playbook(ROTATE, "-e", f"rotate={','.join(names)}", *more, *watched(directory, pooled_errors=0))
     assert done.code == 0, done.output[-6000:]
     found = report(directory)
     assert_no_row_lost(found)
@@ -149,6 +157,24 @@ def test_one_secret_under_load(name: str, tmp_path: Path) -> None:
     assert_rotated(before, name)
     assert postmasters() == servers
     assert set(converge().changed.values()) == {0}
+
+
+def page(balancer: str, password: str) -> str:
+    """What a balancer's statistics page answers to a password."""
+    return on_node(balancer, "python3", "-c", PAGE, password).strip()
+
+
+def test_a_guarded_statistics_page(tmp_path: Path) -> None:
+    guarded = ("-e", "{haproxy_stats_addresses: [0.0.0.0]}")
+    assert run_playbook(SITE, *guarded).code == 0
+    try:
+        before = make("haproxy_stats")["haproxy_stats"]
+        assert {page(name, before) for name in BALANCERS} == {"200"}
+        rotate("haproxy_stats", directory=tmp_path, more=guarded)
+        assert {page(name, before) for name in BALANCERS} == {"401"}
+        assert {page(name, values()["haproxy_stats"]) for name in BALANCERS} == {"200"}
+    finally:
+        converge()
 
 
 def test_all_passwords_under_load(tmp_path: Path) -> None:

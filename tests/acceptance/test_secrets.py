@@ -39,9 +39,9 @@ JOBS = {
     ],
 }
 CLONED = {"clone_source": "lab", "clone_host": "backup1", "clone_directory": CLONE, "clone_port": 5433}
-ROTATED = {"rotate": ["passwords", "certificates"], "rotate_recent": 0}
+ROTATED = (["passwords", "certificates"], ["authority"])
 FORMER: dict[str, str] = {}
-"""The passwords and private keys of the hosts before they were rotated, and the keys that came."""
+"""The passwords and private keys, the authority's among them, before they were rotated, and the keys that came."""
 
 
 def secrets() -> dict[str, str]:
@@ -54,19 +54,22 @@ def passwords() -> dict[str, str]:
 
 
 def keys(moment: str) -> dict[str, str]:
-    """A line of each host's private key; the first one has no secret alone."""
+    """A line of each private key; the first one has no secret alone."""
     hosts = [node for node in NODES if node != "client1"]
-    lines = {node: on_node(node, "cat", "/etc/holdfast/tls/host.key").splitlines() for node in hosts}
-    return {f"{moment} key of {node}": found[2] for node, found in lines.items()}
+    texts = {node: on_node(node, "cat", "/etc/holdfast/tls/host.key") for node in hosts}
+    texts["the authority"] = (INVENTORY / ".pki/ca.key").read_text(encoding="ascii")
+    return {f"{moment} key of {owner}": text.splitlines()[2] for owner, text in texts.items()}
 
 
 def rotate(*declared: str) -> list[Run]:
     """Have everything replaced that can be, and note what was there."""
     FORMER.update({f"former {name}": value for name, value in passwords().items()} | keys("former"))
     made = watched(PLAYBOOKS / "secrets.yml", "-e", "rotate=passwords", "-e", "secrets_plaintext=true")
-    moved = watched(PLAYBOOKS / "rotate.yml", "-e", json.dumps(ROTATED), *declared)
+    options = [json.dumps({"rotate": words, "rotate_recent": 0, "evidence": False}) for words in ROTATED]
+    moved = [watched(PLAYBOOKS / "rotate.yml", "-e", given, *declared) for given in options]
     FORMER.update(keys("present"))
-    return [made, moved]
+    assert run_playbook(ROOT / "lab/client.yml").code == 0
+    return [made, *moved]
 
 
 def forms(secret: str) -> set[str]:

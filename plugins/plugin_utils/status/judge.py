@@ -43,6 +43,7 @@ VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-
 # The repository host reports the archive; the other probes may be absent.
 UNJUDGED = ("archive", "objects", "prometheus", "protection", "queue", "rolling", "timings")
 BOUND = "run playbooks/connections.yml; if it comes back, look for another file in /etc/sysctl.d that sets it"
+HAVE_FIREWALL = "run playbooks/firewall.yml"
 RESTART_PATRONI = "run playbooks/restart.yml"
 AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 60 days (certificates_renew_before_days)"
@@ -74,6 +75,7 @@ def judge(cluster: Cluster, limits: Limits, without: Collection[str] = ()) -> li
         *judge_monitoring(seen.hosts),
         *restarts_due(seen.hosts),
         *judge_connections(seen.hosts),
+        *judge_firewall(seen.hosts),
         *judge_virtual_ips(seen.virtual_ips),
         *judge_adverts(seen.hosts),
         *judge_pools(seen.pools),
@@ -286,6 +288,20 @@ def judge_connections(hosts: Sequence[Host]) -> Iterator[Problem]:
 def differs(setting: Mapping[str, str]) -> bool:
     """Say whether the kernel has another value than the file."""
     return setting["live"] != setting["kept"]
+
+
+def judge_firewall(hosts: Sequence[Host]) -> Iterator[Problem]:
+    """Yield the hosts that don't have the firewall that the topology declares, as it was confirmed."""
+    for host in hosts:
+        answer = host.answer("firewall")
+        if answer is None:
+            continue
+        if not answer["loaded"]:
+            yield Problem(host.name, "its firewall is not loaded, and closes no port", HAVE_FIREWALL)
+        elif not answer["kept"]:
+            yield Problem(host.name, "its firewall is lost at the next boot", HAVE_FIREWALL)
+        elif not answer["same"]:
+            yield Problem(host.name, "its firewall has other rules than were confirmed", HAVE_FIREWALL)
 
 
 def judge_virtual_ips(virtual_ips: Sequence[VirtualIp]) -> Iterator[Problem]:

@@ -1,7 +1,7 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A table is confirmed over a new connection, and over no other."""
+"""With a new table, a host is asked over a new connection."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ class Connection:
 @pytest.mark.parametrize(
     ("state", "check", "connection", "steps"),
     [
-        ("confirmed", False, Connection(), ["reset", "module"]),
-        ("confirmed", True, Connection(), ["module"]),
-        ("confirmed", False, SimpleNamespace(_shell=SHELL), ["module"]),
+        ("probed", False, Connection(), ["reset", "module"]),
+        ("probed", True, Connection(), ["module"]),
+        ("probed", False, SimpleNamespace(_shell=SHELL), ["module"]),
+        ("confirmed", False, Connection(), ["module"]),
         ("tried", False, Connection(), ["module"]),
         ("undone", False, Connection(), ["module"]),
     ],
 )
-def test_only_a_confirmation_needs_a_new_connection(
+def test_only_a_probe_needs_a_new_connection(
     monkeypatch: pytest.MonkeyPatch, state: str, check: bool, connection: Any, steps: list[str]
 ) -> None:
     def execute(_self: ActionModule, task_vars: Any = None) -> dict[str, Any]:

@@ -62,6 +62,14 @@ def test_new_values_stand_beside_the_former_ones_until_the_end(tmp_path, secrets
     assert shown(output, before, after) == []
 
 
+def test_former_values_that_are_set_elsewhere_are_named(tmp_path):
+    code, output = run(inventory_of(tmp_path, {}), SETTLE, "-e", '{"ha_secrets": {"etcd_root": "x"}}')
+    assert code == 0, output
+    told = " ".join(output.split())
+    assert "former values of ha_secrets.etcd_root, ha_role_passwords.app: remove them where you set them" in told
+    assert not (tmp_path / "group_vars").exists()
+
+
 def test_check_mode_writes_nothing(tmp_path, secrets):
     path, text = secrets
     code, output = run(inventory_of(tmp_path, {}), MAKE, "-e", "rotate=passwords", "--check")

@@ -66,6 +66,12 @@ def test_nft_takes_the_table(changes: dict[str, Any]) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_a_listing_has_no_counts_and_is_made_elsewhere() -> None:
+    assert "-s" in sut.LISTING
+    command = sut.elsewhere("/usr/sbin/nft")
+    assert (command[:2], command[-1]) == (["unshare", "--net"], "/usr/sbin/nft")
+
+
 def test_a_changed_rule_is_another_table() -> None:
     marks = {sut.mark(sut.render(wanted(**changes))) for changes in ({}, {"others": "accept"}, {"ssh_ports": [23]})}
     assert len(marks) == 3

@@ -184,3 +184,8 @@ def test_a_pooler_that_does_not_answer_is_named(consoles: Callable[..., Consoles
     consoles({("192.0.2.12", "RECONNECT"): [Refused("connection refused")]})
     with pytest.raises(PoolerError, match=r"^pooler db2 \(192.0.2.12:6432\): connection refused$"):
         POOLERS.renew(0)
+
+
+def test_the_host_s_own_pooler_is_asked_where_no_other_service_can_listen():
+    settings = pgbouncer.local_settings(6432, "pgbouncer", "holdfast", "x")
+    assert (settings["host"], settings["port"], settings["password"]) == ("/var/run/postgresql", 6432, "x")

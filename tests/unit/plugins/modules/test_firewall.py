@@ -27,7 +27,9 @@ name, words = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 file = pathlib.Path({state!r})
 state = json.loads(file.read_text())
 code = 0
-if name == "nft" and words[0] == "list":
+if name == "unshare":
+    print(sys.stdin.read().partition("delete table inet holdfast_firewall\\n")[2], end="")
+elif name == "nft" and "list" in words:
     code = 0 if state["table"] else 1
     print(state["table"] or "", end="")
 elif name == "nft" and "-c" in words:
@@ -35,7 +37,8 @@ elif name == "nft" and "-c" in words:
     print("syntax error", file=sys.stderr)
 elif name == "nft":
     text = sys.stdin.read() if words[1] == "-" else pathlib.Path(words[1]).read_text()
-    state["table"] = text.partition("delete table inet holdfast_firewall\\n")[2] or None
+    loaded = text.partition("delete table inet holdfast_firewall\\n")[2]
+    state["table"] = loaded if loaded.strip() else None
 elif name == "systemd-run":
     state["timer"] = words[-1]
 elif name == "systemctl" and words[0] == "is-active":
@@ -46,6 +49,7 @@ file.write_text(json.dumps(state))
 sys.exit(code)
 """
 RULES = [{"port": 5432, "sources": ["192.0.2.0/24"], "about": "PostgreSQL"}]
+PROGRAMS = ("nft", "systemctl", "systemd-run", "unshare")
 MORE = [*RULES, {"port": 2379, "sources": ["192.0.2.11"]}]
 
 
@@ -74,14 +78,20 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     made.path.write_text(json.dumps({"table": None, "timer": None, "refuses": False}))
     programs = tmp_path / "bin"
     programs.mkdir()
-    for name in ("nft", "systemctl", "systemd-run"):
+    for name in PROGRAMS:
         (programs / name).write_text(PROGRAM.format(python=sys.executable, state=str(made.path)))
         (programs / name).chmod(0o755)
-    monkeypatch.setattr(sut.AnsibleModule, "get_bin_path", lambda _self, name, **_options: str(programs / name))
+    monkeypatch.setattr(sut.AnsibleModule, "get_bin_path", lambda _self, name, **_options: found(programs / name))
     monkeypatch.setattr(core, "PREVIOUS", str(tmp_path / "previous.nft"))
     monkeypatch.setattr(sut.safe_path, "replace", lambda path, content, _access: Path(path).write_bytes(content))
+    monkeypatch.setattr(sut.safe_path, "look", lambda path: Path(path).exists() or None)
+    monkeypatch.setattr(sut.safe_path, "remove", lambda path: Path(path).unlink(missing_ok=True))
     monkeypatch.setattr(sut, "own_session", lambda: core.Session(ipaddress.ip_address("192.0.2.5"), 22))
     return made
+
+
+def found(program: Path) -> str | None:
+    return str(program) if program.exists() else None
 
 
 Run = Callable[..., dict[str, Any]]
@@ -153,6 +163,58 @@ def test_after_a_killed_run_the_next_goes_back_to_what_was_kept(host: Host, run:
     assert host.state()["table"] == kept
 
 
+@pytest.mark.parametrize("altered", ["", "added"])
+def test_a_table_that_others_changed_is_loaded_again(host: Host, run: Run, altered: str) -> None:
+    run("tried")
+    run("confirmed")
+    kept = host.state()["table"]
+    comment = next(line for line in kept.splitlines() if "comment" in line)
+    emptied = f"table inet holdfast_firewall {{\n{comment}\n}}\n"
+    host.change(table=kept.replace("counter drop", "tcp dport 80 accept\ncounter drop") if altered else emptied)
+    assert core.mark(host.state()["table"]) == core.mark(kept)
+    assert run("planned")["pending"]
+    assert run("tried")["diff"]["after"] == kept
+    assert host.state()["table"] == kept
+
+
+def test_a_probe_says_when_the_former_table_is_back(host: Host, run: Run) -> None:
+    run("tried")
+    assert "failed" not in run("probed")
+    host.let_time_pass(core.PREVIOUS)
+    assert "the timer was faster" in run("probed")["msg"]
+
+
+@pytest.mark.parametrize("steps", [["tried"], ["tried", "confirmed"]])
+def test_a_table_is_removed_with_its_timer(host: Host, run: Run, steps: list[str]) -> None:
+    run("tried", rules=MORE)
+    run("confirmed", rules=MORE)
+    for step in steps:
+        run(step)
+    before = host.state()
+    would = run("absent", check=True)
+    assert (would["changed"], would["diff"]["after"], host.state()) == (True, "", before)
+    assert run("absent")["changed"]
+    assert (host.state()["table"], host.state()["timer"]) == (None, None)
+    assert not Path(core.PREVIOUS).exists()
+    assert not run("absent")["changed"]
+
+
+def test_a_timer_without_a_table_is_removed(host: Host, run: Run) -> None:
+    """A run of an earlier version stopped the unit, whose stop deleted the table, and left the timer."""
+    run("tried")
+    host.change(table=None)
+    assert run("absent", check=True)["changed"]
+    assert run("absent")["changed"]
+    assert host.state()["timer"] is None
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_where_nothing_is_nothing_is_removed(host: Host, run: Run, check: bool) -> None:
+    (host.path.parent / "bin/nft").unlink()
+    gone = run("absent", check=check)
+    assert (gone["changed"], gone["pending"], "diff" in gone) == (False, False, False)
+
+
 def test_a_table_that_nft_refuses_is_not_loaded(host: Host, run: Run) -> None:
     host.change(refuses=True)
     assert "syntax error" in run("tried")["msg"]
@@ -187,6 +249,8 @@ def ports() -> Iterator[dict[str, int]]:
 @pytest.mark.parametrize("state", ["planned", "probed"])
 def test_what_can_be_reached_is_found(run: Run, ports: dict[str, int], state: str) -> None:
     reach = {name: {"address": "127.0.0.1", "port": port} for name, port in ports.items()}
+    if state == "probed":
+        run("tried")
     found = run(state, reach=[*reach.values()])
     assert (found["open"], found["closed"]) == ([reach["open"]], [reach["closed"]])
 

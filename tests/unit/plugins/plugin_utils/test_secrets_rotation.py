@@ -86,7 +86,7 @@ def test_the_end_leaves_the_file_as_it_was_but_for_the_values():
     former = f"{FILE}ha_secrets_previous:"
     assert whole.text.splitlines() == change.text[: len(change.text)].split("ha_secrets_previous:")[0].splitlines()
     assert former.startswith(FILE)
-    assert sut.end(whole.text, NAMES) == sut.Change(whole.text)
+    assert sut.end(whole.text, NAMES) == sut.Change(whole.text, unchanged=NAMES)
 
 
 @pytest.mark.parametrize(
@@ -133,3 +133,25 @@ def test_what_can_t_be_changed_here_is_refused(text, expected):
     with pytest.raises(SecretsError, match=expected) as caught:
         begun(text, "ha_secrets.etcd_root")
     assert OLD not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'ha_secrets: {patroni_rest: SuperSecret12345678, etcd_root: !vault "$ANSIBLE_VAULT;1.1;AES256\\n6162"}\n',
+        "ha_secrets:\n  etcd_root: &x SuperSecret12345678\n  other: *x\n",
+        "ha_secrets:\n  etcd_root: SuperSecret12345678\n  patroni_rest: *nothing\n",
+    ],
+    ids=["a vaulted value in a flow", "an anchor", "an alias of nothing"],
+)
+def test_what_can_t_be_written_is_refused_without_the_lines(text):
+    with pytest.raises(SecretsError) as refused:
+        begun(text, NAMES[0])
+    assert "SuperSecret" not in str(refused.value)
+    assert refused.value.__suppress_context__ or refused.value.__context__ is None
+
+
+@pytest.mark.parametrize("former", ["", "ha_secrets_previous: \"{{ lookup('x') }}\"\n", "ha_secrets_previous:\n"])
+def test_a_former_value_that_is_elsewhere_is_left(former):
+    change = sut.end(FILE + former, NAMES[:1])
+    assert (change.text, change.changed, change.unchanged) == (FILE + former, (), NAMES[:1])

@@ -590,6 +590,22 @@ def test_a_kernel_without_the_settings_of_its_file_is_a_problem(live, wrong):
     assert problems(reports) == wrong
 
 
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [
+        ({"loaded": True, "kept": True, "same": True}, []),
+        ({"loaded": False, "kept": True, "same": False}, ["its firewall is not loaded, and closes no port"]),
+        ({"loaded": True, "kept": False, "same": False}, ["its firewall is lost at the next boot"]),
+        ({"loaded": True, "kept": True, "same": False}, ["its firewall has other rules than were confirmed"]),
+        ({"failed": True, "msg": "boom"}, ["firewall can't be asked: boom"]),
+    ],
+)
+def test_a_host_without_the_firewall_that_was_confirmed_is_a_problem(found, wrong):
+    reports = lab()
+    reports["lb1"]["probes"]["firewall"] = found
+    assert problems(reports) == [("lb1", text) for text in wrong]
+
+
 def with_certificates(**days):
     reports = lab()
     for host, remaining in days.items():
