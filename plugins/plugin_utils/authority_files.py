@@ -133,7 +133,8 @@ class AuthorityDirectory:
         else:
             # The lost key is the former authority's until next.key takes its place.
             others = [one for one in trusted if one != following]
-            issuer = ([one for one in others if (one in leaving) == there["next.key"]] or others or trusted)[0]
+            begun = following is not None
+            issuer = ([one for one in others if (one in leaving) is begun] or others or trusted)[0]
         if issuer is None:
             raise RefusedError(f"{self._file('ca.key')} is not the key of a certificate in ca.crt")
         phase = Phase.SETTLED
