@@ -223,7 +223,9 @@ def sites_of(arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> list
     if not concerned:
         raise RefusedError(f"{VARIABLE}: no host of this run has it; name the folder of the authority")
     return [
-        site_at(place, arguments | options_of(hostvars[named[0]]), named, f"{place}: " if len(concerned) > 1 else "")
+        site_at(
+            place, {**arguments} | options_of(hostvars[named[0]]), named, f"{place}: " if len(concerned) > 1 else ""
+        )
         for place, named in concerned.items()
     ]
 

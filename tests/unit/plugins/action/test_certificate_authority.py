@@ -274,7 +274,9 @@ def stepped(several: Controller, state: str, **arguments: Any) -> tuple[int, str
     """Take a step of all authorities as authority_step.yml does."""
     step = {"state": state, "recent": arguments.pop("recent", 0)}
     task = {"holdfast.ha.certificate_authority": step, "run_once": True, "register": "step"}
-    own = "phases: {{ step.phase }} {{ step.authorities.db1.phase }} {{ (step.authorities.db2 | default(step)).phase }}."
+    own = (
+        "phases: {{ step.phase }} {{ step.authorities.db1.phase }} {{ (step.authorities.db2 | default(step)).phase }}."
+    )
     show = {"ansible.builtin.debug": {"msg": own}, "run_once": True}
     return several.play(*([SURVEY] if state == "followed" else []), task, show, **arguments)
 
