@@ -55,5 +55,11 @@ class Kernel:
 
     def has(self, content: str) -> bool:
         """Whether what is loaded is what these commands load, rule for rule."""
-        listed = self.listed() or ""
-        return firewall.mark(listed) == firewall.mark(content) and listed == self.listing_of(content)
+        listed = self.listed()
+        if listed is None or firewall.mark(listed) != firewall.mark(content):
+            return False
+        return self._reloaded(listed) == self._reloaded(self.listing_of(content))
+
+    def _reloaded(self, listed: str) -> str:
+        """Return what listed() is after a return to it: addresses that became one range lose their braces then."""
+        return self.listing_of(firewall.restoring(listed))

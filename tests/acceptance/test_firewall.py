@@ -108,12 +108,12 @@ def test_the_rules_come_back_after_a_flush_and_a_boot(inventory: Path) -> None:
 
 
 def test_rules_without_the_controller_are_refused(inventory: Path) -> None:
-    before = on_node("db1", *TABLE)
+    before = table("db1")
     refused = run_playbook(PLAYBOOK, inventory=walled(ssh=["203.0.113.0/24"]))
     walled()
     assert refused.code != 0
     assert "which is in none of SSH's networks" in refused.output
-    assert on_node("db1", *TABLE) == before
+    assert table("db1") == before
 
 
 @contextmanager
@@ -144,9 +144,14 @@ def test_rules_that_cut_a_host_off_undo_themselves(inventory: Path) -> None:
     assert [name for name in HOSTS if attempt(name, *TABLE).returncode != 0] == []
 
 
+def table(node: str) -> str:
+    """A host's table, without what it counted. nft shows a set of one range with braces only the first time."""
+    return re.sub(r"{ (\S+) }", r"\1", on_node(node, *TABLE, check=False))
+
+
 def tables() -> dict[str, str]:
-    """Every host's table, without what it counted."""
-    return {name: on_node(name, *TABLE, check=False) for name in HOSTS}
+    """Every host's table."""
+    return {name: table(name) for name in HOSTS}
 
 
 def test_a_killed_run_undoes_itself(inventory: Path) -> None:
@@ -159,6 +164,8 @@ def test_a_killed_run_undoes_itself(inventory: Path) -> None:
     with suppress(AssertionError):
         wait_until(lambda: tables() == before, seconds=60, what="the former rules")
     assert tables() == before
+    told = run_playbook(ROOT / "playbooks/status.yml", inventory=more)
+    assert "other rules than were confirmed" not in told.output
     done = run_playbook(PLAYBOOK, inventory=more)
     assert done.code == 0, done.output[-4000:]
     assert "12345" in on_node("lb1", *TABLE)
@@ -221,7 +228,7 @@ def test_turned_off_after_a_killed_start_it_is_off(inventory: Path) -> None:
     ids=("emptied", "opened", "flushed"),
 )
 def test_a_table_that_others_changed_is_told_and_mended(inventory: Path, change: tuple[str, ...], told: str) -> None:
-    before = on_node("backup1", *TABLE)
+    before = table("backup1")
     assert not gets_through("client1", "198.51.100.31", 8432)
     on_node("backup1", "nft", *change)
     assert gets_through("client1", "198.51.100.31", 8432)
@@ -230,7 +237,7 @@ def test_a_table_that_others_changed_is_told_and_mended(inventory: Path, change:
     mended = run_playbook(PLAYBOOK, inventory=inventory)
     assert mended.code == 0, mended.output[-4000:]
     assert {name for name, count in mended.changed.items() if count} == {"backup1"}, mended.changed
-    assert on_node("backup1", *TABLE) == before
+    assert table("backup1") == before
     assert not gets_through("client1", "198.51.100.31", 8432)
     assert_healthy()
 

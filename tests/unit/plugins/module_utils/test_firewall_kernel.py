@@ -20,6 +20,8 @@ MANY = [f"192.0.2.{number}" for number in range(1, 250, 2)]
 RULES = [
     {"port": 5432, "sources": ["198.51.100.0/24", "203.0.113.7", "2001:db8::/64"], "about": "PostgreSQL"},
     {"port": 2379, "sources": MANY, "about": "etcd"},
+    {"port": 2380, "sources": ["198.51.100.11", "198.51.100.12", "198.51.100.13"], "about": "one range"},
+    {"port": 8008, "sources": ["198.51.100.11", "198.51.100.12", "198.51.100.21"], "about": "a range and another one"},
     {"port": 22222, "sources": ["0.0.0.0/0", "::/0"], "about": "declared"},
 ]
 PARAMS = {"rules": RULES, "ssh_ports": [22, 2222], "ssh_sources": [], "others": "drop"}
