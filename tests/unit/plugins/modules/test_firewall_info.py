@@ -26,6 +26,7 @@ from ansible_collections.holdfast.ha.plugins.modules import firewall_info as sut
 def test_the_table_is_compared_with_what_is_kept(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    *,
     kept: bytes | None,
     listed: str | None,
     has: bool,
