@@ -118,6 +118,7 @@ def drill_options(report: Path) -> list[str]:
         "drill_faults": "primary_power_loss",
         "drill_report": str(report),
         "drill_slack": 60,
+        "drill_dead_man": 600,
     }
     return ["-e", json.dumps(given)]
 
