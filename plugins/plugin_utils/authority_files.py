@@ -123,11 +123,9 @@ class AuthorityDirectory:
         if not self._file("ca.crt").exists():
             return None
         trusted = tuple(load_certificates(self._file("ca.crt").read_bytes()))
-        there = {name: self._file(name).exists() for name in ("ca.key", "next.key", "old.crt", "old.key")}
-        has_key, is_replaced = there.pop("ca.key"), there["old.crt"] or there["old.key"]
-        if len(trusted) == 1 and not any(there.values()):
+        has_key, leaving, following = self._file("ca.key").exists(), self._leaving(), self._owner("next.key", trusted)
+        if len(trusted) == 1 and not leaving and following is None:
             return State(Phase.SETTLED, trusted, trusted[0], has_key=has_key)
-        leaving, following = self._leaving(trusted), self._owner("next.key", trusted)
         if has_key:
             issuer = self._owner("ca.key", trusted)
         else:
@@ -140,7 +138,7 @@ class AuthorityDirectory:
         phase = Phase.SETTLED
         if following is not None:
             phase = Phase.TRUST
-        elif is_replaced and issuer not in leaving:
+        elif leaving and issuer not in leaving:
             phase = Phase.ISSUE if set(leaving) & {*trusted} else Phase.DISTRUST
         return State(phase, trusted, issuer, following, leaving, has_key)
 
@@ -165,8 +163,7 @@ class AuthorityDirectory:
 
     def leaving(self) -> Authority | None:
         """Return the authority that hosts are to forget, None without its key."""
-        there = all(self._file(name).exists() for name in ("old.crt", "old.key"))
-        return self.authority("old") if there else None
+        return self.authority("old") if self._file("old.key").exists() else None
 
     def authority(self, which: str) -> Authority:
         """Return the authority of the files C(which.key) and C(ca.crt), or of C(old)."""
@@ -226,13 +223,11 @@ class AuthorityDirectory:
         """Go one step on, once all hosts have followed; return the state after it."""
         with self._alone():
             if state.phase is Phase.TRUST:
-                self._write("old.crt", pem_of(state.outgoing(state.following, state.trusted)), 0o644)
                 if state.has_key:
                     self._write("old.key", self._file("ca.key").read_bytes(), 0o600)
                 self._file("next.crt").unlink(missing_ok=True)
                 self._file("next.key").replace(self._file("ca.key"))
             elif state.phase is Phase.ISSUE:
-                self._write("old.crt", pem_of(state.leaving), 0o644)
                 self._write("ca.crt", pem_of(one for one in state.trusted if one not in state.leaving), 0o644)
             else:
                 self._write("rotated", f"{now.isoformat()} {fingerprint(state.issuer)}\n".encode(), 0o644)
@@ -249,12 +244,10 @@ class AuthorityDirectory:
     def _file(self, name: str) -> Path:
         return self.path / name
 
-    def _leaving(self, trusted: Sequence[Any]) -> tuple[Any, ...]:
-        """The certificates in C(old.crt). Without it, the one that C(old.key) belongs to."""
-        if self._file("old.crt").exists():
-            return tuple(load_certificates(self._file("old.crt").read_bytes()))
-        former = self._owner("old.key", trusted)
-        return () if former is None else (former,)
+    def _leaving(self) -> tuple[Any, ...]:
+        """The certificates in C(old.crt)."""
+        file = self._file("old.crt")
+        return tuple(load_certificates(file.read_bytes())) if file.exists() else ()
 
     def _owner(self, name: str, certificates: Sequence[Any]) -> Any:
         """The certificate that a key's file belongs to; None without the file, or one."""

@@ -303,21 +303,6 @@ def test_a_lost_key_below_a_root(directory: AuthorityDirectory) -> None:
     assert names(go_on(directory).trusted) == ["Another CA", "Root", "Other CA"]
 
 
-def test_replacements_that_the_version_before_began(directory: AuthorityDirectory) -> None:
-    """It wrote old.crt at the last step only, and could end between old.crt and old.key."""
-    trust = begin(directory)
-    issue = directory.advanced(trust, NOW)
-    (directory.path / "old.crt").unlink()
-    assert state_of(directory) == issue
-    distrust = directory.advanced(issue, NOW)
-    (directory.path / "old.crt").unlink()
-    found = state_of(directory)
-    assert (found.phase, found.trusted) == (Phase.DISTRUST, distrust.trusted)
-    assert directory.leaving() is None
-    assert go_on(directory).phase is Phase.SETTLED
-    assert files_of(directory) == {"ca.crt", "ca.key", "rotated"}
-
-
 def test_a_passphrase_is_that_of_all_keys(tmp_path: Path) -> None:
     directory = AuthorityDirectory(tmp_path / "pki", "secret")
     directory.present("Holdfast CA", NOW, 9)
