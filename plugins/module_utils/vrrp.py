@@ -70,9 +70,19 @@ def parse_peers(configuration: str) -> list[str]:
     return sorted({line.split()[0] for block in blocks for line in block.splitlines() if line.strip()})
 
 
+def has_rules(text: str) -> bool:
+    """Whether the output of ``nft -j list table`` has any rule; ValueError when it is not JSON."""
+    return any("rule" in item for item in json.loads(text or "{}").get("nftables", ()))
+
+
+def listed_filter(module: AnsibleModule) -> str:
+    """Return the table as JSON; empty where it is not loaded."""
+    if not module.get_bin_path(FILTER[0], opt_dirs=["/usr/sbin", "/sbin"]):
+        return ""
+    code, output, _error = module.run_command(list(FILTER))
+    return output if code == 0 else ""
+
+
 def strangers(module: AnsibleModule) -> list[str]:
     """Return senders of adverts to this host within the last minute that are not peers; empty without the filter."""
-    if not module.get_bin_path(FILTER[0], opt_dirs=["/usr/sbin", "/sbin"]):
-        return []
-    code, output, _error = module.run_command(list(FILTER))
-    return parse_strangers(output) if code == 0 else []
+    return parse_strangers(listed_filter(module))

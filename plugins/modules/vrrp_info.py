@@ -60,6 +60,10 @@ strangers:
   type: list
   elements: str
   sample: [198.51.100.23]
+filtered:
+  description: Whether that filter is loaded, with its rules.
+  returned: always
+  type: bool
 running:
   description: Whether keepalived runs.
   returned: always
@@ -71,7 +75,14 @@ enabled:
 """
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import locate, parse_addresses, parse_unit, strangers
+from ansible_collections.holdfast.ha.plugins.module_utils.vrrp import (
+    has_rules,
+    listed_filter,
+    locate,
+    parse_addresses,
+    parse_strangers,
+    parse_unit,
+)
 
 
 def _print(module: AnsibleModule, program: str, *arguments: str) -> str:
@@ -95,7 +106,9 @@ def main() -> None:
         _print(module, "systemctl", "show", "--property=ActiveState,UnitFileState", module.params["unit"])
     )
     held = [address for address, interface in interfaces.items() if interface]
-    module.exit_json(changed=False, interfaces=interfaces, held=held, strangers=strangers(module), **unit)
+    table = listed_filter(module)
+    seen = {"strangers": parse_strangers(table), "filtered": has_rules(table)}
+    module.exit_json(changed=False, interfaces=interfaces, held=held, **seen, **unit)
 
 
 if __name__ == "__main__":

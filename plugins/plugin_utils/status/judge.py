@@ -44,6 +44,7 @@ VERIFY = "run playbooks/restore_verify.yml; see `journalctl -u holdfast-restore-
 UNJUDGED = ("archive", "objects", "prometheus", "protection", "queue", "rolling", "timings")
 BOUND = "run playbooks/connections.yml; if it comes back, look for another file in /etc/sysctl.d that sets it"
 HAVE_FIREWALL = "run playbooks/firewall.yml"
+HAVE_FILTER = "`systemctl reload-or-restart keepalived-filter` there"
 RESTART_PATRONI = "run playbooks/restart.yml"
 AMENDMENTS = "`journalctl -u patroni` there says what they don't fit; see docs/patroni-amendments.md for the versions"
 RENEW = "run playbooks/site.yml, which renews a certificate in its last 60 days (certificates_renew_before_days)"
@@ -316,9 +317,11 @@ def judge_virtual_ips(virtual_ips: Sequence[VirtualIp]) -> Iterator[Problem]:
 
 
 def judge_adverts(hosts: Sequence[Host]) -> Iterator[Problem]:
-    """Yield senders of VRRP adverts that are not peers of the balancers: each may hold their addresses."""
+    """Yield balancers that filter none, and senders of VRRP adverts that are not peers: each may hold the addresses."""
     told: dict[str, list[str]] = {}
     for host in hosts:
+        if (host.answer("vrrp") or {}).get("filtered") is False:
+            yield Problem(host.name, "doesn't filter VRRP adverts: a stranger's can take virtual IPs", HAVE_FILTER)
         for address in (host.answer("vrrp") or {}).get("strangers", ()):
             told.setdefault(address, []).append(host.name)
     declared = own_addresses(host.ha for host in hosts)

@@ -87,6 +87,14 @@ def test_who_sent_adverts_and_is_no_peer(sets, found):
     assert vrrp.parse_strangers(json.dumps({"nftables": listed})) == found
 
 
+@pytest.mark.parametrize(
+    ("items", "found"), [([{"rule": {"expr": []}}], True), ([{"chain": {"name": "adverts"}}], False), ([], False)]
+)
+def test_a_table_without_rules_filters_nothing(items, found):
+    assert vrrp.has_rules(json.dumps({"nftables": [{"metainfo": {}}, {"table": {}}, *items]})) is found
+    assert not vrrp.has_rules("")
+
+
 def test_peers_of_a_configuration():
     configuration = """
 vrrp_instance main {

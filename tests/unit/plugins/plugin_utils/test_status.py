@@ -86,7 +86,7 @@ def balancer(holds):
     ]
     probes = {
         "haproxy": {"running": True, "pools": pools},
-        "vrrp": {"running": True, "held": ["198.51.100.100/24"] if holds else []},
+        "vrrp": {"running": True, "filtered": True, "held": ["198.51.100.100/24"] if holds else []},
         "timings": timed.balancer(150 if holds else 110, "primary"),
     }
     return {"ha": topology("haproxy", "keepalived"), "unreachable": None, "probes": probes}
@@ -185,6 +185,11 @@ CASES = [
             ("2001:db8::23", "sends VRRP adverts to lb1, where it is no peer: it may hold virtual IPs"),
         ],
         id="balancers that the inventory lacks",
+    ),
+    pytest.param(
+        [(("lb1", "probes", "vrrp", "filtered"), False)],
+        [("lb1", "doesn't filter VRRP adverts: a stranger's can take virtual IPs")],
+        id="an emptied filter of adverts",
     ),
     pytest.param(
         [(("db*", *PATRONI, "cluster", "members", 2, "name"), "db4")],
