@@ -68,7 +68,8 @@ def converge(*arguments: str) -> Run:
     run = run_playbook(SITE, *arguments)
     log = ROOT / ".lab/converge.log"
     log.write_text(run.output)
-    assert run.code == 0, f"{log}:\n{run.output[-4000:]}"
+    failed = "\n".join(line for line in run.output.splitlines() if line.startswith("fatal: "))
+    assert run.code == 0, f"{log}:\n{failed}\n{run.output[-4000:]}"
     return run
 
 
