@@ -24,6 +24,8 @@ from tests.unit.plugins.plugin_utils.conftest import changed_document, inventory
 CHANGED = Verdict(stored=False, accepted=False, standin=False)
 AFTER = Verdict(stored=True, accepted=True, standin=True)
 ROLE = "ha_role_passwords.app"
+ONE_WORKER = pytest.mark.xdist_group("rotation")
+"""Tests of one run of the playbook."""
 EVERYTHING = dict.fromkeys((*KNOWN, ROLE), CHANGED)
 LOG = """
 import json
@@ -179,6 +181,7 @@ def written(lines, path):
     return [(host, text) for host, at, text in (*contents, *secret) if at == path and text]
 
 
+@ONE_WORKER
 def test_everything_at_once(whole):
     lines, _commands = whole
     etcd = [arguments for host, arguments in of(lines, "etcd_cluster") if host == "db1"]
@@ -203,6 +206,7 @@ def test_everything_at_once(whole):
     assert roles[2]["absent"] == ["replicator_next", "rewinder_next", "pgbouncer_next"]
 
 
+@ONE_WORKER
 def test_services_log_in_as_stand_ins_and_then_as_themselves(whole):
     lines, _commands = whole
     members = [
@@ -234,6 +238,7 @@ def test_services_log_in_as_stand_ins_and_then_as_themselves(whole):
     assert jobs == ["root_next"] * 2 + ["root"] * 2
 
 
+@ONE_WORKER
 def test_the_steps_come_in_their_order(whole):
     lines, commands = whole
     assert commands == ["reload patroni.service"] * 6
