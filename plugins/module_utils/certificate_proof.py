@@ -17,13 +17,18 @@ from typing import Any
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Found, end_of, parse_peer_certificate
 
 _MOST_FLIGHTS = 10
+_STRICT = ssl.VERIFY_X509_STRICT | 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which the module ssl has no name for
 
 
-def prove(certificate_path: str, key_path: str, ca: str) -> Found | str:
-    """Return a certificate's content, or why it fails for a server whose clients trust only ``ca`` (PEM)."""
+def prove(certificate_path: str, key_path: str, ca: str, *, strict: bool = False) -> Found | str:
+    """Return a certificate's content, or why it fails for a server whose clients trust only ``ca`` (PEM).
+
+    :arg strict: demand all that RFC 5280 does, up to the root, as clients with Python 3.13 do; at whatever time.
+    """
+    flags = _STRICT if strict else ssl.VERIFY_X509_PARTIAL_CHAIN
     try:
-        server = _context(ssl.PROTOCOL_TLS_SERVER, certificate_path, key_path, ca)
-        client = _context(ssl.PROTOCOL_TLS_CLIENT, certificate_path, key_path, ca)
+        server = _context(ssl.PROTOCOL_TLS_SERVER, certificate_path, key_path, ca, flags)
+        client = _context(ssl.PROTOCOL_TLS_CLIENT, certificate_path, key_path, ca, flags)
         try:
             return parse_peer_certificate(_handshake(client, server))
         except ssl.SSLCertVerificationError:
@@ -47,11 +52,11 @@ def end_of_authority(ca: str) -> datetime | None:
     return min((end_of(found) for found in context.get_ca_certs()), default=None)
 
 
-def _context(protocol: int, certificate_path: str, key_path: str, ca: str) -> ssl.SSLContext:
+def _context(protocol: int, certificate_path: str, key_path: str, ca: str, flags: ssl.VerifyFlags) -> ssl.SSLContext:
     context = ssl.SSLContext(protocol)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.verify_flags |= flags
     context.load_verify_locations(cadata=ca)
     # without one OpenSSL would ask a terminal for the passphrase of an encrypted key
     context.load_cert_chain(certificate_path, key_path, password=lambda: "-")

@@ -26,6 +26,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate import Wanted
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import chain_of, end
 from ansible_collections.holdfast.ha.plugins.plugin_utils import controller_file
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
@@ -39,12 +40,14 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
     pem_of,
     spki,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import chain_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import chain_problems, strict_problems
 
 if TYPE_CHECKING:
     from cryptography import x509
 
 
+TRIAL = Wanted("trial.crt", "trial", "holdfast", ("trial",), ())
+"""The content of a certificate that no host gets."""
 REPLACE_LOST = "replace the authority with playbooks/rotate_authority.yml"
 
 
@@ -170,6 +173,14 @@ class AuthorityDirectory:
         certificates = self._file("old.crt" if which == "old" else "ca.crt").read_bytes()
         return Authority.load(certificates, self._file(f"{which}.key").read_bytes(), self.passphrase)
 
+    def refuse_unfit(self, state: State, now: datetime) -> None:
+        """Raise RefusedError for an authority of the user's that can't issue what all programs accept.
+
+        One that has issued certificates is left alone: its hosts accept them.
+        """
+        if state.has_key and not self._file("issued").exists():
+            refuse_unfit("ca.crt", self._pair(state.issuer, "ca.key"), state.trusted, now)
+
     def present(self, common_name: str, now: datetime, days: int, *, again: bool = False) -> tuple[State | None, State]:
         """Make the first authority if there is none; return the one before, and after it.
 
@@ -204,7 +215,7 @@ class AuthorityDirectory:
             own = self._owner("next.key", found)
             if own is not None and spki(own.public_key()) == spki(state.issuer.public_key()):
                 raise RefusedError("next.crt has the present key: put that certificate into ca.crt, and run site.yml")
-            refuse_unfit(own, found, now)
+            refuse_unfit("next.crt", None if own is None else self._pair(own, "next.key"), found, now)
             state.outgoing(own, found)
             return found
         key = new_key() if dry and not self._file("next.key").exists() else self._key("next.key")
@@ -255,6 +266,10 @@ class AuthorityDirectory:
             return None
         return owner_of(load_key(self._file(name).read_bytes(), self.passphrase), certificates)
 
+    def _pair(self, certificate: Any, name: str) -> Authority:
+        """A certificate and its key's file."""
+        return Authority(certificate, load_key(self._file(name).read_bytes(), self.passphrase))
+
     def _key(self, name: str) -> Any:
         """A key's file, which is made if it is missing."""
         if not self._file(name).exists():
@@ -281,10 +296,17 @@ def fingerprint(certificate: Any) -> str:
     return hashlib.sha256(pem_of([certificate])).hexdigest()
 
 
-def refuse_unfit(authority: Any, known: Sequence[Any], now: datetime) -> None:
-    """Raise RefusedError unless a certificate is that of an authority which all programs accept as an issuer."""
+def refuse_unfit(name: str, authority: Authority | None, known: Sequence[Any], now: datetime) -> None:
+    """Raise RefusedError unless an authority is one which all programs accept as an issuer.
+
+    :arg name: the file of its certificate, and of C(known), those above it.
+    """
     if authority is None:
         raise RefusedError("next.key is not the key of a certificate in next.crt")
-    found = list(chain_problems([authority, *chain_of(authority, known)], now))
+    found = list(chain_problems([authority.certificate, *chain_of(authority.certificate, known)], now))
+    if not found:
+        key = new_key()
+        issued = authority.issue(key.public_key(), TRIAL, now, 1)
+        found = list(strict_problems(issued, key_pem(key, "").decode(), pem_of(known).decode()))
     if found:
-        raise RefusedError(f"next.crt: {'; '.join(found)}")
+        raise RefusedError(f"{name}: {'; '.join(found)}")

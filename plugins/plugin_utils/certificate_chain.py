@@ -6,10 +6,13 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.certificate_proof import prove
 from ansible_collections.holdfast.ha.plugins.module_utils.certificate_x509 import begin, end
 
 # ansible-core requires it, so it is installed wherever this runs; ansible-test imports without it.
@@ -32,6 +35,22 @@ def chain_problems(chain: Sequence[Any], now: datetime) -> Iterator[str]:
         yield from validity_problems(one, name, now)
     if chain and chain[-1].issuer != chain[-1].subject:
         yield f"the authority above {chain[-1].subject.rfc4514_string()} is missing: add those up to the root"
+
+
+def strict_problems(certificates: str, key: str, trusted: str) -> Iterator[str]:
+    """Yield why clients that demand all of RFC 5280 refuse a certificate, the first one of its chain; all are PEM.
+
+    Clients with Python 3.13 do, where an authority without keyUsage or a certificate without authorityKeyIdentifier
+    is accepted by others.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        paths = Path(folder, "crt"), Path(folder, "key")
+        for path, text in zip(paths, (certificates, key), strict=True):
+            path.touch(mode=0o600)
+            path.write_text(text, encoding="utf-8")
+        found = prove(*map(str, paths), trusted, strict=True)
+    if isinstance(found, str):
+        yield f"{found} (RFC 5280); have it issued anew"
 
 
 def validity_problems(certificate: Any, name: str, now: datetime) -> Iterator[str]:

@@ -19,7 +19,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority 
     load_key,
     owner_of,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import chain_problems, validity_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_chain import (
+    chain_problems,
+    strict_problems,
+    validity_problems,
+)
 
 VARIABLE = "certificates_given"
 
@@ -80,11 +84,17 @@ def problems(given: Given, wanted: Sequence[Wanted], trusted: str, now: datetime
         chains = [(one, load_certificates(given.of(one).encode()) if given.of(one) else []) for one in wanted]
     except RefusedError as error:
         return [f"{VARIABLE}: {error}; give PEM files, and a key without a passphrase (ansible-vault may encrypt it)"]
-    return [text for one, chain in chains for text in _judge(one, chain, key, authorities, now)]
+    found = [text for one, chain in chains for text in _judge(one, chain, key, authorities, now)]
+    texts = () if found else ((_name(one), given.of(one)) for one in wanted)
+    return found or [f"{name}: {why}" for name, text in texts for why in strict_problems(text, given.key, trusted)]
+
+
+def _name(wanted: Wanted) -> str:
+    return f"{VARIABLE}.{'certificate' if wanted.common_name is not None else 'client_certificate'}"
 
 
 def _judge(wanted: Wanted, chain: Sequence[Any], key: Any, authorities: Sequence[Any], now: datetime) -> Iterator[str]:
-    name = f"{VARIABLE}.{'certificate' if wanted.common_name is not None else 'client_certificate'}"
+    name = _name(wanted)
     if not chain:
         yield f"{name} is missing: the host needs one for {Path(wanted.path).name}"
         return

@@ -23,6 +23,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import
     fingerprint,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import (
+    SIGNS_CERTIFICATES,
     Authority,
     RefusedError,
     key_pem,
@@ -333,9 +334,15 @@ def test_a_key_of_none_of_them(directory: AuthorityDirectory) -> None:
 
 
 def below(
-    issuer: Authority, common_name: str, *, is_authority: bool = True, days: int = 900, now: datetime = NOW
+    issuer: Authority,
+    common_name: str,
+    *,
+    is_authority: bool = True,
+    days: int = 900,
+    now: datetime = NOW,
+    lacks: type[x509.ExtensionType] | None = None,
 ) -> Authority:
-    """An intermediate authority, or one that only claims to be one."""
+    """An intermediate authority, or one that only claims to be one, or that lacks an extension."""
     key = new_key()
     builder = x509.CertificateBuilder(
         issuer_name=issuer.certificate.subject,
@@ -349,8 +356,10 @@ def below(
         x509.BasicConstraints(ca=is_authority, path_length=None),
         x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
         x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()),
+        SIGNS_CERTIFICATES,
     ):
-        builder = builder.add_extension(extension, critical=False)
+        if not isinstance(extension, lacks or ()):
+            builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
     return Authority(builder.sign(issuer.key, hashes.SHA256()), key)
 
 
@@ -368,8 +377,9 @@ def root_of(common_name: str, *, now: datetime = NOW, path_length: int | None = 
     for extension in (
         x509.BasicConstraints(ca=True, path_length=path_length),
         x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        SIGNS_CERTIFICATES,
     ):
-        builder = builder.add_extension(extension, critical=False)
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
     return Authority(builder.sign(key, hashes.SHA256()), key)
 
 
@@ -387,6 +397,21 @@ def test_a_next_authority_of_the_user_s_below_a_root(directory: AuthorityDirecto
     assert names(go_on(directory).trusted) == ["Another CA", "Root"]
 
 
+@pytest.mark.parametrize("lacks", [x509.KeyUsage, x509.SubjectKeyIdentifier, x509.AuthorityKeyIdentifier])
+def test_the_first_one_must_be_one_that_all_programs_accept(tmp_path: Path, lacks: type[x509.ExtensionType]) -> None:
+    root, directory = root_of("Root"), AuthorityDirectory(tmp_path)
+    for own, is_fit in ((below(root, "Own CA"), True), (below(root, "Own CA", lacks=lacks), False)):
+        (tmp_path / "ca.key").write_bytes(key_pem(own.key, ""))
+        (tmp_path / "ca.crt").write_bytes(pem_of([own.certificate, root.certificate]))
+        if is_fit:
+            directory.refuse_unfit(state_of(directory), NOW)
+        else:
+            with pytest.raises(RefusedError, match=r"ca\.crt: it isn't accepted: .*RFC 5280.; have it issued anew"):
+                directory.refuse_unfit(state_of(directory), NOW)
+    (tmp_path / "issued").mkdir()
+    directory.refuse_unfit(state_of(directory), NOW)
+
+
 def test_next_authorities_that_are_refused(directory: AuthorityDirectory) -> None:
     root, narrow = root_of("Root"), root_of("Narrow", path_length=0)
     offered = {
@@ -394,6 +419,7 @@ def test_next_authorities_that_are_refused(directory: AuthorityDirectory) -> Non
         "is missing: add those up to the root": (below(root, "Own CA"), ()),
         "is no authority": (below(root, "db1", is_authority=False), (root.certificate,)),
         "is valid from": (below(root, "Own CA", days=-1), (root.certificate,)),
+        r"next\.crt: it isn't accepted.*RFC 5280": (below(root, "Own CA", lacks=x509.KeyUsage), (root.certificate,)),
     }
     for message, (own, above) in offered.items():
         offer(directory, own.key, own.certificate, *above)

@@ -31,6 +31,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates imp
     read_given,
     wanted_of,
 )
+from cryptography import x509
 
 from tests.unit.plugins.plugin_utils.rolling.clusters import LAB, topology
 from tests.unit.plugins.plugin_utils.test_authority_files import below, root_of
@@ -47,9 +48,10 @@ class Corporation:
 
     root: Authority = field(default_factory=lambda: root_of("Root", now=NOW))
     key: Any = field(default_factory=new_key)
+    lacks: type[x509.ExtensionType] | None = None
 
     def __post_init__(self) -> None:
-        self.between = below(self.root, "Issuing CA", now=NOW)
+        self.between = below(self.root, "Issuing CA", now=NOW, lacks=self.lacks)
 
     @property
     def trusted(self) -> str:
@@ -113,6 +115,17 @@ def test_files_that_do_not_belong_together(corporation: Corporation) -> None:
     for message, (files, trusted) in cases.items():
         found = problems(files, wanted, trusted, NOW)
         assert any(message in text for text in found), (message, found)
+
+
+def test_what_only_some_programs_accept() -> None:
+    """A TLS client with Python 3.13 refuses it, PostgreSQL does not."""
+    corporation = Corporation(lacks=x509.KeyUsage)
+    found = problems(corporation.given(), [HOST, CLIENT], corporation.trusted, NOW)
+    assert [text.partition(":")[0] for text in found] == [
+        "certificates_given.certificate",
+        "certificates_given.client_certificate",
+    ]
+    assert all("RFC 5280" in text for text in found)
 
 
 def test_an_intermediate_one_is_missing(corporation: Corporation) -> None:
