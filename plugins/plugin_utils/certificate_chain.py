@@ -44,11 +44,11 @@ def strict_problems(certificates: str, key: str, trusted: str) -> Iterator[str]:
     is accepted by others.
     """
     with tempfile.TemporaryDirectory() as folder:
-        paths = Path(folder, "crt"), Path(folder, "key")
-        for path, text in zip(paths, (certificates, key), strict=True):
+        crt, private = Path(folder, "crt"), Path(folder, "key")
+        for path, text in ((crt, certificates), (private, key)):
             path.touch(mode=0o600)
             path.write_text(text, encoding="utf-8")
-        found = prove(*map(str, paths), trusted, strict=True)
+        found = prove(str(crt), str(private), trusted, strict=True)
     if isinstance(found, str):
         yield f"{found} (RFC 5280); have it issued anew"
 
