@@ -90,7 +90,7 @@ soak: bootstrap ## No unwanted failover: the lab under load and starvation (MINU
 	@$(BIN)/ansible-playbook -i $(LAB) playbooks/soak.yml -e soak_confirm=lab -e soak_minutes=$(MINUTES)
 
 .PHONY: test
-test: bootstrap browser etcd promtool ## All checks: lint, types, units, docs, sanity, then the Molecule scenarios in containers
+test: bootstrap browser etcd promtool age ## All checks: lint, types, units, docs, sanity, then the Molecule scenarios in containers
 	@$(BIN)/python -m scripts.check lint types unit docs
 	@$(BIN)/python -m scripts.check sanity
 	@$(MAKE) --no-print-directory molecule
@@ -103,6 +103,10 @@ model: bootstrap ## The model of a failover: what holds, and the shortest counte
 browser: bootstrap ## Chromium for the tests of the drill's report
 	@$(BIN)/python -m scripts.browser
 
+.PHONY: age
+age: bootstrap ## An age for the test of secrets from elsewhere
+	@$(BIN)/python -m scripts.age
+
 .PHONY: etcd
 etcd: bootstrap ## An etcd for the tests of the lease watcher
 	@$(BIN)/python -m scripts.etcd
@@ -111,7 +115,7 @@ etcd: bootstrap ## An etcd for the tests of the lease watcher
 promtool: bootstrap ## promtool and amtool for the tests of the alert rules
 	@$(BIN)/python -m scripts.promtool
 
-unit: etcd promtool
+unit: etcd promtool age
 .PHONY: lint types unit docs sanity
 lint types unit docs sanity: bootstrap ## One kind of check
 	@$(BIN)/python -m scripts.check $@
@@ -180,7 +184,7 @@ site: bootstrap ## The docs site, in .cache/site/html
 	@$(BIN)/python -m scripts.docs_site
 
 .PHONY: matrix
-matrix: bootstrap browser etcd promtool ## Sanity and units with ansible-core 2.19, 2.20 and 2.21 (CORES=2.19 CHECKS=sanity for some)
+matrix: bootstrap browser etcd promtool age ## Sanity and units with ansible-core 2.19, 2.20 and 2.21 (CORES=2.19 CHECKS=sanity for some)
 	@$(BIN)/python -m scripts.matrix $(CORES) $(CHECKS)
 
 .PHONY: amendments

@@ -35,7 +35,7 @@ CONTROLLER = {
     ".",
     "scripts/bootstrap",
     "age-keygen",
-    "sops",
+    "age",
     "shred",
 }
 HOSTS = {
