@@ -119,12 +119,10 @@ class ActionModule(ActionBase):
         site, now = site_at(arguments["directory"], arguments), datetime.now(UTC)
         name, days, again = arguments["common_name"], arguments["validity_days"], arguments["replace"]
         with site.named():
-            there = site.directory.read()
-            if there is not None and end(there.issuer) > now:
-                site.directory.refuse_unfit(there, now)
             if not self._task.check_mode:
                 return told(*site.directory.present(name, now, days, again=again))
-        return told(there, None if there is not None and again and end(there.issuer) <= now else there)
+            found = site.directory.read()
+        return told(found, None if found is not None and again and end(found.issuer) <= now else found)
 
     def _rotating(self, found: Found, arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> list[State]:
         """Begin where it is due, once nothing is in the way of any; return the states after it."""

@@ -21,6 +21,7 @@ from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
 from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import moves_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
@@ -206,6 +207,22 @@ def authority_findings(hosts: list[str], hostvars: Mapping[str, Any]) -> Iterato
             clusters.setdefault(hostvars[host]["ha"]["cluster"], {})[host] = directory
     for directories in clusters.values():
         yield from preflight.authority_findings(directories)
+    for directory, host in {where: host for each in clusters.values() for host, where in each.items()}.items():
+        yield from unfit_authority(host, directory, hostvars[host])
+
+
+def unfit_authority(host: str, directory: str, variables: Mapping[str, Any]) -> Iterator[HostFinding]:
+    """Yield why a first authority of the user's can't issue certificates that all programs accept."""
+    failed: list[AnsibleError] = []
+    option = "certificates_ca_passphrase"
+    passphrase = evaluated(variables, option, failed) if option in variables else ""
+    if failed or not isinstance(passphrase, str):  # _variables() tells
+        return
+    try:
+        AuthorityDirectory(Path(directory).expanduser(), passphrase).refuse_unfit(datetime.now(UTC))
+    except (RefusedError, OSError) as error:
+        found = Finding("certificates_ca_directory", f"{directory}: {error}", "see docs/certificates.md")
+        yield HostFinding(host, found)
 
 
 def store_findings(seen: Mapping[str, Any], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:

@@ -173,12 +173,13 @@ class AuthorityDirectory:
         certificates = self._file("old.crt" if which == "old" else "ca.crt").read_bytes()
         return Authority.load(certificates, self._file(f"{which}.key").read_bytes(), self.passphrase)
 
-    def refuse_unfit(self, state: State, now: datetime) -> None:
+    def refuse_unfit(self, now: datetime) -> None:
         """Raise RefusedError for an authority of the user's that can't issue what all programs accept.
 
-        One that has issued certificates is left alone: its hosts accept them.
+        One that has issued certificates is left alone, as its hosts accept them; so is one that has ended.
         """
-        if state.has_key and not self._file("issued").exists():
+        state = None if self._file("issued").exists() else self.read()
+        if state is not None and state.has_key and end(state.issuer) > now:
             refuse_unfit("ca.crt", self._pair(state.issuer, "ca.key"), state.trusted, now)
 
     def present(self, common_name: str, now: datetime, days: int, *, again: bool = False) -> tuple[State | None, State]:

@@ -19,6 +19,10 @@ from ansible.parsing.vault import VaultLib, VaultSecret
 from ansible_collections.holdfast.ha.plugins.action import host_preflight
 from ansible_collections.holdfast.ha.plugins.modules import host_preflight as host_preflight_module
 from ansible_collections.holdfast.ha.plugins.plugin_utils import secrets_file
+from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import key_pem, pem_of
+from cryptography import x509
+
+from tests.unit.plugins.plugin_utils.test_authority_files import below, root_of
 
 COLLECTIONS = next(path for path in Path(secrets_file.__file__).parents if path.name == "ansible_collections").parent
 
@@ -261,6 +265,23 @@ def test_preflight_lists_what_is_missing(tmp_path):
     assert any(line.startswith("error a secrets ha_secrets.etcd_root has 7 characters") for line in lines)
     assert not any("left_out_by_limit" in line for line in lines)
     assert "hunter2" not in output
+
+
+def test_preflight_judges_a_first_authority(tmp_path):
+    root, pki = root_of("Root"), tmp_path / ".pki"
+    own = below(root, "Own CA", lacks=x509.KeyUsage)
+    pki.mkdir()
+    (pki / "ca.key").write_bytes(key_pem(own.key, "never-show-me"))
+    (pki / "ca.crt").write_bytes(pem_of([own.certificate, root.certificate]))
+    common = {"ha": {"cluster": "x", "components": ["etcd"]}, "certificates_ca_directory": str(pki)}
+    common |= {"preflight_host": {"findings": [], "clock": [0.0, 0.1]}, "certificates_ca_passphrase": "never-show-me"}
+    hosts = dict.fromkeys(("db1", "db2"), common)
+    code, output = run(inventory_of(tmp_path, hosts), {"tasks": [{"holdfast.ha.preflight_report": {}}]})
+    told = [line for line in output.splitlines() if "certificates_ca_directory" in line]
+    assert code != 0
+    assert len(told) == 1
+    assert "ca.crt: it isn't accepted" in told[0]
+    assert "never-show-me" not in output
 
 
 @pytest.mark.parametrize(
