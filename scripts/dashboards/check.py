@@ -3,6 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Run every panel's queries on a real Prometheus, and require data: scripts.dashboards.check SOURCE [CLUSTER].
 
+It also prints how many series each host of the cluster has.
+
 SOURCE is an inventory, whose host with Prometheus asks it, or a URL such as http://127.0.0.1:9090. CLUSTER is the
 value of the label, by default lab. Exit code 1 means that a panel has no data, or a query is refused.
 """
@@ -28,6 +30,7 @@ from scripts.dashboards.model import Panel, dashboards
 
 GROUP = "holdfast_prometheus"
 MODULE = "holdfast.ha.prometheus_info"
+CARDINALITY = "series of each host"
 Answer = Mapping[str, Any]
 
 
@@ -45,12 +48,16 @@ def main(arguments: list[str]) -> int:
     source, cluster = arguments[0], (arguments[1:] or ["lab"])[0]
     asked = list(question(cluster))
     queries = {name: query for item in asked for name, query in item.queries.items()}
-    answer = ask_url(source, queries) if "://" in source else ask_host(source, queries)
+    all_queries = queries | {
+        CARDINALITY: f'sum by (host) (scrape_samples_post_metric_relabeling{{cluster="{cluster}"}})'
+    }
+    answer = ask_url(source, all_queries) if "://" in source else ask_host(source, all_queries)
     wrong = [line for item in asked for line in complaints(item, answer)]
     for line in wrong:
         print(line)
     empty = sum(not any(answer["series"].get(name) for name in item.queries) for item in asked if item.panel.empty)
     print(f"{len(asked)} panels, {len(queries)} queries: {len(wrong)} complaints, {empty} panels empty as they may be")
+    print(f"series: {', '.join(cardinality(answer))}")
     return 1 if wrong else 0
 
 
@@ -70,6 +77,12 @@ def complaints(asked: Asked, answer: Answer) -> Iterator[str]:
             yield f"{asked.place} {asked.panel.title}: {answer['errors'][name]}: {query}"
         elif not asked.panel.empty and not any(item["samples"] for item in answer["series"].get(name, ())):
             yield f"{asked.place} {asked.panel.title}: no data: {query}"
+
+
+def cardinality(answer: Answer) -> list[str]:
+    """Return how many series the last scrapes of each host gave; probes of an address belong to no host."""
+    counts = {item["labels"].get("host", "no host"): item["samples"] for item in answer["series"].get(CARDINALITY, ())}
+    return [f"{host} {samples[-1][1]:.0f}" for host, samples in sorted(counts.items()) if samples]
 
 
 def ask_url(url: str, queries: Mapping[str, str]) -> Answer:

@@ -126,3 +126,11 @@ def test_the_question_has_every_query_once(monkeypatch, capsys):
     monkeypatch.setattr(sut, "ask_url", lambda url, queries: {"series": {}, "errors": {}})
     assert sut.main(["http://127.0.0.1:9"]) == 1
     assert "no data" in capsys.readouterr().out
+
+
+def test_the_series_of_each_host():
+    series = [{"labels": {"host": "db2"}, "samples": [[1.0, 7.0]]}, {"labels": {}, "samples": [[1.0, 18.0]]}]
+    series.append({"labels": {"host": "db1"}, "samples": [[1.0, 6.0], [2.0, 2694.0]]})
+    answer = {"series": {sut.CARDINALITY: series}, "errors": {}}
+    assert sut.cardinality(answer) == ["db1 2694", "db2 7", "no host 18"]
+    assert sut.cardinality({"series": {}, "errors": {}}) == []
