@@ -115,34 +115,39 @@ def whole(tmp_path_factory):
     return lines, (folder / "systemctl").read_text().splitlines()
 
 
+def hosts_of(topology, verdicts, names, former):
+    """Return the variables of every host, of which a rotation is planned."""
+    values = {name: f"new of {name}" for name in KNOWN} | {"pgbackrest_cipher": "the same"}
+    common = {
+        "ansible_connection": "local",
+        "ha_secrets": values,
+        "ha_role_passwords": {"app": "new of app"},
+        "preflight_report": {
+            "moves": {"lab": plan(states_of([verdicts])).as_data()},
+            "present": list(topology.hosts),
+        },
+        "patroni_memory_mb": 2048,
+        "patroni_version": "4.0",
+        "patroni_postgresql_version": "17",
+    }
+    common |= {"rotation_plan": {"names": list(names)}} if names else {}
+    if former:
+        common |= {"ha_secrets_previous": {"etcd_root": "old root"}, "ha_role_passwords_previous": {"app": "old"}}
+    hosts = {name: {**common, "ha": ha} for name, ha in topology.hosts.items()}
+    for name in ("db1", "db2"):
+        hosts[name]["backup_jobs"] = [{"name": "etcd", "kind": "etcd_snapshot", "schedule": "hourly"}]
+    return hosts
+
+
 def runner(collections):
     """Return what runs the playbook with the collection in a folder, and reads the log."""
+    log = collections / "log"
 
     def run(verdicts, *arguments, names=("etcd_patroni",), former=True, code=0):
         case = {"cluster": {"pooler": True, "lease_watch": 8}}
         topology = build(changed_document(case), inventory(case), load_roles(ROOT, ROLES))
-        values = {name: f"new of {name}" for name in KNOWN} | {"pgbackrest_cipher": "the same"}
-        common = {
-            "ansible_connection": "local",
-            "log": str(collections / "log"),
-            "ha_secrets": values,
-            "ha_role_passwords": {"app": "new of app"},
-            "preflight_report": {
-                "moves": {"lab": plan(states_of([verdicts])).as_data()},
-                "present": list(topology.hosts),
-            },
-            "patroni_memory_mb": 2048,
-            "patroni_version": "4.0",
-            "patroni_postgresql_version": "17",
-        }
-        common |= {"rotation_plan": {"names": list(names)}} if names else {}
-        if former:
-            common |= {"ha_secrets_previous": {"etcd_root": "old root"}, "ha_role_passwords_previous": {"app": "old"}}
-        hosts = {name: {**common, "ha": ha} for name, ha in topology.hosts.items()}
-        for name in ("db1", "db2"):
-            hosts[name]["backup_jobs"] = [{"name": "etcd", "kind": "etcd_snapshot", "schedule": "hourly"}]
         children = {name: {"hosts": dict.fromkeys(members)} for name, members in topology.groups.items()}
-        children["holdfast"]["hosts"] = hosts
+        children["holdfast"] |= {"hosts": hosts_of(topology, verdicts, names, former), "vars": {"log": str(log)}}
         path = collections / "hosts.yml"
         path.write_text(json.dumps({"all": {"children": children}}))
         # There are no hostvars before the first play.
@@ -160,7 +165,6 @@ def runner(collections):
             check=False,
             cwd=collections,
         )
-        log = collections / "log"
         lines = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
         assert done.returncode == code, done.stdout[-6000:] + done.stderr[-3000:]
         return lines

@@ -35,10 +35,32 @@ NOTHING = {
 SAME = {"stored": True, "accepted": True}
 
 
+def add_database(found, ha):
+    """Add what a database host has."""
+    directory = ha["postgresql"]["data_directory"]
+    found["patroni"] = {
+        **{key: ha[key] for key in ("name", "address")},
+        "scope": ha["cluster"],
+        "namespace": "/service/",
+        "data_directory": directory,
+        "port": 5432,
+        "rest_port": 8008,
+        "users": USERS,
+        "stores": ["198.51.100.11", "198.51.100.12", "198.51.100.13"],
+    }
+    archive = f"/usr/local/lib/holdfast/pgbackrest-push {ha['cluster']} %p"
+    found["postgresql"] = {"data_directory": directory, "version": "17", "archive_command": archive}
+    found["postgresql"] |= {"archive_mode": "on", "encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
+    found["patroni_members"] = [member["name"] for member in ha["postgresql"]["members"]]
+    found["secrets"] = found["secrets"] | {
+        **{f"postgresql_{kind}": SAME for kind in USERS},
+        **dict.fromkeys(("etcd_patroni", "patroni_rest"), SAME),
+    }
+
+
 def deployed(ha):
     """Return what holdfast.ha.deployed_info tells of a host once the cluster stands."""
     found = NOTHING | {"components": [name for name in sorted(UNITS) if name in ha["components"]]}
-    names = [member["name"] for member in ha["postgresql"]["members"]]
     if "etcd" in ha["components"]:
         found["etcd"] = {
             "name": ha["name"],
@@ -50,25 +72,7 @@ def deployed(ha):
         }
         found["secrets"] = dict.fromkeys(("etcd_root", "etcd_lease_watcher"), SAME)
     if "postgresql" in ha["components"]:
-        directory = ha["postgresql"]["data_directory"]
-        found["patroni"] = {
-            **{key: ha[key] for key in ("name", "address")},
-            "scope": ha["cluster"],
-            "namespace": "/service/",
-            "data_directory": directory,
-            "port": 5432,
-            "rest_port": 8008,
-            "users": USERS,
-            "stores": ["198.51.100.11", "198.51.100.12", "198.51.100.13"],
-        }
-        archive = f"/usr/local/lib/holdfast/pgbackrest-push {ha['cluster']} %p"
-        found["postgresql"] = {"data_directory": directory, "version": "17", "archive_command": archive}
-        found["postgresql"] |= {"archive_mode": "on", "encoding": "UTF8", "locale": "C.UTF-8", "idle": False}
-        found["patroni_members"] = names
-        found["secrets"] = found["secrets"] | {
-            **{f"postgresql_{kind}": SAME for kind in USERS},
-            **dict.fromkeys(("etcd_patroni", "patroni_rest"), SAME),
-        }
+        add_database(found, ha)
     if (ha["backup"] or {}).get("kinds"):
         keeps = "repository" in ha["backup"]["kinds"]
         hosts, places = ([], ["/var/lib/pgbackrest"]) if keeps else (["198.51.100.31"], [])
