@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_version import of_installed
+
 from lab import packages, repack
 from lab.engine import Engine, LabError, ready_engine
 from lab.nodes import list_inventory, network_of, nodes_of, running_nodes
@@ -66,7 +68,8 @@ def wanted(found: Iterable[Installed], names: Iterable[str]) -> dict[str, list[s
     A metapackage stands for the package that has its name and a version: postgresql for postgresql-17.
     """
     found = list(found)
-    named = [package for package in found if package.name in set(names)]
+    asked = set(of_installed(names, {package.name for package in found}))
+    named = [package for package in found if package.name in asked]
     meant = {dependency for package in named for dependency in _versioned_name(package)}
     sources = {package.source for package in (*named, *(one for one in found if one.name in meant))}
     versions: dict[str, set[str]] = {}

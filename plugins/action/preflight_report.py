@@ -27,6 +27,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secre
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import host_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.judge import judge, why_not_without, words_of
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.model import Host
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.versions import versions
 from ansible_collections.holdfast.ha.plugins.plugin_utils.directories import directory_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import argument_spec
 from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates import (
@@ -276,6 +277,7 @@ class ActionModule(ActionBase):
             result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
             result["maintenance"] = {host: item.text for host, item in kept_out.items()}
             absent = {*down, *kept_out}
+            result["postgresql"] = versions(known)
             result["moves"] = moves_by_cluster(known) if rotates else {}
             result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
         return result

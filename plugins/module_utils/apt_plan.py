@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ansible_collections.holdfast.ha.plugins.module_utils.packages import INSTALLED
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_version import of_installed
 
 STACK, SYSTEM, SECURITY = "stack", "system", "security"
 SCOPES = (STACK, SYSTEM, SECURITY)
@@ -214,7 +215,7 @@ def stack(packages: Mapping[str, Package], names: Collection[str], is_empty: Cal
 
     is_empty: whether a package has no files of its own.
     """
-    own = [packages[name] for name in names if name in packages]
+    own = [packages[name] for name in of_installed(names, packages) if name in packages]
     brought = [
         packages[name]
         for package in own

@@ -81,7 +81,7 @@ options:
     type: bool
     default: true
   bin_directory:
-    description: Directory of PostgreSQL's programs. The newest below C(/usr/lib/postgresql) when unset.
+    description: Directory of PostgreSQL's programs. When unset, those of O(target)'s version, without one the newest.
     type: path
   timeout:
     description: Seconds that fetching and recovery may take, each.
@@ -189,11 +189,14 @@ def only_one(path: Path) -> Iterator[None]:
         yield
 
 
-def newest_bin(root: Path = Path("/usr/lib/postgresql")) -> Path:
-    """Return the newest version's programs on a Debian system."""
+def programs(version: str | None, root: Path = Path("/usr/lib/postgresql")) -> Path:
+    """Return the programs of a version on a Debian system, those of the newest one with C(None)."""
     versions = [path for path in root.glob("*/bin") if path.parent.name.isdecimal() and (path / "postgres").exists()]
+    if version:
+        versions = [path for path in versions if path.parent.name == version]
     if not versions:
-        raise RestoreError(f"there is no PostgreSQL server below {root}; run playbooks/site.yml first")
+        wanted = f"PostgreSQL {version}" if version else "PostgreSQL"
+        raise RestoreError(f"there is no {wanted} server below {root}; run playbooks/site.yml first")
     return max(versions, key=lambda path: int(path.parent.name))
 
 
@@ -207,7 +210,7 @@ def restore_of(module: AnsibleModule) -> Restore:
         path=Path(params["path"]),
         target=target,
         request=request_of(target, params["set"], params["repository"]) if target else {},
-        bin=Path(params["bin_directory"]) if params["bin_directory"] else newest_bin(),
+        bin=Path(params["bin_directory"]) if params["bin_directory"] else programs(target.get("postgresql_version")),
         timeout=params["timeout"],
         id=params["id"],
         anew=params["anew"],

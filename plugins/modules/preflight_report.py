@@ -106,6 +106,13 @@ moves:
       configuration that log in as a stand-in meanwhile; C(etcd_standins) and C(sql_standins) go at the end.
   returned: success
   type: dict
+postgresql:
+  description:
+    - By host, the major version of PostgreSQL that its cluster runs. It is the declared one, else that of the data on
+      the cluster's hosts, else that of the host's distribution.
+  returned: success
+  type: dict
+  sample: {db1: "17"}
 present:
   description: Names of the play's reachable hosts that are not in maintenance.
   returned: success

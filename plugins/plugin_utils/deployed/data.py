@@ -90,11 +90,6 @@ def judge_data(host: Host, deployed: Deployed) -> Iterator[Difference]:
     data = deployed.postgresql
     if data is None or "postgresql" not in host.ha["components"]:
         return
-    version = str(host.variables.get("patroni_postgresql_version") or "")
-    if version and version != data.version:
-        text = f"{data.data_directory} is of PostgreSQL {data.version}, declared {version}"
-        fix = f'{TAKE_BACK}, or set patroni_postgresql_version: "{data.version}"; upgrades are not supported yet'
-        yield Difference(host.name, "patroni_postgresql_version", text, fix)
     for variable, found in (("patroni_encoding", data.encoding), ("patroni_locale", data.locale)):
         wished = host.variables.get(variable)
         if found and wished is not None and _plain(found) != _plain(str(wished)):

@@ -40,7 +40,6 @@ VARIABLES = (
     "patroni_locale",
     "patroni_namespace",
     "patroni_parameters",
-    "patroni_postgresql_version",
     "patroni_replication_username",
     "patroni_rewind_username",
     "patroni_superuser_username",
@@ -64,9 +63,6 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
     told = (seen or {}).get("deployed")
     deployed = Deployed.load(told) if told else None
     given: dict[str, Any] = {key: role_defaults(root, "pgbackrest").get(key) for key in VARIABLES}
-    if deployed:
-        platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
-        given["patroni_postgresql_version"] = platforms.get(deployed.system, {}).get("postgresql")
     for key in (key for key in VARIABLES if key in variables):
         try:
             given[key] = _evaluated(variables[key])
@@ -74,7 +70,8 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
             continue
         except AnsibleError:  # The error would show a secret that is not a template. The variable's user reports it.
             given[key] = None
-    return Host(name, variables["ha"], {key: value for key, value in given.items() if value is not None}, deployed)
+    known = {key: value for key, value in given.items() if value is not None}
+    return Host(name, variables["ha"], known, deployed, distribution_version(root, deployed.system if deployed else ""))
 
 
 def _evaluated(value: Any) -> Any:
@@ -82,6 +79,15 @@ def _evaluated(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _evaluated(value[key]) for key in value}
     return [_evaluated(item) for item in value] if isinstance(value, list) else value
+
+
+def distribution_version(root: Path, system: str) -> str:
+    """Return the version of PostgreSQL in a distribution, such as Debian 13, "" where it is not known.
+
+    root: the collection's directory.
+    """
+    platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
+    return str(platforms.get(system, {}).get("postgresql", ""))
 
 
 @cache

@@ -29,13 +29,15 @@ KINDS = (NO_ARCHIVING, BACKUP_REPOSITORY, BACKUP_RETENTION, *(f"{component}_memb
 class Host:
     """A host of the inventory: what the topology derived, its evaluated variables, and what is deployed.
 
-    deployed is None for a host that was not examined: excluded by --limit, or unreachable.
+    deployed is None for a host that was not examined: excluded by --limit, or unreachable. distribution is the version
+    of PostgreSQL in its distribution, "" where it is not known.
     """
 
     name: str
     ha: Mapping[str, Any]
     variables: Mapping[str, Any] = field(default_factory=dict)
     deployed: Deployed | None = None
+    distribution: str = ""
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_version import SERVER
 from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import STAYS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.rolling.model import (
     Options,
@@ -25,8 +26,8 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 
 COLLECTION = Path(__file__).resolve().parents[3]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
-FAMILY = "postgresql"
-"""The metapackage that brings postgresql-17, postgresql-client-17 and others."""
+FAMILY = "postgresql-"
+"""How the names of the server's packages begin, such as postgresql-17 and postgresql-client-17."""
 ORDER = {component.name: number for number, component in enumerate(COMPONENTS)}
 SERVICES = frozenset(component.units[0] for component in COMPONENTS if component.units)
 """The unit that runs a component. Its other units, such as Debian's own for PgBouncer, need not run."""
@@ -131,7 +132,7 @@ def changed_components(packages: Iterable[Package]) -> frozenset[str]:
 
 def components_of(package: str) -> frozenset[str]:
     """Return the component whose package this is; empty for a package of several ones, or of others."""
-    found = own_packages().get(FAMILY if package.startswith(f"{FAMILY}-") else package, frozenset())
+    found = own_packages().get(SERVER if f"{package}-".startswith(FAMILY) else package, frozenset())
     return found if len(found) == 1 else frozenset()
 
 

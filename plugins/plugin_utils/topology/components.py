@@ -254,6 +254,7 @@ COMPONENTS = (
         wired={
             "patroni_hba_clients": f"{DECLARE}.clients",
             "patroni_port": f"{DECLARE}.ports.postgresql",
+            "patroni_postgresql_version": f"{DECLARE}.postgresql_version",
             "patroni_standins": "rotate.yml sets it",
             "patroni_rest_port": f"{DECLARE}.ports.patroni",
             "postgresql_objects_databases": f"{DECLARE}.databases",

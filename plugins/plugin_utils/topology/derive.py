@@ -11,6 +11,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import STANDIN
+from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_version import of_version
 from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Network
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
@@ -90,13 +91,22 @@ def derive_groups(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
 
 
 def packages(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> list[str]:
-    """All Debian packages of the roles of the host's components, and those that its variables add, sorted."""
+    """All Debian packages of the roles of the host's components, and those that its variables add, sorted.
+
+    Names keep C(%v) in place of a major version of PostgreSQL that is not declared.
+    """
     installed = cluster.installed(host)
     common = [COMMON_ROLE, *([FIREWALL_ROLE] if cluster.firewall else [])]
     needed = [*common, *(role for component in installed for role in component.roles)]
     wanted = (package for role in needed if role in roles for package in roles[role].defaults[packages_variable(role)])
     own = (package for component in installed for package in component.packages)
-    return sorted({*wanted, *own, *(package for role in needed for package in host.packages.get(role, ()))})
+    found = {*wanted, *own, *(package for role in needed for package in host.packages.get(role, ()))}
+    return sorted(of_version(found, version(cluster)))
+
+
+def version(cluster: Cluster) -> str:
+    """The declared major version of PostgreSQL, "" where only the hosts know it."""
+    return str(cluster.postgresql_version or "")
 
 
 def count_labels(clusters: Iterable[Cluster]) -> Mapping[str, int]:
@@ -182,8 +192,8 @@ def pooler(cluster: Cluster) -> dict[str, Any] | None:
 def postgresql(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> dict[str, Any] | None:
     """The Patroni cluster, or None.
 
-    C(endpoints) are its REST interfaces, C(endpoint) is the host's own or None. C(reserved) are names of its own SQL
-    roles and their stand-ins, with the variables that fix them.
+    C(version) is the declared major version or "". C(endpoints) are its REST interfaces, C(endpoint) is the host's own
+    or None. C(reserved) are names of its own SQL roles and their stand-ins, with the variables that fix them.
     """
     members = cluster.of("postgresql")
     if not members:
@@ -195,6 +205,7 @@ def postgresql(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> d
     return {
         "namespace": NAMESPACE,
         "scope": cluster.name,
+        "version": version(cluster),
         "port": cluster.ports.postgresql,
         "rest_port": cluster.ports.patroni,
         "endpoints": list(rest.values()),

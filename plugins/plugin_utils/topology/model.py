@@ -140,6 +140,8 @@ class Cluster:
     sync_groups: tuple[SyncGroup, ...] = ()
     pools: tuple[Pool, ...] = ()
     pools_declared: bool = False
+    postgresql_version: int | None = None
+    """The declared major version."""
     databases: tuple[SqlObject, ...] = ()
     roles: tuple[SqlObject, ...] = ()
     ports: Ports = field(default_factory=Ports)

@@ -64,6 +64,7 @@ def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Invent
         sync_groups=_sync_groups(declared),
         pools=read_pools(place.at("pools", declared.pools), around),
         pools_declared=declares_pools(declared.pools),
+        postgresql_version=declared.postgresql_version,
         databases=read_databases(place.at("databases", declared.databases)),
         roles=read_roles(place.at("roles", declared.roles)),
         ports=declared.ports,

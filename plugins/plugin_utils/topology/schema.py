@@ -47,6 +47,7 @@ DEFAULT_POOLS = {
     "standby": {"port": 5001, "service": POSTGRESQL, "role": "standby"},
 }
 LEAST_LEASE_WATCH = 2
+OLDEST_POSTGRESQL = 14
 
 PORT = Integer(1, 65535)
 NETWORKS = ListOf(IpNetwork(), or_one=True)
@@ -363,6 +364,13 @@ class Cluster:
         "HAProxy's pools by name. PostgreSQL has the pools"
         f" {' and '.join(f'V({name}) on port ' + str(pool['port']) for name, pool in DEFAULT_POOLS.items())}"
         " unless pools of these names are declared here. V(false) leaves one out.",
+    )
+    postgresql_version: int | None = key(
+        Integer(OLDEST_POSTGRESQL, 99),
+        "PostgreSQL's major version. By default that of the cluster's data, and for a new cluster the distribution's."
+        " apt must have its packages on every host (C(packages_repositories)). It can't be changed on a cluster with"
+        " data (C(docs/versions.md)).",
+        example=17,
     )
     databases: Any = key(
         OfRole("postgresql_objects_databases"),

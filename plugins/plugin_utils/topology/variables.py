@@ -64,7 +64,6 @@ FREE = re.compile(r".*(_|^)(options|settings|parameters|rules|commands?|configur
 """Names of options in a program's own syntax, which may hold a password anywhere."""
 
 PATTERNS = {
-    "patroni_postgresql_version": (r"[1-9]\d", 'write a major version, such as "17"'),
     "patroni_version": (r"\d+(\.\d+)+", 'write a version, such as "4.0"'),
 }
 """Texts that become parts of paths or are compared."""

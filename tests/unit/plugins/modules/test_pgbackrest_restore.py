@@ -16,7 +16,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest import PgBa
 from ansible_collections.holdfast.ha.plugins.module_utils.pgbackrest_cli import PgBackRest
 from ansible_collections.holdfast.ha.plugins.module_utils.restore import RestoreError, request_of
 from ansible_collections.holdfast.ha.plugins.module_utils.restore_work import Restore, converge
-from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import newest_bin, only_one
+from ansible_collections.holdfast.ha.plugins.modules.pgbackrest_restore import only_one, programs
 
 pytestmark = pytest.mark.xdist_group("restores")
 CONTROL = "echo 'Database cluster state: shut down in recovery'; echo \"Latest checkpoint's TimeLineID: 2\""
@@ -252,13 +252,16 @@ def test_nobody_else_can_hold_up_a_restore(tmp_path: Path) -> None:
         assert (tmp_path / "x.lock").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_newest_server_is_taken(tmp_path: Path) -> None:
+def test_the_server_of_the_backup_or_the_newest_is_taken(tmp_path: Path) -> None:
     with pytest.raises(RestoreError, match="no PostgreSQL server"):
-        newest_bin(tmp_path)
+        programs(None, tmp_path)
     for version in ("9", "15", "17", "common"):
         (tmp_path / version / "bin").mkdir(parents=True)
         (tmp_path / version / "bin" / "postgres").touch()
-    assert newest_bin(tmp_path) == tmp_path / "17" / "bin"
+    assert programs(None, tmp_path) == tmp_path / "17" / "bin"
+    assert programs("15", tmp_path) == tmp_path / "15" / "bin"
+    with pytest.raises(RestoreError, match="no PostgreSQL 16 server"):
+        programs("16", tmp_path)
 
 
 CONFIG = "[global]\nrepo1-path=/repo\nrepo1-cipher-pass=secret\n[lab]\npg1-path=/elsewhere\npg1-host=db1\n"
