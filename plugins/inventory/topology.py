@@ -358,6 +358,13 @@ options:
                             times; the server's sessions are then closed.
                           - 'For example V(''"state": "stopping"'').'
                         type: str
+          postgresql_version:
+            description:
+              - PostgreSQL's major version. By default that of the cluster's data, and for a new cluster
+                the distribution's. apt must have its packages on every host (C(packages_repositories)).
+                It can't be changed on a cluster with data (C(docs/versions.md)).
+              - Integer from 14 to 99, for example V(17).
+            type: int
           databases:
             description:
               - Databases. The owner is by default the role with the database's name.
@@ -421,6 +428,58 @@ options:
                 choices:
                   - present
                   - absent
+          extensions:
+            description:
+              - PostgreSQL's extensions, with their packages and the libraries that the server loads at
+                its start.
+              - 'For example V([{name: vector, databases: [app]}, {name: pg_stat_statements}]).'
+            type: list
+            elements: dict
+            suboptions:
+              name:
+                description:
+                  - Name of the extension, as in C(CREATE EXTENSION), or of a library that is only loaded.
+                  - For example V(vector).
+                type: str
+                required: true
+              databases:
+                description:
+                  - Databases that have it. By default all that the cluster declares. An empty list only
+                    loads its library.
+                  - Text, or a list of them, for example V([app]).
+                type: raw
+              schema:
+                description:
+                  - Schema of its objects, which is made where it does not exist. By default the extension
+                    chooses.
+                  - For example V(partman).
+                type: str
+              version:
+                description:
+                  - Version of the extension. By default the newest one of the installed package.
+                  - For example V(0.8.0).
+                type: str
+              package:
+                description:
+                  - Debian package. C(%v) stands for PostgreSQL's major version. By default known for the
+                    extensions in C(docs/extensions.md); those of PostgreSQL itself need none.
+                  - For example V(postgresql-%v-rum).
+                type: str
+              library:
+                description:
+                  - Library that the server loads at its start (C(shared_preload_libraries)). By default
+                    known for the extensions in C(docs/extensions.md).
+                  - For example V(rum).
+                type: str
+              state:
+                description:
+                  - Whether the databases have it. V(absent) drops it, and its library is no longer loaded;
+                    its package stays.
+                type: str
+                choices:
+                  - present
+                  - absent
+                default: present
           ports:
             description:
               - TCP ports of the services on the members.

@@ -258,6 +258,7 @@ COMPONENTS = (
             "patroni_standins": "rotate.yml sets it",
             "patroni_rest_port": f"{DECLARE}.ports.patroni",
             "postgresql_objects_databases": f"{DECLARE}.databases",
+            "postgresql_objects_extensions": f"{DECLARE}.extensions",
             "postgresql_objects_login_user": "the superuser has a fixed name",
             "postgresql_objects_passwords": "set ha_role_passwords",
             "postgresql_objects_roles": f"{DECLARE}.roles",

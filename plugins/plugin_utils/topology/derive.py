@@ -14,6 +14,7 @@ from ansible_collections.holdfast.ha.plugins.module_utils.deployed import STANDI
 from ansible_collections.holdfast.ha.plugins.module_utils.postgresql_version import of_version
 from ansible_collections.holdfast.ha.plugins.module_utils.url import bracketed, https_url
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.addresses import Network
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology import extensions
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     COMMON_ROLE,
     COMPONENTS,
@@ -101,6 +102,8 @@ def packages(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> lis
     wanted = (package for role in needed if role in roles for package in roles[role].defaults[packages_variable(role)])
     own = (package for component in installed for package in component.packages)
     found = {*wanted, *own, *(package for role in needed for package in host.packages.get(role, ()))}
+    if extensions.SERVER in found:
+        found |= {*extensions.packages(cluster)}
     return sorted(of_version(found, version(cluster)))
 
 
@@ -216,6 +219,9 @@ def postgresql(cluster: Cluster, host: Host, roles: Mapping[str, RoleSpec]) -> d
         "clients": clients(cluster),
         "databases": [dict(database.values) for database in cluster.databases],
         "roles": [dict(role.values) for role in cluster.roles],
+        "extensions": extensions.objects(cluster),
+        "extension_packages": of_version(extensions.packages(cluster), version(cluster)),
+        "extension_parameters": extensions.parameters(cluster),
         "reserved": {name: variable for name, variable in own.items() if variable in fixed},
     }
 

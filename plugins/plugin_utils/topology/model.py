@@ -16,7 +16,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
     Port,
     installed_on,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Firewall, Monitoring, Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import (
+    Extension,
+    Firewall,
+    Monitoring,
+    Pooler,
+    Ports,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
@@ -144,6 +150,7 @@ class Cluster:
     """The declared major version."""
     databases: tuple[SqlObject, ...] = ()
     roles: tuple[SqlObject, ...] = ()
+    extensions: tuple[Extension, ...] = ()
     ports: Ports = field(default_factory=Ports)
     allow_single_etcd: bool = False
     profile: str = DEFAULT_PROFILE

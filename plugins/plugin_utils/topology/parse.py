@@ -67,6 +67,7 @@ def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Invent
         postgresql_version=declared.postgresql_version,
         databases=read_databases(place.at("databases", declared.databases)),
         roles=read_roles(place.at("roles", declared.roles)),
+        extensions=declared.extensions,
         ports=declared.ports,
         allow_single_etcd=declared.allow_single_etcd,
         profile=profile,

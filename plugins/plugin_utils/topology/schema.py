@@ -279,6 +279,50 @@ class Pooler:
 
 
 @dataclass(frozen=True)
+class Extension:
+    """An extension of PostgreSQL."""
+
+    name: str | None = key(
+        Text(r"[A-Za-z0-9_-]+", "an extension's name of letters, digits, _ and -"),
+        "Name of the extension, as in C(CREATE EXTENSION), or of a library that is only loaded.",
+        required=True,
+        example="vector",
+    )
+    databases: tuple[str, ...] | None = key(
+        ListOf(Text(), or_one=True),
+        "Databases that have it. By default all that the cluster declares. An empty list only loads its library.",
+        example=["app"],
+    )
+    schema: str | None = key(
+        Text(r"[^\s\"'\\]+", "a PostgreSQL name without spaces, quotes and backslashes"),
+        "Schema of its objects, which is made where it does not exist. By default the extension chooses.",
+        example="partman",
+    )
+    version: str | None = key(
+        Text(r"[A-Za-z0-9_.+-]+", "a version of letters, digits and _.+-"),
+        "Version of the extension. By default the newest one of the installed package.",
+        example="0.8.0",
+    )
+    package: str | None = key(
+        Text(r"[a-z0-9][a-z0-9.+%-]*", "a Debian package of small letters, digits and .+-, with %v for the version"),
+        "Debian package. C(%v) stands for PostgreSQL's major version. By default known for the extensions in"
+        " C(docs/extensions.md); those of PostgreSQL itself need none.",
+        example="postgresql-%v-rum",
+    )
+    library: str | None = key(
+        Text(r"[A-Za-z0-9_$/-]+", "a library's name of letters, digits and _-$/"),
+        "Library that the server loads at its start (C(shared_preload_libraries)). By default known for the extensions"
+        " in C(docs/extensions.md).",
+        example="rum",
+    )
+    state: str = key(
+        Choice(("present", "absent")),
+        "Whether the databases have it. V(absent) drops it, and its library is no longer loaded; its package stays.",
+        default="present",
+    )
+
+
+@dataclass(frozen=True)
 class Monitoring:
     """Metrics of every host, for Prometheus."""
 
@@ -381,6 +425,12 @@ class Cluster:
         OfRole("postgresql_objects_roles"),
         "SQL roles. Their passwords stand in C(ha_role_passwords), vaulted.",
         example=[{"name": "app"}],
+    )
+    extensions: tuple[Extension, ...] = key(
+        ListOf(Section(Extension)),
+        "PostgreSQL's extensions, with their packages and the libraries that the server loads at its start.",
+        default=(),
+        example=[{"name": "vector", "databases": ["app"]}, {"name": "pg_stat_statements"}],
     )
     ports: Ports = key(Section(Ports), "TCP ports of the services on the members.", default=Ports())
     allow_single_etcd: bool = key(

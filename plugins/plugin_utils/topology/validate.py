@@ -9,6 +9,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems impor
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.addresses import check_addresses
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import ETCD_USERS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.dynamic_configuration import slot_name
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.extensions import check_extensions
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.model import ETCD_PEERS, Cluster, Inventory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.pools import check_pooled
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.vrrp_rules import check_vrrp
@@ -118,5 +119,8 @@ def _one_cluster_each(clusters: tuple[Cluster, ...], problems: Problems) -> None
             home.setdefault(host.name, cluster.path)
 
 
-CHECKS = (_parts, check_pooled, _etcd_size, _single_hosts, _monitoring, _host_names, _member_names, _candidates)
+CHECKS = (
+    *(_parts, check_pooled, check_extensions, _etcd_size, _single_hosts),
+    *(_monitoring, _host_names, _member_names, _candidates),
+)
 """The rules for one cluster."""
