@@ -16,7 +16,7 @@ description:
 attributes:
   check_mode:
     support: full
-    description: Compares only. A database that does not exist yet has no extension.
+    description: Compares only.
   diff_mode:
     support: full
     description: Lists the actions.
@@ -191,13 +191,7 @@ def work(params: dict[str, Any], check: bool) -> dict[str, Any]:
     actions: list[str] = []
     waiting: list[str] = []
     for name, wanted in by_database(params["extensions"]).items():
-        try:
-            done, left = converge(settings_of(params), name, wanted, check)
-        except psycopg2.OperationalError as error:
-            # Of a failed connection psycopg2 has the words only.
-            if not check or f'database "{name}" does not exist' not in str(error):
-                raise
-            done, left = [f"{name}: create extension {one.name}" for one in wanted if one.state != "absent"], []
+        done, left = converge(settings_of(params), name, wanted, check)
         actions += done
         waiting += left
     diff = {"before": "", "after": "".join(f"{action}\n" for action in actions)}
