@@ -153,6 +153,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "pooler_drain": {"address": "198.51.100.11", "password": NASTY},
     "pooler_login": {"password": NASTY, "passwords": {"app": f"other {NASTY}"}},
     "pooler_reconnect": {"poolers": [{"name": "db1", "address": "198.51.100.11"}], "password": NASTY},
+    "postgresql_extensions": {"hosts": ["198.51.100.11"], "ca": "/ca.crt", "login_password": NASTY},
     "postgresql_logins": {"roles": [{"name": "app"}], "passwords": {"app": NASTY}},
     "postgresql_check": {
         "bin_directory": "/bin",

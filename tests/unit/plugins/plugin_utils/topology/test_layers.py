@@ -16,7 +16,7 @@ LAYERS = (
     ("components", "timing", "document", "dynamic_configuration", "job_rules", "option_types", "repositories"),
     ("schema", "roles"),
     ("model",),
-    ("hosts", "monitoring", "pool_targets", "vrrp"),
+    ("extensions", "hosts", "monitoring", "pool_targets", "vrrp"),
     ("pools",),
     ("parse", "derive"),
     ("addresses", "connection_rules", "lease_rules", "ports", "required_secrets", "sql_names", "vrrp_rules"),
