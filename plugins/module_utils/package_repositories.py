@@ -90,7 +90,9 @@ def _uris(entry: Repository) -> Iterator[Problem]:
     for uri in _words(entry, "uris"):
         scheme, _colon, rest = uri.partition(":")
         if scheme not in SCHEMES or not (rest.startswith("/") if scheme == "file" else urlsplit(uri).hostname):
-            yield Problem("uris", "has no URI of a repository", "write it like https://apt.example.org or file:/srv/apt")
+            yield Problem(
+                "uris", "has no URI of a repository", "write it like https://apt.example.org or file:/srv/apt"
+            )
         elif "@" in rest.removeprefix("//").partition("/")[0]:
             fix = "put the login into a file of its own in /etc/apt/auth.conf.d, which only root can read"
             yield Problem("uris", "has a login, and everyone on the host may read this file", fix)

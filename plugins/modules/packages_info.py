@@ -71,8 +71,8 @@ policy:
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
 from ansible_collections.holdfast.ha.plugins.module_utils.package_sources import present
+from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
 from ansible_collections.holdfast.ha.plugins.module_utils.protection import policy
 
 
