@@ -6,12 +6,22 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.action import ActionBase
+from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.declared import distribution_versions
 
-TOLD = ("findings", "packages", "jobs", "interface_of", "ansible_facts", "store")
+ROOT = Path(__file__).resolve().parent.parent.parent
+TOLD = ("findings", "packages", "postgresql_version", "jobs", "interface_of", "ansible_facts", "store")
+
+
+def complete(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the module's arguments with what the collection knows of distributions."""
+    wanted = arguments.get("postgresql") or {}
+    return {**arguments, "postgresql": {**wanted, "distributions": distribution_versions(ROOT)} if wanted else {}}
 
 
 class ActionModule(ActionBase):
@@ -26,7 +36,7 @@ class ActionModule(ActionBase):
         """
         result: dict[str, Any] = super().run(tmp, task_vars)
         try:
-            done = self._execute_module(module_args=self._task.args, task_vars=task_vars)
+            done = self._execute_module(module_args=complete(self._task.args), task_vars=task_vars)
         except AnsibleConnectionFailure as error:  # the report needs one line per host, Ansible's own error twenty
             return result | {"down": True, "msg": str(error)}
         if done.get("failed"):

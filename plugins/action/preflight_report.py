@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
-from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils import package_keys, preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import moves_of
@@ -255,7 +255,7 @@ class ActionModule(ActionBase):
         # A partial run checks neither hosts that it leaves alone, nor settings that it may not need.
         judged = serving if whole else [host for host in serving if host in variables["ansible_play_hosts_all"]]
         found += [*self._secrets(judged, hostvars, whole), *self._variables(judged, hostvars, whole)]
-        found += [*authority_findings(hosts, hostvars), *self._given(judged, hostvars)]
+        found += [*authority_findings(hosts, hostvars), *self._given(judged, hostvars), *self._keys(judged, hostvars)]
         found += former_findings(hosts, hostvars) if whole else ()
         seen = {host: hostvars[host].get(arguments["deployed"]) or {} for host in hosts}
         down = down_hosts(hosts, hostvars, (arguments["register"], arguments["deployed"]))
@@ -312,6 +312,14 @@ class ActionModule(ActionBase):
                 texts = [str(error)]
             for text in texts:
                 yield HostFinding(host, Finding(VARIABLE, text, "see docs/certificates.md"))
+
+    def _keys(self, hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
+        """Yield files of package repositories that hold no key."""
+        for host in (host for host in hosts if package_keys.VARIABLE in hostvars[host]):
+            failed: list[AnsibleError] = []
+            repositories = evaluated(hostvars[host], package_keys.VARIABLE, failed)
+            for finding in () if failed else package_keys.key_findings(repositories, self._loader):
+                yield HostFinding(host, finding)
 
     @staticmethod
     def _variables(hosts: list[str], hostvars: Mapping[str, Any], whole: bool) -> Iterator[HostFinding]:

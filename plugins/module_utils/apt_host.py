@@ -88,6 +88,15 @@ class Apt:
         upgrade = self._simulate("--with-new-pkgs", "upgrade") if moving else Simulation()
         return Known(packages, policies, files, upgrade)
 
+    def candidates(self, names: Collection[str]) -> dict[str, str]:
+        """Return the versions that apt would install of packages, "" for none; an unknown package has no key."""
+        policies = apt_plan.parse_policies(self._read("apt-cache", "policy", *names)) if names else {}
+        return {name: policy.candidate for name, policy in policies.items()}
+
+    def names(self, prefix: str) -> list[str]:
+        """Return the names of the packages that apt knows, which begin with a prefix."""
+        return self._read("apt-cache", "pkgnames", prefix).split()
+
     def installed(self) -> dict[str, Package]:
         """Return the installed packages by the names that apt prints."""
         return apt_plan.parse_installed(self._read(*apt_plan.QUERY))

@@ -69,9 +69,20 @@ options:
     type: dict
     default: {}
   packages:
-    description: Packages that the host will need.
+    description: Packages that the host will need; C(%v) stands for the major version of PostgreSQL.
     type: list
     elements: str
+    default: []
+  postgresql:
+    description:
+      - Of the cluster's PostgreSQL, the declared C(version) or an empty text, and the C(data_directory).
+      - C(distributions) are the versions by distribution, such as C(Debian 13). The action plugin adds them.
+    type: dict
+    default: {}
+  repositories:
+    description: The declared repositories, as those of M(holdfast.ha.package_repositories).
+    type: list
+    elements: dict
     default: []
   calendars:
     description: systemd calendar expressions of jobs, by the variables that hold them.
@@ -118,7 +129,12 @@ packages:
   description: What M(holdfast.ha.packages_info) would return for O(packages).
   returned: always
   type: dict
-  sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}, policy: absent}
+  sample: {missing: [haproxy], broken: [], versions: {keepalived: 2.3.3}, policy: absent, repositories: []}
+postgresql_version:
+  description: The version of PostgreSQL for which O(packages) were judged, by what this host alone knows.
+  returned: always
+  type: str
+  sample: "17"
 jobs:
   description: Units of backup jobs on the host, whether still declared or not.
   returned: always
@@ -161,9 +177,12 @@ from ansible_collections.holdfast.ha.plugins.module_utils.host_facts import (
     observe,
     package_findings,
     packages,
+    postgresql_version,
+    server_findings,
     store,
     time_findings,
 )
+from ansible_collections.holdfast.ha.plugins.module_utils.package_sources import present
 from ansible_collections.holdfast.ha.plugins.module_utils.protection import policy
 
 UNIT_DIRECTORY = Path("/etc/systemd/system")
@@ -182,6 +201,8 @@ ARGUMENTS = {
     "memory": {"type": "int", "default": 512},
     "disk": {"type": "int", "default": 2048},
     "packages": {"type": "list", "elements": "str", "default": []},
+    "postgresql": {"type": "dict", "default": {}},
+    "repositories": {"type": "list", "elements": "dict", "default": []},
     "calendars": {"type": "dict", "default": {}},
     "spans": {"type": "dict", "default": {}},
     "directories": {"type": "dict", "default": {}},
@@ -204,17 +225,20 @@ def main() -> None:
         disk=module.params["disk"],
         directories=module.params["directories"],
     )
-    known = packages(module)
+    version = postgresql_version(module.params["postgresql"])
+    known = packages(module, version)
     facts = observe(module, {port.port for port in expected.ports})
     findings = (
         *preflight.judge(facts, expected),
         *package_findings(module, facts, known),
+        *server_findings(module, known, version),
         *time_findings(module),
     )
     module.exit_json(
         changed=False,
         findings=[asdict(finding) for finding in findings],
-        packages={**asdict(known), "policy": policy()},
+        packages={**asdict(known), "policy": policy(), "repositories": present()},
+        postgresql_version=version,
         store=store(module, known),
         jobs=sorted(path.name for path in UNIT_DIRECTORY.glob("holdfast-job-*.*")),
         interface_of=preflight.interfaces_by_address(facts.interfaces),

@@ -53,6 +53,12 @@ versions:
   returned: success
   type: dict
   sample: {haproxy: 3.0.11}
+repositories:
+  description: The files of apt's that M(holdfast.ha.package_repositories) has written.
+  returned: success
+  type: list
+  elements: str
+  sample: [/etc/apt/sources.list.d/holdfast-postgresql.sources]
 policy:
   description:
     - Whose C(/usr/sbin/policy-rc.d) the host has, V(absent), V(own) or V(foreign). V(own) is that of the role
@@ -65,6 +71,7 @@ policy:
 from dataclasses import asdict
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.holdfast.ha.plugins.module_utils.package_sources import present
 from ansible_collections.holdfast.ha.plugins.module_utils.packages import QUERY, judge
 from ansible_collections.holdfast.ha.plugins.module_utils.protection import policy
 
@@ -75,7 +82,8 @@ def main() -> None:
         argument_spec={"names": {"type": "list", "elements": "str", "required": True}}, supports_check_mode=True
     )
     _rc, listing, _err = module.run_command(list(QUERY), check_rc=True)
-    module.exit_json(changed=False, policy=policy(), **asdict(judge(listing, module.params["names"])))
+    found = asdict(judge(listing, module.params["names"]))
+    module.exit_json(changed=False, policy=policy(), repositories=present(), **found)
 
 
 if __name__ == "__main__":

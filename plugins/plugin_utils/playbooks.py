@@ -18,6 +18,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.holdfast.ha.plugins.plugin_utils.documentation import module_options
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import HIDDEN, OPAQUE, Problem
+from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.shapes import keys
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components import (
     FORMER_SECRETS,
     PACKAGE_ROLES,
@@ -29,6 +30,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.document impo
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN, HOST_VARIABLES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.job_rules import VARIABLE as JOBS
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import RoleSpec, load_roles
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Cluster
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import judge_option, refused, role_of
 
 COLLECTION = Path(__file__).resolve().parents[2]
@@ -41,6 +43,9 @@ INVENTORY_ONLY = frozenset({*HOST_VARIABLES, JOBS, *map(packages_variable, PACKA
 
 MODEL = "ha"
 """The variable in which the topology gives a host all that it needs to know of its cluster."""
+
+TOPOLOGY_KEYS = frozenset(name for name in keys(Cluster) if "_" in name)
+"""Keys of a cluster that look like variables. Other words are too common."""
 
 WORDS = "_raw_params"
 """The extra variable in which Ansible puts words of -e that are no NAME=value."""
@@ -344,7 +349,11 @@ def foreign_names(extra: Collection[str], interface: Interface, foreign: Collect
 
 
 def _unknown(name: str, known: Collection[str], scope: _Scope) -> Iterator[Problem]:
-    """A misspelt name; a name that resembles none of the collection's is the user's own."""
+    """A misspelt name or a topology's key; a name that resembles none of the collection's is the user's own."""
+    if name in TOPOLOGY_KEYS and scope.families:
+        fix = f"write it in topology.ha.yml, as clusters.<name>.{name}"
+        yield Problem(name, OPAQUE, "is a key of the topology, and no variable", fix)
+        return
     families = {word.partition("_")[0] for word in scope.families}
     ending = [word for word in scope.own if word.endswith(f"_{name}")]
     close = _closest(name, tuple(scope.own)) or ending or _closest(name, tuple(known))

@@ -71,7 +71,8 @@ def host_of(name: str, variables: Mapping[str, Any], root: Path, seen: Mapping[s
         except AnsibleError:  # The error would show a secret that is not a template. The variable's user reports it.
             given[key] = None
     known = {key: value for key, value in given.items() if value is not None}
-    return Host(name, variables["ha"], known, deployed, distribution_version(root, deployed.system if deployed else ""))
+    distribution = distribution_versions(root).get(deployed.system, "") if deployed else ""
+    return Host(name, variables["ha"], known, deployed, distribution)
 
 
 def _evaluated(value: Any) -> Any:
@@ -81,13 +82,13 @@ def _evaluated(value: Any) -> Any:
     return [_evaluated(item) for item in value] if isinstance(value, list) else value
 
 
-def distribution_version(root: Path, system: str) -> str:
-    """Return the version of PostgreSQL in a distribution, such as Debian 13, "" where it is not known.
+def distribution_versions(root: Path) -> dict[str, str]:
+    """Return the version of PostgreSQL by distribution, such as Debian 13.
 
     root: the collection's directory.
     """
     platforms = _read(root / "roles" / "patroni" / "vars" / "main.yml")["patroni__platforms"]
-    return str(platforms.get(system, {}).get("postgresql", ""))
+    return {system: str(platform["postgresql"]) for system, platform in platforms.items()}
 
 
 @cache

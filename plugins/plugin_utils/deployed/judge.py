@@ -92,14 +92,8 @@ def judge_cluster(hosts: Sequence[Host], *, whole: bool, without: Collection[str
     seen = [(host, host.deployed) for host in hosts if host.deployed is not None]
     alone = [difference for host, deployed in seen for judge_one in JUDGES for difference in judge_one(host, deployed)]
     secrets = judge_secrets(hosts, whole=whole, without=without)
-    return [
-        *alone,
-        *judge_versions(hosts),
-        *judge_members(seen),
-        *judge_adverts(hosts),
-        *judge_authorities(seen),
-        *secrets,
-    ]
+    together = [*judge_versions(hosts), *judge_members(seen), *judge_adverts(hosts), *judge_authorities(seen)]
+    return [*alone, *together, *secrets]
 
 
 def why_not_without(hosts: Sequence[Host], down: Collection[str]) -> str:

@@ -26,7 +26,9 @@ def versions(hosts: Sequence[Host]) -> dict[str, str]:
 
 def judge_versions(hosts: Sequence[Host]) -> Iterator[Difference]:
     """Yield the members of a cluster that can't run the cluster's version on their data, or would run another one."""
-    members = [host for host in hosts if "postgresql" in host.ha["components"] and host.deployed]
+    members = [
+        host for host in hosts if host.deployed and host.ha["postgresql"] and "postgresql" in host.ha["components"]
+    ]
     wished = versions(members)
     for host in members:
         where = f"clusters.{host.ha['cluster']}.postgresql_version"

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
+from ansible_collections.holdfast.ha.plugins.module_utils.package_repositories import problems as repository_problems
+from ansible_collections.holdfast.ha.plugins.plugin_utils.package_keys import VARIABLE as PACKAGE_REPOSITORIES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     CHANGE,
@@ -217,10 +219,16 @@ def _check_dynamic_configuration(value: Any, problems: Problems) -> None:
     check_dynamic_configuration(value, (), problems)
 
 
+def _check_package_repositories(value: Any, problems: Problems) -> None:
+    for problem in [] if has_opaque(value) or not isinstance(value, list) else repository_problems(value):
+        problems.add(f"{PACKAGE_REPOSITORIES}{problem.where}", HIDDEN, problem.what, problem.fix)
+
+
 BEYOND_TYPES: dict[str, Callable[[Any, Problems], None]] = {
     DYNAMIC: _check_dynamic_configuration,
     JOBS: _check_jobs,
     OPTIONS: partial(check_options, OPTIONS),
+    PACKAGE_REPOSITORIES: _check_package_repositories,
     QUEUE: check_queue,
     REPOSITORIES: check_repositories,
     REPOSITORY_OPTIONS: partial(check_options, REPOSITORY_OPTIONS),

@@ -157,6 +157,13 @@ def test_declared_playbooks_exist():
         ({"resotre_type": "time"}, ["restore"], "did you mean 'restore_type'"),
         ({"restore_typ": "time"}, None, "did you mean 'restore_type'"),
         ({"wait": "3"}, ["status"], "Fix: use one of status_wait; if it is"),
+        (
+            {"postgresql_version": "15"},
+            ["site"],
+            "is a key of the topology, and no variable. Fix: write it in topology",
+        ),
+        ({"patroni_postgresql_version": "15"}, ["site"], "declare it in clusters.<name>.postgresql_version"),
+        ({"packages_repositories": "[]"}, ["site"], "write a list: as YAML in group_vars"),
         ({"confirm": "a"}, ["drill"], "did you mean 'drill_confirm'"),
         (
             {"_raw_params": "drill_plan_only"},
