@@ -79,11 +79,12 @@ def refusal(repository: Repository, run: Run) -> str:
     """Return why apt can't use a repository, "" if it can. The host's own sources and lists stay as they are."""
     with tempfile.TemporaryDirectory(prefix="holdfast-repository-") as folder:
         place = Path(folder)
-        # apt fetches and verifies as the user _apt.
-        place.chmod(0o755)
         keyring, parts, lists = place / "key.asc", place / "parts", place / "lists"
-        for directory in (parts, lists / "partial"):
-            directory.mkdir(parents=True)
+        for directory in (parts, lists, lists / "partial"):
+            directory.mkdir()
+        # apt fetches and verifies as the user _apt.
+        for directory in (place, parts, lists):
+            directory.chmod(0o755)
         if not is_trusted(repository):
             keyring.write_text(repository["key"], encoding="utf-8")
             keyring.chmod(0o644)

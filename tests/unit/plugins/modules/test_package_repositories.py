@@ -164,7 +164,7 @@ def test_no_signature_only_where_it_is_declared(converge: Converge, mirror: Path
 def test_a_repository_that_is_not_there(converge: Converge, tmp_path: Path, place: Path) -> None:
     told = converge(repository(tmp_path / "nowhere", trusted=True))
     assert told["failed"]
-    assert "does not have a Release file" in told["msg"]
+    assert "No such file or directory" in told["msg"]
     assert files(place) == []
 
 
