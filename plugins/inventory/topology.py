@@ -358,6 +358,13 @@ options:
                             times; the server's sessions are then closed.
                           - 'For example V(''"state": "stopping"'').'
                         type: str
+          postgresql_version:
+            description:
+              - PostgreSQL's major version. By default that of the cluster's data, and for a new cluster
+                the distribution's. apt must have its packages on every host (C(packages_repositories)).
+                It can't be changed on a cluster with data (C(docs/versions.md)).
+              - Integer from 14 to 99, for example V(17).
+            type: int
           databases:
             description:
               - Databases. The owner is by default the role with the database's name.
