@@ -123,19 +123,21 @@ def repository(mirror: Path, **more: Any) -> dict[str, Any]:
 
 
 def test_a_repository_comes_stays_and_goes(converge: Converge, mirror: Path, keys: dict[str, str], place: Path) -> None:
-    one = repository(mirror, key=keys["right"], pin_priority=100)
+    one = repository(mirror, key=keys["right"])
     predicted = converge(one, _ansible_check_mode=True, _ansible_diff=True)
     assert predicted["changed"]
     assert files(place) == []
-    assert "Pin-Priority: 100" in str(predicted["diff"])
+    assert "Signed-By: " in str(predicted["diff"])
     assert converge(one)["changed_paths"] == predicted["changed_paths"]
-    there = ["keyrings/holdfast-one.asc", "preferences.d/holdfast-one.pref", "sources.list.d/holdfast-one.sources"]
+    there = ["keyrings/holdfast-one.asc", "sources.list.d/holdfast-one.sources"]
     assert files(place) == there
     assert {(place / name).stat().st_mode & 0o777 for name in there} == {0o644}
     shutil.rmtree(mirror, ignore_errors=True)  # what has not changed is not asked again
     mirror.mkdir()
     assert not converge(one)["changed"]
     (place / "sources.list.d/other.sources").touch()
+    (place / "preferences.d").mkdir()
+    (place / "preferences.d/holdfast-old.pref").touch()
     assert converge()["changed"]
     assert files(place) == ["sources.list.d/other.sources"]
 
