@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import Apt, lists_age
+from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import Apt
 from ansible_collections.holdfast.ha.plugins.module_utils.package_repositories import (
     PLACES,
     SOURCES,
@@ -62,17 +62,13 @@ def present(root: Path = Path("/")) -> list[str]:
     return sorted(f"/{path.relative_to(root)}" for pattern in patterns for path in root.glob(pattern))
 
 
-def knows(repositories: Iterable[Repository], now: float, root: Path = Path("/")) -> bool:
-    """Whether apt has read the lists of exactly these repositories, so that what it lacks is not there."""
+def knows(apt: Apt, repositories: Iterable[Repository], root: Path = Path("/")) -> bool:
+    """Whether apt has the lists of exactly these repositories, and of others, so that what it lacks is not there."""
     wanted = {SOURCES.format(one["name"]): sources_text(one) for one in filter(is_present, repositories)}
-    found = {path: root / path.lstrip("/") for path in present(root) if path.endswith(".sources")}
-    age = lists_age(root, now)
-    if age is None or wanted.keys() != found.keys():
-        return False
-    return all(
-        path.read_text(encoding="utf-8", errors="replace") == wanted[name] and path.stat().st_mtime <= now - age
-        for name, path in found.items()
-    )
+    paths = [path for path in present(root) if path.endswith(".sources")]
+    found = {path: (root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace") for path in paths}
+    listed = apt.listed()
+    return bool(listed) and found == wanted and wanted.keys() <= listed
 
 
 def refusal(repository: Repository, run: Run) -> str:

@@ -192,20 +192,21 @@ def test_what_apt_lacks(monkeypatch: pytest.MonkeyPatch, converge: Converge, mir
     assert len(refreshed) == 3
 
 
-def test_whether_apt_knows_the_repositories(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_whether_apt_knows_the_repositories(tmp_path: Path) -> None:
     one = {"name": "one", "uris": ["file:/srv"], "suites": ["./"], "trusted": True}
-    lists, source = tmp_path / "var/lib/apt/lists", tmp_path / "etc/apt/sources.list.d/holdfast-one.sources"
-    for folder in (lists, source.parent):
-        folder.mkdir(parents=True)
-    assert not package_sources.knows([], 1000.0, tmp_path)  # without lists apt knows nothing
-    (lists / "x_Packages").touch()
-    os.utime(lists, (500, 500))
-    assert package_sources.knows([], 1000.0, tmp_path)
-    assert not package_sources.knows([one], 1000.0, tmp_path)
+    source = tmp_path / "etc/apt/sources.list.d/holdfast-one.sources"
+    debian = "/etc/apt/sources.list.d/debian.sources:1\n"
+    listed = f"{debian}/etc/apt/sources.list.d/holdfast-one.sources:2\n"
+
+    def knows(told: str, *repositories: dict[str, Any]) -> bool:
+        return package_sources.knows(module.Apt(lambda _command: (0, told, "")), repositories, tmp_path)
+
+    assert not knows("")  # without lists apt knows nothing
+    assert knows(debian)
+    assert not knows(debian, one)
+    source.parent.mkdir(parents=True)
     source.write_text(package_repositories.sources_text(one))
-    os.utime(source, (400, 400))
-    assert package_sources.knows([one], 1000.0, tmp_path)
-    assert not package_sources.knows([], 1000.0, tmp_path)
-    assert not package_sources.knows([{**one, "uris": ["file:/other"]}], 1000.0, tmp_path)
-    os.utime(source, (600, 600))
-    assert not package_sources.knows([one], 1000.0, tmp_path)
+    assert knows(listed, one)
+    assert not knows(listed)
+    assert not knows(listed, {**one, "uris": ["file:/other"]})
+    assert not knows(debian, one)  # its lists could not be fetched
