@@ -40,6 +40,7 @@ GROUPS = {
         "alerts-upkeep",
         "maintenance",
         "updates",
+        "versions",
         "switchover",
         "logs",
         "security",

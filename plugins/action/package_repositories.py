@@ -25,6 +25,6 @@ class ActionModule(ActionBase):
         try:
             found = [with_key(item, self._loader) if isinstance(item, Mapping) else item for item in repositories]
         except KeyFileError as error:
-            raise AnsibleActionFail(str(error)) from error
+            raise AnsibleActionFail(str(error)) from None
         arguments = {**self._task.args, "repositories": found}
         return result | self._execute_module(module_args=arguments, task_vars=task_vars)

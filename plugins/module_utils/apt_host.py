@@ -93,6 +93,11 @@ class Apt:
         policies = apt_plan.parse_policies(self._read("apt-cache", "policy", *names)) if names else {}
         return {name: policy.candidate for name, policy in policies.items()}
 
+    def listed(self) -> set[str]:
+        """Return the files of sources whose package lists are there."""
+        told = self._read("apt-get", "indextargets", "--format", "$(SOURCESENTRY)", "Identifier: Packages")
+        return {line.rpartition(":")[0] for line in told.splitlines()}
+
     def names(self, prefix: str) -> list[str]:
         """Return the names of the packages that apt knows, which begin with a prefix."""
         return self._read("apt-cache", "pkgnames", prefix).split()

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import pwd
-import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -22,7 +21,7 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.holdfast.ha.plugins.module_utils import host_preflight as preflight
 from ansible_collections.holdfast.ha.plugins.module_utils import safe_path
-from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import LOCALE, Apt
+from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import LOCALE, Apt, AptError
 from ansible_collections.holdfast.ha.plugins.module_utils.deployed import parse_version
 from ansible_collections.holdfast.ha.plugins.module_utils.etcd_guard import Etcd, Patroni, parse_candidate
 from ansible_collections.holdfast.ha.plugins.module_utils.package_repositories import problems
@@ -161,7 +160,9 @@ def read_compressed(path: str) -> str:
 
 def postgresql_version(wanted: Mapping[str, Any]) -> str:
     """Return the version that a host is to run by what it knows alone: other hosts may have data of another one."""
-    data = safe_path.read(f"{wanted['data_directory']}/PG_VERSION") if wanted else None
+    data = None
+    with suppress(KeyError, OSError, safe_path.UnsafePathError):
+        data = safe_path.read(f"{wanted['data_directory']}/PG_VERSION")
     name, release = preflight.parse_os_release(read("/etc/os-release"))
     distribution = wanted.get("distributions", {}).get(f"{name.capitalize()} {release}", "")
     return chosen(wanted.get("version", ""), [parse_version((data or b"").decode(errors="replace"))], distribution)
@@ -177,12 +178,15 @@ def packages(module: AnsibleModule, version: str) -> Packages:
 def server_findings(module: AnsibleModule, known: Packages, version: str) -> Iterator[preflight.Finding]:
     """Yield a finding for a missing server that apt does not have, as far as apt knows the declared repositories."""
     name, repositories = server(version), module.params["repositories"]
-    if name not in known.missing or problems(repositories) or not knows(repositories, time.time()):
+    if name not in known.missing or problems(repositories) or not module.get_bin_path("apt-get"):
         return
     apt = Apt(lambda command: module.run_command(list(command), environ_update=LOCALE))
-    for lack in lacks(apt, [name]):
-        fix = "declare one of these versions, or a repository with it in packages_repositories, or run apt-get update"
-        yield preflight.Finding("postgresql_version", lack.text, fix)
+    with suppress(AptError):
+        for lack in lacks(apt, [name]) if knows(apt, repositories) else ():
+            fix = (
+                "declare one of these versions, or a repository with it in packages_repositories, or run apt-get update"
+            )
+            yield preflight.Finding("postgresql_version", lack.text, fix)
 
 
 def version_of(module: AnsibleModule, package: str, known: Packages) -> str:

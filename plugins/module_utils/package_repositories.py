@@ -139,6 +139,9 @@ def _pin(entry: Repository) -> Iterator[Problem]:
             yield Problem("pin_packages", "is without pin_priority", "add pin_priority")
     elif isinstance(priority, int) and (priority == 0 or abs(priority) > HIGHEST):
         yield Problem("pin_priority", "is no priority of apt's", f"write 1 to {HIGHEST}, or a negative number")
+    elif not all(_pins(entry)):
+        what = "is of a directory of the host, which apt can't tell from what is installed"
+        yield Problem("pin_priority", what, "remove it, or serve the directory with suites")
 
 
 def sources_text(repository: Repository, keyring: str = "") -> str:
@@ -159,7 +162,7 @@ def sources_text(repository: Repository, keyring: str = "") -> str:
 
 
 def preferences_text(repository: Repository) -> str:
-    """Return the content of a file of preferences, which pins by the suites' names, or by the hosts of directories."""
+    """Return the content of a file of preferences."""
     packages = " ".join(_words(repository, "pin_packages")) or "*"
     stanzas = (
         f"Explanation: {MARK}\nPackage: {packages}\nPin: {pin}\nPin-Priority: {repository['pin_priority']}\n"
@@ -169,11 +172,12 @@ def preferences_text(repository: Repository) -> str:
 
 
 def _pins(repository: Repository) -> list[str]:
+    """Return what is pinned: the suites by their names, a directory by its server, "" for one without a server."""
     suites = [suite for suite in _words(repository, "suites") if not suite.endswith("/")]
     hosts = [urlsplit(uri).hostname or "" for uri in _words(repository, "uris")]
     # A suite's name may be that of the release, such as bookworm, or of what it is at present, such as oldstable.
     by_name = [f"release {field}={suite}" for suite in suites for field in "na"]
-    return by_name or [f'origin "{host}"' for host in dict.fromkeys(hosts)]
+    return by_name or [f'origin "{host}"' if host else "" for host in dict.fromkeys(hosts)]
 
 
 def wanted_paths(repositories: Iterable[Repository]) -> list[WantedPath]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import Apt, lists_age
+from ansible_collections.holdfast.ha.plugins.module_utils.apt_host import Apt
 from ansible_collections.holdfast.ha.plugins.module_utils.package_repositories import (
     PLACES,
     SOURCES,
@@ -62,28 +62,25 @@ def present(root: Path = Path("/")) -> list[str]:
     return sorted(f"/{path.relative_to(root)}" for pattern in patterns for path in root.glob(pattern))
 
 
-def knows(repositories: Iterable[Repository], now: float, root: Path = Path("/")) -> bool:
-    """Whether apt has read the lists of exactly these repositories, so that what it lacks is not there."""
+def knows(apt: Apt, repositories: Iterable[Repository], root: Path = Path("/")) -> bool:
+    """Whether apt has the lists of exactly these repositories, and of others, so that what it lacks is not there."""
     wanted = {SOURCES.format(one["name"]): sources_text(one) for one in filter(is_present, repositories)}
-    found = {path: root / path.lstrip("/") for path in present(root) if path.endswith(".sources")}
-    age = lists_age(root, now)
-    if age is None or wanted.keys() != found.keys():
-        return False
-    return all(
-        path.read_text(encoding="utf-8", errors="replace") == wanted[name] and path.stat().st_mtime <= now - age
-        for name, path in found.items()
-    )
+    paths = [path for path in present(root) if path.endswith(".sources")]
+    found = {path: (root / path.lstrip("/")).read_text(encoding="utf-8", errors="replace") for path in paths}
+    listed = apt.listed()
+    return bool(listed) and found == wanted and wanted.keys() <= listed
 
 
 def refusal(repository: Repository, run: Run) -> str:
     """Return why apt can't use a repository, "" if it can. The host's own sources and lists stay as they are."""
     with tempfile.TemporaryDirectory(prefix="holdfast-repository-") as folder:
         place = Path(folder)
-        # apt fetches and verifies as the user _apt.
-        place.chmod(0o755)
         keyring, parts, lists = place / "key.asc", place / "parts", place / "lists"
-        for directory in (parts, lists / "partial"):
-            directory.mkdir(parents=True)
+        for directory in (parts, lists, lists / "partial"):
+            directory.mkdir()
+        # apt fetches and verifies as the user _apt.
+        for directory in (place, parts, lists):
+            directory.chmod(0o755)
         if not is_trusted(repository):
             keyring.write_text(repository["key"], encoding="utf-8")
             keyring.chmod(0o644)

@@ -7,7 +7,7 @@ from __future__ import annotations
 DOCUMENTATION = r"""
 module: package_repositories
 short_description: Declare apt's further repositories, and check that apt has what is to be installed
-version_added: 1.1.0
+version_added: 1.0.0
 description:
   - Writes C(/etc/apt/sources.list.d/holdfast-NAME.sources), the key C(/etc/apt/keyrings/holdfast-NAME.asc) and, for a
     pinned repository, C(/etc/apt/preferences.d/holdfast-NAME.pref). Files with this prefix of repositories that are no
