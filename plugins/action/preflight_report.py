@@ -276,10 +276,9 @@ class ActionModule(ActionBase):
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
             result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
             result["maintenance"] = {host: item.text for host, item in kept_out.items()}
-            absent = {*down, *kept_out}
             result["postgresql"] = versions(known)
             result["moves"] = moves_by_cluster(known) if rotates else {}
-            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
+            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in {*down, *kept_out}]
         return result
 
     def _complete(
