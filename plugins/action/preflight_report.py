@@ -20,7 +20,7 @@ from ansible.plugins.action import ActionBase
 from ansible.release import __version__ as ansible_version
 from ansible.utils.display import Display
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import WARNING, Finding
-from ansible_collections.holdfast.ha.plugins.plugin_utils import package_keys, preflight
+from ansible_collections.holdfast.ha.plugins.plugin_utils import preflight
 from ansible_collections.holdfast.ha.plugins.plugin_utils.authority_files import AuthorityDirectory
 from ansible_collections.holdfast.ha.plugins.plugin_utils.certificate_authority import RefusedError
 from ansible_collections.holdfast.ha.plugins.plugin_utils.deployed.changed_secrets import moves_of
@@ -37,6 +37,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.given_certificates imp
     wanted_of,
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.maintenance import Maintenance, known_host, left_out
+from ansible_collections.holdfast.ha.plugins.plugin_utils.package_keys import key_findings
 from ansible_collections.holdfast.ha.plugins.plugin_utils.preflight import HostFinding
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import OPAQUE
 from ansible_collections.holdfast.ha.plugins.plugin_utils.secret_text import LITERAL
@@ -47,7 +48,11 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
 )
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.hosts import FOREIGN
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import load_roles
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import is_secret_variable, role_of
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import (
+    PACKAGE_REPOSITORIES,
+    is_secret_variable,
+    role_of,
+)
 
 NOT_EVALUATED = "holds a value that Ansible can't evaluate as a template or decrypt; it is not shown"
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -276,10 +281,9 @@ class ActionModule(ActionBase):
             result["findings"] = [{"host": item.host, **asdict(item.finding)} for item in found]
             result["down"] = {host: reason for host, reason in down.items() if host not in kept_out}
             result["maintenance"] = {host: item.text for host, item in kept_out.items()}
-            absent = {*down, *kept_out}
             result["postgresql"] = versions(known)
             result["moves"] = moves_by_cluster(known) if rotates else {}
-            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in absent]
+            result["present"] = [host for host in variables["ansible_play_hosts_all"] if host not in {*down, *kept_out}]
         return result
 
     def _complete(
@@ -315,10 +319,10 @@ class ActionModule(ActionBase):
 
     def _keys(self, hosts: list[str], hostvars: Mapping[str, Any]) -> Iterator[HostFinding]:
         """Yield files of package repositories that hold no key."""
-        for host in (host for host in hosts if package_keys.VARIABLE in hostvars[host]):
+        for host in (host for host in hosts if PACKAGE_REPOSITORIES in hostvars[host]):
             failed: list[AnsibleError] = []
-            repositories = evaluated(hostvars[host], package_keys.VARIABLE, failed)
-            for finding in () if failed else package_keys.key_findings(repositories, self._loader):
+            repositories = evaluated(hostvars[host], PACKAGE_REPOSITORIES, failed)
+            for finding in () if failed else key_findings(repositories, self._loader):
                 yield HostFinding(host, finding)
 
     @staticmethod

@@ -11,8 +11,7 @@ from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.host_preflight import Finding
 from ansible_collections.holdfast.ha.plugins.module_utils.package_repositories import is_present, key_problems
-
-VARIABLE = "packages_repositories"
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.variables import PACKAGE_REPOSITORIES
 
 
 class KeyFileError(Exception):
@@ -45,4 +44,4 @@ def key_findings(repositories: Any, loader: Any) -> Iterator[Finding]:
         try:
             with_key(repository if isinstance(repository, Mapping) else {}, loader)
         except KeyFileError as error:
-            yield Finding(f"{VARIABLE}[{number}]", str(error), "see docs/versions.md")
+            yield Finding(f"{PACKAGE_REPOSITORIES}[{number}]", str(error), "see docs/versions.md")

@@ -46,6 +46,7 @@ CHANGES = {"chown", "lchown", "chmod", "lchmod", "rmtree", "makedirs", "copyfile
 OF_ITS_OWN = {
     "module_utils/safe_path.py": "it is the way",
     "module_utils/etcd_join.py": "/etc/etcd is root's own",
+    "module_utils/package_sources.py": "a new directory that only root can change",
     "module_utils/postgresql_scratch.py": "its directory is root's own, and so is what it changes there",
     "module_utils/restore_work.py": "the database user's",
     "module_utils/restore_verify.py": "a unit of postgres'",

@@ -201,7 +201,7 @@ COMPONENTS = (
         roles=("patroni", "postgresql_objects"),
         units=("patroni.service",),
         other_units=("patroni@*.service", "postgresql.service", "postgresql@*.service"),
-        other_packages=("postgresql-.*", "libpq5"),
+        other_packages=("postgresql(-.*)?", "libpq5"),
         configuration="/etc/patroni/config.yml",
         ports=(
             Port(

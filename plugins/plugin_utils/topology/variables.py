@@ -11,7 +11,6 @@ from functools import partial
 from typing import Any
 
 from ansible_collections.holdfast.ha.plugins.module_utils.package_repositories import problems as repository_problems
-from ansible_collections.holdfast.ha.plugins.plugin_utils.package_keys import VARIABLE as PACKAGE_REPOSITORIES
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.node import suggestion
 from ansible_collections.holdfast.ha.plugins.plugin_utils.reading.problems import (
     CHANGE,
@@ -55,6 +54,7 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.roles import 
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.sql_names import check_system_roles
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import patroni_defaults
 
+PACKAGE_REPOSITORIES = "packages_repositories"
 SEE = "; see the role's argument_specs"
 FLOOR = {"patroni_ttl": 20, "patroni_loop_wait": 1, "patroni_retry_timeout": 3}
 """Seconds; Patroni silently raises smaller values to these."""

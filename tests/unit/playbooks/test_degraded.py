@@ -28,7 +28,10 @@ def plays(name):
 def host(name, down, bare, marked=()):
     """Return the variables of a host as the plays before have left them."""
     ha = {"cluster": "a", "name": name, "address": "192.0.2.1", "components": ["haproxy"], "backup": None}
-    ha |= {"etcd": {"members": MEMBERS, "peer_port": 2380}, "postgresql": {"members": MEMBERS, "scope": "a"}}
+    ha |= {
+        "etcd": {"members": MEMBERS, "peer_port": 2380},
+        "postgresql": {"members": MEMBERS, "scope": "a", "version": ""},
+    }
     found = DEPLOYED | {"components": [] if bare else ["haproxy"], "etcd": None, "postgresql": None}
     if name.startswith("db") and not bare:
         serves = len({*NAMES[:3]} - {*down}) > 1

@@ -35,7 +35,7 @@ def host(name, etcd):
     ha = {"cluster": "a", "name": name, "address": f"127.0.0.1{name[-1]}" if name != "lb1" else "127.0.0.21"}
     ha |= {"components": parts, "backup": None, "vrrp": None, "pooler": None, "tls": TLS}
     ha |= {"etcd": {"members": MEMBERS, "endpoints": ["https://127.0.0.11:1"], "peer_port": 2380, "prefix": "/s/a/"}}
-    ha |= {"postgresql": {"members": MEMBERS, "scope": "a", "rest_port": 8008, "port": 5432}}
+    ha |= {"postgresql": {"members": MEMBERS, "scope": "a", "version": "", "rest_port": 8008, "port": 5432}}
     ha["postgresql"] |= {"endpoints": [], "users": {"rest": "holdfast"}}
     members = [
         {"name": "db1", "role": "leader", "state": "running", "host": "127.0.0.11"},

@@ -125,10 +125,10 @@ def hosts_of(topology, verdicts, names, former):
         "preflight_report": {
             "moves": {"lab": plan(states_of([verdicts])).as_data()},
             "present": list(topology.hosts),
+            "postgresql": dict.fromkeys(topology.hosts, "17"),
         },
         "patroni_memory_mb": 2048,
         "patroni_version": "4.0",
-        "patroni_postgresql_version": "17",
     }
     common |= {"rotation_plan": {"names": list(names)}} if names else {}
     if former:
