@@ -154,8 +154,8 @@ UNHEARD = taken_over(partial(rto.after_silence, taken_out=rto.taken_out_demoted)
 
 # The names and the seconds are those of the rules in roles/prometheus/files/rules.
 
-LINGERING = frozenset({"EtcdElectsOften", "JobFailed", "PostgreSQLRestarted", "PrimaryChanged"})
-"""What is told for some time after it has happened, by any fault."""
+LINGERING = frozenset({"EtcdElectsOften", "EtcdNetworkSlow", "JobFailed", "PostgreSQLRestarted", "PrimaryChanged"})
+"""What is told for some time after it has happened, by any fault, or by several faults in a row."""
 STALLED = frozenset({"NoPrimary", "PoolEmpty", "ProbeFails"})
 """What a long outage of the writes raises."""
 MEMBER = frozenset({
@@ -293,8 +293,8 @@ _FAULTS = (
     Fault(
         "wal_disk_full", "the volume of the primary's WAL is full",
         Target.PRIMARY, FillDisk(wal=True), seconds(20),
-        budget=within(lambda t: t.crash),
-        course="PostgreSQL decides when it gives up, no setting does",
+        budget=until_healed(lambda t: t.takeover),
+        course="PostgreSQL decides whether it gives up, no setting does; else only healing ends it",
         alerts=DISK_FULL,
     ),
     Fault(

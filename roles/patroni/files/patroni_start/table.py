@@ -10,6 +10,7 @@ from patroni_start import (
     connections,
     etcd_errors,
     handover,
+    last_seen,
     leader_key,
     metrics,
     permit,
@@ -121,6 +122,11 @@ AMENDMENTS = (
         "metrics are only for clients with a certificate",
         ("patroni.api:RestApiHandler.do_GET_metrics",),
         metrics.replacements,
+    ),
+    Amendment(
+        "etcd is seen only while the lease can be renewed",
+        ("patroni.dcs.etcd3:Etcd3._do_refresh_lease", "patroni.dcs:AbstractDCS.last_seen"),
+        last_seen.replacements,
     ),
     Amendment(
         "a reload makes the REST interface read the authorities again",
