@@ -60,22 +60,32 @@ class Unavailable(ValueError):  # noqa: N818 - why an extension can't be made
     """Why a declared extension can't exist: the declaration, and the fix."""
 
 
-def plan(wanted: Iterable[Wanted], found: Found) -> tuple[list[Statement], list[str]]:
+def plan(wanted: Iterable[Wanted], found: Found, *, foresees: bool = False) -> tuple[list[Statement], list[str]]:
     """Return what a database lacks, and the names of the extensions whose library the server has not loaded yet.
 
     What goes comes first, in the opposite order. Raises Unavailable.
+
+    :arg foresees: whether packages will have been installed and libraries loaded before, as in check mode.
     """
     wanted = list(wanted)
     gone = [one for one in reversed(wanted) if one.state == "absent" and one.name in found.installed]
     statements = [Statement(f"drop extension {one.name}", f"DROP EXTENSION {identifier(one.name)}") for one in gone]
     waiting: list[str] = []
     for one in wanted:
+        if one.state != "absent" and not foresees:
+            _require_files(one, found)
         lacking = list(_lacking(one, found)) if one.state != "absent" else []
-        if lacking and one.library and one.library not in found.loaded:
+        if lacking and one.library and one.library not in found.loaded and not foresees:
             waiting.append(one.name)
         else:
             statements += lacking
     return statements, waiting
+
+
+def _require_files(one: Wanted, found: Found) -> None:
+    if one.name not in found.installed and one.name not in found.available:
+        fix = "install its package on all members, or correct the name"
+        raise Unavailable(f"the extension {one.name!r} of database {one.database!r} is not installed: {fix}")
 
 
 def _lacking(one: Wanted, found: Found) -> Iterator[Statement]:
@@ -85,9 +95,6 @@ def _lacking(one: Wanted, found: Found) -> Iterator[Statement]:
         yield Statement(f"create schema {one.schema}", f"CREATE SCHEMA IF NOT EXISTS {identifier(one.schema)}")
     version = one.version if one.version != LATEST else None
     if is_there is None:
-        if one.name not in found.available:
-            fix = "install its package on all members, or correct the name"
-            raise Unavailable(f"the extension {one.name!r} of database {one.database!r} is not installed: {fix}")
         place = f" SCHEMA {identifier(one.schema)}" if one.schema else ""
         exact = f" VERSION {literal(version)}" if version else ""
         yield Statement(f"create extension {one.name}", f"CREATE EXTENSION {name}{place}{exact} CASCADE")

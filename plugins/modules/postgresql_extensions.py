@@ -16,7 +16,7 @@ description:
 attributes:
   check_mode:
     support: full
-    description: Compares only.
+    description: Compares only. Assumes that packages are installed and libraries loaded before.
   diff_mode:
     support: full
     description: Lists the actions.
@@ -178,7 +178,7 @@ def converge(settings: dict[str, Any], name: str, wanted: list[Wanted], check: b
     """
     database = Database(settings, name)
     try:
-        statements, waiting = plan(wanted, database.found())
+        statements, waiting = plan(wanted, database.found(), foresees=check)
         for statement in () if check else statements:
             database.ask(statement.sql)
     finally:

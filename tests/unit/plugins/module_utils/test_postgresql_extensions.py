@@ -40,6 +40,13 @@ def test_plan(case):
     assert all(statement.text for statement in statements)
 
 
+def test_a_dry_run_foresees_packages_and_libraries():
+    wanted = [Wanted("rum", "app", library="rum"), Wanted("pg_cron", "app", library="pg_cron")]
+    statements, waiting = plan(wanted, Found({}, {}, ["public"], [""]), foresees=True)
+    assert [statement.text for statement in statements] == ["create extension rum", "create extension pg_cron"]
+    assert waiting == []
+
+
 def test_declared_extensions_by_database():
     declared = [
         {"name": "vector", "database": "app", "schema": None, "version": None, "library": None, "state": "present"},
