@@ -18,7 +18,7 @@ from typing import NamedTuple
 import pytest
 from patroni_start.narrowing import Names, Narrowing, Sync, may_write
 
-COMMITS, CHANGES = 2, 2
+COMMITS, CHANGES = 2, 3
 PRIMARY = -1
 
 Rule = Callable[[Sync, Sync, Names, frozenset[int]], bool]
