@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from ipaddress import ip_network
 from typing import Any
 
@@ -73,6 +74,7 @@ def derive_host(
         "vrrp": vrrp(cluster, host),
         "backup": backup(cluster, host),
         "monitoring": monitoring(cluster, host),
+        "tuning": asdict(cluster.tuning) if cluster.tuning else None,
         "firewall": firewall(cluster),
     }
 

@@ -151,6 +151,7 @@ class Cluster:
     """Whether the user chose it, directly or with a profile. The default waits longer if Patroni's timing requires."""
     pooler: Pooler | None = None
     monitoring: Monitoring | None = None
+    tuning: Tuning | None = None
     firewall: Firewall | None = None
 
     @property

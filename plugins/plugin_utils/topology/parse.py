@@ -73,6 +73,7 @@ def _cluster(name: str, declared: schema.Cluster, place: Node, inventory: Invent
         lease_watch_declared=declared.lease_watch is not None or profile != DEFAULT_PROFILE,
         pooler=pooler,
         monitoring=monitoring,
+        tuning=declared.tuning or None,
         firewall=declared.firewall or None,
     )
 

@@ -296,6 +296,28 @@ class Monitoring:
 
 
 @dataclass(frozen=True)
+class Tuning:
+    """What the database hosts are tuned for."""
+
+    workload: str = key(
+        Choice(("oltp", "analytics")),
+        "V(oltp) for many short transactions, V(analytics) for few long queries.",
+        default="oltp",
+    )
+    storage: str = key(
+        Choice(("ssd", "hdd")),
+        "What the data is stored on. V(ssd) for everything without moving parts, also behind a network.",
+        default="ssd",
+    )
+    host: bool = key(
+        Boolean(),
+        "Whether the database hosts' kernels are tuned as well. This affects all that runs on them, so it is refused in"
+        " a container.",
+        default=False,
+    )
+
+
+@dataclass(frozen=True)
 class Opening:
     """TCP ports that are open besides those of the cluster's own services."""
 
@@ -403,6 +425,12 @@ class Cluster:
         Switch(Monitoring),
         "Metrics of every host, over TLS with client certificates. V(true) takes all defaults, and is the default where"
         " the group C(monitoring) exists. V(false) has neither exporters nor Prometheus.",
+    )
+    tuning: Tuning | Literal[False] | None = key(
+        Switch(Tuning),
+        "Settings of PostgreSQL from the hosts' memory and processors and the workload, beyond sizes of memory"
+        " (C(docs/tuning.md)). V(true) takes all defaults. By default there are none. Parameters that you set take"
+        " precedence.",
     )
     firewall: Firewall | Literal[False] | None = key(
         Switch(Firewall),

@@ -44,6 +44,9 @@ def _parts(cluster: Cluster, problems: Problems) -> None:
     if cluster.lease_watch is not None and "postgresql" not in has:
         where = f"{cluster.path}.lease_watch"
         problems.add(where, cluster.lease_watch, "has no Patroni to watch", f"remove it or add {groups}.postgresql")
+    if cluster.tuning and "postgresql" not in has:
+        where = f"{cluster.path}.tuning"
+        problems.add(where, OPAQUE, "has no database host to tune", f"remove it or add {groups}.postgresql")
     for part in ("vips", "pools"):
         if getattr(cluster, part) and "haproxy" not in has:
             problems.add(f"{cluster.path}.{part}", OPAQUE, "has no host to run on", f"name a group in {groups}.haproxy")
