@@ -588,6 +588,37 @@ options:
                   - V(postgres), V(pgbouncer), V(pgbackrest) or V(blackbox), or a list of them, for example
                     V([pgbackrest]).
                 type: raw
+          tuning:
+            description:
+              - Settings of PostgreSQL from the hosts' memory and processors and the workload, beyond sizes
+                of memory (C(docs/tuning.md)). V(true) takes all defaults. By default there are none. Parameters
+                that you set take precedence.
+              - Boolean or mapping.
+            type: raw
+            suboptions:
+              workload:
+                description:
+                  - V(oltp) for many short transactions, V(analytics) for few long queries.
+                type: str
+                choices:
+                  - oltp
+                  - analytics
+                default: oltp
+              storage:
+                description:
+                  - What the data is stored on. V(ssd) for everything without moving parts, also behind
+                    a network.
+                type: str
+                choices:
+                  - ssd
+                  - hdd
+                default: ssd
+              host:
+                description:
+                  - Whether the database hosts' kernels are tuned as well. This affects all that runs on
+                    them, so it is refused in a container.
+                type: bool
+                default: false
           firewall:
             description:
               - A firewall on every host, which opens each port to those who need it. V(true) takes all

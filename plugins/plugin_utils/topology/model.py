@@ -16,7 +16,13 @@ from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.components im
     Port,
     installed_on,
 )
-from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import Firewall, Monitoring, Pooler, Ports
+from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.schema import (
+    Firewall,
+    Monitoring,
+    Pooler,
+    Ports,
+    Tuning,
+)
 from ansible_collections.holdfast.ha.plugins.plugin_utils.topology.timing import DEFAULT_PROFILE
 
 ETCD_PEERS = "etcd.holdfast.internal"
