@@ -1,11 +1,12 @@
 # Copyright: Holdfast contributors
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""With quorum commit, voters confirm a candidate before it is promoted.
+"""A candidate is promoted only when it is sure to have every commit.
 
-Patroni asks voters for their position while they go on receiving WAL. What they acknowledge after their answer is lost
-when the former primary's Patroni hangs and its PostgreSQL does not. So a candidate is promoted only when enough voters
-no longer receive WAL from the former primary and have no more of it than the candidate.
+With quorum commit, Patroni asks voters for their position while they go on receiving WAL. What they acknowledge after
+their answer is lost when the former primary's Patroni hangs and its PostgreSQL does not. So a candidate is promoted
+only when enough voters no longer receive WAL from the former primary and have no more of it than the candidate. With
+one synchronous standby, the candidate looks again whether it still is the one (candidacy.py).
 """
 
 from __future__ import annotations
@@ -20,11 +21,13 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
+from patroni_start.candidacy import Candidacy, remains_synchronous
 from patroni_start.upstreams import UNKNOWN_UPSTREAM, address_of, detaching, upstreams
 
 LOG = logging.getLogger(__name__)
 VOTE = "vote"
 VOTE_POLLING_SECONDS, VOTE_TIMEOUT, VOTE_PATIENCE = 0.02, 1.0, 1.0
+HOLDING_SECONDS = 20.0  # after which an unconfirmed candidate gives the leader key back, so that another may have it
 POSITION = """SELECT GREATEST(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_receive_lsn(), '0/0'),
  pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_last_wal_replay_lsn(), '0/0'))::bigint"""
 
@@ -42,7 +45,7 @@ class Answer:
 
 
 class Verdict(Enum):
-    """What the voters' answers mean for a candidate; BEHIND: a bound voter has more WAL."""
+    """What a candidate knows of itself; BEHIND: a bound voter has more WAL, or others may have."""
 
     PROMOTE = auto()
     BEHIND = auto()
@@ -84,10 +87,11 @@ def voting(handler: Any) -> None:
 
 
 class Election:
-    """A quorum's election of a new primary, as one member takes part in it."""
+    """The race for the leader key, as one member takes part in it."""
 
     def __init__(self) -> None:
-        self._named = False
+        self._candidacy = Candidacy()
+        self._deadline: float | None = None
 
     def joining(self, process: Callable[..., Any]) -> Callable[..., Any]:
         """Return Patroni's cycle without a leader (Ha.process_unhealthy_cluster); who can't win detaches first.
@@ -96,9 +100,9 @@ class Election:
         """
 
         def process_detached(ha: Any) -> Any:
-            failover = ha.cluster.failover
-            self._named = bool(failover) and failover.candidate == ha.state_handler.name
-            can_t_win = ha.patroni.nofailover or (failover and not self._named)
+            self._candidacy.begin(ha)
+            self._deadline = None
+            can_t_win = ha.patroni.nofailover or (ha.cluster.failover and not self._candidacy.named)
             if can_t_win and takes_part(ha) and not ha.state_handler.is_primary():
                 detach(ha.state_handler)
             return process(ha)
@@ -106,7 +110,7 @@ class Election:
         return process_detached
 
     def confirming(self, prepare: Callable[..., Any]) -> Callable[..., Any]:
-        """Return Patroni's last step before a promotion (Ha.process_sync_replication_prepromote), confirmed by votes.
+        """Return Patroni's last step before a promotion (Ha.process_sync_replication_prepromote), confirmed.
 
         It comes after the leader key was taken: only then the voters' answers can't be outdated, since none of them
         follows another member any more. A member that an operator names is promoted in the end, as Patroni does.
@@ -114,14 +118,13 @@ class Election:
 
         def prepare_when_confirmed(ha: Any) -> Any:
             verdict = self._verdict(ha)
-            if verdict is Verdict.PROMOTE or self._named:
+            if verdict is Verdict.PROMOTE or self._candidacy.named:
                 if verdict is not Verdict.PROMOTE:
-                    LOG.warning(
-                        "Promoted by name, although the voters did not confirm that this member has every commit"
-                    )
+                    LOG.warning("Promoted by name, although it is not confirmed that this member has every commit")
                 return prepare(ha)
-            if verdict is Verdict.BEHIND:
-                LOG.warning("A voter has WAL that this member lacks: the leader key is released")
+            if verdict is Verdict.BEHIND or self._has_waited():
+                LOG.warning("The leader key is released: this member may lack commits")
+                self._deadline = None
                 ha.release_leader_key_voluntarily()
             else:
                 LOG.warning("Not promoted yet: too few voters confirm that they receive no WAL from the former primary")
@@ -130,16 +133,40 @@ class Election:
 
         return prepare_when_confirmed
 
+    def _has_waited(self) -> bool:
+        now = time.monotonic()
+        self._deadline = self._deadline or now + HOLDING_SECONDS
+        return now > self._deadline
+
     def _verdict(self, ha: Any) -> Verdict:
-        sync, name = ha.cluster.sync, ha.state_handler.name
-        needed = sync.quorum + (not sync.matches(name, True)) if takes_part(ha) else 0
-        if needed < 1 or sync.leader_matches(name):
+        if not ha.is_synchronous_mode() or self._candidacy.is_exempt(ha):
             return Verdict.PROMOTE
-        voters = [
-            one for one in ha.cluster.members if one.name != name and sync.matches(one.name, True) and one.api_url
-        ]
-        candidate = address_of(ha.cluster.get_member(name, fallback_to_leader=False))
-        return poll(ha, voters, candidate, needed)
+        if not ha.is_quorum_commit_mode():
+            return Verdict.PROMOTE if remains_synchronous(ha) else Verdict.BEHIND
+        return vote(ha) if takes_part(ha) else Verdict.PROMOTE
+
+
+def vote(ha: Any) -> Verdict:
+    """Return what the voters say of this member, once the former primary can't change them any more."""
+    if not fence(ha):
+        LOG.warning("/sync was written by another member, or is newer than it was read: it is read again")
+        return Verdict.WAIT
+    sync, name = ha.cluster.sync, ha.state_handler.name
+    needed = sync.quorum + (not sync.matches(name, True))
+    if needed < 1 or sync.leader_matches(name):
+        return Verdict.PROMOTE
+    voters = [one for one in ha.cluster.members if one.name != name and sync.matches(one.name, True) and one.api_url]
+    candidate = address_of(ha.cluster.get_member(name, fallback_to_leader=False))
+    return poll(ha, voters, candidate, needed)
+
+
+def fence(ha: Any) -> bool:
+    """Write /sync as it is, and return whether it is as it was read.
+
+    A former primary in a cycle that outlasts its lease compares the revision that it has read, and fails from now on.
+    """
+    sync = ha.cluster.sync
+    return bool(ha.dcs.write_sync_state(sync.leader, sync.voters, sync.quorum, version=sync.version))
 
 
 def takes_part(ha: Any) -> bool:

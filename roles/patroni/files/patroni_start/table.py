@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from patroni_start import (
     authorities,
+    candidacy,
     connections,
     etcd_errors,
     handover,
+    holding,
     last_seen,
     leader_key,
     metrics,
+    narrowing,
     permit,
     postmaster,
     promotion,
@@ -20,6 +23,8 @@ from patroni_start import (
     rewind,
 )
 from patroni_start.amendment import KNOWN, Amendment, Versions
+
+QUORUM_COMMIT = Versions((4, 0), KNOWN.before)
 
 AMENDMENTS = (
     Amendment(
@@ -34,18 +39,28 @@ AMENDMENTS = (
         versions=Versions(KNOWN.since, (3, 0, 3)),
     ),
     Amendment(
-        "with quorum commit, voters confirm a candidate before it is promoted",
+        "a candidate is promoted only when it is sure to have every commit",
         (
             "patroni.ha:Ha.process_unhealthy_cluster",
             "patroni.ha:Ha.process_sync_replication_prepromote",
             "patroni.postgresql:Postgresql.follow(member, do_reload)",
+            "patroni.ha:Ha.is_synchronous_mode",
+            "patroni.ha:Ha.is_quorum_commit_mode",
             "patroni.ha:Ha.quorum_commit_mode_is_active",
             "patroni.ha:Ha.release_leader_key_voluntarily",
+            "patroni.dcs:AbstractDCS.write_sync_state(leader, sync_standby, quorum, version)",
+            "patroni.postgresql:Postgresql.role",
             "patroni.postgresql.config:ConfigHandler.check_recovery_conf(member)",
             "patroni.api:RestApiHandler.get_postgresql_status(retry)",
             "patroni.api:RestApiHandler._write_status_response",
             "patroni.dcs:SyncState.matches(check_leader)",
             "patroni.dcs:SyncState.leader_matches",
+            "patroni.dcs:SyncState.leader",
+            "patroni.dcs:SyncState.sync_standby",
+            "patroni.dcs:SyncState.voters",
+            "patroni.dcs:SyncState.quorum",
+            "patroni.dcs:SyncState.version",
+            "patroni.dcs:Failover.candidate",
             "patroni.dcs:Cluster.get_member(fallback_to_leader)",
             "patroni.dcs:Member.conn_kwargs",
             "patroni.dcs:Member.api_url",
@@ -58,7 +73,48 @@ AMENDMENTS = (
             "patroni.api:RestApiHandler.query(sql)",
         ),
         quorum.replacements,
-        versions=Versions((4, 0), KNOWN.before),
+        versions=QUORUM_COMMIT,
+    ),
+    Amendment(
+        "a candidate that is not synchronous any more gives the leader key back",
+        (
+            "patroni.ha:Ha.process_unhealthy_cluster",
+            "patroni.ha:Ha.enforce_primary_role(message, promote_message)",
+            "patroni.ha:Ha.is_synchronous_mode",
+            "patroni.ha:Ha.is_paused",
+            "patroni.ha:Ha.is_standby_cluster",
+            "patroni.ha:Ha.release_leader_key_voluntarily",
+            "patroni.postgresql:Postgresql.role",
+            "patroni.postgresql:Postgresql.get_primary_timeline",
+            "patroni.dcs:SyncState.leader",
+            "patroni.dcs:SyncState.sync_standby",
+            "patroni.dcs:Failover.candidate",
+        ),
+        candidacy.replacements,
+        versions=Versions(KNOWN.since, QUORUM_COMMIT.since),
+    ),
+    Amendment(
+        "a primary changes its synchronous standbys only with the leader key",
+        ("patroni.ha:Ha.process_sync_replication", "patroni.ha:Ha.has_lock(info)"),
+        holding.replacements,
+    ),
+    Amendment(
+        "with quorum commit, /sync is narrowed only to standbys that have every commit",
+        (
+            "patroni.ha:Ha._process_quorum_replication",
+            "patroni.quorum:QuorumStateResolver.__iter__",
+            "patroni.quorum:QuorumStateResolver(leader, quorum, voters, numsync, sync)",
+            "patroni.quorum:Transition.transition_type",
+            "patroni.quorum:Transition.leader",
+            "patroni.quorum:Transition.num",
+            "patroni.quorum:Transition.names",
+            "patroni.postgresql:Postgresql.synchronous_standby_names",
+            "patroni.postgresql:Postgresql.last_operation",
+            "patroni.postgresql:Postgresql.pg_stat_replication",
+            "patroni.ha:Ha.wakeup",
+        ),
+        narrowing.replacements,
+        versions=QUORUM_COMMIT,
     ),
     Amendment(
         "a member begins a cluster that etcd does not know only with a permit",
