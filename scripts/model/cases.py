@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import inf
 
@@ -21,14 +21,6 @@ MOST = 600_000
 """States that none of the models may exceed."""
 
 Model = World | Rules
-
-
-@dataclass(frozen=True)
-class Limit:
-    """A case that the rules of today don't cover. mended: the same with the proposed rule, None without a proposal."""
-
-    without: Model
-    mended: Model | None = None
 
 
 def check(model: Model) -> Result[lease.State] | Result[commit.State]:
@@ -81,6 +73,10 @@ SYNCHRONOUS = World(
 when the primary demotes itself does not matter here.
 """
 QUORUM, ON = Rules(Mode.QUORUM, rows=1), Rules(Mode.ON, rows=1)
+OUTLASTED_QUORUM, OUTLASTED_ON = (replace(rules, long_cycles=True, losses=0) for rules in (QUORUM, ON))
+"""A primary's host freezes between the renewal and the change of its standbys, for longer than its lease."""
+REVISITED_ON = replace(ON, long_races=True, losses=0)
+"""The old primary leads again between a candidate's look at /sync and its taking of the key."""
 
 HOLD: Mapping[str, Model] = {
     "no synchronous replication, 14 s, etcd is away for a while": DECLARED,
@@ -89,8 +85,11 @@ HOLD: Mapping[str, Model] = {
     "synchronous replication, 3 s, etcd changes its leader": SYNCHRONOUS,
     "quorum commit, any number of seconds, a loss of power": QUORUM,
     "quorum commit, any number of seconds, two rows": replace(QUORUM, rows=2, losses=0),
+    "quorum commit, a cycle outlasts its lease": OUTLASTED_QUORUM,
     "one synchronous standby, any number of seconds, a loss of power": ON,
     "one synchronous standby, any number of seconds, two rows": replace(ON, rows=2, losses=0),
+    "one synchronous standby, a cycle outlasts its lease": OUTLASTED_ON,
+    "one synchronous standby, a race outlasts a lease": REVISITED_ON,
 }
 
 MUTATIONS: Mapping[str, Model] = {
@@ -123,35 +122,27 @@ MUTATIONS: Mapping[str, Model] = {
     ),
     "quorum: the primary commits alone before it writes /sync": replace(QUORUM, sync_first=False, losses=0),
     "quorum: an old leader overwrites the key": replace(QUORUM, keeps_key=False, losses=0, rows=2),
-    "quorum, as proposed: writes of /sync do not compare its revision": replace(
-        QUORUM, compares=False, long_cycles=True, fences=True, losses=0
+    "quorum: writes of /sync do not compare its revision": replace(OUTLASTED_QUORUM, compares=False),
+    "quorum: the winner does not write /sync before it asks for votes": replace(OUTLASTED_QUORUM, fences=False),
+    "quorum: a primary changes /sync although it has lost the key": replace(OUTLASTED_QUORUM, looks=False),
+    "quorum: /sync is narrowed to a standby that lags behind": replace(QUORUM, narrows_caught_up=False, losses=0),
+    "on: writes of /sync do not compare its revision": replace(OUTLASTED_ON, compares=False),
+    "on: the winner does not look at /sync again, and a cycle outlasts its lease": replace(
+        OUTLASTED_ON, rechecks=False
     ),
-    "on, as proposed: writes of /sync do not compare its revision": replace(
-        ON, compares=False, long_cycles=True, rechecks=True, losses=0
+    "on: the winner does not look at /sync again, and the old primary led in between": replace(
+        REVISITED_ON, rechecks=False
     ),
+    "on: a primary changes /sync although it has lost the key": replace(OUTLASTED_ON, looks=False),
     "on: an asynchronous standby may lead": replace(ON, only_synchronous=False, losses=0),
     "on: the primary commits alone before it writes /sync": replace(ON, sync_first=False, losses=0),
     "on: an old leader overwrites the key": replace(ON, keeps_key=False, losses=0, rows=2),
 }
 
-LIMITS: Mapping[str, Limit] = {
-    "off: a frozen primary wakes up after it was succeeded": Limit(
-        replace(SMALL, freezes=True, elections=0, outages=0)
+LIMITS: Mapping[str, Model] = {
+    "off: a frozen primary wakes up after it was succeeded": replace(SMALL, freezes=True, elections=0, outages=0),
+    "off: a former leader of etcd accepts a renewal (etcd before 3.4.31 and 3.5.13)": replace(
+        TINY, deposed_renews=1, outages=0
     ),
-    "off: a former leader of etcd accepts a renewal (etcd before 3.4.31 and 3.5.13)": Limit(
-        replace(TINY, deposed_renews=1, outages=0)
-    ),
-    "quorum: the old primary's cycle outlasts its lease": Limit(
-        replace(QUORUM, long_cycles=True, losses=0), replace(QUORUM, long_cycles=True, losses=0, fences=True)
-    ),
-    "on: the old primary's cycle outlasts its lease": Limit(
-        replace(ON, long_cycles=True, losses=0), replace(ON, long_cycles=True, losses=0, rechecks=True)
-    ),
-    "on: the old primary leads again between a candidate's look at /sync and its promotion": Limit(
-        replace(ON, long_races=True, losses=0), replace(ON, long_races=True, losses=0, rechecks=True)
-    ),
-    "quorum: the winner's promotion outlasts its lease": Limit(replace(QUORUM, long_promotions=True, losses=0)),
-    "quorum: /sync is narrowed to a standby that lags behind": Limit(
-        replace(QUORUM, narrows_caught_up=False, losses=0), replace(QUORUM, losses=0)
-    ),
+    "quorum: the winner's promotion outlasts its lease": replace(QUORUM, long_promotions=True, losses=0),
 }

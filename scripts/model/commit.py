@@ -11,7 +11,9 @@ hung process or a slow network is a step that does not come. The limits are stat
   no row of it.
 - Patroni's work is cut where it reads or writes etcd. What it read is `fresh` until another member writes /sync: every
   write of /sync compares the key's revision.
-- With quorum commit, a candidate's verdict is the judge() of roles/patroni (patroni_start.quorum), not a copy of it.
+- Three decisions are those of roles/patroni (patroni_start), not copies of them: a candidate's verdict with quorum
+  commit (quorum.judge), whether it still is synchronous (candidacy.is_synchronous), and whether a primary may write
+  /sync (narrowing.may_write).
 - A primary that was succeeded does not take a free key: Patroni compares the timelines.
 """
 
@@ -23,6 +25,9 @@ from enum import StrEnum
 from itertools import combinations
 from typing import NamedTuple, TypeVar
 
+from patroni_start.candidacy import is_synchronous
+from patroni_start.narrowing import Names, may_write
+from patroni_start.narrowing import Sync as Key
 from patroni_start.quorum import Answer, Verdict, judge
 
 from scripts.model.checker import Step
@@ -42,9 +47,9 @@ class Mode(StrEnum):
 
 PRIMARY, STANDBY, DOWN = "primary", "standby", "down"
 """The roles of a member's PostgreSQL."""
-RENEWED, WAITS_NEXT, SYNC_NEXT = "renewed", "synchronous_standby_names is next", "/sync is next"
+RETAKEN, RENEWED, WAITS_NEXT = "reads the cluster next", "renewed", "synchronous_standby_names is next"
 """The stages of a leader's cycle."""
-CHOSEN, HOLDS, PREPARED = "may lead", "holds the key", "promotes next"
+CHOSEN, HOLDS, FENCED, PREPARED = "may lead", "holds the key", "wrote /sync as it is", "promotes next"
 """The stages of a candidate."""
 
 
@@ -61,10 +66,9 @@ class Rules:
     candidate must be in /sync (mode on). compares: writes of /sync compare its revision. sync_first: a standby loses
     its place in /sync before the primary commits without it. votes_bind: a vote counts only from who receives from the
     candidate. votes_with_key: votes are asked for with the key in hand. keeps_key: a leader doesn't overwrite its
-    successor's key.
-
-    Proposals: fences: a candidate of a quorum writes /sync before it asks for votes. rechecks: a candidate looks up
-    /sync again with the key in hand (mode on).
+    successor's key. fences: a candidate of a quorum writes /sync before it asks for votes. rechecks: a candidate looks
+    up /sync again with the key in hand (mode on). looks: a primary that took the free key changes its standbys only if
+    it still had the key when it read /sync.
     """
 
     mode: Mode
@@ -81,17 +85,22 @@ class Rules:
     votes_bind: bool = True
     votes_with_key: bool = True
     keeps_key: bool = True
-    fences: bool = False
-    rechecks: bool = False
+    fences: bool = True
+    rechecks: bool = True
+    looks: bool = True
 
 
 class Member(NamedTuple):
-    """A member's PostgreSQL: from whom it receives, and for whom, any one of them, its commits wait as a primary."""
+    """A member's PostgreSQL: from whom it receives, and for whom, any one of them, its commits wait as a primary.
+
+    mark: how many rows a primary had when it began to wait for these.
+    """
 
     role: str
     log: tuple[int, ...] = ()
     follows: int | None = None
     waits: frozenset[int] = NOT_ONE
+    mark: int = 0
 
 
 class Sync(NamedTuple):
@@ -112,15 +121,12 @@ class Sync(NamedTuple):
 
 
 class Work(NamedTuple):
-    """A Patroni's work under way: fresh until another writes /sync; sync as it read it; target: the next standbys,
-    which are confirmed when one of them has as many rows as the primary had when it named them.
-    """
+    """A Patroni's work under way: fresh until another writes /sync; sync as it read it; target: the next standbys."""
 
     stage: str = ""
     fresh: bool = True
     sync: Sync | None = None
     target: frozenset[int] = NOT_ONE
-    rows: int = 0
 
 
 IDLE = Work()
@@ -201,9 +207,9 @@ def may_lose_key(rules: Rules, state: State, at: int) -> bool:
     stage = state.work[at].stage
     if any(work.stage == CHOSEN for work in state.work) and not rules.long_races:
         return False
-    if stage in {RENEWED, WAITS_NEXT, SYNC_NEXT}:
+    if stage in {RETAKEN, RENEWED, WAITS_NEXT}:
         return rules.long_cycles
-    if stage in {HOLDS, PREPARED}:
+    if stage in {HOLDS, FENCED, PREPARED}:
         return rules.long_promotions
     return state.failovers < rules.failovers
 
@@ -252,24 +258,27 @@ def of_standby(state: State, at: int) -> Iterator[Step[State]]:
 
 
 def of_leader(rules: Rules, state: State, at: int) -> Iterator[Step[State]]:
-    """A primary's Patroni renews the lease and changes its standbys within the same cycle, or demotes."""
+    """A primary's Patroni renews the lease and changes its standbys within the same cycle, or demotes.
+
+    A cycle that begins with the key reads the cluster before. One that takes the free key reads it afterwards.
+    """
     work, name = state.work[at], NAMES[at]
     free = state.key is None and state.newest == at
     if work.stage == "" and (state.key == at or free or (not rules.keeps_key and state.key is not None)):
-        work = Work(RENEWED, sync=state.sync)
-        yield (
-            f"{name} renews its lease and goes on with its cycle",
-            with_work(state, at, work)._replace(key=at, newest=at),
-        )
+        work = Work(RENEWED, sync=state.sync) if state.key == at or rules.mode is Mode.OFF else Work(RETAKEN)
+        label = "renews its lease and goes on with its cycle" if state.key == at else "takes its leader key again"
+        yield f"{name} {label}", with_work(state, at, work)._replace(key=at, newest=at)
+    elif work.stage is RETAKEN:
+        if state.key == at or not rules.looks:
+            yield f"{name} reads /sync", with_work(state, at, Work(RENEWED, sync=state.sync))
+        else:
+            yield f"{name} reads that it has lost the key", with_work(state, at)
     elif work.stage is RENEWED:
         yield f"{name} ends its cycle", with_work(state, at)
         if rules.mode is not Mode.OFF:
             yield from of_change(rules, state, at)
     elif work.stage is WAITS_NEXT:
-        after = with_member(with_work(state, at), at, state.members[at]._replace(waits=work.target))
-        yield f"{name} sets synchronous_standby_names to {named(work.target)}", after
-    elif work.stage is SYNC_NEXT:
-        yield from of_sync(rules, with_work(state, at), at, work)
+        yield naming(with_work(state, at), at, work.target)
     if state.key != at or work.stage == "":
         demoted = with_member(state, at, Member(STANDBY, state.members[at].log))
         yield f"{name} demotes itself", with_work(demoted, at)
@@ -291,29 +300,33 @@ def of_change(rules: Rules, state: State, at: int) -> Iterator[Step[State]]:
     sync = work.sync or state.sync
     for target in targets(rules, state, at, sync):
         first_sync = not target or bool(sync.voters and target > member.waits)
-        if first_sync == rules.sync_first:
-            if rules.compares and not work.fresh:
-                yield f"{name} can't write /sync: another did", with_work(state, at)
-                continue
-            after = written(state, at, Sync(at, target))
-            yield (
-                f"{name} writes /sync: {named(target)}",
-                with_work(after, at, work._replace(stage=WAITS_NEXT, target=target)),
-            )
-        else:
-            after = with_member(state, at, member._replace(waits=target))
-            after = with_work(after, at, work._replace(stage=SYNC_NEXT, target=target, rows=len(member.log)))
-            yield f"{name} sets synchronous_standby_names to {named(target)}", after
+        if target != member.waits and first_sync != rules.sync_first:
+            yield naming(state, at, target)
+        elif rules.compares and not work.fresh:
+            yield f"{name} can't write /sync: another did", with_work(state, at)
+        elif may_have(rules, state, at, target):
+            done = target == member.waits
+            after = work._replace(stage=RENEWED if done else WAITS_NEXT, sync=Sync(at, target), target=target)
+            after = after._replace(target=NOT_ONE) if done else after
+            yield f"{name} writes /sync: {named(target)}", with_work(written(state, at, Sync(at, target)), at, after)
 
 
-def of_sync(rules: Rules, state: State, at: int, work: Work) -> Iterator[Step[State]]:
-    """It writes /sync as the second of two steps, where its standbys have what was acknowledged before."""
-    name, target = NAMES[at], work.target
-    yield f"{name} leaves /sync as it is", state
-    narrows = bool(target) and target < (work.sync or state.sync).voters and not rules.narrows_caught_up
-    caught_up = not target or any(len(state.members[one].log) >= work.rows for one in target)
-    if (caught_up or narrows) and (work.fresh or not rules.compares):
-        yield f"{name} writes /sync: {named(target)}", written(state, at, Sync(at, target))
+def naming(state: State, at: int, target: frozenset[int]) -> Step[State]:
+    """It waits for other standbys from now on, and notes its position."""
+    member = state.members[at]
+    text = f"{NAMES[at]} sets synchronous_standby_names to {named(target)}"
+    return text, with_member(state, at, member._replace(waits=target, mark=len(member.log)))
+
+
+def may_have(rules: Rules, state: State, at: int, target: frozenset[int]) -> bool:
+    """Return whether a primary may have these voters in /sync: its own rule with one standby, else the amendment's."""
+    member, sync = state.members[at], state.work[at].sync or state.sync
+    caught_up = frozenset(one for one in MEMBERS if len(state.members[one].log) >= member.mark)
+    if rules.mode is Mode.ON or not rules.narrows_caught_up:
+        return target <= sync.voters or bool(target & caught_up)
+    names = Names(member.waits, min(1, len(member.waits)))
+    former, new = (Key(one.leader, one.voters, one.quorum) for one in (sync, Sync(at, target)))
+    return may_write(former, new, names, caught_up)
 
 
 def of_candidate(rules: Rules, state: State, at: int) -> Iterator[Step[State]]:
@@ -331,7 +344,7 @@ def of_candidate(rules: Rules, state: State, at: int) -> Iterator[Step[State]]:
         yield f"{name} gives up", with_work(state, at)
         if key is None:
             yield from of_holder(rules, state._replace(key=at), at)
-    elif work.stage is HOLDS:
+    elif work.stage in {HOLDS, FENCED}:
         yield from of_confirmation(rules, state, at, work)
     elif work.stage is PREPARED:
         sync = work.sync or state.sync
@@ -339,14 +352,14 @@ def of_candidate(rules: Rules, state: State, at: int) -> Iterator[Step[State]]:
         promoted = Member(PRIMARY, state.members[at].log, waits=waits)
         after = with_work(with_member(state, at, promoted), at)
         yield f"{name} is promoted", after._replace(newest=at, failovers=state.failovers + 1)
-    if work.stage in {HOLDS, PREPARED} and key != at:
+    if work.stage in {HOLDS, FENCED, PREPARED} and key != at:
         yield f"{name} finds that the key is lost", with_work(state, at)
 
 
 def of_holder(rules: Rules, state: State, at: int) -> Iterator[Step[State]]:
-    """It has the key and reads /sync; with a proposal it makes others' knowledge of /sync void."""
-    fenced = written(state, at, state.sync) if rules.fences and rules.mode is Mode.QUORUM else state
-    yield f"{NAMES[at]} takes the leader key, and reads /sync", with_work(fenced, at, Work(HOLDS, sync=state.sync))
+    """It has the key and reads /sync; with a quorum it makes others' knowledge of /sync void next."""
+    stage = HOLDS if rules.fences or rules.mode is Mode.ON else FENCED
+    yield f"{NAMES[at]} takes the leader key, and reads /sync", with_work(state, at, Work(stage, sync=state.sync))
 
 
 def of_confirmation(rules: Rules, state: State, at: int, work: Work) -> Iterator[Step[State]]:
@@ -357,17 +370,25 @@ def of_confirmation(rules: Rules, state: State, at: int, work: Work) -> Iterator
     if rules.mode is Mode.OFF:
         yield f"{name} needs no confirmation", with_work(state, at, work._replace(stage=PREPARED))
     elif rules.mode is Mode.ON:
-        if rules.rechecks and at not in sync.members:
+        if rules.rechecks and not is_named(at, sync):
             yield f"{name} gives the key back", with_work(state, at)._replace(key=None)
         elif work.fresh or not rules.compares:
             after = written(state, at, Sync(at))
             yield f"{name} writes /sync: no standby", with_work(after, at, work._replace(stage=PREPARED))
+    elif work.stage is HOLDS:
+        if work.fresh or not rules.compares:
+            yield f"{name} writes /sync as it is", with_work(written(state, at, sync), at, work._replace(stage=FENCED))
     else:
         verdict = voted(rules, state, at, sync)
         if verdict is Verdict.PROMOTE:
             yield f"{name} is confirmed by the votes", with_work(state, at, work._replace(stage=PREPARED))
         elif verdict is Verdict.BEHIND:
             yield f"{name} lacks rows of a voter, and gives the key back", with_work(state, at)._replace(key=None)
+
+
+def is_named(at: int, sync: Sync) -> bool:
+    """Return whether a candidate is synchronous, by the amendment's own code."""
+    return is_synchronous(NAMES[at], NAMES[sync.leader], ",".join(NAMES[one] for one in sync.voters))
 
 
 def may_lead(rules: Rules, state: State, at: int) -> bool:

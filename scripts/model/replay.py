@@ -260,9 +260,8 @@ def compact(state: State) -> State:
     left = sorted({row for log in logs for row in log[common:]} | (state.acked - set(logs[0][:common])))
     number = {row: at for at, row in enumerate(left, start=1)}
     members = tuple(
-        member._replace(log=tuple(number[row] for row in log[common:]))
+        member._replace(log=tuple(number[row] for row in log[common:]), mark=max(0, member.mark - common))
         for member, log in zip(state.members, logs, strict=True)
     )
     acked = frozenset(number[row] for row in state.acked if row in number)
-    work = tuple(one._replace(rows=max(0, one.rows - common)) for one in state.work)
-    return state._replace(members=members, work=work, acked=acked, rows=len(left))
+    return state._replace(members=members, acked=acked, rows=len(left))
