@@ -134,7 +134,7 @@ MUTATIONS: Mapping[str, Model] = {
         REVISITED_ON, rechecks=False
     ),
     "on: a primary changes /sync although it has lost the key": replace(OUTLASTED_ON, looks=False),
-    "on: an asynchronous standby may lead": replace(ON, only_synchronous=False, losses=0),
+    "on: an asynchronous standby may lead": replace(ON, only_synchronous=False, rechecks=False, losses=0),
     "on: the primary commits alone before it writes /sync": replace(ON, sync_first=False, losses=0),
     "on: an old leader overwrites the key": replace(ON, keeps_key=False, losses=0, rows=2),
 }

@@ -17,7 +17,12 @@ FILES = ROOT / "roles" / "patroni" / "files"
 DRIVER = "psycopg2-binary"
 AMEND = "import sys; sys.path[:0] = sys.argv[1:]; from start_patroni import amend; print(amend())"
 LEADER_KEY = "a returning leader does not overwrite its successor's leader key"
-QUORUM = "with quorum commit, voters confirm a candidate before it is promoted"
+CANDIDATE = "a candidate is promoted only when it is sure to have every commit"
+SYNCHRONOUS = "a candidate that is not synchronous any more gives the leader key back"
+NARROWING = "with quorum commit, /sync is narrowed only to standbys that have every commit"
+BEFORE_4 = {CANDIDATE, NARROWING}
+FROM_4 = {LEADER_KEY, SYNCHRONOUS}
+NARROW = ROOT / "tests" / "acceptance" / "narrow_quorum.py"
 
 
 def install(requirement: str) -> Path:
@@ -41,12 +46,12 @@ def amend(requirement: str) -> tuple[list[str], str]:
 @pytest.mark.parametrize(
     ("requirement", "left_out"),
     [
-        ("==3.0.2", {QUORUM}),
-        ("==3.0.3", {LEADER_KEY, QUORUM}),
-        ("==3.3.11", {LEADER_KEY, QUORUM}),
-        ("==4.0.7", {LEADER_KEY}),
-        ("==4.0.11", {LEADER_KEY}),
-        ("~=4.1.0", {LEADER_KEY}),
+        ("==3.0.2", BEFORE_4),
+        ("==3.0.3", {LEADER_KEY} | BEFORE_4),
+        ("==3.3.11", {LEADER_KEY} | BEFORE_4),
+        ("==4.0.7", FROM_4),
+        ("==4.0.11", FROM_4),
+        ("~=4.1.0", FROM_4),
     ],
 )
 def test_amendments_apply(requirement: str, left_out: set[str]) -> None:
@@ -59,3 +64,13 @@ def test_an_unknown_version_is_started_unchanged() -> None:
     applied, logged = amend("==2.1.7")
     assert not applied
     assert "Patroni 2.1.7 is started unchanged" in logged
+
+
+@pytest.mark.parametrize("requirement", ["==4.0.7", "==4.0.11", "~=4.1.0"])
+def test_a_quorum_ends_where_patroni_would_end_it(requirement: str) -> None:
+    """Whatever standbys go and return, and however a cycle is interrupted: the wait for the rest is one, and ends."""
+    argv = [sys.executable, "-I", str(NARROW), str(install(requirement)), str(FILES)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    states, others = (int(number) for number in done.stdout.split())
+    assert states > 50
+    assert others == 0

@@ -13,6 +13,8 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from patroni_start.permit import runs_as_primary
+
 LOG = logging.getLogger(__name__)
 PRIMARY_ROLES = {"master", "primary", "promoted"}
 STANDBY_LEADER = "standby_leader"
@@ -34,7 +36,8 @@ class Candidacy:
     def is_exempt(self, ha: Any) -> bool:
         """Whether Patroni alone decides: in a pause, or where the leader of a standby cluster becomes a primary.
 
-        The latter holds the key since nobody else acknowledged a commit, whatever /sync says from an earlier time.
+        Since the latter took the key, no member has acknowledged a commit. /sync is from an earlier time, and may name
+        members that are gone.
         """
         return bool(ha.is_paused()) or (ha.state_handler.role == STANDBY_LEADER and not self._raced)
 
@@ -90,18 +93,8 @@ class Election:
     def _may_lead(self, ha: Any) -> bool:
         if not ha.is_synchronous_mode() or self._candidacy.named or self._candidacy.is_exempt(ha):
             return True
-        return remains_synchronous(ha) or is_primary(ha.state_handler)
-
-
-def is_primary(postgresql: Any) -> bool:
-    """Return whether PostgreSQL is a primary, or is promoted at the moment."""
-    if postgresql.role in PRIMARY_ROLES:
-        return True
-    try:
-        return bool(postgresql.get_primary_timeline())
-    except Exception:
-        LOG.warning("PostgreSQL does not say whether it is a primary", exc_info=True)
-        return False
+        postgresql = ha.state_handler
+        return remains_synchronous(ha) or postgresql.role in PRIMARY_ROLES or runs_as_primary(postgresql)
 
 
 def replacements(process: Any, enforce: Any, *_used: Any) -> Mapping[str, Any]:

@@ -85,7 +85,7 @@ AMENDMENTS = (
             "patroni.ha:Ha.is_standby_cluster",
             "patroni.ha:Ha.release_leader_key_voluntarily",
             "patroni.postgresql:Postgresql.role",
-            "patroni.postgresql:Postgresql.get_primary_timeline",
+            "patroni.postgresql:Postgresql.is_running",
             "patroni.dcs:SyncState.leader",
             "patroni.dcs:SyncState.sync_standby",
             "patroni.dcs:Failover.candidate",

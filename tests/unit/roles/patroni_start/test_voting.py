@@ -224,7 +224,11 @@ def test_an_answer_is_read(status, position, named):
 class Sync:
     """Patroni's SyncState: db1 led, db2 and db3 were its quorum's standbys."""
 
-    leader, voters, quorum = "db1", ("db2", "db3"), 1
+    leader, voters, quorum, version = "db1", ("db2", "db3"), 1, "7"
+
+    @property
+    def sync_standby(self):
+        return ",".join(self.voters)
 
     def matches(self, name, check_leader=False):
         return name in self.voters or (check_leader and name == self.leader)
@@ -239,6 +243,7 @@ class Candidate:
     def __init__(self, data_directory, *answers):
         self.state_handler = Standby(data_directory)
         self.state_handler.is_primary = lambda: False
+        self.state_handler.role = "replica"
         members = [member(FORMER, "db1"), member(WINNER, "db2"), member("10.0.0.3:5432", "db3")]
         by_name = {one.name: one for one in members}
         self.cluster = SimpleNamespace(
@@ -250,7 +255,9 @@ class Candidate:
         self.patroni = SimpleNamespace(nofailover=False, request=self._request)
         self.answers = list(answers)
         self.done = []
-        self.quorum_commit_mode_is_active = lambda: True
+        self.dcs = SimpleNamespace(write_sync_state=self._write_sync_state)
+        self.revision, self.fences = "7", 0
+        self.is_synchronous_mode = self.is_quorum_commit_mode = self.quorum_commit_mode_is_active = lambda: True
         self.is_paused = self.is_standby_cluster = lambda: False
 
     def _request(self, voter, endpoint, **_options):
@@ -260,6 +267,14 @@ class Candidate:
         position, *named = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         status = {"xlog": {"received_location": position}, "upstreams": named}
         return SimpleNamespace(data=json.dumps(status))
+
+    def _write_sync_state(self, leader, sync_standby, quorum, version=None):
+        sync = self.cluster.sync
+        assert (leader, tuple(sync_standby), quorum) == (sync.leader, sync.voters, sync.quorum)
+        if version != self.revision:
+            return None
+        self.fences += 1
+        return sync
 
     def prepare(self):
         self.done.append("promoted")
@@ -316,7 +331,63 @@ def test_a_candidate_whose_position_is_final_does_not_wait(tmp_path, monkeypatch
     assert ha.done == ["released"]
 
 
+@pytest.mark.parametrize("position", [600, 701], ids=["confirmed", "not confirmed"])
+def test_a_candidate_writes_sync_as_it_is_before_it_asks(tmp_path, position):
+    ha = Candidate(tmp_path, (position,))
+    Election().confirming(Candidate.prepare)(ha)
+    assert ha.fences == 1
+
+
+def test_a_candidate_whose_knowledge_of_sync_is_old_reads_it_again(tmp_path):
+    """The former primary has changed it meanwhile: to its own name, for instance, which asks for its vote."""
+    ha = Candidate(tmp_path, (600,))
+    ha.revision = "8"
+    assert Election().confirming(Candidate.prepare)(ha) is False
+    assert (ha.done, ha.fences) == (["woken"], 0)
+
+
+def test_a_candidate_writes_sync_although_it_needs_no_votes(tmp_path):
+    """The former primary, in a cycle that outlasts its lease, would go on alone."""
+    ha = Candidate(tmp_path)
+    ha.cluster.sync.voters, ha.cluster.sync.quorum = ("db2",), 0
+    ha.revision = "8"
+    assert Election().confirming(Candidate.prepare)(ha) is False
+    ha.revision = "7"
+    assert Election().confirming(Candidate.prepare)(ha) is True
+
+
+def test_a_candidate_that_stays_unconfirmed_gives_the_key_back(tmp_path, monkeypatch):
+    """It is alone: no voter answers. In the race that follows, Patroni's own rules hold."""
+    monkeypatch.setattr("patroni_start.quorum.VOTE_PATIENCE", 0)
+    monkeypatch.setattr("patroni_start.quorum.HOLDING_SECONDS", 0)
+    ha, election = Candidate(tmp_path), Election()
+    confirm = election.confirming(Candidate.prepare)
+    assert (confirm(ha), confirm(ha), confirm(ha)) == (False, False, False)
+    assert ha.done == ["woken", "released", "woken"]
+    election.joining(lambda _ha: None)(ha)
+    assert confirm(ha) is False
+    assert ha.done[-1] == "woken"
+
+
+@pytest.mark.parametrize(("voters", "done"), [(("db2",), "promoted"), (("db3",), "released"), ((), "released")])
+def test_a_synchronous_standby_looks_again_whether_it_is_one(tmp_path, voters, done):
+    ha = Candidate(tmp_path)
+    ha.is_quorum_commit_mode = ha.quorum_commit_mode_is_active = lambda: False
+    ha.cluster.sync.voters = voters
+    Election().confirming(Candidate.prepare)(ha)
+    assert ha.done == [done]
+
+
+def of_a_former_standby_cluster(ha):
+    ha.state_handler.role = "standby_leader"
+    ha.cluster.sync.voters = ("gone1", "gone2")
+
+
 def of_another_mode(ha):
+    ha.is_synchronous_mode = ha.is_quorum_commit_mode = ha.quorum_commit_mode_is_active = lambda: False
+
+
+def of_a_new_cluster(ha):
     ha.quorum_commit_mode_is_active = lambda: False
 
 
@@ -332,7 +403,10 @@ def its_own_successor(ha):
     ha.cluster.sync.leader, ha.cluster.sync.voters = "db2", ("db1", "db3")
 
 
-@pytest.mark.parametrize("change", [of_another_mode, paused, of_two_members, its_own_successor])
+@pytest.mark.parametrize(
+    "change",
+    [of_another_mode, of_a_new_cluster, of_a_former_standby_cluster, paused, of_two_members, its_own_successor],
+)
 def test_where_nobody_else_acknowledges_nobody_is_asked(tmp_path, change):
     ha = Candidate(tmp_path)
     change(ha)
