@@ -66,6 +66,7 @@ GROUPS = {
         "lease-watcher",
         "connections",
         "patroni-amendments",
+        "synchronous-standbys",
         "pooler",
         "balancers",
         "prediction",

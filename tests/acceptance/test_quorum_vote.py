@@ -6,7 +6,7 @@
 A query on one standby conflicts with replay, so that its PostgreSQL would go on to receive from the former primary and
 to acknowledge, up to max_standby_streaming_delay. Clients write to the former primary directly, with pauses: what
 arrives while the standbys ask each other makes one of them more advanced, and hides the fault.
-docs/patroni-amendments.md.
+docs/synchronous-standbys.md.
 """
 
 from __future__ import annotations

@@ -108,7 +108,7 @@ class Narrowing:
         return iterate_while_safe
 
     def _look(self) -> None:
-        """Note the primary's position when PostgreSQL has new names: nothing earlier is acknowledged by others later."""
+        """Note the primary's position when PostgreSQL has new names, which all commits by the former names precede."""
         names = self._postgresql.synchronous_standby_names()
         if names != self._names:
             self._names, self._mark = names, self._postgresql.last_operation()
