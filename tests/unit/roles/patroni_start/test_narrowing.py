@@ -266,6 +266,15 @@ def test_the_position_is_of_this_narrowing():
     assert primary.cycle() == []
 
 
+def test_names_that_are_set_once_more_need_a_new_position():
+    primary = Primary()
+    primary.cycle()
+    primary.position, primary.flushed["DB2"] = 20, 10
+    changes = [Change("sync", "db1", 1, of_names("db2")), Change("quorum", "db1", 0, of_names("db2"))]
+    primary.sync = of_names("db2")
+    assert list(primary.narrowing.iterating(lambda _resolver: iter(changes))(primary)) == changes[:1]
+
+
 def test_the_end_of_a_wait_is_that_no_standby_is_left():
     primary = Primary()
     primary.cycle()
